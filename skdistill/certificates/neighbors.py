@@ -1,0 +1,101 @@
+"""k-nearest neighbours with uniform weights: one record holds one vote at most."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from skdistill.certificates.base import Array, Certificate, RowBound, detector
+
+__all__ = ["neighbor_votes", "uniform_neighbors"]
+
+# Metrics that look at two rows alone. Others ("seuclidean", "mahalanobis") may take a scale from
+# all training rows, and then every distance moves with one record.
+_PAIRWISE_METRICS = frozenset(
+    "minkowski euclidean l2 manhattan cityblock l1 chebyshev cosine canberra braycurtis "
+    "hamming".split()
+)
+
+
+@detector
+def uniform_neighbors(teacher: Any) -> Certificate | None:
+    """Certify a KNeighborsClassifier with uniform weights: RowBound(2/k, √2/k).
+
+    Proof. Order the records by (distance to the query, position). The votes are those of the
+    first k. Replacing the record at one position changes that record's key alone, so of the first
+    k at most one leaves and one enters: one vote moves from one class to another, which is 2/k in
+    L1 and √2/k in L2. The bound is per row; all rows may move at once.
+
+    The order matters: scikit-learn breaks ties between equal distances by the inner order of its
+    search, which replacing one record can change for *every* tied record (on integer-valued
+    tables ties are the rule), so ``predict_proba`` itself has no better bound than the worst case.
+    :func:`neighbor_votes` computes the same votes with ties broken by position.
+    """
+    if type(teacher).__name__ != "KNeighborsClassifier":
+        return None
+    from sklearn.neighbors import KNeighborsClassifier
+
+    k = getattr(teacher, "n_neighbors", None)
+    provable = (
+        type(teacher) is KNeighborsClassifier
+        and teacher.weights in ("uniform", None)
+        and teacher.metric in _PAIRWISE_METRICS
+        and not teacher.metric_params
+        and hasattr(teacher, "_fit_X")
+        and np.ndim(getattr(teacher, "_y", None)) == 1
+        and isinstance(k, (int, np.integer))
+        and 1 <= k <= teacher.n_samples_fit_
+    )
+    if not provable:
+        return None
+    return RowBound(
+        2.0 / k,
+        math.sqrt(2.0) / k,
+        neighbor_votes,
+        name="uniform nearest neighbours",
+        reason=f"One record holds at most one of the {k} votes on each transfer row.",
+        reference="Counting argument in skdistill.certificates.neighbors.",
+        assumes=(),
+        class_counts=lambda: np.bincount(teacher._y, minlength=len(teacher.classes_)),
+    )
+
+
+def neighbor_votes(teacher: Any, X: Any) -> Array:
+    """Return the share of each class among the k nearest records, ties broken by position.
+
+    Parameters
+    ----------
+    teacher : KNeighborsClassifier
+        Fitted, with uniform weights.
+    X : array-like of shape (m, d)
+        Transfer rows.
+
+    Returns
+    -------
+    votes : ndarray of shape (m, n_classes)
+        Rows sum to 1. Where the k-th distance has no tie, equal to ``teacher.predict_proba(X)``.
+    """
+    from sklearn.metrics import pairwise_distances_chunked
+
+    k = int(teacher.n_neighbors)
+    n_classes = len(teacher.classes_)
+    records, codes = teacher._fit_X, np.asarray(teacher._y)
+    metric, options = teacher.effective_metric_, dict(teacher.effective_metric_params_ or {})
+
+    def count(distances: Array, start: int) -> Array:
+        distances = np.where(np.isnan(distances), np.inf, distances)
+        # The k-th smallest distance is a value, whichever record bears it.
+        kth = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
+        closer = distances < kth
+        left = k - closer.sum(axis=1, keepdims=True)
+        tied = distances == kth
+        chosen = closer | (tied & (np.cumsum(tied, axis=1) <= left))
+        one_hot = np.eye(n_classes)[codes]
+        return np.asarray(chosen @ one_hot) / k
+
+    chunks = pairwise_distances_chunked(
+        X, records, reduce_func=count, metric=metric, working_memory=256, **options
+    )
+    return np.concatenate(list(chunks))

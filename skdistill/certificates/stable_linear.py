@@ -1,0 +1,44 @@
+"""StableLogisticRegression: its parameters move inside a ball."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skdistill.certificates.base import Array, Certificate, ParameterBall, register
+from skdistill.teachers.stable_linear import StableLogisticRegression
+
+__all__ = ["stable_logistic_regression"]
+
+
+@register(StableLogisticRegression)
+def stable_logistic_regression(teacher: StableLogisticRegression) -> Certificate:
+    """Certify a StableLogisticRegression: ParameterBall(2·L·C·R + slack).
+
+    The proof, and the slack that makes it hold for what a computer returns, stand where the
+    number is computed: :meth:`skdistill.teachers.StableLogisticRegression.fit`.
+    """
+    classes_given = teacher.classes is not None
+    return ParameterBall(
+        teacher.sensitivity_,
+        lambda: np.asarray(teacher.weights_, dtype=np.float64),
+        teacher.bounded_features,
+        _link,
+        teacher.row_norm_,
+        name="stable logistic regression",
+        reason=(
+            "The objective is 1-strongly convex and one record changes its gradient by a bounded "
+            f"amount, so the parameters move by at most {teacher.sensitivity_:.6g}."
+        ),
+        reference="Chaudhuri, Monteleoni and Sarwate (JMLR 2011), Lemma 7 and Corollary 8.",
+        assumes=() if classes_given else ("the set of class labels is public",),
+        class_counts=lambda: np.asarray(teacher.class_count_, dtype=np.int64),
+    )
+
+
+def _link(scores: Array) -> Array:
+    """Soft labels from scores: the sigmoid of one column, the softmax of several."""
+    from scipy.special import expit, softmax
+
+    if scores.shape[1] == 1:
+        return np.column_stack([expit(-scores[:, 0]), expit(scores[:, 0])])
+    return np.asarray(softmax(scores, axis=1))
