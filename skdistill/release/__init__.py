@@ -1,0 +1,78 @@
+"""The private boundary: the only package that calls a teacher on data.
+
+``plan_release`` decides from public quantities what will be released and at what price; the
+caller charges that price; ``draw`` then asks the teacher and returns noisy labels. Everything
+computed from a :class:`Released` is post-processing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.certificates import ParameterBall
+from skdistill.release.class_prior import mean_label, noisy_prior
+from skdistill.release.parameters import parameter_labels
+from skdistill.release.plan import ReleasePlan, plan_release
+from skdistill.release.soft_labels import free_labels, noisy_labels
+from skdistill.release.teacher_calls import TeacherError, output_method
+
+__all__ = ["ReleasePlan", "Released", "TeacherError", "draw", "output_method", "plan_release"]
+
+
+@dataclass(frozen=True)
+class Released:
+    """What came through the boundary; public from here on.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (m, n_classes) or (m,)
+        Noisy soft labels, or noisy outputs of a regressor.
+    noise_scale : float
+        Standard deviation of the independent noise on one label; 0 where it is not independent
+        between rows or there is none.
+    prior : ndarray of shape (n_classes,) or None
+        Class prior; None for a regressor.
+    """
+
+    labels: NDArray[np.float64]
+    noise_scale: float
+    prior: NDArray[np.float64] | None
+
+
+def draw(plan: ReleasePlan, teacher: Any, X: Any, n_jobs: int | None = None) -> Released:
+    """Ask the teacher and release its noisy answers. The price must be charged before.
+
+    Parameters
+    ----------
+    plan : ReleasePlan
+        What to release.
+    teacher : estimator
+        Fitted.
+    X : array-like of shape (m, d)
+        Transfer rows.
+    n_jobs : int or None
+        Threads that label chunks of X.
+
+    Raises
+    ------
+    TeacherError
+        The teacher raised; fixed text.
+    """
+    noise_scale = 0.0
+    if isinstance(plan.certificate, ParameterBall):
+        labels = parameter_labels(plan, X, n_jobs)
+    elif plan.loss is None:
+        labels = free_labels(plan, teacher, X, n_jobs)
+    else:
+        labels = noisy_labels(plan, teacher, X, n_jobs)
+        noise_scale = plan.noise_scale
+    prior = None
+    if plan.classes is not None:
+        prior = noisy_prior(plan)
+        if prior is None:
+            prior = mean_label(labels, noise_scale)
+    return Released(labels, noise_scale, prior)

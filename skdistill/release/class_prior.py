@@ -1,0 +1,67 @@
+"""The class prior: from private counts for a small price, or from released labels for free."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.release.lattice import as_outputs
+from skdistill.release.plan import PRIOR_SHARE, ReleasePlan
+from skdistill.release.teacher_calls import guarded
+
+__all__ = ["mean_label", "noisy_prior"]
+
+Array = NDArray[np.float64]
+
+
+def noisy_prior(plan: ReleasePlan) -> Array | None:
+    """Release the share of each class among the teacher's records, if the plan pays for it.
+
+    Returns
+    -------
+    prior : ndarray of shape (n_classes,) or None
+        Non-negative, sums to 1.
+
+    Notes
+    -----
+    Proof. Replacing one record moves at most two integer counts by one each: √2 in L2, 2 in L1.
+    The counts plus rounded noise at that sensitivity take PRIOR_SHARE of μ² (Gaussian: μ² adds
+    under composition, Dong, Roth and Su 2022, Corollary 3.3) or of ε (Laplace: ε adds). Clipping
+    and normalising are post-processing.
+    """
+    counts_of, classes = plan.certificate.class_counts, plan.classes
+    if not plan.with_prior or counts_of is None or classes is None:
+        return None
+    counts = np.nan_to_num(as_outputs(guarded(counts_of), (len(classes),)))
+    integers = np.rint(np.clip(counts, 0, 2.0**53)).astype(np.int64)
+    if plan.loss is None:
+        noisy = integers.astype(np.float64)
+    else:
+        loss = plan.loss.share(PRIOR_SHARE)
+        moved = 2.0 if loss.kind == "laplace" else math.sqrt(2.0)
+        noisy = np.asarray(plan.sampler.perturb(integers, loss, moved), dtype=np.float64)
+    return _normalised(np.clip(noisy, 0, None))
+
+
+def mean_label(labels: Array, noise_scale: float) -> Array:
+    """Return the mean released label as a prior: free, since the labels are released already.
+
+    The known noise of the mean, noise_scale/√m, shrinks it towards the uniform prior by the
+    positive-part James-Stein factor (Stein 1956), so that labels that are noise alone give no
+    class all the rows.
+    """
+    m, n_classes = labels.shape
+    uniform = np.full(n_classes, 1 / n_classes)
+    apart = labels.mean(axis=0) - uniform
+    apart -= apart.mean()
+    distance = float(apart @ apart)
+    noise = (n_classes - 1) * noise_scale**2 / m
+    keep = max(0.0, 1 - noise / distance) if distance > 0 else 0.0
+    return _normalised(np.clip(uniform + keep * apart, 0, None))
+
+
+def _normalised(weights: Array) -> Array:
+    total = weights.sum()
+    return weights / total if total > 0 else np.full(len(weights), 1 / len(weights))

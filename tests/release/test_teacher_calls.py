@@ -1,0 +1,93 @@
+import traceback
+
+import numpy as np
+import pytest
+from sklearn.svm import SVC, LinearSVC
+
+from skdistill.release.teacher_calls import (
+    TeacherError,
+    class_outputs,
+    guarded,
+    output_method,
+    value_outputs,
+)
+
+CLASSES = np.array(["a", "b", "c"])
+
+
+def fail():
+    raise ValueError("canary-4711")
+
+
+def test_nothing_of_a_teachers_exception_survives():
+    with pytest.raises(TeacherError) as caught:
+        guarded(fail)
+    text = "".join(traceback.format_exception(caught.value))
+    assert "canary" not in text
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_interrupts_pass():
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        guarded(interrupt)
+
+
+class Predicts:
+    def __init__(self, answer):
+        self.answer = answer
+
+    def predict(self, X):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (["a", "c"], [[1, 0, 0], [0, 0, 1]]),
+        (["a", "zebra"], [[1, 0, 0], [np.nan] * 3]),
+        (["a"], np.full((2, 3), np.nan)),
+        ([1, 2], np.full((2, 3), np.nan)),
+        ("text", np.full((2, 3), np.nan)),
+        (None, np.full((2, 3), np.nan)),
+        (object(), np.full((2, 3), np.nan)),
+    ],
+)
+def test_predictions_become_one_hot_rows(answer, expected):
+    rows = class_outputs(Predicts(answer), np.zeros((2, 1)), 2, CLASSES, None)
+    assert np.array_equal(rows, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_decision_functions_become_soft_labels(n_classes):
+    rng = np.random.default_rng(0)
+    y = rng.integers(n_classes, size=60)
+    X = rng.normal(size=(60, 2)) + y[:, None]
+    teacher = LinearSVC().fit(X, y)
+    assert output_method(teacher) == "decision_function"
+    rows = class_outputs(teacher, X, 60, teacher.classes_, None)
+    assert np.allclose(rows.sum(axis=1), 1)
+    assert np.array_equal(teacher.classes_[rows.argmax(axis=1)], teacher.predict(X))
+
+
+def test_one_score_per_pair_of_classes_is_no_soft_label():
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 4
+    X = rng.normal(size=(80, 2)) + y[:, None]
+    teacher = SVC(decision_function_shape="ovo").fit(X, y)
+    assert output_method(teacher) == "predict"
+    rows = class_outputs(teacher, X, 80, teacher.classes_, None)
+    assert np.array_equal(teacher.classes_[rows.argmax(axis=1)], teacher.predict(X))
+
+
+def test_values_of_a_wrong_shape_are_nan():
+    assert np.isnan(value_outputs(Predicts(np.ones((2, 2))), None, 2)).all()
+    assert np.array_equal(value_outputs(Predicts([[1], [2]]), None, 2), [1, 2])
+
+
+def test_what_predicts_nothing_is_refused():
+    with pytest.raises(TypeError, match="neither predict_proba, decision_function nor predict"):
+        output_method(object())
