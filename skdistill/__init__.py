@@ -1,0 +1,9 @@
+"""skdistill: differentially private knowledge distillation for scikit-learn."""
+
+from skdistill.distiller import PrivateDistiller
+from skdistill.statement import PrivacyStatement
+from skdistill.teachers import StableLogisticRegression
+
+__all__ = ["PrivacyStatement", "PrivateDistiller", "StableLogisticRegression", "__version__"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,79 @@
+"""Charging an accountant before the teacher is asked."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Any
+
+from skdistill.accounting.loss import PrivacyLoss
+
+__all__ = ["DetachedAccountant", "adopt", "charge", "check_accountant", "for_pickle"]
+
+_LOCK = threading.Lock()
+# The process in which each accountant was first handed to a distiller.
+_HOME: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+_WRONG_PROCESS = (
+    "This accountant lives in the memory of another process, so a charge made here would be lost "
+    "there. Run in one process: n_jobs=1 (or None) in the search or cross-validation, or "
+    '`with joblib.parallel_backend("threading")`.'
+)
+
+
+class DetachedAccountant:
+    """What an in-memory accountant becomes when it is pickled: it refuses every charge."""
+
+    def spend(self, epsilon: float, delta: float) -> None:
+        """Refuse."""
+        raise RuntimeError(_WRONG_PROCESS)
+
+
+def check_accountant(accountant: Any) -> None:
+    """Raise unless `accountant` can be charged (None is no accountant)."""
+    if accountant is not None and not callable(getattr(accountant, "spend", None)):
+        raise TypeError(
+            f"accountant={accountant!r} cannot be charged: it has no method spend(epsilon, delta). "
+            "Pass a diffprivlib.BudgetAccountant, or None."
+        )
+
+
+def adopt(accountant: Any) -> None:
+    """Remember the process an accountant was handed over in."""
+    try:
+        _HOME.setdefault(accountant, os.getpid())
+    except TypeError:  # not weakly referencable: a class, a string, None
+        return
+
+
+def for_pickle(accountant: Any) -> Any:
+    """Return what takes the accountant's place in a pickle."""
+    return None if accountant is None else DetachedAccountant()
+
+
+def charge(accountant: Any, loss: PrivacyLoss | None) -> None:
+    """Charge the price of a release, before the release. There is no refund.
+
+    Parameters
+    ----------
+    accountant : diffprivlib.BudgetAccountant or None
+        Anything with ``spend(epsilon, delta)``.
+    loss : PrivacyLoss or None
+        None costs nothing.
+
+    Raises
+    ------
+    RuntimeError
+        In a process other than the one the accountant was handed over in: the charge would be
+        lost. (A child that was forked holds a copy; a pickled one refuses by itself.)
+    diffprivlib.utils.BudgetError
+        Where the budget does not suffice; nothing was charged and nothing is released.
+    """
+    if accountant is None or loss is None:
+        return
+    if _HOME.get(accountant, os.getpid()) != os.getpid():
+        raise RuntimeError(_WRONG_PROCESS)
+    # `spend` checks and then appends: two threads could both pass the check.
+    with _LOCK:
+        accountant.spend(loss.epsilon, loss.delta)

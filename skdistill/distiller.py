@@ -1,0 +1,652 @@
+"""PrivateDistiller: a fitted teacher in, a private student out."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import sklearn
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skdistill._checks import (
+    WithheldTeacher,
+    check_columns,
+    check_finite,
+    check_parameters,
+    check_teacher,
+    check_transfer_set,
+    n_rows,
+)
+from skdistill._display import as_html, as_text, visual_block
+from skdistill.accounting.charging import adopt, charge, for_pickle
+from skdistill.certificates import Certificate, certify
+from skdistill.certificates.base import unwrap
+from skdistill.release import Released, ReleasePlan, draw, plan_release
+from skdistill.statement import PrivacyStatement
+from skdistill.students import (
+    class_scores,
+    default_classifier,
+    default_regressor,
+    fit_on_soft_labels,
+    fit_on_values,
+    fixed_offsets,
+    offsets_for_prior,
+    predicted_codes,
+    probabilities,
+    take_rows,
+)
+
+__all__ = ["PrivateDistiller"]
+
+Array = NDArray[np.float64]
+
+
+def _student_has(method: str) -> Any:
+    """Check that the student has a method; used with ``available_if``."""
+
+    def check(self: PrivateDistiller) -> bool:
+        student = getattr(self, "student_", None)
+        if student is None:
+            student = self._blank_student()
+        if self._teacher_kind() == "classifier" and is_regressor(student):
+            return method != "decision_function"
+        if method == "predict_log_proba":
+            return hasattr(student, "predict_proba")
+        return hasattr(student, method)
+
+    return check
+
+
+class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+    """Distil a fitted teacher into a student that may be published.
+
+    ``fit`` labels a public transfer set with the teacher, makes these soft labels differentially
+    private with respect to the teacher's training records, and trains the student on them.
+
+    Parameters
+    ----------
+    teacher : estimator
+        A fitted classifier or regressor, or a :class:`~sklearn.frozen.FrozenEstimator` of one. It
+        is never fitted again: a clone of the distiller shares it.
+    student : estimator, default=None
+        Classifier, regressor or Pipeline to train on the noisy labels; cloned. None is a
+        LogisticRegression (a Ridge for a regression teacher) whose penalty is set from the known
+        noise.
+    epsilon : float, default=1.0
+        Privacy loss of the whole release: all rows of one ``fit``. ``float("inf")`` is plain
+        distillation without noise, marked as not private.
+    delta : float, default=1e-6
+        Probability with which the guarantee may fail; well below 1/n. 0 asks for pure
+        differential privacy.
+    mechanism : {"auto", "gaussian", "laplace"}, default="auto"
+        "auto" takes the one with less noise; with ``delta=0`` that is "laplace".
+    certificate : "auto" or Certificate, default="auto"
+        How far one record can move the teacher. "auto" looks for a proof in the registry of
+        :mod:`skdistill.certificates` and falls back on the worst case.
+    output_range : tuple of (float, float), default=None
+        Public range (low, high) of a regression teacher's outputs, in units of the target; they
+        are clipped to it. Required for a regression teacher unless `epsilon` is infinite.
+    temperature : float, default=1.0
+        Softens (above 1) or sharpens (below 1) the teacher's labels.
+    threshold : {"prior"}, float or None, default="prior"
+        How ``predict`` decides. "prior" cuts where each class is predicted on X as often as the
+        released class prior says; a float is a cut on the probability of the second of two
+        classes; None leaves it to the student. ``predict_proba`` does not change.
+    max_queries : int, default=None
+        Label a random subset of at most this many rows of X; noise grows with the rows.
+    n_rounds : "auto", default="auto"
+        Reserved for teacher ensembles.
+    accountant : diffprivlib.BudgetAccountant, default=None
+        Charged with (epsilon, delta) before the teacher is called; shared by clones in one
+        process, and refused in another.
+    sampler : {"exact", "diffprivlib"}, default="exact"
+        Where noise comes from. "diffprivlib" calls that library's scalar mechanisms, whose
+        floating-point noise leaks; it is there to compare with, and the statement says so.
+    random_state : int, RandomState or None, default=None
+        Drives what is public: the choice of `max_queries` rows and the student. Never the noise.
+    n_jobs : int, default=None
+        Threads that label X.
+    verbose : int, default=0
+        Above 0, prints the statement before the teacher is asked.
+
+    Attributes
+    ----------
+    student_ : estimator
+        The fitted student. Everything it learned came through the noise.
+    privacy_ : PrivacyStatement
+        What was promised, and on which grounds.
+    released_labels_ : ndarray of shape (n_queries, n_classes) or (n_queries,)
+        The noisy labels; public.
+    query_indices_ : ndarray of shape (n_queries,)
+        Rows of X that were labelled.
+    class_prior_ : ndarray of shape (n_classes,)
+        Released class prior (classification).
+    decision_offsets_ : ndarray of shape (n_classes,) or None
+        Added to the student's scores before the arg-max; None where the student decides.
+    classes_ : ndarray of shape (n_classes,)
+        The teacher's class labels (classification).
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of str
+        Column names of X, where they are all strings.
+
+    See Also
+    --------
+    skdistill.teachers.StableLogisticRegression : A teacher with a bound of its own.
+    sklearn.frozen.FrozenEstimator : Keeps a fitted estimator through ``clone``.
+
+    References
+    ----------
+    .. [1] G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", 2015,
+       arXiv:1503.02531.
+    .. [2] B. Balle, Y.-X. Wang, "Improving the Gaussian Mechanism for Differential Privacy",
+       ICML 2018, arXiv:1805.06530, Theorem 8.
+    .. [3] C. Dwork, F. McSherry, K. Nissim, A. Smith, "Calibrating Noise to Sensitivity in Private
+       Data Analysis", TCC 2006, Proposition 1.
+
+    Examples
+    --------
+    One fitted model of any kind, 120 private records, 30 public rows:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.metrics import f1_score
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skdistill import PrivateDistiller
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X_private, X_public, y_private, y_public = train_test_split(
+    ...     X, y, test_size=0.2, stratify=y, random_state=0)
+    >>> teacher = LogisticRegression(max_iter=1000).fit(X_private, y_private)
+    >>> def macro_f1(epsilon):
+    ...     student = PrivateDistiller(teacher, epsilon=epsilon).fit(X_public)
+    ...     return f1_score(y_public, student.predict(X_public), average="macro")
+
+    Without noise the student is as good as the teacher, and so it is at an ε that promises
+    nothing:
+
+    >>> macro_f1(float("inf")) > 0.9
+    True
+    >>> macro_f1(1e6) > 0.8
+    True
+
+    At an ε that promises something, the labels of one arbitrary model are noise: that is what
+    120 records and no bound but the worst case allow. The package says so:
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     low = macro_f1(1.0)
+    >>> print(caught[0].message)  # doctest: +ELLIPSIS
+    The released labels are mostly noise: ... against at most 0.5 for the signal...
+    >>> 0 <= low <= 1
+    True
+    """
+
+    def __init__(
+        self,
+        teacher: Any,
+        student: Any = None,
+        *,
+        epsilon: float = 1.0,
+        delta: float = 1e-6,
+        mechanism: str = "auto",
+        certificate: str | Certificate = "auto",
+        output_range: tuple[float, float] | None = None,
+        temperature: float = 1.0,
+        threshold: str | float | None = "prior",
+        max_queries: int | None = None,
+        n_rounds: str | int = "auto",
+        accountant: Any = None,
+        sampler: str = "exact",
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.teacher = teacher
+        self.student = student
+        self.epsilon = epsilon
+        self.delta = delta
+        self.mechanism = mechanism
+        self.certificate = certificate
+        self.output_range = output_range
+        self.temperature = temperature
+        self.threshold = threshold
+        self.max_queries = max_queries
+        self.n_rounds = n_rounds
+        self.accountant = accountant
+        self.sampler = sampler
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    # ---------------------------------------------------------------------------------- public
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> PrivateDistiller:
+        """Label X privately and train the student.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+            Public transfer set, handed to the teacher and the student untouched.
+        y : array-like of shape (m,), default=None
+            Not used; its length is checked.
+        **fit_params : dict
+            For the student's ``fit``, by metadata routing where that is enabled.
+
+        Returns
+        -------
+        self : PrivateDistiller
+
+        Raises
+        ------
+        ValueError, TypeError
+            For settings or an X that cannot be; nothing is charged.
+        skdistill.release.TeacherError
+            The teacher raised. Its message is withheld and the charge stays.
+        """
+        teacher, X = self._check_fit(X, y)
+        student_params = self._route(fit_params)
+        rows, X_asked = self._choose_queries(X)
+        plan = self._plan(teacher, len(rows))
+        charge(self.accountant, plan.loss)
+        released = draw(plan, teacher, X_asked, self.n_jobs)
+        self.query_indices_ = rows
+        self.released_labels_ = released.labels
+        self.student_ = self._train(X_asked, released, _take_params(student_params, rows, X))
+        self.decision_offsets_ = self._match_threshold(X, released.prior)
+        self.privacy_ = plan.statement()
+        return self
+
+    def release(self, X: Any) -> Array:
+        """Release noisy soft labels for all rows of X, without training a student.
+
+        Charges like ``fit``; `max_queries` is not applied.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+            Public rows.
+
+        Returns
+        -------
+        labels : ndarray of shape (m, n_classes) or (m,)
+            Noisy, not clipped to the simplex; see ``privacy_`` of a fit, or :meth:`preview`, for
+            what is promised.
+        """
+        blank = clone(self)
+        teacher, X = blank._check_fit(X, None)
+        plan = blank._plan(teacher, n_rows(X), with_prior=False)
+        charge(self.accountant, plan.loss)
+        return draw(plan, teacher, X, self.n_jobs).labels
+
+    def preview(self, X: Any) -> PrivacyStatement:
+        """Return the statement that ``fit(X)`` would make. Nothing is asked or charged.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+            Public transfer set.
+
+        Returns
+        -------
+        statement : PrivacyStatement
+        """
+        blank = clone(self)
+        teacher, X = blank._check_fit(X, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return blank._plan(teacher, len(blank._choose_queries(X)[0])).statement()
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict with the student, at the decision threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+
+        Returns
+        -------
+        y : ndarray of shape (m,)
+            Class labels, or values for a regressor.
+        """
+        X = self._check_predict(X)
+        if self._teacher_kind() == "regressor":
+            return np.asarray(self.student_.predict(X))
+        scored = class_scores(self.student_, X, self.classes_)
+        if scored is None:
+            return np.asarray(self.student_.predict(X))
+        offsets = self.decision_offsets_
+        offsets = np.zeros(len(self.classes_)) if offsets is None else offsets
+        return np.asarray(self.classes_[predicted_codes(scored[0], offsets)])
+
+    @available_if(_student_has("predict_proba"))
+    def predict_proba(self, X: Any) -> Array:
+        """Return the student's class probabilities, shape ``(m, n_classes)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (m, n_classes)
+            For a regressor as student, its outputs projected on the simplex.
+        """
+        X = self._check_predict(X)
+        return probabilities(self.student_, X, self.classes_)
+
+    @available_if(_student_has("predict_log_proba"))
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithm of :meth:`predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (m, n_classes)
+        """
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
+
+    @available_if(_student_has("decision_function"))
+    def decision_function(self, X: Any) -> Array:
+        """Return the student's decision function.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+
+        Returns
+        -------
+        scores : ndarray of shape (m,) or (m, n_classes)
+        """
+        X = self._check_predict(X)
+        return np.asarray(self.student_.decision_function(X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy (classification) or R² (regression) of :meth:`predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+        y : array-like of shape (m,)
+        sample_weight : array-like of shape (m,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        metric = accuracy_score if self._teacher_kind() == "classifier" else r2_score
+        return float(metric(y, self.predict(X), sample_weight=sample_weight))
+
+    # --------------------------------------------------------------------------- the steps of fit
+
+    def _check_fit(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """Check everything that is public; return the teacher and the transfer set."""
+        check_parameters(self)
+        kind, classes = check_teacher(self.teacher)
+        teacher = unwrap(self.teacher)
+        X = check_transfer_set(X, y)
+        validate_data(self, X, skip_check_array=True)
+        check_columns(self, teacher)
+        check_finite(X, teacher, self._blank_student())
+        if kind == "classifier":
+            self.classes_ = classes
+        return teacher, X
+
+    def _route(self, fit_params: dict[str, Any]) -> dict[str, Any]:
+        """Return the fit parameters that are the student's."""
+        if not sklearn.get_config()["enable_metadata_routing"]:
+            return fit_params
+        return dict(process_routing(self, "fit", **fit_params).student.fit)
+
+    def _choose_queries(self, X: Any) -> tuple[NDArray[np.intp], Any]:
+        """Choose the rows to label, at random and by number only."""
+        m = n_rows(X)
+        if self.max_queries is None or self.max_queries >= m:
+            return np.arange(m), X
+        rng = check_random_state(self.random_state)
+        rows = np.sort(rng.permutation(m)[: self.max_queries])
+        return rows, take_rows(X, rows)
+
+    def _plan(self, teacher: Any, n_rows: int, with_prior: bool = True) -> ReleasePlan:
+        """Find the certificate and calibrate the price; say what is to come."""
+        plan = plan_release(
+            self._certificate(teacher),
+            n_rows=n_rows,
+            epsilon=float(self.epsilon),
+            delta=float(self.delta),
+            mechanism=self.mechanism,
+            sampler=self.sampler,
+            classes=getattr(self, "classes_", None),
+            output_range=self.output_range,
+            temperature=float(self.temperature),
+            want_prior=with_prior and self.threshold == "prior",
+        )
+        if plan.noise_scale > plan.signal_scale:
+            warnings.warn(_noise_warning(plan), UserWarning, stacklevel=3)
+        if plan.mechanism == "post-processing" and plan.certificate.epsilon > self.epsilon:
+            warnings.warn(
+                f"epsilon={self.epsilon:g} was asked for, but the teacher has already spent "
+                f"epsilon={plan.certificate.epsilon:g}; the statement reports the latter.",
+                UserWarning,
+                stacklevel=3,
+            )
+        if self.verbose > 0:
+            print(plan.statement())
+        return plan
+
+    def _certificate(self, teacher: Any) -> Certificate:
+        if isinstance(self.certificate, Certificate):
+            return self.certificate
+        if self.certificate != "auto":
+            raise TypeError(
+                f'certificate={self.certificate!r} must be "auto" or a Certificate, e.g. '
+                "skdistill.certificates.RowBound(l1=0.1, l2=0.07)."
+            )
+        if np.isinf(self.epsilon):
+            return Certificate(name="none", reason="No noise was asked for.", assumes=())
+        return certify(teacher, output_range=self.output_range)
+
+    def _train(self, X: Any, released: Released, params: dict[str, Any]) -> Any:
+        """Train the student on what was released."""
+        labels, noise = released.labels, released.noise_scale
+        if labels.ndim == 1:
+            student = self.student
+            if student is None:
+                student = default_regressor(X, labels, noise, self.output_range)
+            return fit_on_values(self._seeded(student), X, labels, params)
+        student = self.student
+        if student is None:
+            student = default_classifier(X, noise)
+        return fit_on_soft_labels(self._seeded(student), X, labels, self.classes_, params)
+
+    def _match_threshold(self, X: Any, prior: Array | None) -> Array | None:
+        """Find the decision offsets on the public X."""
+        if self.threshold is None or prior is None:
+            return None
+        self.class_prior_ = prior
+        scored = class_scores(self.student_, X, self.classes_)
+        if scored is None:
+            return None
+        scores, scale = scored
+        if self.threshold == "prior":
+            return offsets_for_prior(scores, prior)
+        if len(prior) != 2:
+            raise ValueError(
+                f"threshold={self.threshold!r} needs two classes, and there are {len(prior)}. "
+                'Use threshold="prior" or None.'
+            )
+        return fixed_offsets(float(self.threshold), scale)
+
+    def _seeded(self, student: Any) -> Any:
+        """Return a clone of the student with its open random states set from ours."""
+        student = clone(student)
+        if self.random_state is None:
+            return student
+        rng = check_random_state(self.random_state)
+        seeds = {
+            name: int(rng.randint(np.iinfo(np.int32).max))
+            for name, value in sorted(student.get_params().items())
+            if name.split("__")[-1] == "random_state" and value is None
+        }
+        return student.set_params(**seeds)
+
+    # -------------------------------------------------------------------- being an estimator
+
+    def _teacher_kind(self) -> str | None:
+        return get_tags(self.teacher).estimator_type
+
+    def _blank_student(self) -> Any:
+        if self.student is not None:
+            return self.student
+        return Ridge() if self._teacher_kind() == "regressor" else LogisticRegression()
+
+    def _check_predict(self, X: Any) -> Any:
+        check_is_fitted(self)
+        X = check_transfer_set(X, None)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        return X
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "student_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        try:
+            like = copy.deepcopy(get_tags(self.teacher))
+        except (AttributeError, TypeError):
+            return tags
+        # Not the whole: a frozen teacher's tags switch every common check off.
+        tags.estimator_type = like.estimator_type
+        tags.classifier_tags = like.classifier_tags
+        tags.regressor_tags = like.regressor_tags
+        tags.input_tags = like.input_tags
+        tags.target_tags.required = False
+        if tags.classifier_tags is not None:
+            tags.classifier_tags.multi_label = False
+        return tags
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return the routing of metadata: ``fit`` passes it on to the student's ``fit``.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        return MetadataRouter(owner=type(self).__name__).add(
+            student=self._blank_student(),
+            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        )
+
+    def set_params(self, **params: Any) -> PrivateDistiller:
+        """Set parameters, as of any estimator; those of the teacher are refused.
+
+        Parameters
+        ----------
+        **params : dict
+            ``student__*`` reach the student.
+
+        Returns
+        -------
+        self : PrivateDistiller
+        """
+        inner = sorted(name for name in params if name.startswith("teacher__"))
+        if inner:
+            raise ValueError(
+                f"{', '.join(inner)} cannot be set: the teacher is fitted and is not fitted again, "
+                "so the setting would change your object and have no effect. Compare teachers by "
+                "a grid over `teacher` of FrozenEstimator(fitted_teacher)."
+            )
+        return super().set_params(**params)  # type: ignore[no-any-return]
+
+    def __sklearn_clone__(self) -> PrivateDistiller:
+        params = self.get_params(deep=False)
+        shared = {name: params.pop(name) for name in ("teacher", "certificate", "accountant")}
+        shared["teacher"] = _frozen(shared["teacher"])
+        copied = {name: clone(value, safe=False) for name, value in params.items()}
+        return type(self)(**shared, **copied)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PrivateDistiller:
+        twin = type(self).__new__(type(self))
+        for name, value in vars(self).items():
+            shared = name in ("teacher", "certificate", "accountant")
+            setattr(twin, name, value if shared else copy.deepcopy(value, memo))
+        return twin
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "accountant":
+            adopt(value)
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state to pickle: a fitted distiller leaves its teacher behind."""
+        state = dict(super().__getstate__())
+        if hasattr(self, "student_"):
+            teacher = unwrap(self.teacher)
+            state["teacher"] = WithheldTeacher(type(teacher).__name__, self._teacher_kind() or "")
+            state["accountant"] = None
+            if not isinstance(self.certificate, str):
+                state["certificate"] = "auto"
+        else:
+            state["accountant"] = for_pickle(self.accountant)
+        return state
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """Return a text that shows settings only."""
+        text = as_text(self)
+        return text if len(text) <= N_CHAR_MAX else text[: N_CHAR_MAX - 4] + "...)"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        return {"text/plain": as_text(self), "text/html": as_html(self)}
+
+    def _sk_visual_block_(self) -> Any:
+        return visual_block(self)
+
+
+def _frozen(teacher: Any) -> Any:
+    """Keep a fitted teacher through clone; clone one that is not fitted."""
+    if isinstance(teacher, FrozenEstimator):
+        return teacher
+    try:
+        check_is_fitted(teacher)
+    except (NotFittedError, TypeError, AttributeError):
+        return clone(teacher, safe=False)
+    return FrozenEstimator(teacher)
+
+
+def _take_params(params: dict[str, Any], rows: NDArray[np.intp], X: Any) -> dict[str, Any]:
+    """Restrict fit parameters with one entry per row of X to the rows that were labelled."""
+    m = n_rows(X)
+    if len(rows) == m:
+        return params
+    return {
+        name: take_rows(value, rows) if hasattr(value, "__len__") and len(value) == m else value
+        for name, value in params.items()
+    }
+
+
+def _noise_warning(plan: ReleasePlan) -> str:
+    return (
+        f"The released labels are mostly noise: standard deviation {plan.noise_scale:.3g} per "
+        f"label, against at most {plan.signal_scale:.3g} for the signal (certificate: "
+        f"{plan.certificate.name}). A student can average over rows, but do not expect much. What "
+        "helps: a teacher with a bound of its own (StableLogisticRegression, or many teachers on "
+        "disjoint shards), a larger epsilon, or fewer rows (max_queries)."
+    )

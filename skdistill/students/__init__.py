@@ -1,0 +1,26 @@
+"""Students: training ordinary scikit-learn estimators on noisy soft labels."""
+
+from skdistill.students.defaults import default_classifier, default_regressor
+from skdistill.students.rows import take_rows
+from skdistill.students.soft_targets import (
+    class_scores,
+    fit_on_soft_labels,
+    fit_on_values,
+    how_to_train,
+    probabilities,
+)
+from skdistill.students.threshold import fixed_offsets, offsets_for_prior, predicted_codes
+
+__all__ = [
+    "class_scores",
+    "default_classifier",
+    "default_regressor",
+    "fit_on_soft_labels",
+    "fit_on_values",
+    "fixed_offsets",
+    "how_to_train",
+    "offsets_for_prior",
+    "predicted_codes",
+    "probabilities",
+    "take_rows",
+]

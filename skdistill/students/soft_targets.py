@@ -1,0 +1,219 @@
+"""Training any scikit-learn estimator on noisy soft labels. All of it is post-processing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone, is_regressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
+
+from skdistill.students.rows import take_rows
+from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
+
+__all__ = ["class_scores", "fit_on_soft_labels", "fit_on_values", "how_to_train", "probabilities"]
+
+Array = NDArray[np.float64]
+
+# Solvers of LogisticRegression that minimise the weighted sum for weights of either sign.
+_SIGNED_SOLVERS = frozenset(["lbfgs", "newton-cg", "newton-cholesky"])
+
+
+def how_to_train(student: Any) -> str:
+    """Say which of the four ways below suits a student, from what it declares.
+
+    Returns
+    -------
+    way : {"least squares", "signed weights", "weights", "labels"}
+        "least squares" for a regressor; "signed weights" for a LogisticRegression; "weights" for
+        any other classifier whose fit takes `sample_weight`; "labels" for the rest.
+    """
+    if is_regressor(student):
+        return "least squares"
+    last = _last_step(student)
+    if not has_fit_parameter(last, "sample_weight"):
+        return "labels"
+    if type(last) is LogisticRegression and last.solver in _SIGNED_SOLVERS:
+        return "signed weights"
+    return "weights"
+
+
+def fit_on_soft_labels(
+    student: Any, X: Any, labels: Array, classes: NDArray[Any], fit_params: dict[str, Any]
+) -> Any:
+    """Fit a clone of `student` on noisy soft labels.
+
+    Parameters
+    ----------
+    student : estimator
+        A classifier, a regressor, or a Pipeline that ends in one; not changed.
+    X : array-like of shape (m, d)
+        Transfer rows.
+    labels : ndarray of shape (m, n_classes)
+        Noisy soft labels; they need not lie on the simplex.
+    classes : ndarray of shape (n_classes,)
+        Class labels, the student's own `y`.
+    fit_params : dict
+        For the student's fit. `sample_weight` and other arrays with one entry per row of X follow
+        the rows when these are repeated.
+
+    Returns
+    -------
+    fitted : estimator
+
+    Notes
+    -----
+    For soft targets ỹ that sum to 1 the cross-entropy Σ_c ỹ_c·(logsumexp(z) − z_c) equals
+    logsumexp(z) − ỹ·z, which is convex in the scores z *whatever the sign of ỹ* (a convex function
+    minus a linear one). So a student that takes signed weights gets each row once per class with
+    weight ỹ_c, unclipped, and the noise averages out; clipping would bias it. A squared loss needs
+    no such care. Only students that refuse signed weights see projected labels.
+    """
+    way = how_to_train(student)
+    student = clone(student)
+    if way == "least squares":
+        targets = with_unit_sums(labels)
+        if len(classes) == 2:
+            return student.fit(X, targets[:, 1], **fit_params)
+        if not get_tags(_last_step(student)).target_tags.multi_output:
+            from sklearn.multioutput import MultiOutputRegressor
+
+            student = MultiOutputRegressor(student)
+        return student.fit(X, targets, **fit_params)
+    if way == "labels":
+        return student.fit(X, classes[hard_labels(labels)], **fit_params)
+    if way == "signed weights":
+        weights = with_mean_inside(with_unit_sums(labels))
+    else:
+        weights = project_rows(labels)
+    return _fit_on_copies(student, X, weights, classes, fit_params)
+
+
+def fit_on_values(student: Any, X: Any, values: Array, fit_params: dict[str, Any]) -> Any:
+    """Fit a clone of a regressor on noisy outputs, by its own loss."""
+    return clone(student).fit(X, values, **fit_params)
+
+
+def hard_labels(labels: Array) -> NDArray[np.intp]:
+    """Return the arg-max class of each row; every class keeps the row that favours it most.
+
+    A class that wins nowhere would be missing from the student's `classes_`, and one class alone
+    makes many students refuse to fit.
+    """
+    chosen = labels.argmax(axis=1)
+    margin = labels - labels.max(axis=1, keepdims=True)
+    if len(labels) >= labels.shape[1]:
+        taken: list[int] = []
+        for column in range(labels.shape[1]):
+            if not np.any(chosen == column):
+                free = margin[:, column].copy()
+                free[taken] = -np.inf
+                row = int(free.argmax())
+                chosen[row] = column
+                taken.append(row)
+    return chosen
+
+
+def _fit_on_copies(
+    student: Any, X: Any, weights: Array, classes: NDArray[Any], fit_params: dict[str, Any]
+) -> Any:
+    """Fit on one copy of each row per class, weighted by the soft label."""
+    m, n_classes = weights.shape
+    rows, codes = np.tile(np.arange(m), n_classes), np.repeat(np.arange(n_classes), m)
+    flat = weights.T.ravel()
+    kept = flat != 0
+    if not kept.all():
+        rows, codes, flat = rows[kept], codes[kept], flat[kept]
+    fit_params = {
+        name: take_rows(value, rows) if _per_row(value, m) else value
+        for name, value in fit_params.items()
+    }
+    own = next((n for n in fit_params if n.split("__")[-1] == "sample_weight"), None)
+    if own is not None and fit_params[own] is not None:
+        flat = flat * np.asarray(fit_params.pop(own), dtype=np.float64)
+    name = _weight_parameter(student)
+    return student.fit(take_rows(X, rows), classes[codes], **{**fit_params, name: flat})
+
+
+def _per_row(value: Any, m: int) -> bool:
+    """Whether a fit parameter has one entry per row."""
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return len(shape) > 0 and shape[0] == m
+    return isinstance(value, (list, tuple)) and len(value) == m
+
+
+def _weight_parameter(student: Any) -> str:
+    """Name the fit parameter that reaches the `sample_weight` of the last step."""
+    import sklearn
+
+    if not hasattr(student, "steps"):
+        return "sample_weight"
+    if not sklearn.get_config()["enable_metadata_routing"]:
+        name, last = student.steps[-1]
+        return f"{name}__{_weight_parameter(last)}"
+    _last_step(student).set_fit_request(sample_weight=True)
+    return "sample_weight"
+
+
+def _last_step(student: Any) -> Any:
+    while hasattr(student, "steps"):
+        student = student.steps[-1][1]
+    return student
+
+
+def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, str] | None:
+    """Return one score per class, and their scale.
+
+    Returns
+    -------
+    scores : ndarray of shape (m, n_classes)
+        The arg-max is the student's own prediction.
+    scale : {"log-probability", "probability", "margin"}
+        What differences of scores mean.
+
+    None where the student has labels only.
+    """
+    if is_regressor(student):
+        values = np.asarray(student.predict(X), dtype=np.float64)
+        if len(classes) == 2:
+            values = values.reshape(len(values))
+            values = np.column_stack([1 - values, values])
+        return values, "probability"
+    if hasattr(student, "predict_log_proba") or hasattr(student, "predict_proba"):
+        with np.errstate(divide="ignore"):
+            logs = np.log(np.asarray(student.predict_proba(X), dtype=np.float64))
+        return _aligned(logs, student, classes, -np.inf), "log-probability"
+    if hasattr(student, "decision_function"):
+        margins = np.asarray(student.decision_function(X), dtype=np.float64)
+        if margins.ndim == 1:
+            margins = np.column_stack([-margins / 2, margins / 2])
+        if margins.shape[1] == len(student.classes_):
+            return _aligned(margins, student, classes, -np.inf), "margin"
+    return None
+
+
+def probabilities(student: Any, X: Any, classes: NDArray[Any]) -> Array:
+    """Return the student's class probabilities, columns in the order of `classes`.
+
+    A regressor's outputs are projected on the simplex.
+    """
+    if is_regressor(student):
+        scores = class_scores(student, X, classes)
+        assert scores is not None
+        return project_rows(scores[0])
+    return _aligned(np.asarray(student.predict_proba(X)), student, classes, 0.0)
+
+
+def _aligned(scores: Array, student: Any, classes: NDArray[Any], missing: float) -> Array:
+    """Put the student's columns in the order of `classes`; an unknown class has `missing`."""
+    known = getattr(student, "classes_", classes)
+    if np.array_equal(known, classes):
+        return scores
+    result = np.full((len(scores), len(classes)), missing)
+    for column, label in enumerate(known):
+        result[:, np.flatnonzero(classes == label)] = scores[:, [column]]
+    return result

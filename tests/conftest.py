@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification, make_regression
+from sklearn.linear_model import LogisticRegression, Ridge
+
+
+@pytest.fixture(scope="session")
+def binary():
+    """A private half, a public half and a fitted teacher: two classes, four features."""
+    X, y = make_classification(
+        600,
+        n_features=4,
+        n_informative=3,
+        n_redundant=0,
+        n_clusters_per_class=1,
+        class_sep=1.5,
+        random_state=0,
+    )
+    teacher = LogisticRegression().fit(X[:300], y[:300])
+    return X[:300], y[:300], X[300:], y[300:], teacher
+
+
+@pytest.fixture(scope="session")
+def regression():
+    """A private half, a public half and a fitted regressor; targets within ±500."""
+    X, y = make_regression(600, n_features=4, noise=5, random_state=0)
+    teacher = Ridge().fit(X[:300], y[:300])
+    assert np.abs(y).max() < 500
+    return X[:300], y[:300], X[300:], y[300:], teacher
