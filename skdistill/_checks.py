@@ -30,7 +30,7 @@ _MECHANISMS = ("auto", "gaussian", "laplace")
 _LATER = ("noisy_max", "confident_max")
 
 
-class WithheldTeacher(BaseEstimator):  # type: ignore[misc]
+class WithheldTeacher(BaseEstimator):
     """Stands where the teacher was in a distiller that was pickled after fit.
 
     Parameters
@@ -120,14 +120,14 @@ def check_parameters(distiller: Any) -> None:
 def _check_max_queries(value: Any) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
         raise ValueError(f"max_queries={value!r} must be a positive integer, or None for all rows.")
 
 
 def _check_threshold(value: Any) -> None:
     if value is None or (isinstance(value, str) and value == "prior"):
         return
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < 1:
         raise ValueError(
             f'threshold={value!r} must be "prior", None (the student\'s own decision), or for two '
             "classes a probability strictly between 0 and 1."
@@ -151,12 +151,11 @@ def check_output_range(value: Any) -> None:
         raise ValueError(f"output_range={value!r}: its width is not a finite number.")
 
 
-def check_teacher(teacher: Any) -> tuple[str, NDArray[Any] | None]:
-    """Say what a fitted teacher is, or raise.
+def check_teacher(teacher: Any) -> NDArray[Any] | None:
+    """Return the class labels of a fitted teacher, or raise.
 
     Returns
     -------
-    kind : {"classifier", "regressor"}
     classes : ndarray of shape (n_classes,) or None
         None for a regressor.
 
@@ -194,7 +193,7 @@ def check_teacher(teacher: Any) -> tuple[str, NDArray[Any] | None]:
             "tags). Derive it from sklearn.base.BaseEstimator."
         ) from None
     if is_regressor(teacher):
-        return "regressor", None
+        return None
     if not is_classifier(teacher):
         raise TypeError(
             f"teacher={_short(teacher)} is neither a classifier nor a regressor (by its tags)."
@@ -210,7 +209,7 @@ def check_teacher(teacher: Any) -> tuple[str, NDArray[Any] | None]:
             f"The teacher {_short(teacher)} knows {len(classes)} class; there is nothing to learn "
             "from it. It needs at least two."
         )
-    return "classifier", np.asarray(classes)
+    return np.asarray(classes)
 
 
 def check_transfer_set(X: Any, y: Any) -> Any:

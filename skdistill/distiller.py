@@ -68,7 +68,7 @@ def _student_has(method: str) -> Any:
     return check
 
 
-class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
     """Distil a fitted teacher into a student that may be published.
 
     ``fit`` labels a public transfer set with the teacher, makes these soft labels differentially
@@ -397,14 +397,14 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     def _check_fit(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Check everything that is public; return the teacher and the transfer set."""
         check_parameters(self)
-        kind, classes = check_teacher(self.teacher)
+        classes = check_teacher(self.teacher)
         teacher = unwrap(self.teacher)
         X = check_transfer_set(X, y)
         validate_data(self, X, skip_check_array=True)
         check_columns(self, teacher)
         check_finite(X, teacher, self._blank_student())
-        if kind == "classifier":
-            self.classes_ = classes
+        if classes is not None:
+            self.classes_: NDArray[Any] = classes
         return teacher, X
 
     def _route(self, fit_params: dict[str, Any]) -> dict[str, Any]:
@@ -438,10 +438,11 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         )
         if plan.noise_scale > plan.signal_scale:
             warnings.warn(_noise_warning(plan), UserWarning, stacklevel=3)
-        if plan.mechanism == "post-processing" and plan.certificate.epsilon > self.epsilon:
+        spent = plan.statement().epsilon
+        if plan.mechanism == "post-processing" and spent > self.epsilon:
             warnings.warn(
                 f"epsilon={self.epsilon:g} was asked for, but the teacher has already spent "
-                f"epsilon={plan.certificate.epsilon:g}; the statement reports the latter.",
+                f"epsilon={spent:g}; the statement reports the latter.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -571,7 +572,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
                 "so the setting would change your object and have no effect. Compare teachers by "
                 "a grid over `teacher` of FrozenEstimator(fitted_teacher)."
             )
-        return super().set_params(**params)  # type: ignore[no-any-return]
+        return super().set_params(**params)
 
     def __sklearn_clone__(self) -> PrivateDistiller:
         params = self.get_params(deep=False)

@@ -167,7 +167,9 @@ def test_noise_never_repeats(binary):
             released += joblib.Parallel()(
                 joblib.delayed(PrivateDistiller.release)(clone(distiller), X) for _ in range(4)
             )
-    bag = BaggingClassifier(distiller, n_estimators=3, bootstrap=False, random_state=0).fit(X, X[:, 0] > 0)
+    bag = BaggingClassifier(distiller, n_estimators=3, bootstrap=False, random_state=0).fit(
+        X, X[:, 0] > 0
+    )
     released += [each.released_labels_ for each in bag.estimators_]
     for i, a in enumerate(released):
         for b in released[:i]:
@@ -227,9 +229,7 @@ def test_an_accountant_says_no_in_another_process(binary):
     *_, X, y, teacher = binary
     accountant = BudgetAccountant()
     distiller = PrivateDistiller(teacher, accountant=accountant)
-    search = GridSearchCV(
-        distiller, {"epsilon": [1.0, 2.0]}, cv=2, n_jobs=2, error_score="raise"
-    )
+    search = GridSearchCV(distiller, {"epsilon": [1.0, 2.0]}, cv=2, n_jobs=2, error_score="raise")
     with pytest.raises(RuntimeError, match="n_jobs=1"):
         search.fit(X, y)
     assert accountant.total() == (0, 0)
@@ -375,9 +375,7 @@ def _support_vectors(teacher):
 def test_a_fitted_pickle_holds_no_teacher(binary, dump):
     X_private, y_private, X, y, _ = binary
     teacher = SVC().fit(X_private, y_private)
-    distiller = PrivateDistiller(
-        teacher, epsilon=HUGE, accountant=BudgetAccountant()
-    ).fit(X)
+    distiller = PrivateDistiller(teacher, epsilon=HUGE, accountant=BudgetAccountant()).fit(X)
     if dump == "joblib":
         stream = io.BytesIO()
         joblib.dump(distiller, stream)

@@ -66,7 +66,7 @@ def plan(certificate, mechanism, m, regression=False):
 
 
 def backdoor_statistic(what):
-    """Return the log-likelihood ratio of a release, but for its scale (optimal by Neyman-Pearson)."""
+    """Return the log-likelihood ratio of a release, but for its scale: the optimal test."""
     X = np.zeros((what.n_rows, 1))
     far = np.abs if what.mechanism == "laplace" else np.square
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from skdistill.certificates.base import AlreadyPrivate, Certificate, detector
+from skdistill.certificates.base import AlreadyPrivate, Certificate
 from skdistill.statement import PrivacyStatement
 
 __all__ = ["already_private"]
 
 
-@detector
 def already_private(teacher: Any) -> Certificate | None:
     """Certify diffprivlib's models and teachers that state their own ε.
 

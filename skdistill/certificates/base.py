@@ -1,4 +1,4 @@
-"""The shapes a certificate can have, and the registry that finds one for a teacher.
+"""The shapes a certificate can have.
 
 A certificate is a proved statement of how far *one replaced record* (or one replaced group, for
 a teacher trained with groups) can move what a fitted teacher says. It is computed from public
@@ -21,8 +21,8 @@ __all__ = [
     "Certificate",
     "ParameterBall",
     "RowBound",
-    "certify",
-    "register",
+    "is_public_map",
+    "unwrap",
 ]
 
 Array = NDArray[np.float64]
@@ -160,115 +160,6 @@ def _check_positive(certificate: Certificate, field: str, zero: bool = False) ->
         raise ValueError(
             f"{type(certificate).__name__}: {field} must be positive and finite, got {value!r}."
         )
-
-
-# ------------------------------------------------------------------------------------------------
-# The registry
-# ------------------------------------------------------------------------------------------------
-
-Prover = Callable[[Any], "Certificate | None"]
-_PROVERS: dict[type, Prover] = {}
-_DETECTORS: list[Prover] = []
-_WORST_CASE: list[Callable[[Any, tuple[float, float] | None], Certificate]] = []
-
-
-def register(cls: type) -> Callable[[Prover], Prover]:
-    """Register a proof for one class of teachers.
-
-    The proof is found for exactly this class. A subclass may override ``predict_proba``, and a
-    bound that was proved for the parent would then be false, so subclasses are registered on
-    their own.
-
-    Parameters
-    ----------
-    cls : type
-        The teacher's class.
-
-    Returns
-    -------
-    decorator : callable
-        Takes ``prove(teacher) -> Certificate or None``; None means that this teacher's settings
-        admit no proof, and the worst case is used.
-
-    Examples
-    --------
-    >>> from sklearn.dummy import DummyClassifier
-    >>> from skdistill.certificates import RowBound, register
-    >>> class ConstantClassifier(DummyClassifier):
-    ...     pass
-    >>> @register(ConstantClassifier)
-    ... def constant(teacher):
-    ...     if teacher.strategy != "uniform":
-    ...         return None
-    ...     return RowBound(1e-9, 1e-9, name="constant", reason="It ignores its records.")
-    """
-    def decorator(prove: Prover) -> Prover:
-        _PROVERS[cls] = prove
-        return prove
-
-    return decorator
-
-
-def certify(
-    teacher: Any, X: Any = None, *, output_range: tuple[float, float] | None = None
-) -> Certificate:
-    """Find the best certificate that can be proved for a fitted teacher.
-
-    Parameters
-    ----------
-    teacher : estimator
-        A fitted classifier or regressor; a FrozenEstimator is looked into.
-    X : array-like, optional
-        The transfer set. No built-in proof depends on it; accepted so that a user's own may.
-    output_range : tuple of (float, float), optional
-        For a regressor, the public range its outputs are clipped to.
-
-    Returns
-    -------
-    certificate : Certificate
-        The registered proof for exactly this class, or else the worst case (the diameter of the
-        simplex, or of `output_range`).
-
-    Raises
-    ------
-    ValueError
-        For a regressor without `output_range`: no bound holds for unbounded outputs.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.tree import DecisionTreeClassifier
-    >>> from skdistill.certificates import certify
-    >>> teacher = DecisionTreeClassifier().fit(*load_iris(return_X_y=True))
-    >>> certify(teacher).name
-    'worst case'
-    """
-    found = prove(unwrap(teacher))
-    return found if found is not None else _WORST_CASE[0](teacher, output_range)
-
-
-def prove(teacher: Any) -> Certificate | None:
-    """Return the registered proof for a teacher, or None."""
-    for detect in _DETECTORS:
-        found = detect(teacher)
-        if found is not None:
-            return found
-    prover = _PROVERS.get(type(teacher))
-    return None if prover is None else prover(teacher)
-
-
-def detector(prove: Prover) -> Prover:
-    """Register a proof that is tried on every teacher (for whole families, not one class)."""
-    _DETECTORS.append(prove)
-    return prove
-
-
-def worst_case(
-    bound: Callable[[Any, tuple[float, float] | None], Certificate],
-) -> Callable[[Any, tuple[float, float] | None], Certificate]:
-    """Register the bound that holds for anything."""
-    _WORST_CASE[:] = [bound]
-    return bound
 
 
 def unwrap(teacher: Any) -> Any:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from skdistill.certificates.base import Array, Certificate, RowBound, detector
+from skdistill.certificates.base import Array, Certificate, RowBound
 
 __all__ = ["neighbor_votes", "uniform_neighbors"]
 
 # Metrics that look at two rows alone. Others ("seuclidean", "mahalanobis") may take a scale from
 # all training rows, and then every distance moves with one record.
-_PAIRWISE_METRICS = frozenset(
-    "minkowski euclidean l2 manhattan cityblock l1 chebyshev cosine canberra braycurtis "
-    "hamming".split()
+_PAIRWISE_METRICS = (
+    *("minkowski", "euclidean", "l2", "manhattan", "cityblock", "l1", "chebyshev"),
+    *("cosine", "canberra", "braycurtis", "hamming"),
 )
 
 
-@detector
 def uniform_neighbors(teacher: Any) -> Certificate | None:
     """Certify a KNeighborsClassifier with uniform weights: RowBound(2/k, √2/k).
 
@@ -34,18 +34,17 @@ def uniform_neighbors(teacher: Any) -> Certificate | None:
     :func:`neighbor_votes` computes the same votes with ties broken by position.
     """
     if type(teacher).__name__ != "KNeighborsClassifier":
-        return None
+        return None  # so that sklearn.neighbors is imported only where it is needed
     from sklearn.neighbors import KNeighborsClassifier
 
-    k = getattr(teacher, "n_neighbors", None)
+    k = int(teacher.n_neighbors) if isinstance(teacher.n_neighbors, Integral) else 0
     provable = (
         type(teacher) is KNeighborsClassifier
         and teacher.weights in ("uniform", None)
         and teacher.metric in _PAIRWISE_METRICS
         and not teacher.metric_params
         and hasattr(teacher, "_fit_X")
-        and np.ndim(getattr(teacher, "_y", None)) == 1
-        and isinstance(k, (int, np.integer))
+        and np.ndim(teacher._y) == 1
         and 1 <= k <= teacher.n_samples_fit_
     )
     if not provable:

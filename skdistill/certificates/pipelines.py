@@ -12,17 +12,14 @@ from skdistill.certificates.base import (
     Certificate,
     ParameterBall,
     RowBound,
-    detector,
     is_public_map,
-    prove,
     unwrap,
 )
 
 __all__ = ["pipeline"]
 
 
-@detector
-def pipeline(teacher: Any) -> Certificate | None:
+def pipeline(teacher: Any, prove: Callable[[Any], Certificate | None]) -> Certificate | None:
     """Certify a Pipeline by its last step, if every earlier step is stateless or frozen.
 
     Proof. If the earlier steps T learned nothing from the private rows, replacing record (x, y)
@@ -54,9 +51,7 @@ def pipeline(teacher: Any) -> Certificate | None:
         return replace(found, features=_after(found.features, transform), assumes=assumes)
     if isinstance(found, RowBound) and found.outputs is not None:
         outputs = found.outputs
-        return replace(
-            found, outputs=lambda _, X: outputs(last, transform(X)), assumes=assumes
-        )
+        return replace(found, outputs=lambda _, X: outputs(last, transform(X)), assumes=assumes)
     return replace(found, assumes=assumes)
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from skdistill.certificates.base import Array, Certificate, ParameterBall, register
+from skdistill.certificates.base import Array, Certificate, ParameterBall
 from skdistill.teachers.stable_linear import StableLogisticRegression
 
 __all__ = ["stable_logistic_regression"]
 
 
-@register(StableLogisticRegression)
-def stable_logistic_regression(teacher: StableLogisticRegression) -> Certificate:
+def stable_logistic_regression(teacher: Any) -> Certificate | None:
     """Certify a StableLogisticRegression: ParameterBall(2·L·C·R + slack).
 
     The proof, and the slack that makes it hold for what a computer returns, stand where the
     number is computed: :meth:`skdistill.teachers.StableLogisticRegression.fit`.
     """
+    if type(teacher) is not StableLogisticRegression:
+        return None
     classes_given = teacher.classes is not None
     return ParameterBall(
         teacher.sensitivity_,

@@ -7,13 +7,12 @@ from typing import Any
 
 from sklearn.base import is_regressor
 
-from skdistill.certificates.base import Certificate, RowBound, worst_case
+from skdistill.certificates.base import Certificate, RowBound
 
-__all__ = ["diameter"]
+__all__ = ["worst_case"]
 
 
-@worst_case
-def diameter(teacher: Any, output_range: tuple[float, float] | None) -> Certificate:
+def worst_case(teacher: Any, output_range: tuple[float, float] | None) -> Certificate:
     """Bound each row by the diameter of the simplex, or of the output range.
 
     Proof. Two points p, q of the simplex have ‖p − q‖₁ ≤ ‖p‖₁ + ‖q‖₁ = 2 and

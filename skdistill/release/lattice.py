@@ -99,9 +99,7 @@ def quantize_simplex(simplex: Array, bits: int = LATTICE_BITS) -> Integers:
     return labels
 
 
-def quantize_range(
-    values: Array, low: float, high: float, bits: int = LATTICE_BITS
-) -> Integers:
+def quantize_range(values: Array, low: float, high: float, bits: int = LATTICE_BITS) -> Integers:
     """Clip a regressor's outputs to [low, high] and round them to integers in [0, 2**bits].
 
     NaN becomes the middle of the range, an infinity its nearer end.

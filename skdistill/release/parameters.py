@@ -43,8 +43,8 @@ def noisy_weights(weights: Array, radius: float, loss: PrivacyLoss, sampler: Sam
     Proof. Let D be the number of entries. Dividing by a power of two is exact and rounding moves
     an entry by at most 1/2, so on the lattice ‖q − q'‖₂ ≤ radius/h + √D, and by Cauchy-Schwarz
     ‖q − q'‖₁ ≤ √D·radius/h + D. Integers are clipped to ±2⁶⁰, which moves two of them no further
-    apart. The rest is :meth:`skdistill.release.noise.ExactSampler.perturb` at that sensitivity; scores and
-    labels on any number of rows are post-processing.
+    apart. The rest is :meth:`skdistill.release.noise.ExactSampler.perturb` at that sensitivity;
+    scores and labels on any number of rows are post-processing.
     """
     size = math.sqrt(max(1, weights.size))
     # A step of the lattice is at most 2^-16 of the radius per √D.

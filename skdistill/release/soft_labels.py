@@ -102,9 +102,7 @@ def _integers(plan: ReleasePlan, teacher: Any, rows: Any, count: int, bits: int)
     """Return the teacher's labels for some rows, on the lattice."""
     if plan.classes is None:
         return quantize_range(value_outputs(teacher, rows, count), *_range(plan), bits)
-    return quantize_simplex(
-        to_simplex(_raw(plan, teacher, rows, count), plan.temperature), bits
-    )
+    return quantize_simplex(to_simplex(_raw(plan, teacher, rows, count), plan.temperature), bits)
 
 
 def _raw(plan: ReleasePlan, teacher: Any, rows: Any, count: int) -> Array:

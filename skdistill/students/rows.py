@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["take_rows"]
+__all__ = ["stack_copies", "take_rows"]
 
 
 def take_rows(X: Any, indices: NDArray[np.intp]) -> Any:
@@ -19,3 +20,19 @@ def take_rows(X: Any, indices: NDArray[np.intp]) -> Any:
     if isinstance(X, (list, tuple)):
         return [X[i] for i in indices]
     return X[indices]
+
+
+def stack_copies(X: Any, times: int) -> Any:
+    """Return `times` copies of X, one below the other, in the container X came in."""
+    copies = [X] * times
+    if isinstance(X, np.ndarray):
+        return np.concatenate(copies)
+    if hasattr(X, "tocsr"):
+        from scipy import sparse
+
+        return sparse.vstack(copies, format="csr")
+    library = sys.modules.get(type(X).__module__.partition(".")[0])  # pandas or polars
+    concat = getattr(library, "concat", None)
+    if concat is not None:
+        return concat(copies)
+    return take_rows(X, np.tile(np.arange(len(X)), times))

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from skdistill.students.rows import take_rows
+from skdistill.students.rows import stack_copies, take_rows
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
 __all__ = ["class_scores", "fit_on_soft_labels", "fit_on_values", "how_to_train", "probabilities"]
@@ -122,20 +122,24 @@ def _fit_on_copies(
 ) -> Any:
     """Fit on one copy of each row per class, weighted by the soft label."""
     m, n_classes = weights.shape
-    rows, codes = np.tile(np.arange(m), n_classes), np.repeat(np.arange(n_classes), m)
-    flat = weights.T.ravel()
-    kept = flat != 0
-    if not kept.all():
-        rows, codes, flat = rows[kept], codes[kept], flat[kept]
+    copies = stack_copies(X, n_classes)
+    labels, flat = np.repeat(classes, m), weights.T.ravel()
     fit_params = {
-        name: take_rows(value, rows) if _per_row(value, m) else value
+        name: stack_copies(np.asarray(value), n_classes) if _per_row(value, m) else value
         for name, value in fit_params.items()
     }
-    own = next((n for n in fit_params if n.split("__")[-1] == "sample_weight"), None)
-    if own is not None and fit_params[own] is not None:
-        flat = flat * np.asarray(fit_params.pop(own), dtype=np.float64)
     name = _weight_parameter(student)
-    return student.fit(take_rows(X, rows), classes[codes], **{**fit_params, name: flat})
+    own = fit_params.pop(name, None)
+    if own is not None:
+        flat = flat * np.asarray(own, dtype=np.float64)
+    if (flat == 0).any():  # a row without weight is no row: some students count rows
+        kept = np.flatnonzero(flat)
+        copies, labels, flat = take_rows(copies, kept), labels[kept], flat[kept]
+        fit_params = {
+            key: take_rows(value, kept) if _per_row(value, m * n_classes) else value
+            for key, value in fit_params.items()
+        }
+    return student.fit(copies, labels, **{**fit_params, name: flat})
 
 
 def _per_row(value: Any, m: int) -> bool:

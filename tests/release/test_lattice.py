@@ -35,15 +35,12 @@ def test_a_bad_row_is_uniform_and_leaves_its_neighbours_alone(rows, bits):
         assert np.array_equal(simplex[i], lattice.to_simplex(rows[[i]])[0])
 
 
-def simplex_pairs(draw_rows=st.integers(2, 8)):
-    def pair(n):
-        weights = arrays(np.float64, (2, n), elements=st.floats(0, 1, allow_subnormal=False))
-        return st.tuples(weights, st.floats(0, 1))
-
-    return draw_rows.flatmap(pair)
+def weight_pairs(n):
+    weights = arrays(np.float64, (2, n), elements=st.floats(0, 1, allow_subnormal=False))
+    return st.tuples(weights, st.floats(0, 1))
 
 
-@given(simplex_pairs(), BITS)
+@given(st.integers(2, 8).flatmap(weight_pairs), BITS)
 def test_the_lattice_never_stretches_a_move_beyond_its_bound(pair, bits):
     weights, mix = pair
     p, q = lattice.to_simplex(weights)

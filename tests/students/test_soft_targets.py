@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import expit
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+
+from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
+from skdistill.students.soft_targets import (
+    class_scores,
+    fit_on_soft_labels,
+    hard_labels,
+    how_to_train,
+    probabilities,
+)
+
+ROWS = arrays(np.float64, (5, 4), elements=st.floats(-1e6, 1e6))
+
+
+@given(ROWS)
+def test_projection_is_the_nearest_point_of_the_simplex(rows):
+    p = project_rows(rows)
+    assert (p >= 0).all()
+    assert np.allclose(p.sum(axis=1), 1)
+    # First-order optimality: no corner lies in a direction that reduces the distance.
+    gap = (rows - p) @ np.eye(4) - ((rows - p) * p).sum(axis=1, keepdims=True)
+    assert (gap <= 1e-6 * (1 + np.abs(rows).max())).all()
+
+
+def test_a_point_of_the_simplex_stays():
+    rows = np.random.default_rng(0).dirichlet(np.ones(5), 20)
+    assert np.allclose(project_rows(rows), rows)
+
+
+@given(ROWS)
+def test_unit_sums_and_a_mean_inside(rows):
+    flat = with_unit_sums(rows)
+    assert np.allclose(flat.sum(axis=1), 1, atol=1e-6)
+    inside = with_mean_inside(flat).mean(axis=0)
+    assert (inside > -1e-6).all()
+    assert inside.sum() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("student", "way"),
+    [
+        (Ridge(), "least squares"),
+        (make_pipeline(StandardScaler(), Ridge()), "least squares"),
+        (GridSearchCV(Ridge(), {"alpha": [1]}), "least squares"),
+        (LogisticRegression(), "signed weights"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "signed weights"),
+        (LogisticRegression(solver="saga"), "weights"),
+        (GaussianNB(), "weights"),
+        (SVC(), "weights"),
+        (RandomForestClassifier(), "weights"),
+        (KNeighborsClassifier(), "labels"),
+    ],
+)
+def test_the_way_follows_what_a_student_declares(student, way):
+    assert how_to_train(student) == way
+
+
+class OwnLogisticRegression(LogisticRegression):
+    def fit(self, X, y, sample_weight=None):
+        assert (np.asarray(sample_weight) >= 0).all()
+        return super().fit(X, y, sample_weight)
+
+
+def test_a_subclass_is_not_trusted_with_negative_weights():
+    rng = np.random.default_rng(0)
+    labels = rng.normal(0.5, 3, size=(100, 2))
+    X = rng.normal(size=(100, 2))
+    assert how_to_train(OwnLogisticRegression()) == "weights"
+    fit_on_soft_labels(OwnLogisticRegression(), X, labels, np.array([0, 1]), {})
+
+
+def test_signed_weights_are_the_minimum_of_the_cross_entropy():
+    """The gradient of Σ logsumexp(z) - ỹ·z + ‖w‖²/2C vanishes, negative labels included."""
+    rng = np.random.default_rng(0)
+    X, C = rng.normal(size=(300, 3)), 0.5
+    labels = np.column_stack([1 - expit(X[:, 0]), expit(X[:, 0])]) + rng.normal(size=(300, 2))
+    assert (labels < 0).any()
+    student = fit_on_soft_labels(
+        LogisticRegression(C=C, tol=1e-10, max_iter=2000), X, labels, np.array([0, 1]), {}
+    )
+    targets = with_mean_inside(with_unit_sums(labels))[:, 1]
+    residual = expit(student.decision_function(X)) - targets
+    assert np.allclose(C * X.T @ residual + student.coef_[0], 0, atol=1e-3)
+    assert residual.sum() == pytest.approx(0, abs=1e-2)
+
+
+def test_noise_averages_out_where_clipping_would_bias():
+    """40,000 rows of p = .9/.1 with noise of standard deviation 3.
+
+    The mean of the noise has standard deviation 3/√20,000 = .021 per group, so a deviation of
+    .12 has probability below 1e-7; labels clipped to the simplex have a mean below .65.
+    """
+    rng = np.random.default_rng()
+    X = np.repeat([[0.0], [1.0]], 20_000, axis=0)
+    p = np.where(X[:, 0] == 1, 0.9, 0.1)
+    labels = np.column_stack([1 - p, p]) + rng.normal(0, 3, size=(40_000, 2))
+    student = fit_on_soft_labels(LogisticRegression(C=1e3), X, labels, np.array([0, 1]), {})
+    shown = student.predict_proba([[0.0], [1.0]])[:, 1]
+    assert np.abs(shown - [0.1, 0.9]).max() < 0.12
+    assert project_rows(labels)[20_000:, 1].mean() < 0.65
+
+
+def test_a_mean_outside_the_simplex_does_not_diverge():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    labels = np.tile([-20.0, 21.0], (50, 1))
+    student = fit_on_soft_labels(LogisticRegression(), X, labels, np.array([0, 1]), {})
+    assert np.isfinite(student.intercept_).all()
+
+
+@settings(max_examples=50)
+@given(arrays(np.float64, (12, 4), elements=st.floats(-10, 10)))
+def test_every_class_keeps_a_row(labels):
+    chosen = hard_labels(labels)
+    assert set(chosen) == {0, 1, 2, 3}
+
+
+def test_hard_labels_are_the_arg_max_where_every_class_wins():
+    labels = np.array([[0.6, 0.4], [0.1, 0.9]])
+    assert hard_labels(labels).tolist() == [0, 1]
+
+
+def test_a_regressor_without_multiple_outputs_is_given_one_each():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    labels = np.eye(3)[(X > 0).sum(axis=1)]
+    student = fit_on_soft_labels(
+        HistGradientBoostingRegressor(max_iter=30), X, labels, np.arange(3), {}
+    )
+    assert probabilities(student, X, np.arange(3)).shape == (400, 3)
+    scores, scale = class_scores(student, X, np.arange(3))
+    assert scale == "probability"
+    assert np.mean(scores.argmax(axis=1) == labels.argmax(axis=1)) > 0.95
+
+
+def test_columns_follow_the_teachers_classes():
+    X = np.array([[0.0], [1.0], [2.0]] * 5)
+    student = DecisionTreeClassifier().fit(X[:, :], np.array(["b", "c", "b"] * 5))
+    p = probabilities(student, X, np.array(["a", "b", "c"]))
+    assert (p[:, 0] == 0).all()
+    assert np.allclose(p.sum(axis=1), 1)
+    scores, _ = class_scores(student, X, np.array(["a", "b", "c"]))
+    assert (scores[:, 0] == -np.inf).all()
+
+
+def test_a_student_with_labels_only_has_no_scores():
+    class Plain(KNeighborsClassifier):
+        predict_proba = property()
+
+    student = Plain(1).fit(np.eye(3), [0, 1, 2])
+    assert not hasattr(student, "predict_proba")
+    assert class_scores(student, np.eye(3), np.arange(3)) is None
+
+
+def test_least_squares_ignores_noise_across_the_simplex():
+    """A shift of all columns by the same amount carries no information and changes nothing."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 3))
+    labels = rng.dirichlet(np.ones(3), 50)
+    shifted = labels + rng.normal(size=(50, 1)) * 100
+    a, b = (
+        fit_on_soft_labels(LinearRegression(), X, each, np.arange(3), {}).predict(X)
+        for each in (labels, shifted)
+    )
+    assert np.allclose(a, b)
