@@ -553,6 +553,21 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             method_mapping=MethodMapping().add(caller="fit", callee="fit"),
         )
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; those inside the teacher are not part of them.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Include ``student__*``.
+
+        Returns
+        -------
+        params : dict
+        """
+        params = super().get_params(deep=deep)
+        return {name: value for name, value in params.items() if not name.startswith("teacher__")}
+
     def set_params(self, **params: Any) -> PrivateDistiller:
         """Set parameters, as of any estimator; those of the teacher are refused.
 

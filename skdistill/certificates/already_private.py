@@ -14,33 +14,27 @@ __all__ = ["already_private"]
 
 
 def already_private(teacher: Any) -> Certificate | None:
-    """Certify diffprivlib's models and teachers that state their own ε.
+    """Certify diffprivlib's models and teachers that carry a privacy statement.
 
-    A teacher states its ε by a fitted `privacy_` (a :class:`~skdistill.PrivacyStatement` that
-    says it is private) or a fitted `epsilon_` (and `delta_`). Proof: post-processing, see
-    :class:`~skdistill.certificates.AlreadyPrivate`. That the claim is true is the teacher's
-    business, so the statement lists it under "assumes".
+    Proof: post-processing, see :class:`~skdistill.certificates.AlreadyPrivate`. That the claim is
+    true is the teacher's business, so the statement lists it under "assumes".
+
+    A fitted attribute `epsilon_` is *not* taken for a claim: scikit-learn's own GaussianNB has one
+    (the variance it adds, about 1e-9), and it promises nothing. A user who knows a teacher to be
+    private passes ``certificate=AlreadyPrivate(epsilon, delta)``.
     """
-    fitted = vars(teacher) if hasattr(teacher, "__dict__") else {}
     name = type(teacher).__name__
-    statement = fitted.get("privacy_")
+    statement = getattr(teacher, "__dict__", {}).get("privacy_")
     if isinstance(statement, PrivacyStatement):
         if not statement.private:
             return None
-        return AlreadyPrivate(
-            statement.epsilon,
-            statement.delta,
-            name="already private",
-            reason=f"The teacher ({name}) is a private release itself; this is post-processing.",
-            reference="Dwork and Roth (2014), Proposition 2.1.",
-            assumes=statement.assumes,
+        epsilon, delta, assumes = statement.epsilon, statement.delta, statement.assumes
+    elif type(teacher).__module__.startswith("diffprivlib.models"):
+        epsilon, delta = teacher.epsilon, getattr(teacher, "delta", 0.0)
+        assumes = (
+            "the parameters of the diffprivlib model are those it was fitted with, and its bounds "
+            "or data_norm were given and not taken from the data",
         )
-    if "epsilon_" in fitted:
-        epsilon, delta = fitted["epsilon_"], fitted.get("delta_", 0.0)
-        source = "`epsilon_`"
-    elif any(cls.__module__.startswith("diffprivlib.models") for cls in type(teacher).__mro__):
-        epsilon, delta = getattr(teacher, "epsilon", None), getattr(teacher, "delta", 0.0)
-        source = "diffprivlib parameters (bounds and data_norm given, not taken from the data)"
     else:
         return None
     if not (_is_number(epsilon) and _is_number(delta) and 0 < epsilon < np.inf and 0 <= delta < 1):
@@ -49,9 +43,9 @@ def already_private(teacher: Any) -> Certificate | None:
         float(epsilon),
         float(delta),
         name="already private",
-        reason=f"The teacher ({name}) is differentially private; this is post-processing.",
+        reason=f"The teacher ({name}) is a private release itself; this is post-processing.",
         reference="Dwork and Roth (2014), Proposition 2.1.",
-        assumes=(f"the teacher's own claim, made by its {source}, is true",),
+        assumes=assumes,
     )
 
 

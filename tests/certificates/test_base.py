@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -6,11 +7,14 @@ from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils import all_estimators
 
+from skdistill import PrivateDistiller
 from skdistill.certificates import AlreadyPrivate, ParameterBall, RowBound, certify, register
 from skdistill.certificates.base import is_public_map
 
@@ -81,33 +85,51 @@ def test_a_pipelines_frozen_steps_are_listed_as_assumptions():
     assert certify(make_pipeline(KNeighborsClassifier(5)).fit(X, Y)).assumes == ()
 
 
-class StatesItsEpsilon(LogisticRegression):
-    def fit(self, X, y):
-        super().fit(X, y)
-        self.epsilon_, self.delta_ = 0.7, 1e-6
-        return self
-
-
-def test_a_teacher_that_states_its_epsilon_is_post_processing():
-    bound = certify(StatesItsEpsilon().fit(X, Y))
-    assert isinstance(bound, AlreadyPrivate)
-    assert (bound.epsilon, bound.delta) == (0.7, 1e-6)
-    assert "claim" in bound.assumes[0]
-
-
-@pytest.mark.parametrize("claim", [math.nan, -1.0, math.inf, True, "1", None, 0])
-def test_a_claim_that_is_no_epsilon_is_no_proof(claim):
-    teacher = StatesItsEpsilon().fit(X, Y)
-    teacher.epsilon_ = claim
+@pytest.mark.parametrize("attribute", ["epsilon_", "delta_", "privacy_"])
+def test_an_attribute_that_looks_like_a_claim_is_none(attribute):
+    """GaussianNB().fit has an `epsilon_` of about 1e-9, which is a variance and no promise."""
+    teacher = GaussianNB().fit(X, Y)
+    assert hasattr(teacher, "epsilon_")
+    setattr(teacher, attribute, 0.5)
     assert certify(teacher).name == "worst case"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_classifier_of_scikit_learn_passes_for_private():
+    certified = 0
+    for _, kind in all_estimators("classifier"):
+        try:
+            teacher = kind().fit(np.abs(X), Y)
+        except (TypeError, ValueError):
+            continue  # needs arguments, or data of another kind
+        assert not isinstance(certify(teacher), AlreadyPrivate)
+        certified += 1
+    assert certified > 25
+
+
+class Claims(LogisticRegression):
+    pass
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_privacy_statement_is_a_claim_if_it_says_private(private):
+    teacher = Claims().fit(X, Y)
+    teacher.privacy_ = PrivateDistiller(LogisticRegression().fit(X, Y), epsilon=2.0).preview(X)
+    teacher.privacy_ = dataclasses.replace(teacher.privacy_, private=private)
+    bound = certify(teacher)
+    if private:
+        assert isinstance(bound, AlreadyPrivate)
+        assert (bound.epsilon, bound.delta) == (2.0, 1e-6)
+    else:
+        assert bound.name == "worst case"
 
 
 def test_a_diffprivlib_model_is_post_processing():
     try:
-        from diffprivlib.models import GaussianNB
+        from diffprivlib import models
     except ImportError:
         pytest.skip("diffprivlib's models do not import on this scikit-learn")
-    teacher = GaussianNB(epsilon=0.5, bounds=(X.min(axis=0), X.max(axis=0))).fit(X, Y)
+    teacher = models.GaussianNB(epsilon=0.5, bounds=(X.min(axis=0), X.max(axis=0))).fit(X, Y)
     bound = certify(teacher)
     assert isinstance(bound, AlreadyPrivate)
     assert bound.epsilon == 0.5
