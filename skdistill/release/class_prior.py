@@ -16,20 +16,26 @@ __all__ = ["mean_label", "noisy_prior"]
 Array = NDArray[np.float64]
 
 
+# A share that is less certain than this says less than the mean released label does.
+_USELESS_SPREAD = 0.03
+
+
 def noisy_prior(plan: ReleasePlan) -> Array | None:
     """Release the share of each class among the teacher's records, if the plan pays for it.
 
     Returns
     -------
     prior : ndarray of shape (n_classes,) or None
-        Non-negative, sums to 1.
+        Non-negative, sums to 1. None where the plan does not pay for it, and where the noise on a
+        share has a standard deviation above 0.03 (few records, small ε): the mean released label
+        is the better guess then.
 
     Notes
     -----
     Proof. Replacing one record moves at most two integer counts by one each: √2 in L2, 2 in L1.
     The counts plus rounded noise at that sensitivity take PRIOR_SHARE of μ² (Gaussian: μ² adds
     under composition, Dong, Roth and Su 2022, Corollary 3.3) or of ε (Laplace: ε adds). Clipping
-    and normalising are post-processing.
+    and normalising, and the decision whether the result is of use, are post-processing.
     """
     counts_of, classes = plan.certificate.class_counts, plan.classes
     if not plan.with_prior or counts_of is None or classes is None:
@@ -37,12 +43,13 @@ def noisy_prior(plan: ReleasePlan) -> Array | None:
     counts = np.nan_to_num(as_outputs(guarded(counts_of), (len(classes),)))
     integers = np.rint(np.clip(counts, 0, 2.0**53)).astype(np.int64)
     if plan.loss is None:
-        noisy = integers.astype(np.float64)
-    else:
-        loss = plan.loss.share(PRIOR_SHARE)
-        moved = 2.0 if loss.kind == "laplace" else math.sqrt(2.0)
-        noisy = np.asarray(plan.sampler.perturb(integers, loss, moved), dtype=np.float64)
-    return _normalised(np.clip(noisy, 0, None))
+        return _normalised(integers.astype(np.float64))
+    loss = plan.loss.share(PRIOR_SHARE)
+    moved = 2.0 if loss.kind == "laplace" else math.sqrt(2.0)
+    noisy = np.asarray(plan.sampler.perturb(integers, loss, moved), dtype=np.float64)
+    spread = loss.scale(moved) * (math.sqrt(2.0) if loss.kind == "laplace" else 1.0)
+    noisy = np.clip(noisy, 0, None)
+    return None if spread > _USELESS_SPREAD * noisy.sum() else _normalised(noisy)
 
 
 def mean_label(labels: Array, noise_scale: float) -> Array:

@@ -121,9 +121,9 @@ def test_parameters_are_released_once_whatever_the_number_of_rows():
         link=lambda scores: np.column_stack([1 - scores[:, 0], scores[:, 0]]),
     )
     X = np.tile(np.eye(3), (1000, 1))
-    labels = draw(
-        plan(ball, "gaussian", classes=np.array([0, 1]), n_rows=len(X)), None, X
-    ).labels[:, 1]
+    labels = draw(plan(ball, "gaussian", classes=np.array([0, 1]), n_rows=len(X)), None, X).labels[
+        :, 1
+    ]
     assert len(np.unique(labels)) == 3  # the same noisy parameters for every row
 
 

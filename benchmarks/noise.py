@@ -1,0 +1,98 @@
+"""Draws per second: the exact sampler, diffprivlib's scalar mechanisms, NumPy's insecure ones.
+
+Run ``python benchmarks/noise.py``. All in one process and one thread; every figure is the
+median of several repeats, taken in turns so that a busy machine is busy for all of them.
+"""
+
+import os
+import platform
+import statistics
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from skdistill._diffprivlib import load
+from skdistill.release.noise import ExactSampler
+
+REPEATS = 7
+BULK = 2_000_000
+
+
+def environment():
+    names = ("numpy", "scipy", "scikit-learn", "diffprivlib")
+    packages = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"Python {platform.python_version()}, {packages}; {processor()}, {os.cpu_count()} cores"
+
+
+def processor():
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def contestants():
+    """Return (name, draws per call, call)."""
+    mechanisms, exact, generator = load("mechanisms"), ExactSampler(), np.random.default_rng()
+    pair = {"epsilon": 1.0, "delta": 1e-5}
+
+    def ours(kind, scale):
+        return lambda: exact.draw(kind, scale, BULK)
+
+    def scalar(mechanism, count):
+        return count, lambda: [mechanism.randomise(0) for _ in range(count)]
+
+    small, large = 3 * 2.0**20, 2.0**33
+    return [
+        ("exact Gaussian, scale 3 * 2**20", BULK, ours("gaussian", small)),
+        ("exact Gaussian, scale 2**33", BULK, ours("gaussian", large)),
+        ("exact Laplace, scale 3 * 2**20", BULK, ours("laplace", small)),
+        ("exact Laplace, scale 2**33", BULK, ours("laplace", large)),
+        (
+            "diffprivlib GaussianAnalytic (float)",
+            *scalar(mechanisms.GaussianAnalytic(sensitivity=1.0, **pair), 20_000),
+        ),
+        (
+            "diffprivlib Laplace (float)",
+            *scalar(mechanisms.Laplace(epsilon=1.0, sensitivity=1.0), 20_000),
+        ),
+        (
+            "diffprivlib GaussianDiscrete, scale 3.7",
+            *scalar(mechanisms.GaussianDiscrete(sensitivity=1, **pair), 1000),
+        ),
+        (
+            "diffprivlib GaussianDiscrete, scale 373",
+            *scalar(mechanisms.GaussianDiscrete(sensitivity=100, **pair), 50),
+        ),
+        ("NumPy normal (insecure)", BULK, lambda: generator.standard_normal(BULK)),
+        ("NumPy Laplace (insecure)", BULK, lambda: generator.laplace(size=BULK)),
+        ("os.urandom, 64-bit words", BULK, lambda: os.urandom(8 * BULK)),
+    ]
+
+
+def main():
+    rows = contestants()
+    seconds = {name: [] for name, _, _ in rows}
+    for repeat in range(REPEATS + 1):  # the first round warms up
+        for name, _, call in rows:
+            began = time.perf_counter()
+            call()
+            if repeat:
+                seconds[name].append(time.perf_counter() - began)
+    rate = {name: count / statistics.median(seconds[name]) for name, count, _ in rows}
+    print(environment())
+    print(f"median of {REPEATS} repeats; ratio to the scalar mechanism of the same law\n")
+    print(f"{'':42}{'million/s':>12}{'x diffprivlib':>15}{'x NumPy normal':>16}")
+    for name, value in rate.items():
+        law = "Laplace" if "Laplace" in name else "GaussianAnalytic"
+        ratio = value / rate[f"diffprivlib {law} (float)"]
+        against = value / rate["NumPy normal (insecure)"]
+        print(f"{name:42}{value / 1e6:12.4g}{ratio:15.3g}{against:16.3g}")
+
+
+if __name__ == "__main__":
+    main()
