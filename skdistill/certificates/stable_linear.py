@@ -16,11 +16,10 @@ def stable_logistic_regression(teacher: Any) -> Certificate | None:
     """Certify a StableLogisticRegression: ParameterBall(2·L·C·R + slack).
 
     The proof, and the slack that makes it hold for what a computer returns, stand where the
-    number is computed: :meth:`skdistill.teachers.StableLogisticRegression.fit`.
+    number is computed: :class:`skdistill.teachers.StableLogisticRegression`.
     """
     if type(teacher) is not StableLogisticRegression:
         return None
-    classes_given = teacher.classes is not None
     return ParameterBall(
         teacher.sensitivity_,
         lambda: np.asarray(teacher.weights_, dtype=np.float64),
@@ -29,11 +28,11 @@ def stable_logistic_regression(teacher: Any) -> Certificate | None:
         teacher.row_norm_,
         name="stable logistic regression",
         reason=(
-            "The objective is 1-strongly convex and one record changes its gradient by a bounded "
-            f"amount, so the parameters move by at most {teacher.sensitivity_:.6g}."
+            "The objective is 1-strongly convex, and one record changes its gradient by a bounded "
+            "amount."
         ),
         reference="Chaudhuri, Monteleoni and Sarwate (JMLR 2011), Lemma 7 and Corollary 8.",
-        assumes=() if classes_given else ("the set of class labels is public",),
+        assumes=() if teacher.classes_given_ else ("the set of class labels is public",),
         class_counts=lambda: np.asarray(teacher.class_count_, dtype=np.int64),
     )
 

@@ -1,0 +1,5 @@
+"""Teachers that come with a proof of how far one record can move them."""
+
+from skdistill.teachers.stable_linear import ClippedRows, StableLogisticRegression, stable_C
+
+__all__ = ["ClippedRows", "StableLogisticRegression", "stable_C"]
