@@ -1,0 +1,59 @@
+"""Sphinx configuration. Builds without a network: no inventories, no fonts, no badges."""
+
+import re
+
+import skdistill
+
+project = "skdistill"
+author = "The skdistill developers"
+copyright = f"2026, {author}"
+version = release = skdistill.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "auto_examples/**/*.ipynb", "auto_examples/*.py"]
+default_role = "literal"
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings say the types, with shapes
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "plot_",
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "write_computation_times": False,
+    "abort_on_example_error": True,
+}
+
+templates_path = ["_templates"]
+
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_title = "skdistill"
+html_show_sourcelink = False
+html_theme_options = {
+    "navbar_align": "left",
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+
+
+def escape_trailing_underscores(app, what, name, obj, options, lines):
+    """Keep reStructuredText from taking ``(m, n_features_in_)`` in a shape for a link."""
+    lines[:] = [re.sub(r"(?<![`*\w])(\w+)_(?=[,)])", r"\1\\_", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", escape_trailing_underscores, priority=900)
