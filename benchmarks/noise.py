@@ -5,34 +5,17 @@ median of several repeats, taken in turns so that a busy machine is busy for all
 """
 
 import os
-import platform
 import statistics
 import time
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
+from _environment import environment
 
 from skdistill._diffprivlib import load
 from skdistill.release.noise import ExactSampler
 
 REPEATS = 7
 BULK = 2_000_000
-
-
-def environment():
-    names = ("numpy", "scipy", "scikit-learn", "diffprivlib")
-    packages = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"Python {platform.python_version()}, {packages}; {processor()}, {os.cpu_count()} cores"
-
-
-def processor():
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def contestants():
