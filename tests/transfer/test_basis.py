@@ -1,0 +1,607 @@
+"""Public bases: orthonormal, nested, of whatever holds a transfer set."""
+
+import gzip
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import sparse
+from shared_data import needs_data, shared_data
+from sklearn import config_context
+from sklearn.datasets import load_digits, load_iris, make_blobs, make_moons
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from skdistill.transfer import (
+    basis as basis_module,
+)
+from skdistill.transfer import (
+    graph_eigenvectors,
+    principal_components,
+    public_bases,
+    public_features,
+)
+
+MAKERS = [principal_components, graph_eigenvectors]
+EACH = pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+
+
+def assert_orthonormal(basis, m, size):
+    assert basis.dtype == np.float64
+    assert basis.shape[0] == m
+    assert 1 <= basis.shape[1] <= min(size, m)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), rtol=0, atol=1e-13)
+
+
+def assert_same_span(a, b, atol=1e-10):
+    assert a.shape == b.shape
+    np.testing.assert_allclose(a @ (a.T @ b), b, rtol=0, atol=atol)
+
+
+CELLS = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, np.nan, np.inf, -np.inf, 1e300, -1e300, 5e-324, 1e-9]),
+    st.floats(width=64),
+)
+
+
+@st.composite
+def tables(draw):
+    """Any numbers; constant columns, missing ones, repeated rows, all rows equal."""
+    m, d = draw(st.integers(1, 30)), draw(st.integers(1, 6))
+    table = draw(
+        arrays(np.float64, (m, d), elements=draw(st.sampled_from([CELLS, st.floats(-3, 3)])))
+    )
+    table[:, draw(st.lists(st.integers(0, d - 1), max_size=d))] = draw(CELLS)
+    if draw(st.booleans()):
+        table = table[draw(arrays(np.intp, m, elements=st.integers(0, m - 1)))]
+    return table
+
+
+@settings(deadline=None)
+@given(tables(), st.integers(1, 40))
+def test_bases_of_any_numbers_are_orthonormal_and_start_with_the_constant(X, size):
+    features = public_features(X)
+    assert features.shape[0] == len(X)
+    assert np.isfinite(features).all()
+    assert (np.ptp(features, axis=0) > 0).all()
+    for basis in public_bases(X, size=size):
+        assert_orthonormal(basis, len(X), size)
+        np.testing.assert_allclose(basis[:, 0], len(X) ** -0.5, rtol=1e-12)
+
+
+OBJECTS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.just(10**400),
+    st.floats(),
+    st.decimals(),
+    st.text(max_size=3),
+    st.dates(),
+    st.tuples(st.integers()),
+)
+
+
+@settings(deadline=None)
+@given(arrays(object, st.tuples(st.integers(1, 12), st.integers(1, 4)), elements=OBJECTS))
+def test_bases_of_any_objects_are_orthonormal(X):
+    assert np.isfinite(public_features(X)).all()
+    for basis in public_bases(X, size=5):
+        assert_orthonormal(basis, len(X), 5)
+
+
+@settings(deadline=None)
+@given(tables(), st.integers(1, 20))
+def test_smaller_bases_are_the_first_columns_of_larger_ones(X, size):
+    for small, large in zip(public_bases(X, size=size), public_bases(X, size=64), strict=True):
+        np.testing.assert_allclose(small, large[:, : small.shape[1]], rtol=0, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 12).flatmap(
+        lambda m: arrays(
+            np.float64, st.tuples(st.just(m), st.integers(1, 8)), elements=st.integers(-2, 2)
+        )
+    ),
+    st.integers(1, 10),
+)
+def test_a_users_array_is_orthonormalised_in_its_order(columns, size):
+    X = np.zeros((len(columns), 1))
+    if not columns.any():
+        with pytest.raises(ValueError, match="no column other than zeros"):
+            public_bases(X, columns, size)
+        return
+    (basis,) = public_bases(X, columns, size)
+    assert_orthonormal(basis, len(X), size)
+    # The first columns span what the first independent columns given span.
+    for q in range(columns.shape[1] + 1):
+        rank = np.linalg.matrix_rank(columns[:, :q]) if q else 0
+        if rank <= basis.shape[1]:
+            span = basis[:, :rank]
+            np.testing.assert_allclose(span @ (span.T @ columns[:, :q]), columns[:, :q], atol=1e-9)
+    assert basis.shape[1] == min(size, np.linalg.matrix_rank(columns))
+
+
+def test_nearly_dependent_columns_are_still_orthonormalised():
+    x = np.linspace(0, 1, 200)
+    (monomials,) = public_bases(x[:, None], lambda X: X ** np.arange(12))
+    assert_orthonormal(monomials, 200, 12)
+    wobble = np.random.default_rng(0).normal(size=(200, 30))
+    (close,) = public_bases(x[:, None], x[:, None] + 1e-6 * wobble)
+    assert_orthonormal(close, 200, 30)
+    assert close.shape == (200, 30)
+
+
+def test_a_users_frame_callable_sparse_and_badly_scaled_columns():
+    X = np.arange(8.0).reshape(4, 2)
+    columns = np.array([[1, 1, 0], [1, 2, 0], [1, 3, 5], [1, 4, 0]]) * [1e-200, 1.0, 1e200]
+    (expected,) = public_bases(X, columns / [1e-200, 1.0, 1e200])
+    (scaled,) = public_bases(X, columns)
+    np.testing.assert_allclose(scaled, expected, atol=1e-12)
+    (called,) = public_bases(X, lambda given: columns if given is X else None)
+    np.testing.assert_array_equal(called, scaled)
+    (dispersed,) = public_bases(X, sparse.csr_array(columns))
+    np.testing.assert_array_equal(dispersed, scaled)
+    (once,) = public_bases(X, expected)
+    np.testing.assert_allclose(once, expected, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("basis", "error", "message"),
+    [
+        ("pcs", ValueError, "'pcs' is unknown"),
+        (np.ones((3, 1)), ValueError, r"shape \(3, 1\), but the transfer set has 4 rows"),
+        (np.ones(4), ValueError, "two-dimensional"),
+        (np.ones((4, 2, 1)), ValueError, "two-dimensional"),
+        (np.ones((0, 2)), ValueError, "two-dimensional"),
+        (np.ones((4, 0)), ValueError, "no column"),
+        (np.zeros((4, 2)), ValueError, "no column"),
+        ([[1.0], [2.0], [np.nan], [0.0]], ValueError, "NaN or infinity"),
+        (lambda X: np.full((4, 1), np.inf), ValueError, "NaN or infinity"),
+        (np.ones((4, 1)) * 1j, TypeError, "real numbers"),
+        (lambda X: [["a"]] * 4, TypeError, "real numbers"),
+        (None, TypeError, "real numbers|two-dimensional"),
+        ([[1.0], [1.0, 2.0], [1.0], [1.0]], TypeError, "real numbers"),
+    ],
+)
+def test_what_is_no_basis_is_refused(basis, error, message):
+    # None becomes an array without dimensions.
+    with pytest.raises((error, ValueError), match=message):
+        public_bases(np.eye(4), basis)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, None, "8"])
+def test_a_size_that_is_no_positive_integer_is_refused(size):
+    for call in (
+        lambda: public_bases(np.eye(4), size=size),
+        *(lambda f=f: f(np.eye(4), size) for f in MAKERS),
+    ):
+        with pytest.raises(ValueError, match="must be a positive integer"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.arange(4.0),
+        [{"a": 1}, {"a": 2}],
+        [[1.0], [1.0, 2.0]],
+        np.zeros((2, 2), dtype=complex),
+        [object(), object()],
+    ],
+    ids=["vector", "dicts", "ragged", "complex", "objects"],
+)
+def test_what_is_neither_table_nor_texts_is_refused(X):
+    with pytest.raises(TypeError, match="table"):
+        public_features(X)
+
+
+@pytest.mark.parametrize(
+    "X", [np.empty((0, 3)), [], sparse.csr_array((0, 3)), sparse.csr_array((0, 300))]
+)
+def test_an_empty_transfer_set_is_refused(X):
+    with pytest.raises(ValueError, match="empty"):
+        public_features(X)
+
+
+# ---------------------------------------------------------------- features
+
+
+def test_numbers_of_one_unit_keep_their_proportions():
+    X = load_iris().data
+    features = public_features(X)
+    ratio = features.std(axis=0) / X.std(axis=0)
+    np.testing.assert_allclose(ratio, ratio[0])
+    assert (features**2).mean() == pytest.approx(1)
+
+
+def test_numbers_of_different_units_are_standardised():
+    X = load_iris().data * [1, 1e-5, 1e200, 1e307] + [1e6, 0, 0, 0]
+    expected = StandardScaler().fit_transform(load_iris().data)
+    np.testing.assert_allclose(public_features(X), expected, atol=1e-6)
+
+
+def test_ranges_that_overflow_are_no_trouble():
+    X = np.array([[1.7e308, 1.0], [-1.7e308, 2.0], [0.0, 3.0]])
+    root = 1.5**0.5
+    np.testing.assert_allclose(public_features(X), [[root, -root], [-root, 0], [0, root]])
+
+
+def test_missing_numbers_become_the_mean_and_are_marked():
+    X = np.array(
+        [[1.0, 5.0, np.nan], [3.0, np.nan, np.nan], [5.0, np.inf, np.nan], [3.0, 9.0, np.nan]]
+    )
+    features = public_features(X)
+    assert features.shape == (4, 3)
+    np.testing.assert_allclose(features[[1, 2], 1], 0, atol=1e-15)
+    np.testing.assert_array_equal(features[:, 2], [0, 1, 1, 0])
+
+
+def test_images_are_flattened():
+    digits = load_digits()
+    np.testing.assert_array_equal(public_features(digits.images), public_features(digits.data))
+
+
+def test_frequent_categories_have_indicators_and_rare_ones_share_one():
+    rng = np.random.default_rng(0)
+    column = np.array([f"c{i}" for i in np.minimum(rng.geometric(0.05, 3000), 200)], dtype=object)
+    features = public_features(column[:, None])
+    assert features.shape == (3000, 41)
+    np.testing.assert_array_equal(features.sum(axis=1), 1)
+    names, counts = np.unique(column.astype(str), return_counts=True)
+    frequent = names[np.argsort(-counts)[:20]]
+    for name in frequent:
+        assert (features == (column == name)[:, None]).all(axis=0).sum() == 1
+    identities = np.array([f"id{i}" for i in range(300)], dtype=object)[:, None]
+    assert public_features(identities).shape == (300, 0)
+
+
+def test_lists_and_object_arrays_hold_mixed_columns():
+    rows = [
+        [1, "a", True, None],
+        [2, "b", False, 3.5],
+        [None, "a", True, 4.5],
+        [5, None, True, 1.0],
+    ] * 3
+    features = public_features(rows)
+    # Two numbers and two indicators of missing ones; three values ("a", "b", missing); a boolean.
+    assert features.shape == (12, 2 + 2 + 3 + 1)
+    np.testing.assert_array_equal(public_features(np.array(rows, dtype=object)), features)
+    np.testing.assert_array_equal(public_features([["a"], ["b"]] * 4), [[0], [1]] * 4)
+    np.testing.assert_array_equal(public_features(np.array([["a"], ["b"]] * 4)), [[0], [1]] * 4)
+
+
+def mixed_columns(m=60):
+    rng = np.random.default_rng(0)
+    return {
+        "number": [None if i % 7 == 0 else float(v) for i, v in enumerate(rng.normal(size=m))],
+        "count": [int(v) for v in rng.integers(0, 4000, m)],
+        "flag": [bool(v) for v in rng.integers(0, 2, m)],
+        "word": [None if i % 9 == 0 else "xyz"[v] for i, v in enumerate(rng.integers(0, 3, m))],
+    }
+
+
+def test_pandas_and_polars_frames_and_lists_have_the_same_features():
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    columns = mixed_columns()
+    expected = public_features([list(row) for row in zip(*columns.values(), strict=True)])
+    assert expected.shape == (60, 2 + 1 + 1 + 4)
+    plain = pd.DataFrame(columns)
+    rich = plain.astype(
+        {"number": "Float64", "count": "Int64", "flag": "boolean", "word": "category"}
+    )
+    odd = plain.set_index(np.zeros(60, dtype=int))
+    odd.columns = ["same"] * 4
+    for frame in (
+        plain,
+        rich,
+        odd,
+        pl.DataFrame(columns),
+        pl.DataFrame(columns).with_columns(pl.col("word").cast(pl.Categorical)),
+    ):
+        np.testing.assert_allclose(public_features(frame), expected, atol=1e-12)
+        for basis in public_bases(frame):
+            assert_orthonormal(basis, 60, 64)
+
+
+def test_dates_are_numbers():
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    days = np.array(["2020-01-01", "2020-01-05", "NaT", "2020-02-01"], dtype="datetime64[D]")
+    seconds = np.array([[0.0], [4], [np.nan], [31]]) * 86400
+    expected = public_features(seconds)
+    assert expected.shape == (4, 2)
+    zoned = pd.Series(days.astype("datetime64[ns]")).dt.tz_localize("Europe/Paris")
+    for X in (
+        days[:, None],
+        pd.DataFrame({"day": days.astype("datetime64[ns]")}),
+        pd.DataFrame({"day": zoned}),
+        pd.DataFrame({"span": days.astype("datetime64[ns]") - np.datetime64("2020-01-01")}),
+        pl.DataFrame({"day": days.tolist()}),
+    ):
+        np.testing.assert_allclose(public_features(X), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_the_users_transform_output_makes_no_difference(output):
+    pytest.importorskip(output)
+    X = [list(row) for row in zip(*mixed_columns().values(), strict=True)]
+    expected = public_bases(X)
+    with config_context(transform_output=output):
+        given = public_bases(X)
+    for a, b in zip(expected, given, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_frames_of_missing_values_only_leave_the_constant():
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    for frame in (
+        pd.DataFrame({"a": [None, None], "b": [np.nan, np.nan], "c": [pd.NA, None]}),
+        pl.DataFrame({"a": [None, None]}),
+    ):
+        assert public_features(frame).shape == (2, 0)
+        for basis in public_bases(frame):
+            np.testing.assert_allclose(basis, [[0.5**0.5]] * 2)
+
+
+@pytest.mark.slow
+def test_no_frame_library_is_needed():
+    code = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("pandas", "polars"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Absent())
+import numpy as np
+from skdistill.transfer import public_bases
+for X in (np.eye(5), [["a", 1], ["b", 2]], ["a word", "another"]):
+    public_bases(X)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array])
+def test_sparse_matrices(form):
+    narrow = sparse.random(40, 9, 0.3, random_state=0, format="csr")
+    np.testing.assert_array_equal(public_features(form(narrow)), public_features(narrow.toarray()))
+    wide = sparse.random(40, 3000, 0.05, random_state=0, format="csr")
+    wide.data[:3] = np.nan, np.inf, 1e-3
+    before = wide.copy()
+    features = public_features(form(wide))
+    assert features.shape == (40, 40)
+    full = np.nan_to_num(wide.toarray(), nan=0, posinf=0)
+    gram = full @ full.T
+    np.testing.assert_allclose(
+        features @ features.T * gram.max() / (features @ features.T).max(), gram, atol=1e-9
+    )
+    public_features(wide)
+    np.testing.assert_array_equal(wide.data, before.data)
+    for basis in public_bases(form(wide)):
+        assert_orthonormal(basis, 40, 64)
+    for m in (1, 2):
+        assert public_features(form(sparse.csr_array((m, 300)))).shape == (m, 0)
+        assert public_features(form(sparse.csr_array(np.ones((m, 300))))).shape == (m, 0)
+
+
+def test_texts():
+    texts = ["the cat sat", "a cat sat down", "stocks fell again", "stocks rose", None, ""] * 5
+    pca, graph = public_bases(texts)
+    for basis in (pca, graph):
+        assert_orthonormal(basis, 30, 64)
+    about_cats = np.array([1.0, 1, -1, -1, 0, 0] * 5)
+    assert np.linalg.norm(pca[:, :4].T @ about_cats) > 0.95 * np.linalg.norm(about_cats)
+    np.testing.assert_array_equal(
+        public_features(np.array(texts, dtype=object)), public_features(texts)
+    )
+    assert public_features(["!", "?"]).shape == (2, 0)
+
+
+# ------------------------------------------------------- principal components
+
+
+@pytest.mark.parametrize("shape", [(80, 7), (12, 30), (150, 1200)])
+def test_principal_components_are_those_of_scikit_learn(shape):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=shape) * np.geomspace(1, 1e-2, shape[1]) + 1e3
+    basis = principal_components(features, 6)
+    scores = PCA(5, svd_solver="full").fit_transform(features)
+    scores /= np.linalg.norm(scores, axis=0)
+    np.testing.assert_allclose(np.abs(basis[:, 1:].T @ scores), np.eye(5), atol=1e-6)
+
+
+def test_principal_components_of_much_data_are_randomised_and_close():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(1100, 8)) @ rng.normal(size=(8, 1050))
+    basis = principal_components(features)
+    assert basis.shape == (1100, 9)
+    assert_same_span(basis, np.linalg.qr(np.c_[np.ones(1100), features[:, :8]])[0])
+
+
+def test_linear_functions_are_in_the_span_of_all_components():
+    X = np.random.default_rng(0).normal(size=(50, 4)) * [1, 10, 1e4, 1e-5]
+    (basis,) = public_bases(X, "pca")
+    assert basis.shape == (50, 5)
+    np.testing.assert_allclose(basis @ (basis.T @ X), X, rtol=1e-7)
+
+
+# ------------------------------------------------------------ neighbour graph
+
+
+def smoothed_accuracy(basis, p, labels):
+    """How well the labels' projection on p functions tells the labels."""
+    targets = np.eye(labels.max() + 1)[labels]
+    return float(((basis[:, :p] @ (basis[:, :p].T @ targets)).argmax(axis=1) == labels).mean())
+
+
+@pytest.mark.parametrize("m", [60, 900])
+def test_graph_recovers_clusters(m):
+    corners = np.array([[0, 0], [0, 20], [20, 0], [20, 20], [40, 0], [0, 40]])
+    X, labels = make_blobs(m, centers=corners, random_state=0)
+    assert smoothed_accuracy(graph_eigenvectors(X, 6), 6, labels) == 1
+
+
+@pytest.mark.parametrize("m", [300, 1500])
+def test_graph_follows_what_no_linear_function_does(m):
+    X, labels = make_moons(m, noise=0.05, random_state=0)
+    pca, graph = public_bases(X)
+    assert smoothed_accuracy(graph, 4, labels) > 0.97
+    assert smoothed_accuracy(pca, 4, labels) < 0.92
+
+
+def test_graph_is_the_laplacian_eigenmap():
+    """Against the definition: eigenvectors of the random walk."""
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    distance = ((X[:, None] - X) ** 2).sum(axis=2) + np.diag(np.full(120, np.inf))
+    weights = np.zeros((120, 120))
+    np.put_along_axis(weights, np.argsort(distance, axis=1)[:, :7], 1.0, axis=1)
+    weights = (weights + weights.T) / 2 + 0.1 / 120
+    degrees = weights.sum(axis=1)
+    walk = np.linalg.eig(weights / degrees[:, None])
+    order = np.argsort(-walk.eigenvalues.real)[:9]
+    expected = np.linalg.qr(walk.eigenvectors[:, order].real)[0]
+    assert_same_span(graph_eigenvectors(X, 9), expected, atol=1e-8)
+
+
+def test_iterations_find_what_the_full_solution_finds(monkeypatch):
+    X = load_digits().data[:700]
+    iterative = graph_eigenvectors(X, 20)
+    monkeypatch.setattr(basis_module, "_DENSE", 1000)
+    full = graph_eigenvectors(X, 20)
+    for p in (5, 15):
+        assert np.linalg.svd(iterative[:, : p + 2].T @ full[:, :p], compute_uv=False).min() > 0.99
+
+
+def test_equal_rows_have_equal_values_and_do_not_crowd_out_neighbours():
+    X, labels = make_moons(300, noise=0.05, random_state=0)
+    copies = np.repeat(np.arange(300), 1 + np.arange(300) % 20)
+    basis = graph_eigenvectors(X[copies], 8)
+    assert_orthonormal(basis, len(copies), 8)
+    first = np.unique(copies, return_index=True)[1]
+    np.testing.assert_allclose(basis, basis[first][copies], rtol=0, atol=1e-14)
+    assert smoothed_accuracy(basis, 8, labels[copies]) > 0.97
+
+
+def test_the_sign_of_zero_makes_no_difference():
+    X = np.zeros((40, 2))
+    X[20:, 0] = 1.0
+    signed = np.copysign(X, np.resize([1.0, -1.0, -1.0], 40)[:, None] * (X == 0) + (X != 0))
+    basis = graph_eigenvectors(signed)
+    assert basis.shape == (40, 2)
+
+
+@EACH
+def test_all_rows_equal_leave_the_constant(make):
+    for features in (np.full((50, 3), 7.1), np.empty((50, 0)), np.ones((1, 4)), np.zeros((3, 1))):
+        np.testing.assert_allclose(
+            make(features), np.full((len(features), 1), len(features) ** -0.5)
+        )
+
+
+@pytest.mark.parametrize("m", [2, 3, 8, 9, 63, 64, 65, 66, 129, 499, 500, 501, 502])
+def test_graph_of_few_rows_has_as_many_functions_as_it_can(m):
+    X = np.random.default_rng(0).normal(size=(m, 2))
+    basis = graph_eigenvectors(X)
+    assert basis.shape == (m, min(64, m))
+    assert_orthonormal(basis, m, 64)
+
+
+def test_graph_of_many_equal_pieces():
+    """125 complete graphs of 8: four different eigenvalues, each of great multiplicity."""
+    corner = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], dtype=float)
+    X = np.concatenate([corner + [1000.0 * j, 0, 0] for j in range(125)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        basis = graph_eigenvectors(X)
+    assert_orthonormal(basis, 1000, 64)
+
+
+def test_iterations_that_do_not_converge_leave_what_was_found(monkeypatch):
+    monkeypatch.setattr(basis_module, "_RESTARTS", 1)
+    basis = graph_eigenvectors(np.linspace(0, 1, 3000)[:, None] ** 2)
+    assert_orthonormal(basis, 3000, 64)
+    assert basis.shape[1] < 64
+
+
+@EACH
+def test_two_calls_agree_and_leave_the_global_generator_alone(make):
+    X = np.sin(np.arange(3000.0) ** 2).reshape(1000, 3)
+    state = np.random.get_state()[1].copy()
+    np.testing.assert_array_equal(make(X, 12), make(X, 12))
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+
+
+@pytest.mark.slow
+def test_two_processes_agree():
+    code = (
+        "import hashlib, numpy as np, skdistill.transfer as t\n"
+        "X = np.sin(np.arange(3000.0) ** 2).reshape(1000, 3)\n"
+        "print([hashlib.sha256(b.tobytes()).hexdigest() for b in t.public_bases(X)])"
+    )
+    first, second = (
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
+        for _ in range(2)
+    )
+    assert first == second
+
+
+@EACH
+def test_features_must_be_a_finite_matrix(make):
+    for bad in (np.ones(3), [[np.nan]], np.empty((0, 2))):
+        with pytest.raises(ValueError, match="features"):
+            make(bad)
+    with pytest.raises(TypeError, match="real numbers"):
+        make([["a"]])
+
+
+def test_inputs_are_not_changed():
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    X[0, 0] = np.nan
+    given, own = X.copy(), np.c_[np.ones(30), X[:, 1]]
+    public_bases(X)
+    public_bases(X, own)
+    np.testing.assert_array_equal(X, given)
+    np.testing.assert_array_equal(own[:, 0], 1)
+
+
+# -------------------------------------------------------------- public_bases
+
+
+def test_kinds_and_their_order(monkeypatch):
+    X = load_iris().data
+    features = public_features(X)
+    pca, graph = public_bases(X, size=10)
+    np.testing.assert_array_equal(pca, principal_components(features, 10))
+    np.testing.assert_array_equal(graph, graph_eigenvectors(features, 10))
+    np.testing.assert_array_equal(public_bases(X, "pca", 10), [pca])
+    np.testing.assert_array_equal(public_bases(X, "graph", 10), [graph])
+    monkeypatch.setattr(basis_module, "MAX_GRAPH_ROWS", 149)
+    np.testing.assert_array_equal(public_bases(X, size=10), [pca])
+    with pytest.raises(ValueError, match="with 150 rows.*up to 149"):
+        public_bases(X, "graph")
+    monkeypatch.setattr(basis_module, "MAX_GRAPH_ROWS", 150)
+    assert len(public_bases(X)) == 2
+
+
+@pytest.mark.slow
+@needs_data("mnist")
+def test_graph_says_more_of_handwritten_digits_than_principal_components():
+    def read(name, offset):
+        with gzip.open(shared_data() / "mnist" / name) as file:
+            return np.frombuffer(file.read(), np.uint8, offset=offset)
+
+    pixels = read("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 784)[:5000]
+    labels = read("t10k-labels-idx1-ubyte.gz", 8)[:5000]
+    for X in (pixels, PCA(50, random_state=0).fit_transform(pixels / 255)):
+        pca, graph = public_bases(X)
+        assert_orthonormal(pca, 5000, 64)
+        assert_orthonormal(graph, 5000, 64)
+        assert smoothed_accuracy(graph, 25, labels) > 0.88
+        assert smoothed_accuracy(pca, 25, labels) < 0.83
