@@ -40,7 +40,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from skdistill import PrivateDistiller
+from skdistill import PrivateDistiller, transfer
 from skdistill.certificates import certify
 from skdistill.teachers import ClippedRows, StableLogisticRegression, TeacherEnsemble, stable_C
 
@@ -183,6 +183,8 @@ def ensembles(task: Task) -> Iterator[Row]:
     one_hot = OneHotEncoder(handle_unknown="ignore", min_frequency=40, sparse_output=False)
     encoder = make_column_transformer((StandardScaler(), NUMBERS), (one_hot, CATEGORIES))
     data = mapped(data, encoder.fit(data.X_public).transform)
+    bases = transfer.public_bases(data.X_public)  # public and always the same: once is enough
+    transfer.public_bases = lambda X, basis: bases
     forest = RandomForestClassifier(20, min_samples_leaf=3)
     boosting = HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=5)
     for member, k, variants in (

@@ -26,8 +26,7 @@ __all__ = [
     "n_rows",
 ]
 
-_MECHANISMS = ("auto", "gaussian", "laplace")
-_LATER = ("noisy_max", "confident_max")
+_MECHANISMS = ("auto", "gaussian", "laplace", "noisy_max", "confident_max")
 
 
 class WithheldTeacher(BaseEstimator):
@@ -87,25 +86,17 @@ def check_parameters(distiller: Any) -> None:
         lambda v: 0 < v < math.inf,
     )
     mechanism = distiller.mechanism
-    if mechanism in _LATER:
-        raise ValueError(
-            f"mechanism={mechanism!r} votes among many teachers; it comes with the teacher "
-            'ensembles. Use "gaussian", "laplace" or "auto".'
-        )
     if mechanism not in _MECHANISMS:
         raise ValueError(
             f"mechanism={mechanism!r} is unknown. Use one of {', '.join(map(repr, _MECHANISMS))}."
         )
-    if mechanism == "gaussian" and delta == 0 and not math.isinf(epsilon):
+    if mechanism in ("gaussian", "confident_max") and delta == 0 and not math.isinf(epsilon):
         raise ValueError(
-            'mechanism="gaussian" with delta=0: no Gaussian noise gives pure differential privacy. '
-            'Use mechanism="laplace", or a delta such as 1e-6.'
+            f"mechanism={mechanism!r} with delta=0: no Gaussian noise gives pure differential "
+            'privacy. Use mechanism="laplace", or a delta such as 1e-6.'
         )
-    if distiller.n_rounds != "auto":
-        raise ValueError(
-            f"n_rounds={distiller.n_rounds!r}: residual rounds come with the teacher ensembles. "
-            'Leave n_rounds="auto".'
-        )
+    _check_rounds(distiller.n_rounds)
+    _check_basis(distiller.basis)
     _check_max_queries(distiller.max_queries)
     _check_threshold(distiller.threshold)
     check_output_range(distiller.output_range)
@@ -114,6 +105,22 @@ def check_parameters(distiller: Any) -> None:
         raise ValueError(
             "epsilon=inf means no privacy at all, so there is no cost that an accountant could "
             "record. Use a finite epsilon, or accountant=None for a baseline."
+        )
+
+
+def _check_rounds(value: Any) -> None:
+    if isinstance(value, str) and value == "auto":
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= int(value) <= 8:
+        raise ValueError(f'n_rounds={value!r} must be "auto" or a whole number from 1 to 8.')
+
+
+def _check_basis(value: Any) -> None:
+    known = isinstance(value, str) and value in ("auto", "pca", "graph")
+    if not (known or callable(value) or isinstance(value, np.ndarray)):
+        raise ValueError(
+            f'basis={value!r} must be "auto", "pca", "graph", a function of X, or an array with '
+            "one row for each row of X."
         )
 
 

@@ -32,7 +32,7 @@ from skdistill._display import as_html, as_text, visual_block
 from skdistill.accounting.charging import adopt, charge, for_pickle
 from skdistill.certificates import Certificate, certify
 from skdistill.certificates.base import unwrap
-from skdistill.release import Released, ReleasePlan, draw, plan_release
+from skdistill.release import Released, ReleasePlan, draw, plan_release, query_limit
 from skdistill.statement import PrivacyStatement
 from skdistill.students import (
     class_scores,
@@ -40,7 +40,9 @@ from skdistill.students import (
     default_regressor,
     fit_on_soft_labels,
     fit_on_values,
+    fit_with_unlabelled,
     fixed_offsets,
+    how_to_train,
     offsets_for_prior,
     predicted_codes,
     probabilities,
@@ -89,8 +91,10 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
     delta : float, default=1e-6
         Probability with which the guarantee may fail; well below 1/n. 0 asks for pure
         differential privacy.
-    mechanism : {"auto", "gaussian", "laplace"}, default="auto"
-        "auto" takes the one with less noise; with ``delta=0`` that is "laplace".
+    mechanism : str, default="auto"
+        "gaussian" or "laplace" noise on soft labels; "auto" takes the one with less noise, and
+        "laplace" for ``delta=0``. "noisy_max" and "confident_max" release only the class that
+        most members of a TeacherEnsemble vote for, the latter only where they agree.
     certificate : "auto" or Certificate, default="auto"
         How far one record can move the teacher. "auto" looks for a proof in the registry of
         :mod:`skdistill.certificates` and falls back on the worst case.
@@ -104,9 +108,16 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         released class prior says; a float is a cut on the probability of the second of two
         classes; None leaves it to the student. ``predict_proba`` does not change.
     max_queries : int, default=None
-        Label a random subset of at most this many rows of X; noise grows with the rows.
-    n_rounds : "auto", default="auto"
-        Reserved for teacher ensembles.
+        Label a random subset of at most this many rows of X; noise grows with the rows. None
+        is all rows, and for a vote ("noisy_max", "confident_max") a number by a public rule.
+    n_rounds : int or "auto", default="auto"
+        For a TeacherEnsemble and Gaussian noise: after the first noisy answer, how often the
+        teachers are compared with it, each time with less noise. "auto" is 2; 1 is plain PATE
+        with soft labels.
+    basis : {"auto", "pca", "graph"}, callable or ndarray, default="auto"
+        Public functions on X in which residual rounds answer: principal components, eigenvectors
+        of the neighbour graph, what ``basis(X)`` returns, or an array of shape (m, p). "auto"
+        takes the kind that fits the first round's labels.
     accountant : diffprivlib.BudgetAccountant, default=None
         Charged with (epsilon, delta) before the teacher is called; shared by clones in one
         process, and refused in another.
@@ -207,6 +218,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         threshold: str | float | None = "prior",
         max_queries: int | None = None,
         n_rounds: str | int = "auto",
+        basis: Any = "auto",
         accountant: Any = None,
         sampler: str = "exact",
         random_state: Any = None,
@@ -224,6 +236,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         self.threshold = threshold
         self.max_queries = max_queries
         self.n_rounds = n_rounds
+        self.basis = basis
         self.accountant = accountant
         self.sampler = sampler
         self.random_state = random_state
@@ -257,13 +270,15 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         """
         teacher, X = self._check_fit(X, y)
         student_params = self._route(fit_params)
-        rows, X_asked = self._choose_queries(X)
-        plan = self._plan(teacher, len(rows))
+        certificate = self._certificate(teacher)
+        rows, X_asked = self._choose_queries(X, certificate)
+        plan = self._plan(certificate, len(rows))
+        bases = self._bases(plan, X_asked)
         charge(self.accountant, plan.loss)
-        released = draw(plan, teacher, X_asked, self.n_jobs)
+        released = draw(plan, teacher, X_asked, self.n_jobs, bases)
         self.query_indices_ = rows
         self.released_labels_ = released.labels
-        self.student_ = self._train(X_asked, released, _take_params(student_params, rows, X))
+        self.student_ = self._train(X, rows, released, student_params)
         self.decision_offsets_ = self._match_threshold(X, released.prior)
         self.privacy_ = plan.statement()
         return self
@@ -286,9 +301,10 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         """
         blank = clone(self)
         teacher, X = blank._check_fit(X, None)
-        plan = blank._plan(teacher, n_rows(X), with_prior=False)
+        plan = blank._plan(blank._certificate(teacher), n_rows(X), with_prior=False)
+        bases = self._bases(plan, X)
         charge(self.accountant, plan.loss)
-        return draw(plan, teacher, X, self.n_jobs).labels
+        return draw(plan, teacher, X, self.n_jobs, bases).labels
 
     def preview(self, X: Any) -> PrivacyStatement:
         """Return the statement that ``fit(X)`` would make. Nothing is asked or charged.
@@ -304,9 +320,11 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         """
         blank = clone(self)
         teacher, X = blank._check_fit(X, None)
+        certificate = blank._certificate(teacher)
+        rows, _ = blank._choose_queries(X, certificate)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return blank._plan(teacher, len(blank._choose_queries(X)[0])).statement()
+            return blank._plan(certificate, len(rows)).statement()
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict with the student, at the decision threshold.
@@ -413,20 +431,30 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             return fit_params
         return dict(process_routing(self, "fit", **fit_params).student.fit)
 
-    def _choose_queries(self, X: Any) -> tuple[NDArray[np.intp], Any]:
+    def _choose_queries(self, X: Any, certificate: Certificate) -> tuple[NDArray[np.intp], Any]:
         """Choose the rows to label, at random and by number only."""
-        m = n_rows(X)
-        if self.max_queries is None or self.max_queries >= m:
+        m, limit = n_rows(X), self.max_queries
+        if limit is None and hasattr(self, "classes_"):
+            limit = query_limit(
+                certificate,
+                len(self.classes_),
+                epsilon=float(self.epsilon),
+                delta=float(self.delta),
+                mechanism=self.mechanism,
+            )
+        if limit is None or limit >= m:
             return np.arange(m), X
         rng = check_random_state(self.random_state)
-        rows = np.sort(rng.permutation(m)[: self.max_queries])
+        rows = np.sort(rng.permutation(m)[:limit])
         return rows, take_rows(X, rows)
 
-    def _plan(self, teacher: Any, n_rows: int, with_prior: bool = True) -> ReleasePlan:
-        """Find the certificate and calibrate the price; say what is to come."""
+    def _plan(
+        self, certificate: Certificate, n_queries: int, with_prior: bool = True
+    ) -> ReleasePlan:
+        """Choose the mechanism and calibrate the price; say what is to come."""
         plan = plan_release(
-            self._certificate(teacher),
-            n_rows=n_rows,
+            certificate,
+            n_rows=n_queries,
             epsilon=float(self.epsilon),
             delta=float(self.delta),
             mechanism=self.mechanism,
@@ -435,6 +463,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             output_range=self.output_range,
             temperature=float(self.temperature),
             want_prior=with_prior and self.threshold == "prior",
+            n_rounds=self.n_rounds,
         )
         if plan.noise_scale > plan.signal_scale:
             warnings.warn(_noise_warning(plan), UserWarning, stacklevel=3)
@@ -462,9 +491,32 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             return Certificate(name="none", reason="No noise was asked for.", assumes=())
         return certify(teacher, output_range=self.output_range)
 
-    def _train(self, X: Any, released: Released, params: dict[str, Any]) -> Any:
-        """Train the student on what was released."""
+    def _bases(self, plan: ReleasePlan, X: Any) -> tuple[Array, ...]:
+        """Return public bases of functions on X, if the release is made in rounds."""
+        if len(plan.shares) < 2:
+            return ()
+        from skdistill.transfer import public_bases
+
+        return public_bases(X, self.basis)
+
+    def _train(
+        self, X: Any, rows: NDArray[np.intp], released: Released, params: dict[str, Any]
+    ) -> Any:
+        """Train the student on what was released, for the rows that were answered."""
         labels, noise = released.labels, released.noise_scale
+        if self.student is not None and how_to_train(self.student) == "unlabelled rows":
+            codes = np.full(n_rows(X), -1)
+            codes[rows] = np.where(released.answered, labels.argmax(axis=1), -1)
+            student = self._seeded(self.student)
+            return fit_with_unlabelled(student, X, codes, self.classes_, params)
+        if not released.answered.any():
+            raise ValueError(
+                "No row got a confident answer at this epsilon, so there is nothing to train on. "
+                'Use mechanism="noisy_max", a larger epsilon, or a semi-supervised student.'
+            )
+        rows, labels = rows[released.answered], labels[released.answered]
+        params = _take_params(params, rows, X)
+        X = X if len(rows) == n_rows(X) else take_rows(X, rows)
         if labels.ndim == 1:
             student = self.student
             if student is None:

@@ -1,11 +1,18 @@
 """How far can one record move a teacher? One module per family of proofs."""
 
-from skdistill.certificates.base import AlreadyPrivate, Certificate, ParameterBall, RowBound
+from skdistill.certificates.base import (
+    AlreadyPrivate,
+    Certificate,
+    DisjointTeachers,
+    ParameterBall,
+    RowBound,
+)
 from skdistill.certificates.registry import certify, register
 
 __all__ = [
     "AlreadyPrivate",
     "Certificate",
+    "DisjointTeachers",
     "ParameterBall",
     "RowBound",
     "certify",

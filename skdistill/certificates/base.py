@@ -7,7 +7,7 @@ quantities only: the kind of the teacher, its settings, and the number of record
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from sklearn.utils import get_tags
 __all__ = [
     "AlreadyPrivate",
     "Certificate",
+    "DisjointTeachers",
     "ParameterBall",
     "RowBound",
     "is_public_map",
@@ -26,6 +27,11 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+
+
+def iter_nothing(X: Any, function: Callable[[Any], Any]) -> Iterator[Any]:
+    """Iterate over the votes of no teacher."""
+    return iter(())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +101,27 @@ class RowBound(Certificate):
                 f"RowBound(l1={self.l1!r}, l2={self.l2!r}): a vector's L2 norm never exceeds its "
                 "L1 norm, so the smaller valid bound is l2 <= l1. Did you swap them?"
             )
+
+
+@dataclass(frozen=True)
+class DisjointTeachers(RowBound):
+    """Many teachers, no record of which has been seen by two of them.
+
+    One record moves one teacher's answers, by the diameter of what it can say at most, and the
+    sum over all teachers by no more: `l1` and `l2` are those of the average.
+
+    Parameters
+    ----------
+    n_teachers : int
+        Number of teachers k, public.
+    member_votes : callable
+        ``member_votes(X, function) -> iterator`` over ``function(votes)`` for the raw votes of
+        one teacher after another, shape ``(m, n_classes)`` or ``(m,)``. Only
+        :mod:`skdistill.release` calls it.
+    """
+
+    n_teachers: int = 1
+    member_votes: Callable[[Any, Callable[[Any], Any]], Iterator[Any]] = iter_nothing
 
 
 @dataclass(frozen=True)

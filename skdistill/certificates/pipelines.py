@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill.certificates.base import (
     Certificate,
+    DisjointTeachers,
     ParameterBall,
     RowBound,
     is_public_map,
@@ -49,6 +50,11 @@ def pipeline(teacher: Any, prove: Callable[[Any], Certificate | None]) -> Certif
     )
     if isinstance(found, ParameterBall):
         return replace(found, features=_after(found.features, transform), assumes=assumes)
+    if isinstance(found, DisjointTeachers):
+        votes = found.member_votes
+        return replace(
+            found, member_votes=lambda X, function: votes(transform(X), function), assumes=assumes
+        )
     if isinstance(found, RowBound) and found.outputs is not None:
         outputs = found.outputs
         return replace(found, outputs=lambda _, X: outputs(last, transform(X)), assumes=assumes)

@@ -7,6 +7,7 @@ from typing import Any
 
 from skdistill.certificates.already_private import already_private
 from skdistill.certificates.base import Certificate, unwrap
+from skdistill.certificates.ensembles import disjoint_teachers
 from skdistill.certificates.neighbors import uniform_neighbors
 from skdistill.certificates.pipelines import pipeline
 from skdistill.certificates.stable_linear import stable_logistic_regression
@@ -17,12 +18,6 @@ __all__ = ["certify", "prove", "register"]
 Prover = Callable[[Any], "Certificate | None"]
 
 _REGISTERED: dict[type, Prover] = {}
-_FAMILIES: tuple[Prover, ...] = (
-    already_private,
-    uniform_neighbors,
-    stable_logistic_regression,
-    lambda teacher: pipeline(teacher, prove),
-)
 
 
 def register(cls: type) -> Callable[[Prover], Prover]:
@@ -97,14 +92,19 @@ def certify(
     >>> certify(teacher).name
     'worst case'
     """
-    found = prove(unwrap(teacher))
+    found = prove(unwrap(teacher), output_range)
     return found if found is not None else worst_case(teacher, output_range)
 
 
-def prove(teacher: Any) -> Certificate | None:
+def prove(teacher: Any, output_range: tuple[float, float] | None = None) -> Certificate | None:
     """Return the proof for a teacher that is not wrapped, or None where there is none."""
     registered = _REGISTERED.get(type(teacher))
     if registered is not None:
         return registered(teacher)
-    found = (family(teacher) for family in _FAMILIES)
-    return next((certificate for certificate in found if certificate is not None), None)
+    return (
+        already_private(teacher)
+        or uniform_neighbors(teacher)
+        or stable_logistic_regression(teacher)
+        or disjoint_teachers(teacher, output_range)
+        or pipeline(teacher, lambda last: prove(last, output_range))
+    )

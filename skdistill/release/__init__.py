@@ -13,14 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.certificates import ParameterBall
+from skdistill.certificates import DisjointTeachers, ParameterBall
 from skdistill.release.class_prior import mean_label, noisy_prior
+from skdistill.release.ensembles import ensemble_labels
 from skdistill.release.parameters import parameter_labels
-from skdistill.release.plan import ReleasePlan, plan_release
+from skdistill.release.plan import ReleasePlan, plan_release, query_limit
 from skdistill.release.soft_labels import free_labels, noisy_labels
 from skdistill.release.teacher_calls import TeacherError, output_method
 
-__all__ = ["ReleasePlan", "Released", "TeacherError", "draw", "output_method", "plan_release"]
+__all__ = [
+    "ReleasePlan",
+    "Released",
+    "TeacherError",
+    "draw",
+    "output_method",
+    "plan_release",
+    "query_limit",
+]
 
 
 @dataclass(frozen=True)
@@ -36,14 +45,23 @@ class Released:
         between rows or there is none.
     prior : ndarray of shape (n_classes,) or None
         Class prior; None for a regressor.
+    answered : ndarray of bool, shape (m,)
+        Rows that got a label: all but those that ``confident_max`` left open.
     """
 
     labels: NDArray[np.float64]
     noise_scale: float
     prior: NDArray[np.float64] | None
+    answered: NDArray[np.bool_]
 
 
-def draw(plan: ReleasePlan, teacher: Any, X: Any, n_jobs: int | None = None) -> Released:
+def draw(
+    plan: ReleasePlan,
+    teacher: Any,
+    X: Any,
+    n_jobs: int | None = None,
+    bases: tuple[NDArray[np.float64], ...] = (),
+) -> Released:
     """Ask the teacher and release its noisy answers. The price must be charged before.
 
     Parameters
@@ -56,17 +74,22 @@ def draw(plan: ReleasePlan, teacher: Any, X: Any, n_jobs: int | None = None) -> 
         Transfer rows.
     n_jobs : int or None
         Threads that label chunks of X.
+    bases : tuple of ndarray of shape (m, p)
+        Public bases of functions on X, for residual rounds.
 
     Raises
     ------
     TeacherError
         The teacher raised; fixed text.
     """
-    noise_scale = 0.0
+    noise_scale, answered = 0.0, np.ones(plan.n_rows, dtype=bool)
     if isinstance(plan.certificate, ParameterBall):
         labels = parameter_labels(plan, X, n_jobs)
     elif plan.loss is None:
         labels = free_labels(plan, teacher, X, n_jobs)
+    elif isinstance(plan.certificate, DisjointTeachers):
+        labels, answered = ensemble_labels(plan, X, bases)
+        noise_scale = plan.noise_scale if len(plan.shares) == 1 else 0.0
     else:
         labels = noisy_labels(plan, teacher, X, n_jobs)
         noise_scale = plan.noise_scale
@@ -74,5 +97,5 @@ def draw(plan: ReleasePlan, teacher: Any, X: Any, n_jobs: int | None = None) -> 
     if plan.classes is not None:
         prior = noisy_prior(plan)
         if prior is None:
-            prior = mean_label(labels, noise_scale)
-    return Released(labels, noise_scale, prior)
+            prior = mean_label(labels[answered], noise_scale)
+    return Released(labels, noise_scale, prior, answered)

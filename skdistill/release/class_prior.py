@@ -61,6 +61,8 @@ def mean_label(labels: Array, noise_scale: float) -> Array:
     """
     m, n_classes = labels.shape
     uniform = np.full(n_classes, 1 / n_classes)
+    if m == 0:
+        return uniform
     apart = labels.mean(axis=0) - uniform
     apart -= apart.mean()
     distance = float(apart @ apart)

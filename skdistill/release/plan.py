@@ -10,11 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.certificates import AlreadyPrivate, Certificate, ParameterBall, RowBound
+from skdistill.certificates import (
+    AlreadyPrivate,
+    Certificate,
+    DisjointTeachers,
+    ParameterBall,
+    RowBound,
+)
 from skdistill.release.noise import Sampler, active_sampler
+from skdistill.release.noisy_max import most_queries
+from skdistill.release.rounds import basis_size, default_shares
 from skdistill.statement import PrivacyStatement
 
-__all__ = ["PRIOR_SHARE", "ReleasePlan", "plan_release"]
+__all__ = ["LABEL_ONLY", "PRIOR_SHARE", "ReleasePlan", "plan_release", "query_limit"]
+
+#: Mechanisms that release the winning class alone.
+LABEL_ONLY = ("noisy_max", "confident_max")
 
 #: Part of μ² (or, without δ, of ε) that buys the class prior, where a teacher keeps class counts.
 PRIOR_SHARE = 0.02
@@ -30,8 +41,9 @@ class ReleasePlan:
         Bounds what one record can change.
     loss : PrivacyLoss or None
         The price of the whole release; None where it is free (``mechanism`` says why).
-    mechanism : {"gaussian", "laplace", "post-processing", "none"}
-        How the teacher's answers are protected.
+    mechanism : str
+        How the teacher's answers are protected: "gaussian", "laplace", "noisy_max",
+        "confident_max", "post-processing" (of a private teacher) or "none".
     sampler : Sampler
         Where the noise comes from.
     n_rows : int
@@ -44,6 +56,9 @@ class ReleasePlan:
         Softens soft labels.
     with_prior : bool
         Whether the class counts are released too.
+    shares : tuple of float
+        Parts of the labels' μ² that residual rounds take, one per round; empty where the release
+        is not made in rounds.
     """
 
     certificate: Certificate
@@ -55,6 +70,7 @@ class ReleasePlan:
     output_range: tuple[float, float] | None
     temperature: float = 1.0
     with_prior: bool = False
+    shares: tuple[float, ...] = ()
 
     @property
     def label_loss(self) -> PrivacyLoss | None:
@@ -68,10 +84,16 @@ class ReleasePlan:
         """Standard deviation of the noise on one released label (public).
 
         For parameters it is the noise on a score, divided by 4: the steepest slope of the sigmoid.
+        For residual rounds it is what the first round leaves in its basis of functions.
         """
         loss, bound = self.label_loss, self.certificate
-        if loss is None:
+        if loss is None or self.mechanism in LABEL_ONLY:
             return 0.0
+        if len(self.shares) > 1 and isinstance(bound, DisjointTeachers):
+            first = loss.share(self.shares[0])
+            n_classes = None if self.classes is None else len(self.classes)
+            size = min(self.n_rows, basis_size(bound.n_teachers, first.mu or 0.0, n_classes))
+            return math.sqrt(size) * first.scale(bound.l2)
         spread = math.sqrt(2.0) if loss.kind == "laplace" else 1.0
         if isinstance(bound, RowBound):
             moved = (
@@ -101,7 +123,7 @@ class ReleasePlan:
             relation=(
                 f"replace one {bound.unit} of the teacher's training data, whose size is public"
             ),
-            mechanism=self.mechanism,
+            mechanism=self.mechanism + self._rounds_text(),
             certificate={
                 "name": bound.name,
                 "bound": _bound_text(bound),
@@ -113,6 +135,10 @@ class ReleasePlan:
             sampler=self.sampler.name if self.loss is not None else "no noise",
             private=free is not None or (self.loss is not None and self.sampler.private),
         )
+
+    def _rounds_text(self) -> str:
+        rounds = len(self.shares)
+        return f", {rounds} residual rounds" if rounds > 1 else ""
 
     @property
     def signal_scale(self) -> float:
@@ -134,6 +160,7 @@ def plan_release(
     output_range: tuple[float, float] | None,
     temperature: float = 1.0,
     want_prior: bool = False,
+    n_rounds: int | str = "auto",
 ) -> ReleasePlan:
     """Choose the mechanism and calibrate the price. Touches no output of the teacher.
 
@@ -144,6 +171,7 @@ def plan_release(
     """
     with_prior = want_prior and classes is not None and certificate.class_counts is not None
     loss: PrivacyLoss | None = None
+    shares: tuple[float, ...] = ()
     if isinstance(certificate, AlreadyPrivate):
         mechanism, with_prior = "post-processing", False
     elif math.isinf(epsilon):
@@ -151,11 +179,11 @@ def plan_release(
     else:
         if mechanism == "auto":
             mechanism = _cheapest(certificate, n_rows, epsilon, delta)
-        if mechanism == "laplace":
-            loss = PrivacyLoss.laplace(epsilon)
-        else:
-            loss = PrivacyLoss.gaussian(epsilon, delta)
+        loss = _loss(mechanism, epsilon, delta)
         _check_temperature(certificate, classes, temperature)
+        _check_votes(certificate, classes, mechanism, n_rounds)
+        if isinstance(certificate, DisjointTeachers) and mechanism == "gaussian":
+            shares = default_shares(n_rounds)
     return ReleasePlan(
         certificate=certificate,
         loss=loss,
@@ -166,7 +194,34 @@ def plan_release(
         output_range=output_range,
         temperature=temperature,
         with_prior=with_prior,
+        shares=shares,
     )
+
+
+def _loss(mechanism: str, epsilon: float, delta: float) -> PrivacyLoss:
+    if mechanism == "laplace" or (mechanism == "noisy_max" and delta == 0):
+        return PrivacyLoss.laplace(epsilon)
+    return PrivacyLoss.gaussian(epsilon, delta)
+
+
+def query_limit(
+    certificate: Certificate,
+    n_classes: int,
+    *,
+    epsilon: float,
+    delta: float,
+    mechanism: str,
+) -> int | None:
+    """Return how many rows a vote should be asked for, by a public rule; None for all.
+
+    Votes on many rows are each so noisy that none is right; see
+    :func:`skdistill.release.noisy_max.most_queries`.
+    """
+    if mechanism not in LABEL_ONLY or not isinstance(certificate, DisjointTeachers):
+        return None
+    loss = _loss(mechanism, epsilon, delta)
+    confident = mechanism == "confident_max"
+    return most_queries(certificate.n_teachers, n_classes, loss, confident)
 
 
 def _bound_text(bound: Certificate) -> str:
@@ -189,11 +244,30 @@ def _check_temperature(
 ) -> None:
     if temperature == 1 or classes is None or not isinstance(certificate, RowBound):
         return
+    if isinstance(certificate, DisjointTeachers):  # each member's vote is tempered, then bounded
+        return
     if not is_diameter(certificate):
         raise ValueError(
             f"temperature={temperature!r} with the certificate {certificate.name!r}: its bound "
             "holds for the teacher's own probabilities, and tempering can stretch a small change "
             "without limit. Use temperature=1."
+        )
+
+
+def _check_votes(
+    certificate: Certificate, classes: NDArray[Any] | None, mechanism: str, n_rounds: int | str
+) -> None:
+    """Raise for what only many teachers can do."""
+    many = isinstance(certificate, DisjointTeachers)
+    if mechanism in LABEL_ONLY and not (many and classes is not None):
+        raise ValueError(
+            f"mechanism={mechanism!r} is a vote of many classifiers: it needs a TeacherEnsemble of "
+            'classifiers as teacher. Use "gaussian", "laplace" or "auto".'
+        )
+    if n_rounds not in ("auto", 1) and not (many and mechanism == "gaussian"):
+        raise ValueError(
+            f"n_rounds={n_rounds!r}: residual rounds need a TeacherEnsemble as teacher and "
+            'mechanism="gaussian" (with delta above 0). Leave n_rounds="auto".'
         )
 
 
@@ -204,7 +278,7 @@ def _cheapest(certificate: Certificate, n_rows: int, epsilon: float, delta: floa
     """
     if delta == 0:
         return "laplace"
-    if not isinstance(certificate, RowBound):
+    if not isinstance(certificate, RowBound) or isinstance(certificate, DisjointTeachers):
         return "gaussian"
     laplace = math.sqrt(2) * PrivacyLoss.laplace(epsilon).scale(n_rows * certificate.l1)
     gaussian = PrivacyLoss.gaussian(epsilon, delta).scale(np.sqrt(n_rows) * certificate.l2)

@@ -6,6 +6,8 @@ from skdistill.students.soft_targets import (
     class_scores,
     fit_on_soft_labels,
     fit_on_values,
+    fit_with_unlabelled,
+    hard_labels,
     how_to_train,
     probabilities,
 )
@@ -17,7 +19,9 @@ __all__ = [
     "default_regressor",
     "fit_on_soft_labels",
     "fit_on_values",
+    "fit_with_unlabelled",
     "fixed_offsets",
+    "hard_labels",
     "how_to_train",
     "offsets_for_prior",
     "predicted_codes",

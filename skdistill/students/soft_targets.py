@@ -14,7 +14,15 @@ from sklearn.utils.validation import has_fit_parameter
 from skdistill.students.rows import stack_copies, take_rows
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
-__all__ = ["class_scores", "fit_on_soft_labels", "fit_on_values", "how_to_train", "probabilities"]
+__all__ = [
+    "class_scores",
+    "fit_on_soft_labels",
+    "fit_on_values",
+    "fit_with_unlabelled",
+    "hard_labels",
+    "how_to_train",
+    "probabilities",
+]
 
 Array = NDArray[np.float64]
 
@@ -23,17 +31,20 @@ _SIGNED_SOLVERS = frozenset(["lbfgs", "newton-cg", "newton-cholesky"])
 
 
 def how_to_train(student: Any) -> str:
-    """Say which of the four ways below suits a student, from what it declares.
+    """Say which of the ways below suits a student, from what it declares.
 
     Returns
     -------
-    way : {"least squares", "signed weights", "weights", "labels"}
-        "least squares" for a regressor; "signed weights" for a LogisticRegression; "weights" for
-        any other classifier whose fit takes `sample_weight`; "labels" for the rest.
+    way : {"least squares", "unlabelled rows", "signed weights", "weights", "labels"}
+        "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier;
+        "signed weights" for a LogisticRegression; "weights" for any other classifier whose fit
+        takes `sample_weight`; "labels" for the rest.
     """
     if is_regressor(student):
         return "least squares"
     last = _last_step(student)
+    if _learns_from_unlabelled(last):
+        return "unlabelled rows"
     if not has_fit_parameter(last, "sample_weight"):
         return "labels"
     if type(last) is LogisticRegression and last.solver in _SIGNED_SOLVERS:
@@ -90,6 +101,46 @@ def fit_on_soft_labels(
     else:
         weights = project_rows(labels)
     return _fit_on_copies(student, X, weights, classes, fit_params)
+
+
+def fit_with_unlabelled(
+    student: Any,
+    X: Any,
+    codes: NDArray[np.intp],
+    classes: NDArray[Any],
+    fit_params: dict[str, Any],
+) -> Any:
+    """Fit a clone of a semi-supervised student on rows some of which have no label.
+
+    Parameters
+    ----------
+    student : estimator
+        SelfTrainingClassifier, LabelSpreading, LabelPropagation, or a Pipeline ending in one.
+    X : array-like of shape (m, d)
+        All transfer rows.
+    codes : ndarray of int, shape (m,)
+        Index of each row's class, -1 where it was not answered: scikit-learn's mark.
+    classes : ndarray of shape (n_classes,)
+        Class labels; whole numbers from 0 on, since -1 must be none of them.
+
+    Raises
+    ------
+    ValueError
+        For other class labels.
+    """
+    if classes.dtype.kind not in "iu" or classes.min() < 0:
+        raise ValueError(
+            f"{type(_last_step(student)).__name__} marks rows without a label by -1, so class "
+            "labels must be whole numbers from 0 on. Train the teacher on encoded labels "
+            "(sklearn.preprocessing.LabelEncoder)."
+        )
+    return clone(student).fit(X, np.where(codes >= 0, classes[codes], -1), **fit_params)
+
+
+def _learns_from_unlabelled(student: Any) -> bool:
+    from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
+
+    return isinstance(student, (LabelPropagation, LabelSpreading, SelfTrainingClassifier))
 
 
 def fit_on_values(student: Any, X: Any, values: Array, fit_params: dict[str, Any]) -> Any:

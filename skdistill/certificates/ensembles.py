@@ -1,0 +1,56 @@
+"""Teachers on disjoint shards: one record reaches one of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from skdistill.certificates.base import Certificate, DisjointTeachers
+from skdistill.teachers.ensemble import TeacherEnsemble
+
+__all__ = ["disjoint_teachers"]
+
+
+def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) -> Certificate | None:
+    """Certify a TeacherEnsemble of k members: RowBound(2/k, √2/k), or the range by k.
+
+    Proof. Replacing one record changes the training rows of one shard and of no other
+    (:func:`skdistill.teachers.ensemble.shards_of_records`; for groups ``shards_of_groups``), so
+    one member's answers. Brought on the simplex (or clipped to the output range) one by one, they
+    move by its diameter at most, (2, √2) or the width of the range, and their average over k by
+    1/k of that (PATE, Papernot et al., ICLR 2017). Whatever a member is and does is covered.
+    """
+    if type(teacher) is not TeacherEnsemble:
+        return None
+    k = len(teacher.estimators_)
+    classes = getattr(teacher, "classes_", None)
+    if classes is None:
+        if output_range is None:
+            return None
+        l1 = l2 = (output_range[1] - output_range[0]) / k
+    else:
+        l1, l2 = 2.0 / k, math.sqrt(2.0) / k
+    unit = "group" if teacher.group_level_ else "record"
+    assumes = ["the records were not sorted or filtered by their content before the shards"]
+    if classes is not None and not teacher.classes_given_:
+        assumes.append("the set of class labels is public")
+    if teacher.group_level_:
+        assumes.append("the set of group labels is public: a group's records are replaced")
+    if output_range is not None and classes is None:
+        assumes.append("output_range was chosen without looking at the private data")
+    return DisjointTeachers(
+        l1,
+        l2,
+        n_teachers=k,
+        member_votes=teacher.member_votes,
+        name="disjoint teachers",
+        reason=f"One {unit} was seen by one of {k} teachers.",
+        reference="Papernot et al. (ICLR 2017), arXiv:1610.05755, section 2.1.",
+        assumes=tuple(assumes),
+        class_counts=None
+        if classes is None
+        else lambda: np.asarray(teacher.class_count_, dtype=np.int64),
+        unit=unit,
+    )

@@ -1,0 +1,501 @@
+"""Residual rounds: the votes of teachers on disjoint shards, released in rounds of falling noise.
+
+The first round releases the sum of the votes on all rows: soft PATE (Papernot et al., ICLR 2017).
+Every later round asks each member how far its votes, in a public basis of the rows, are from the
+answer so far, clips that residual, and releases the sum of the clipped ones. Members differ less
+from a good answer than from each other's extremes, so that the clip, and the noise with it,
+shrinks: private mean estimation as in CoinPress (Biswas et al., NeurIPS 2020, arXiv:2006.06618).
+
+Units: a member's vote on a row is a row of integers that sum to S = 2**LATTICE_BITS (a regressor's
+is one integer in [0, S]); m rows, c columns, k members. Replacing one record replaces one member's
+votes by any others. Everything that leaves goes through ``sampler.perturb``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.isotonic import isotonic_regression
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.lattice import (
+    LATTICE_BITS,
+    Integers,
+    as_outputs,
+    quantize_range,
+    quantize_simplex,
+    to_simplex,
+)
+from skdistill.release.noise import Sampler
+from skdistill.release.teacher_calls import guarded
+
+__all__ = [
+    "MAX_BASIS",
+    "MIN_BASIS",
+    "RoundsResult",
+    "Votes",
+    "basis_size",
+    "clip_to_lattice",
+    "collect_votes",
+    "default_shares",
+    "residual_rounds",
+]
+
+Array = NDArray[np.float64]
+
+#: A later round uses at least (where the basis has them) and at most this many columns.
+MIN_BASIS, MAX_BASIS = 8, 64
+
+_UNIT = 1 << LATTICE_BITS
+# Diameters of noise that the first round may leave on all the columns used together: √p/(k·μ).
+_FIRST_NOISE = 0.177
+# Part of a later round's μ² that buys its clip, and the clips to choose from (diameters).
+_CLIP_SHARE = 0.05
+_CLIPS = 2.0 ** (np.arange(19) / 3 - 6)
+# Members spread less in later coefficients: those are enlarged by i^_WEIGHT before the clip.
+_WEIGHT = 0.25
+# A clip below this part of the answer's own known error would cut off that error's correction.
+_FLOOR = 0.35
+# Standard deviations of evidence that it takes to leave the first basis.
+_EVIDENCE = 1.5
+# No L2 distance below is rounded down.
+_SQRT_2 = math.nextafter(math.sqrt(2), 2)
+
+
+@dataclass(frozen=True)
+class Votes:
+    """What one pass over the members leaves. Private.
+
+    Parameters
+    ----------
+    total : ndarray of int64, shape (m, n_classes) or (m, 1)
+        Sum over members of their integer votes. Rows sum to k·S; for a regressor, in [0, k·S].
+    coefficients : tuple of ndarray of shape (k, n_columns, n_classes)
+        For each basis, every member's centred votes in it.
+    n_members : int
+        k; public.
+    """
+
+    total: Integers
+    coefficients: tuple[Array, ...]
+    n_members: int
+
+
+@dataclass(frozen=True)
+class RoundsResult:
+    """What residual rounds release; public.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (m, n_classes) or (m,)
+        Average vote, in units of probability (may leave the simplex), or of the output range.
+    n_rounds : int
+        Number of rounds.
+    basis : int or None
+        Which of the bases the later rounds used; None for one round.
+    p : int
+        How many of its columns; 0 for one round.
+    noise : float
+        Standard deviation of the noise on one label, root mean square over the rows: independent
+        between labels for one round; before shrinkage, and confined to the basis, for more.
+    clips : tuple of float
+        The clip of each later round, in units of the distance of two members' extreme votes.
+    """
+
+    labels: Array
+    n_rounds: int
+    basis: int | None
+    p: int
+    noise: float
+    clips: tuple[float, ...]
+
+
+def default_shares(n_rounds: int | str = "auto") -> tuple[float, ...]:
+    """Return the part of μ² that each round takes.
+
+    "auto" is two rounds. One, two and three rounds: (1), (.3, .7), (.2, .3, .5); from four on,
+    each takes 1.5 times the μ² of the one before. The first round need only show where the
+    members are; the last one makes the answer.
+
+    Parameters
+    ----------
+    n_rounds : int or "auto"
+        At least 1.
+
+    Returns
+    -------
+    shares : tuple of float
+        Their exact sum is at most 1.
+
+    Examples
+    --------
+    >>> default_shares(3)
+    (0.2, 0.3, 0.5)
+    """
+    if isinstance(n_rounds, str) and n_rounds == "auto":
+        n_rounds = 2
+    if isinstance(n_rounds, bool) or not isinstance(n_rounds, Integral) or n_rounds < 1:
+        raise ValueError(f"n_rounds={n_rounds!r} must be a whole number of at least 1, or 'auto'.")
+    known = {1: (1.0,), 2: (0.3, 0.7), 3: (0.2, 0.3, 0.5)}
+    weights = [1.5**i for i in range(int(n_rounds))]
+    whole = math.fsum(weights) * (1 + 2.0**-50)
+    return known.get(int(n_rounds)) or tuple(weight / whole for weight in weights)
+
+
+def basis_size(n_members: int, mu: float, n_classes: int | None) -> int:
+    """Choose how many columns of a basis to use, from public numbers.
+
+    ``(0.177 * n_members * mu)**2``, between 8 (or twice the number of classes) and 64. The first
+    round's noise on p coefficients has the length √p / (n_members·mu), in units of the distance
+    of two members' extreme votes; the rule lets it be 0.177, since every member's residual from
+    the first answer is that much longer.
+
+    Parameters
+    ----------
+    n_members : int
+        k.
+    mu : float
+        What the first round costs (Gaussian DP).
+    n_classes : int or None
+        None for regression.
+    """
+    wanted = min(_FIRST_NOISE * n_members * mu, float(MAX_BASIS)) ** 2
+    return min(MAX_BASIS, max(int(wanted), MIN_BASIS, 2 * (n_classes or 0)))
+
+
+# -- One pass over the members ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Reducer:
+    """Turns one member's raw votes into integers and coefficients; total and picklable."""
+
+    n_rows: int
+    n_classes: int | None
+    output_range: tuple[float, float]
+    temperature: float
+    bases: tuple[Array, ...]
+    offsets: tuple[Array, ...]  # the coefficients of the middle vote
+
+    def __call__(self, votes: Any) -> tuple[NDArray[np.int32], tuple[Array, ...]]:
+        """Sanitise, quantise, project."""
+        if self.n_classes is None:
+            values = as_outputs(votes, (self.n_rows,))
+            integers = quantize_range(values, *self.output_range)[:, None]
+        else:
+            rows = as_outputs(votes, (self.n_rows, self.n_classes))
+            integers = quantize_simplex(to_simplex(rows, self.temperature))
+        exact = integers.astype(np.float64)
+        pairs = zip(self.bases, self.offsets, strict=True)
+        return integers.astype(np.int32), tuple(U.T @ exact - offset for U, offset in pairs)
+
+
+def collect_votes(
+    member_votes: Callable[[Callable[[Any], Any]], Iterable[Any]],
+    bases: Sequence[Array],
+    n_rows: int,
+    n_classes: int | None,
+    output_range: tuple[float, float] | None = None,
+    temperature: float = 1.0,
+) -> Votes:
+    """Ask every member once; keep the sum of the votes and each member's coefficients.
+
+    Proof that replacing one member's votes changes ``total`` by the difference of two lattice
+    answers and, in ``coefficients``, one slice. A member's integers and coefficients are a
+    function of its own votes and of public numbers, whatever the votes are. That no rounding
+    lets one member's values reach another's, or vary with the machine: the columns of a basis are
+    rounded to a power of two so coarse that every partial sum of a projection is a multiple of
+    it below 2^52 times its size (:func:`_on_lattice`); float64 holds these exactly, in any order
+    of summation. (What follows is sums and products of single entries, which IEEE 754 fixes.)
+
+    Parameters
+    ----------
+    member_votes : callable
+        ``member_votes(function)`` iterates over ``function(raw votes)`` of all members.
+    bases : sequence of ndarray of shape (m, n_columns)
+        Public, orthonormal columns, most important first; empty if there will be one round.
+    n_rows : int
+        m.
+    n_classes : int or None
+        At least 2; None for regression.
+    output_range : tuple of (float, float) or None
+        What a regressor's outputs are clipped to.
+    temperature : float, default=1.0
+        Softens soft votes.
+
+    Returns
+    -------
+    Votes
+        Memory: m·c integers, and k·n_columns·c floats for each basis.
+
+    Raises
+    ------
+    ValueError
+        If the public arguments contradict each other.
+    TeacherError
+        If the iteration itself raised; fixed text.
+    """
+    if n_classes is None and output_range is None:
+        raise ValueError("A regression release needs output_range=(low, high).")
+    if n_classes is not None and n_classes < 2:
+        raise ValueError(f"n_classes={n_classes!r} must be at least 2, or None for regression.")
+    for U in bases:
+        if U.ndim != 2 or len(U) != n_rows or not np.isfinite(U).all():
+            raise ValueError(f"A basis must be finite and have {n_rows} rows; shape {U.shape}.")
+    exact = tuple(_on_lattice(np.asarray(U, dtype=np.float64)) for U in bases)
+    middle = _UNIT / (n_classes or 2)
+    offsets = tuple(middle * U.sum(axis=0)[:, None] for U in exact)
+    reduce = _Reducer(n_rows, n_classes, output_range or (0.0, 1.0), temperature, exact, offsets)
+    total = np.zeros((n_rows, n_classes or 1), dtype=np.int64)
+    kept: list[tuple[Array, ...]] = []
+
+    def add_up() -> None:
+        for part in member_votes(reduce):
+            np.add(total, part[0], out=total)
+            kept.append(part[1])
+            del part  # or it would live on beside the next member's
+
+    guarded(add_up)
+    if not kept:
+        raise ValueError("There are no members to ask.")
+    return Votes(total, tuple(np.stack(each) for each in zip(*kept, strict=True)), len(kept))
+
+
+def _on_lattice(U: Array) -> Array:
+    """Round a basis so that its product with integers in [0, S] is exact in float64.
+
+    Proof. With h = 2^(e-51) and S·Σᵢ|Uᵢⱼ| < 2^e for every column j, rounding to multiples of h
+    adds at most m·h/2 to a column's sum, so S·Σᵢ|Uᵢⱼ| stays below 2^51·h + 2^19·m·h ≤ 2^52·h for
+    m ≤ 2^32. Any partial sum of the products is a multiple of h within that bound.
+    """
+    largest = float(_UNIT * np.abs(U).sum(axis=0).max(initial=0.0))
+    step = 2.0 ** (math.frexp(largest)[1] - 51)
+    return np.asarray(np.rint(U / step) * step)
+
+
+# -- The rounds ---------------------------------------------------------------------------------
+
+
+def residual_rounds(
+    votes: Votes,
+    bases: Sequence[Array],
+    loss: PrivacyLoss,
+    sampler: Sampler,
+    shares: tuple[float, ...],
+) -> RoundsResult:
+    """Release the members' average vote on all rows, in one round or more.
+
+    Parameters
+    ----------
+    votes : Votes
+        From :func:`collect_votes`, with the same bases.
+    bases : sequence of ndarray of shape (m, n_columns)
+        Public; used from the second round on.
+    loss : PrivacyLoss
+        Gaussian: what all rounds may cost together.
+    sampler : Sampler
+        The only source of noise.
+    shares : tuple of float
+        The part of μ² for each round, as :func:`default_shares` gives; the sum is at most 1.
+
+    Returns
+    -------
+    RoundsResult
+
+    Raises
+    ------
+    TypeError
+        If `loss` is not Gaussian.
+    ValueError
+        If `shares` are not positive or spend more than the whole, or rounds lack a basis.
+
+    Notes
+    -----
+    Proof. *Round 1*: the total changes by the difference of two members' integer answers, in L2
+    at most :func:`_diameter`. *Later rounds*, given what was released before: the answer, p, the
+    basis, the weights and the clip C are functions of released and public numbers, so each
+    member's clipped integers are a function of its own coefficients; one member changes, and the
+    sum moves by at most 2C (:func:`clip_to_lattice`); the clip itself comes from a histogram of
+    sensitivity √2 (:func:`_private_clip`). Every release is thus μᵢ-GDP for every past, and
+    adaptive composition gives Σμᵢ² ≤ μ² (Dong, Roth and Su 2022, Corollary 2): the fractions
+    handed to :meth:`PrivacyLoss.share`, which rounds down by more than the rounding of
+    their sum, add up to Σ shares ≤ 1. All else is post-processing.
+    """
+    if loss.kind != "gaussian":
+        raise TypeError(f"Residual rounds need a Gaussian loss (δ > 0), got {loss.kind}.")
+    _check_shares(shares)
+    if len(shares) > 1 and not bases:
+        raise ValueError("More than one round needs a basis of the transfer rows.")
+    (m, c), k = votes.total.shape, votes.n_members
+    diameter, middle, dof = _diameter(m, c), _UNIT / max(c, 2), max(1, c - 1)
+
+    first = loss.share(shares[0])
+    noisy = np.asarray(sampler.perturb(votes.total, first, diameter), dtype=np.float64) / k
+    sd = first.scale(diameter) / k
+    if len(shares) == 1:
+        return RoundsResult(_in_units(noisy), 1, None, 0, sd / _UNIT, ())
+
+    noisy -= middle
+    size = basis_size(k, first.mu or 0.0, None if c == 1 else c)
+    p = min(size, *(U.shape[1] for U in bases))
+    chosen = _choose_basis(noisy, [U[:, :p] for U in bases], sd, dof)
+    U, coefficients = bases[chosen][:, :p], votes.coefficients[chosen][:, :p]
+    weights = np.arange(1, p + 1) ** _WEIGHT
+    largest = diameter * p ** (_WEIGHT / 2)
+    estimate, variance = _centred(U.T @ noisy), np.full(p, sd**2)
+    clips = []
+    for share in shares[1:]:
+        answer = _shrunk(estimate, variance, dof)
+        with np.errstate(all="ignore"):  # no vote decides whether there is a warning
+            residuals = (coefficients - answer) * weights[:, None]
+        for_clip = loss.share(share * _CLIP_SHARE)
+        clip = _private_clip(_norms(residuals), _CLIPS * largest, for_clip, sampler)
+        error = math.sqrt(dof * float((weights**2 * variance).sum()))
+        clip = min(max(clip, _FLOOR * error), largest)
+        moved = clip_to_lattice(residuals, clip).sum(axis=0)
+        for_move = loss.share(share * (1 - _CLIP_SHARE))
+        released = np.asarray(sampler.perturb(moved, for_move, 2 * clip), dtype=np.float64)
+        step = _centred(released / k) / weights[:, None]
+        step_variance = (for_move.scale(2 * clip) / k / weights) ** 2
+        kept = (step_variance / (step_variance + variance))[:, None]
+        estimate = kept * estimate + (1 - kept) * (answer + step)
+        variance = step_variance * variance / (step_variance + variance)
+        clips.append(clip / diameter)
+    labels = _in_units(U @ _shrunk(estimate, variance, dof) + middle)
+    noise = math.sqrt(float(variance.sum()) / m * dof / c) / _UNIT
+    return RoundsResult(labels, len(shares), chosen, p, noise, tuple(clips))
+
+
+def clip_to_lattice(residuals: Array, clip: float) -> Integers:
+    """Make integers of each member's residual, of an exact L2 norm of at most `clip`.
+
+    Proof of sensitivity. Whatever `residuals` holds and whatever rounding did, q of a member is
+    kept only if Σq² ≤ clip² *holds for q itself*, in Python's integers and fractions; otherwise
+    q is 0. It is a function of that member's residual alone. Two possible q of one member are
+    hence at most 2·clip apart, and so are the sums over members on neighbouring data sets. (For
+    accuracy: rounding is toward zero, and the factor 1 - 2^-40 is more than the error of the
+    floating-point norm, so that the check fails for nothing but values that are not finite.)
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (k, ...)
+        One slice for each member; anything.
+    clip : float
+        Public, positive.
+
+    Returns
+    -------
+    q : ndarray of int64, the shape of `residuals`
+    """
+    rows = residuals.reshape(len(residuals), -1)
+    with np.errstate(all="ignore"):
+        q = np.trunc(rows * _shrinkage(_norms(rows), clip)[:, None])
+        q = np.where(np.abs(q) <= clip, q, np.inf).astype(np.float64)
+        finite = np.isfinite(q).all(axis=1, keepdims=True)
+        integers = np.where(finite, q, 0.0).astype(np.int64)
+    exact = integers.astype(object)
+    too_long = (exact * exact).sum(axis=1) > Fraction(clip) ** 2
+    integers[too_long.astype(bool)] = 0
+    return integers.reshape(residuals.shape)
+
+
+def _shrinkage(norms: Array, clip: float) -> Array:
+    """Return the factor that brings each norm below `clip`, but for rounding."""
+    return np.minimum(1.0, clip / np.maximum(norms, 1e-300)) * (1 - 2.0**-40)
+
+
+def _private_clip(norms: Array, edges: Array, loss: PrivacyLoss, sampler: Sampler) -> float:
+    """Release a median of the members' norms, rounded up to one of `edges`.
+
+    Proof. Replacing one member moves two counts of the histogram by one each: √2 in L2. The rest
+    is post-processing: prefix counts, from both ends towards the public number of members with
+    weights that minimise their variance, made monotone (Hay et al., VLDB 2010).
+    """
+    bins = np.searchsorted(edges, np.nan_to_num(norms, nan=np.inf))
+    counts = np.bincount(bins, minlength=len(edges) + 1).astype(np.int64)
+    noisy = np.asarray(sampler.perturb(counts, loss, _SQRT_2), dtype=np.float64)
+    k, n, j = len(norms), len(noisy), np.arange(1, len(noisy))
+    below = np.cumsum(noisy)[:-1]
+    prefix = (below * (n - j) + (k - noisy.sum() + below) * j) / n
+    prefix = isotonic_regression(prefix, sample_weight=1 / (j * (n - j)))
+    enough = prefix >= k / 2
+    return float(edges[np.argmax(enough)] if enough.any() else edges[-1])
+
+
+def _choose_basis(mean: Array, bases: Sequence[Array], sd: float, dof: int) -> int:
+    """Choose the first basis, unless another holds more of the noisy labels' energy.
+
+    "More" is 1.5 standard deviations of the difference. For y = f + N(0, sd²) in each cell and
+    A = P₂ - P₁ (the projections), Var(yᵀAy) = 2·sd⁴·dof·tr(A²) + 4·sd²·‖Af‖²; ‖Ay‖² takes the
+    place of ‖Af‖², too large and so on the cautious side. Both hold the same energy of the noise.
+    """
+    first, best, best_z = bases[0], 0, _EVIDENCE
+    y1 = _centred(first.T @ mean)
+    for b, U in enumerate(bases[1:], 1):
+        y2, cross = _centred(U.T @ mean), U.T @ first
+        trace = 2 * U.shape[1] - 2 * float((cross**2).sum())
+        moved = float((y1**2).sum() + (y2**2).sum() - 2 * (y2 * (cross @ y1)).sum())
+        spread = 2 * sd**4 * dof * max(trace, 0.0) + 4 * sd**2 * max(moved, 0.0)
+        z = float((y2**2).sum() - (y1**2).sum()) / math.sqrt(spread) if spread > 0 else 0.0
+        if z > best_z:
+            best, best_z = b, z
+    return best
+
+
+def _shrunk(estimate: Array, variance: Array, dof: int) -> Array:
+    """Shrink blocks of coefficients towards 0 with the known noise (James and Stein 1961).
+
+    Blocks grow by half their first index, {0}, {1}, {2}, {3}, {4, 5}, ... (Cai 1999): a whole
+    block is kept, shortened or dropped, with all its classes.
+    """
+    out, start = np.zeros_like(estimate), 0
+    while start < len(estimate):
+        block = slice(start, min(len(estimate), start + max(1, start // 2)))
+        n = dof * (block.stop - start)
+        energy = float((estimate[block] ** 2 / variance[block, None]).sum())
+        keep = 1 - (n - 2 if n > 2 else n) / max(energy, 1e-300)
+        out[block] = max(0.0, keep) * estimate[block]
+        start = block.stop
+    return out
+
+
+def _diameter(m: int, c: int) -> float:
+    """Return the largest L2 distance of two members' answers, rounded up.
+
+    m rows of non-negative integers that sum to S are √2·S·√m apart at most, m numbers in [0, S]
+    S·√m. (The product with a power of two is exact.)
+    """
+    return _UNIT * math.nextafter(math.sqrt((2 if c > 1 else 1) * m), math.inf)
+
+
+def _check_shares(shares: tuple[float, ...]) -> None:
+    # A share of 1 is handed on as it is, not rounded down: nothing may come after it.
+    spent = shares and all(share > 0 for share in shares) and math.fsum(shares) <= 1
+    if not spent or (len(shares) > 1 and max(shares) >= 1):
+        raise ValueError(f"shares={shares!r} must be positive, and sum to at most 1.")
+
+
+def _centred(coefficients: Array) -> Array:
+    """Take away what classes have in common: rows that sum to a constant hold none of it."""
+    if coefficients.shape[1] == 1:
+        return coefficients
+    return np.asarray(coefficients - coefficients.mean(axis=1, keepdims=True))
+
+
+def _norms(residuals: Array) -> Array:
+    """L2 norm of each member's slice."""
+    rows = residuals.reshape(len(residuals), -1)
+    with np.errstate(all="ignore"):
+        return np.sqrt((rows * rows).sum(axis=1))
+
+
+def _in_units(sums: Array) -> Array:
+    """From the lattice to probabilities, or to the unit range in one dimension."""
+    return np.asarray((sums[:, 0] if sums.shape[1] == 1 else sums) / _UNIT)
