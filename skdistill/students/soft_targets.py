@@ -155,16 +155,15 @@ def hard_labels(labels: Array) -> NDArray[np.intp]:
     makes many students refuse to fit.
     """
     chosen = labels.argmax(axis=1)
+    if len(labels) < labels.shape[1]:
+        return chosen
     margin = labels - labels.max(axis=1, keepdims=True)
-    if len(labels) >= labels.shape[1]:
-        taken: list[int] = []
-        for column in range(labels.shape[1]):
-            if not np.any(chosen == column):
-                free = margin[:, column].copy()
-                free[taken] = -np.inf
-                row = int(free.argmax())
-                chosen[row] = column
-                taken.append(row)
+    sizes = np.bincount(chosen, minlength=labels.shape[1])
+    for column in np.flatnonzero(sizes == 0):
+        # Of classes with two rows or more; there is one, with a class missing and enough rows.
+        row = int(np.where(sizes[chosen] > 1, margin[:, column], -np.inf).argmax())
+        sizes[chosen[row]] -= 1
+        chosen[row], sizes[column] = column, 1
     return chosen
 
 
