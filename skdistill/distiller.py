@@ -105,8 +105,9 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         Softens (above 1) or sharpens (below 1) the teacher's labels.
     threshold : {"prior"}, float or None, default="prior"
         How ``predict`` decides. "prior" cuts where each class is predicted on X as often as the
-        released class prior says; a float is a cut on the probability of the second of two
-        classes; None leaves it to the student. ``predict_proba`` does not change.
+        released class prior says (of more than two classes only for students with probabilities);
+        a float is a cut on the probability of the second of two classes; None leaves it to the
+        student. ``predict_proba`` does not change.
     max_queries : int, default=None
         Label a random subset of at most this many rows of X; noise grows with the rows. None
         is all rows, and for a vote ("noisy_max", "confident_max") a number by a public rule.
@@ -537,7 +538,9 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             return None
         scores, scale = scored
         if self.threshold == "prior":
-            return offsets_for_prior(scores, prior)
+            # Margins of more than two classes have no common scale to shift them on.
+            comparable = scale != "margin" or len(prior) == 2
+            return offsets_for_prior(scores, prior) if comparable else None
         if len(prior) != 2:
             raise ValueError(
                 f"threshold={self.threshold!r} needs two classes, and there are {len(prior)}. "

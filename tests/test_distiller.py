@@ -193,6 +193,14 @@ def test_thresholds(binary, student):
     assert np.array_equal(high.predict(X_public), (scores > 0.9).astype(int))
 
 
+def test_margins_of_many_classes_are_left_to_the_student():
+    X, y = load_iris(return_X_y=True)
+    teacher = LogisticRegression(max_iter=1000).fit(X, y)
+    distiller = PrivateDistiller(teacher, SVC(), epsilon=HUGE).fit(X)
+    assert distiller.decision_offsets_ is None
+    assert np.mean(distiller.predict(X) == distiller.student_.predict(X)) > 0.98
+
+
 # ----------------------------------------------------------------------------- the statement
 
 
