@@ -52,7 +52,7 @@ html_theme_options = {
 
 def escape_trailing_underscores(app, what, name, obj, options, lines):
     """Keep reStructuredText from taking ``(m, n_features_in_)`` in a shape for a link."""
-    lines[:] = [re.sub(r"(?<![`*\w])(\w+)_(?=[,)])", r"\1\\_", line) for line in lines]
+    lines[:] = [re.sub(r"(?<![`*\w])(\w+)_(?=[,)*]|$)", r"\1\\_", line) for line in lines]
 
 
 def setup(app):
