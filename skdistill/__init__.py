@@ -2,8 +2,14 @@
 
 from skdistill.distiller import PrivateDistiller
 from skdistill.statement import PrivacyStatement
-from skdistill.teachers import StableLogisticRegression
+from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
 
-__all__ = ["PrivacyStatement", "PrivateDistiller", "StableLogisticRegression", "__version__"]
+__all__ = [
+    "PrivacyStatement",
+    "PrivateDistiller",
+    "StableLogisticRegression",
+    "TeacherEnsemble",
+    "__version__",
+]
 
 __version__ = "0.1.0"

@@ -30,7 +30,7 @@ from skdistill._checks import (
 )
 from skdistill._display import as_html, as_text, visual_block
 from skdistill.accounting.charging import adopt, charge, for_pickle
-from skdistill.certificates import Certificate, certify
+from skdistill.certificates import Certificate, DisjointTeachers, certify
 from skdistill.certificates.base import unwrap
 from skdistill.release import Released, ReleasePlan, draw, plan_release, query_limit
 from skdistill.statement import PrivacyStatement
@@ -113,8 +113,8 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         is all rows, and for a vote ("noisy_max", "confident_max") a number by a public rule.
     n_rounds : int or "auto", default="auto"
         For a TeacherEnsemble and Gaussian noise: after the first noisy answer, how often the
-        teachers are compared with it, each time with less noise. "auto" is 2; 1 is plain PATE
-        with soft labels.
+        teachers are compared with it, each time with less noise. 1 is plain PATE with soft
+        labels; "auto" is 2, or 1 where a first round would show nothing.
     basis : {"auto", "pca", "graph"}, callable or ndarray, default="auto"
         Public functions on X in which residual rounds answer: principal components, eigenvectors
         of the neighbour graph, what ``basis(X)`` returns, or an array of shape (m, p). "auto"
@@ -128,7 +128,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
     random_state : int, RandomState or None, default=None
         Drives what is public: the choice of `max_queries` rows and the student. Never the noise.
     n_jobs : int, default=None
-        Threads that label X.
+        Threads that label X. (An ensemble asks its members with its own `n_jobs`.)
     verbose : int, default=0
         Above 0, prints the statement before the teacher is asked.
 
@@ -714,10 +714,16 @@ def _take_params(params: dict[str, Any], rows: NDArray[np.intp], X: Any) -> dict
 
 
 def _noise_warning(plan: ReleasePlan) -> str:
+    if isinstance(plan.certificate, DisjointTeachers):
+        better = 'more teachers in the ensemble, n_rounds="auto"'
+    else:
+        better = (
+            "a teacher with a bound of its own (StableLogisticRegression, or a TeacherEnsemble: "
+            "many teachers on disjoint shards)"
+        )
     return (
         f"The released labels are mostly noise: standard deviation {plan.noise_scale:.3g} per "
         f"label, against at most {plan.signal_scale:.3g} for the signal (certificate: "
         f"{plan.certificate.name}). A student can average over rows, but do not expect much. What "
-        "helps: a teacher with a bound of its own (StableLogisticRegression, or many teachers on "
-        "disjoint shards), a larger epsilon, or fewer rows (max_queries)."
+        f"helps: {better}, a larger epsilon, or fewer rows (max_queries)."
     )

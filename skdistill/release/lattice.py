@@ -79,7 +79,7 @@ def to_simplex(rows: Array, temperature: float = 1.0) -> Array:
 
 
 def quantize_simplex(simplex: Array, bits: int = LATTICE_BITS) -> Integers:
-    """Round probability vectors to integers that sum to exactly ``2**bits`` (largest remainder).
+    """Round probability vectors to integers that sum to exactly ``2**bits``.
 
     Parameters
     ----------
@@ -90,20 +90,15 @@ def quantize_simplex(simplex: Array, bits: int = LATTICE_BITS) -> Integers:
     -------
     labels : ndarray of int64, shape (m, n_classes)
         Non-negative, every row sums to ``2**bits``: rows are exactly as far apart as
-        :func:`simplex_sensitivity` says. Each entry is within 1 of ``2**bits * p``.
+        :func:`simplex_sensitivity` says. The sums over the first 1, 2, ... classes are rounded to
+        the nearest integer each, so an entry, their difference, is within 1 of ``2**bits * p``
+        (but for 2⁻²⁰).
     """
     total = 1 << bits
-    m, n_classes = simplex.shape
-    if n_classes == 2:
-        first = np.rint(simplex[:, 0] * total).astype(np.int64)
-        return np.column_stack([first, total - first])
-    exact = simplex * total
-    labels = np.floor(exact).astype(np.int64)
-    missing = total - labels.sum(axis=1)
-    order = np.argsort(labels - exact, axis=1, kind="stable")
-    rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.broadcast_to(np.arange(n_classes), (m, n_classes)), axis=1)
-    labels += rank < missing[:, None]
+    ends = np.rint(np.cumsum(simplex.T, axis=0) * total)
+    np.minimum(ends, total, out=ends)
+    ends[-1] = total
+    labels: Integers = np.diff(ends, axis=0, prepend=0).astype(np.int64).T
     return labels
 
 
@@ -124,8 +119,8 @@ def simplex_sensitivity(l1: float, l2: float, n_classes: int, bits: int) -> tupl
     """How far one row moves on the lattice if it moves (l1, l2) on the simplex.
 
     Proof. Let q, q' be the integer rows of p, p'. Both are non-negative and sum to S = 2^bits, so
-    ‖q − q'‖₁ ≤ 2S and ‖q − q'‖₂ ≤ √2·S (the diameter, exact). Also |q_j − S·p_j| < 1, plus less
-    than 2⁻²⁰ for the float product, so by the triangle inequality the move is at most
+    ‖q − q'‖₁ ≤ 2S and ‖q − q'‖₂ ≤ √2·S (the diameter, exact). Also |q_j − S·p_j| ≤ 1, plus less
+    than 2⁻²⁰ for the float sums, so by the triangle inequality the move is at most
     S·l1 + 2(1 + 2⁻²⁰)·n_classes in L1 and S·l2 + 2(1 + 2⁻²⁰)·√n_classes in L2.
     The smaller of the two bounds holds.
     """

@@ -19,7 +19,7 @@ from skdistill.certificates import (
 )
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.noisy_max import most_queries
-from skdistill.release.rounds import basis_size, default_shares
+from skdistill.release.rounds import automatic_rounds, basis_size, default_shares
 from skdistill.statement import PrivacyStatement
 
 __all__ = ["LABEL_ONLY", "PRIOR_SHARE", "ReleasePlan", "plan_release", "query_limit"]
@@ -183,6 +183,8 @@ def plan_release(
         _check_temperature(certificate, classes, temperature)
         _check_votes(certificate, classes, mechanism, n_rounds)
         if isinstance(certificate, DisjointTeachers) and mechanism == "gaussian":
+            if n_rounds == "auto":
+                n_rounds = automatic_rounds(certificate.n_teachers, loss.mu or 0.0)
             shares = default_shares(n_rounds)
     return ReleasePlan(
         certificate=certificate,

@@ -239,7 +239,8 @@ def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, st
         return values, "probability"
     if hasattr(student, "predict_log_proba") or hasattr(student, "predict_proba"):
         with np.errstate(divide="ignore"):
-            logs = np.log(np.asarray(student.predict_proba(X), dtype=np.float64))
+            found = np.asarray(student.predict_proba(X), dtype=np.float64)
+            logs = np.log(np.where(np.isnan(found), 0.0, found))
         return _aligned(logs, student, classes, -np.inf), "log-probability"
     if hasattr(student, "decision_function"):
         margins = np.asarray(student.decision_function(X), dtype=np.float64)

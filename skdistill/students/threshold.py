@@ -70,15 +70,13 @@ def offsets_for_prior(scores: Array, prior: Array) -> Array:
 
 def _cut(gaps: Array, share: float) -> float:
     """Return the cut t for which the share of gaps above t is nearest to `share`."""
-    values, counts = np.unique(gaps, return_counts=True)
-    # Above the i-th gap between values lie all of the values after it.
-    above = len(gaps) - np.concatenate([[0], np.cumsum(counts)])
-    best = int(np.argmin(np.abs(above / len(gaps) - share)))
-    if best == 0:
-        return float(values[0] - 1)
-    if best == len(values):
-        return float(values[-1] + 1)
-    return float(values[best - 1] / 2 + values[best] / 2)
+    m = len(gaps)
+    wanted = share * m
+    value = float(np.partition(gaps, m - max(1, round(wanted)))[m - max(1, round(wanted))])
+    above, below = gaps[gaps > value], gaps[gaps < value]
+    if wanted - len(above) < m - len(below) - wanted:  # cut above the value, not below it
+        return value / 2 + float(above.min()) / 2 if len(above) else value + 1
+    return value / 2 + float(below.max()) / 2 if len(below) else value - 1
 
 
 def _iterate(scores: Array, prior: Array) -> Array:

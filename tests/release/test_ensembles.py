@@ -345,3 +345,15 @@ def test_no_answer_at_all_is_said_clearly(ensemble, monkeypatch):
     monkeypatch.setattr(module, "confident_max", lambda *args, **options: Nothing)
     with pytest.raises(ValueError, match="No row got a confident answer"):
         PrivateDistiller(ensemble, mechanism="confident_max", max_queries=10).fit(PUBLIC)
+
+
+def test_auto_takes_one_round_where_a_first_one_shows_nothing():
+    few = TeacherEnsemble(LogisticRegression(), 5, random_state=0).fit(X[:4000], Y[:4000])
+    distiller = PrivateDistiller(few, epsilon=0.5)
+    assert distiller.preview(PUBLIC).mechanism == "gaussian"
+    assert distiller.set_params(n_rounds=2).preview(PUBLIC).mechanism.endswith("2 residual rounds")
+    assert (
+        distiller.set_params(n_rounds="auto", epsilon=100.0)
+        .preview(PUBLIC)
+        .mechanism.endswith("2 residual rounds")
+    )
