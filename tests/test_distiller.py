@@ -174,6 +174,14 @@ def test_a_rare_class_does_not_vanish():
     )
 
 
+def test_the_share_is_matched_on_part_of_a_large_transfer_set(binary, monkeypatch):
+    monkeypatch.setattr("skdistill.distiller._MOST_MATCHED", 100)
+    *_, X_public, _, teacher = binary
+    distiller = PrivateDistiller(teacher, epsilon=HUGE).fit(X_public)
+    part = distiller.predict(X_public[::3])  # 300 rows, so every third
+    assert part.mean() == pytest.approx(distiller.class_prior_[1], abs=0.006)
+
+
 @pytest.mark.parametrize("student", [LogisticRegression(), Ridge(), LinearSVC()])
 def test_thresholds(binary, student):
     *_, X_public, _, teacher = binary
