@@ -385,6 +385,10 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     the members, so which of them failed does not show. (The ensemble, which every callback is
     handed, is private as a whole.)
 
+    A member that never finishes keeps `fit` from returning. There is no time limit on purpose: all
+    members share a machine, so a record that slows its own member could push *others* over a limit,
+    and one record would then change more than one vote.
+
     `predict` and `predict_proba` are *not* private, and for regression the mean of unclipped
     answers has no bound at all. A release takes :meth:`member_votes`, brings every member's
     votes into the public range one by one, and adds up integers.
