@@ -3,6 +3,7 @@
 import importlib
 import logging
 import pickle
+import re
 import sys
 from collections import Counter
 
@@ -280,8 +281,10 @@ def test_verbose_shows_progress(backend, data, capfd):
         fitted = model.fit(*data)
         after_fit = "".join(capfd.readouterr())
         assert len(list(fitted.member_votes(data[0]))) == 6
-    assert "[Parallel(n_jobs=" in after_fit and "Done   6 out of   6" in after_fit
-    assert "Done   6 out of   6" in "".join(capfd.readouterr())
+    # joblib's own words, which differ between its versions.
+    step = re.compile(r"\[Parallel\(n_jobs=.*Done +\d+")
+    assert step.search(after_fit)
+    assert step.search("".join(capfd.readouterr()))
     tree_ensemble().fit(*data)
     assert not any(capfd.readouterr())
 
