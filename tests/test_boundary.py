@@ -276,3 +276,15 @@ def test_preview_asks_and_charges_nothing():
     statement = PrivateDistiller(hostile(fail), accountant=accountant).preview(X)
     assert statement.n_queries == len(X)
     assert len(accountant) == 0
+
+
+def test_parameters_that_are_no_numbers_are_not_quoted():
+    from skdistill.certificates import ParameterBall
+
+    ball = ParameterBall(
+        0.1, weights=lambda: [[CANARY]], features=lambda X: X[:, :1], link=lambda scores: scores
+    )
+    teacher = hostile(rows(1.0, 0.0, 0.0))
+    with pytest.raises(TeacherError) as error:
+        PrivateDistiller(teacher, certificate=ball).fit(X)
+    assert CANARY not in _everything(error.value)

@@ -74,7 +74,8 @@ def parameter_labels(plan: ReleasePlan, X: Any, n_jobs: int | None) -> Array:
     ball, loss = plan.certificate, plan.label_loss
     if not isinstance(ball, ParameterBall):
         raise TypeError("parameter_labels needs a ParameterBall.")
-    weights = np.atleast_2d(np.asarray(guarded(ball.weights), dtype=np.float64))
+    # The conversion is inside the guard: NumPy's message would quote what is no number.
+    weights = guarded(lambda: np.atleast_2d(np.asarray(ball.weights(), dtype=np.float64)))
     if loss is not None:
         weights = noisy_weights(weights, ball.radius, loss, plan.sampler)
 
