@@ -188,8 +188,8 @@ def ensembles(task: Task) -> Iterator[Row]:
     forest = RandomForestClassifier(20, min_samples_leaf=3)
     boosting = HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=5)
     for member, k, variants in (
-        (LogisticRegression(max_iter=300), 800, (2, 1, 3)),
-        (LogisticRegression(max_iter=300), 500, (2, 1, 3)),
+        (LogisticRegression(max_iter=300), 800, ("auto", 1, 3)),
+        (LogisticRegression(max_iter=300), 500, ("auto", 1, 3)),
         (LogisticRegression(max_iter=300), 300, (1,)),
         (forest, 300, (2, 1)),
         (boosting, 150, (2, 1)),
