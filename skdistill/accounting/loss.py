@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from numbers import Real
 from typing import Any, Literal
 
@@ -105,8 +106,11 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     :func:`gaussian_delta` falls as ε grows (its derivative is -e^ε Φ(-v)), so that bisection
     applies. It is at most Φ(-u) ≤ exp(-u²/2), hence ε = μ²/2 + μ √(2 ln(1/δ)) is enough.
     """
-    mu, delta = _positive(mu, "mu"), _probability(delta)
+    return _epsilon_of(_positive(mu, "mu"), _probability(delta))
 
+
+@lru_cache(maxsize=1024)
+def _epsilon_of(mu: float, delta: float) -> float:
     def private(epsilon: float) -> bool:
         return gaussian_delta(mu, epsilon) <= delta * _DELTA_MARGIN
 
@@ -150,8 +154,11 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
     .. [1] Balle and Wang, arXiv:1805.06530.
     .. [2] Dong, Roth and Su, arXiv:1905.02383.
     """
-    epsilon, delta = _positive(epsilon, "epsilon"), _probability(delta)
+    return _mu_of(_positive(epsilon, "epsilon"), _probability(delta))
 
+
+@lru_cache(maxsize=1024)
+def _mu_of(epsilon: float, delta: float) -> float:
     def too_much(mu: float) -> bool:
         return gaussian_delta(mu, epsilon) > delta * _DELTA_MARGIN
 
@@ -170,7 +177,8 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
 class PrivacyLoss:
     """What a release costs, and how much noise a query needs to cost no more.
 
-    Made by :meth:`gaussian`, :meth:`laplace` or :meth:`share`, never field by field.
+    Made by :meth:`gaussian`, :meth:`laplace`, :meth:`of_mu` or :meth:`share`, never field by
+    field.
 
     Parameters
     ----------
@@ -236,6 +244,24 @@ class PrivacyLoss:
         """
         return cls("laplace", _positive(epsilon, "epsilon"), 0.0, None)
 
+    @classmethod
+    def of_mu(cls, mu: float, delta: float) -> PrivacyLoss:
+        """Return the loss of a mu-GDP release, stated at this delta.
+
+        Parameters
+        ----------
+        mu : float
+            Positive and finite.
+        delta : float
+            In (0, 1).
+
+        Returns
+        -------
+        PrivacyLoss
+            Its `epsilon` is the smallest that is true at `delta`, rounded up.
+        """
+        return cls("gaussian", gaussian_epsilon(mu, delta), float(delta), float(mu))
+
     def share(self, fraction: float) -> PrivacyLoss:
         r"""Return a part of this loss, for one of several releases that share it.
 
@@ -263,7 +289,7 @@ class PrivacyLoss:
         if self.mu is None:
             return PrivacyLoss.laplace(self.epsilon * fraction * _ROUND_DOWN)
         mu = self.mu * math.sqrt(fraction) * _ROUND_DOWN
-        return PrivacyLoss("gaussian", gaussian_epsilon(mu, self.delta), self.delta, mu)
+        return PrivacyLoss.of_mu(mu, self.delta)
 
     def scale(self, sensitivity: float) -> float:
         r"""Return the scale of the noise that a query of this sensitivity needs.

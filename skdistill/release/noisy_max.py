@@ -261,7 +261,7 @@ def confident_max(
     said, the whole is μ-GDP. :class:`_MuFilter` sees to that in exact arithmetic: it holds the
     number of answers to n ≤ (μ² − μ₁²)·σ₂²/2. (Filters that stop when the sum of adaptively
     chosen μᵢ² would pass the budget are valid even answer by answer: Smith and Thakurta 2022,
-    arXiv:2210.17520; Koskela, Tobaben and Honkela 2023, arXiv:2210.12212.)
+    arXiv:2210.17520; Koskela, Tobaben and Honkela 2023, arXiv:2209.15596.)
     """
     if loss.mu is None:
         raise ValueError(
