@@ -242,7 +242,7 @@ def test_no_failure_refunds_a_charge(monkeypatch, error, method, place):
 
     teacher = hostile(rows(1.0, 0.0, 0.0))
     if place == "before the teacher":
-        monkeypatch.setattr(skdistill.distiller, "draw", fail)
+        monkeypatch.setattr(skdistill.release, "noisy_labels", fail)
     elif place == "in the teacher":
         teacher.answer = fail
     else:

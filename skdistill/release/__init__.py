@@ -1,8 +1,8 @@
 """The private boundary: the only package that calls a teacher on data.
 
-``plan_release`` decides from public quantities what will be released and at what price; the
-caller charges that price; ``draw`` then asks the teacher and returns noisy labels. Everything
-computed from a :class:`Released` is post-processing.
+``plan_release`` decides from public quantities what will be released and at what price; ``draw``
+charges that price, then asks the teacher, and returns noisy labels. Everything computed from a
+:class:`Released` is post-processing.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.certificates import DisjointTeachers, ParameterBall
+from skdistill.accounting.charging import charge, replays
+from skdistill.certificates import DisjointTeachers, ParameterBall, RowBound
 from skdistill.release.class_prior import mean_label, noisy_prior
 from skdistill.release.ensembles import ensemble_labels
+from skdistill.release.identity import assumed_of
 from skdistill.release.parameters import parameter_labels
 from skdistill.release.plan import ReleasePlan, plan_release, query_limit
+from skdistill.release.replay import rehearsed, replayed
 from skdistill.release.soft_labels import free_labels, noisy_labels
 from skdistill.release.teacher_calls import TeacherError, output_method
 
@@ -25,10 +28,12 @@ __all__ = [
     "ReleasePlan",
     "Released",
     "TeacherError",
+    "assumed_of",
     "draw",
     "output_method",
     "plan_release",
     "query_limit",
+    "rehearsed",
 ]
 
 
@@ -59,10 +64,11 @@ def draw(
     plan: ReleasePlan,
     teacher: Any,
     X: Any,
+    accountant: Any = None,
     n_jobs: int | None = None,
     bases: tuple[NDArray[np.float64], ...] = (),
 ) -> Released:
-    """Ask the teacher and release its noisy answers. The price must be charged before.
+    """Charge the price of a release, then ask the teacher and release its noisy answers.
 
     Parameters
     ----------
@@ -72,6 +78,8 @@ def draw(
         Fitted.
     X : array-like of shape (m, d)
         Transfer rows.
+    accountant : PrivacyLedger, BudgetAccountant or None
+        Charged before the teacher is asked. A ledger is charged for what it does not hold yet.
     n_jobs : int or None
         Threads that label chunks of X.
     bases : tuple of ndarray of shape (m, p)
@@ -79,23 +87,30 @@ def draw(
 
     Raises
     ------
+    diffprivlib.utils.BudgetError
+        The budget does not suffice; nothing was asked.
     TeacherError
-        The teacher raised; fixed text.
+        The teacher raised; fixed text. What was charged stays charged.
     """
-    noise_scale, answered = 0.0, np.ones(plan.n_rows, dtype=bool)
-    if isinstance(plan.certificate, ParameterBall):
-        labels = parameter_labels(plan, X, n_jobs)
-    elif plan.loss is None:
-        labels = free_labels(plan, teacher, X, n_jobs)
-    elif isinstance(plan.certificate, DisjointTeachers):
-        labels, answered = ensemble_labels(plan, X, bases)
-        noise_scale = plan.noise_scale if len(plan.shares) == 1 else 0.0
+
+    def labels_for(part: ReleasePlan, rows: Any) -> tuple[Any, NDArray[np.bool_]]:
+        everything = np.ones(part.n_rows, dtype=bool)
+        if isinstance(part.certificate, ParameterBall):
+            return parameter_labels(part, rows, n_jobs), everything
+        if part.loss is None:
+            return free_labels(part, teacher, rows, n_jobs), everything
+        if isinstance(part.certificate, DisjointTeachers):
+            return ensemble_labels(part, rows, bases)
+        return noisy_labels(part, teacher, rows, n_jobs), everything
+
+    if plan.loss is not None and replays(accountant):
+        labels, answered, prior = replayed(plan, teacher, X, accountant, n_jobs, labels_for)
     else:
-        labels = noisy_labels(plan, teacher, X, n_jobs)
-        noise_scale = plan.noise_scale
-    prior = None
-    if plan.classes is not None:
+        charge(accountant, plan.loss, plan.summary)
+        labels, answered = labels_for(plan, X)
         prior = noisy_prior(plan)
-        if prior is None:
-            prior = mean_label(labels[answered], noise_scale)
+    by_rows = isinstance(plan.certificate, RowBound) and len(plan.shares) < 2
+    noise_scale = plan.noise_scale if by_rows else 0.0
+    if prior is None and plan.classes is not None:
+        prior = mean_label(labels[answered], noise_scale)
     return Released(labels, noise_scale, prior, answered)

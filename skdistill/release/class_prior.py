@@ -7,11 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.lattice import as_outputs
-from skdistill.release.plan import PRIOR_SHARE, ReleasePlan
+from skdistill.release.plan import ReleasePlan
 from skdistill.release.teacher_calls import guarded
 
-__all__ = ["mean_label", "noisy_prior"]
+__all__ = ["counted_prior", "mean_label", "noisy_counts", "noisy_prior"]
 
 Array = NDArray[np.float64]
 
@@ -21,35 +22,67 @@ _USELESS_SPREAD = 0.03
 
 
 def noisy_prior(plan: ReleasePlan) -> Array | None:
-    """Release the share of each class among the teacher's records, if the plan pays for it.
+    """Release the share of each class among the teacher's records, if the plan pays for it."""
+    return counted_prior(plan, noisy_counts(plan))
+
+
+def noisy_counts(plan: ReleasePlan, loss: PrivacyLoss | None = None) -> Array | None:
+    """Release the number of the teacher's records of each class, if the plan pays for it.
+
+    Parameters
+    ----------
+    plan : ReleasePlan
+        Its price is already charged.
+    loss : PrivacyLoss, optional
+        What to release them at, instead of the plan's own share.
 
     Returns
     -------
-    prior : ndarray of shape (n_classes,) or None
-        Non-negative, sums to 1. None where the plan does not pay for it, and where the noise on a
-        share has a standard deviation above 0.03 (few records, small ε): the mean released label
-        is the better guess then.
+    counts : ndarray of shape (n_classes,) or None
+        Noisy (exact where the plan has no price). None where the plan does not pay for it.
 
     Notes
     -----
     Proof. Replacing one record moves at most two integer counts by one each: √2 in L2, 2 in L1.
     The counts plus rounded noise at that sensitivity take PRIOR_SHARE of μ² (Gaussian: μ² adds
-    under composition, Dong, Roth and Su 2022, Corollary 3.3) or of ε (Laplace: ε adds). Clipping
-    and normalising, and the decision whether the result is of use, are post-processing.
+    under composition, Dong, Roth and Su 2022, Corollary 3.3) or of ε (Laplace: ε adds).
     """
     counts_of, classes = plan.certificate.class_counts, plan.classes
     if not plan.with_prior or counts_of is None or classes is None:
         return None
     counts = np.nan_to_num(as_outputs(guarded(counts_of), (len(classes),)))
     integers = np.rint(np.clip(counts, 0, 2.0**53)).astype(np.int64)
-    if plan.loss is None:
-        return _normalised(integers.astype(np.float64))
-    loss = plan.loss.share(PRIOR_SHARE)
-    moved = 2.0 if loss.kind == "laplace" else math.sqrt(2.0)
-    noisy = np.asarray(plan.sampler.perturb(integers, loss, moved), dtype=np.float64)
-    spread = loss.scale(moved) * (math.sqrt(2.0) if loss.kind == "laplace" else 1.0)
-    noisy = np.clip(noisy, 0, None)
-    return None if spread > _USELESS_SPREAD * noisy.sum() else _normalised(noisy)
+    loss = loss or plan.prior_loss
+    if loss is None:
+        return integers.astype(np.float64)
+    noisy = plan.sampler.perturb(integers, loss, _moved(loss))
+    return np.asarray(noisy, dtype=np.float64)
+
+
+def counted_prior(plan: ReleasePlan, counts: Array | None) -> Array | None:
+    """Make a prior of released counts: clip and normalise. Post-processing.
+
+    Returns
+    -------
+    prior : ndarray of shape (n_classes,) or None
+        Non-negative, sums to 1. None where there are no counts, and where the noise on a share
+        has a standard deviation above 0.03 (few records, small ε): the mean released label is the
+        better guess then.
+    """
+    if counts is None:
+        return None
+    counts = np.clip(counts, 0, None)
+    loss = plan.prior_loss
+    if loss is not None:
+        spread = loss.scale(_moved(loss)) * (math.sqrt(2.0) if loss.kind == "laplace" else 1.0)
+        if spread > _USELESS_SPREAD * counts.sum():
+            return None
+    return _normalised(counts)
+
+
+def _moved(loss: PrivacyLoss) -> float:
+    """How far one record moves the counts: in L1 for Laplace noise, else in L2."""
+    return 2.0 if loss.kind == "laplace" else math.sqrt(2.0)
 
 
 def mean_label(labels: Array, noise_scale: float) -> Array:

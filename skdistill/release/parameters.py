@@ -15,7 +15,7 @@ from skdistill.release.plan import ReleasePlan
 from skdistill.release.soft_labels import in_chunks
 from skdistill.release.teacher_calls import guarded
 
-__all__ = ["noisy_weights", "parameter_labels"]
+__all__ = ["labels_of", "noisy_weights", "parameter_labels", "private_weights"]
 
 Array = NDArray[np.float64]
 
@@ -57,6 +57,12 @@ def noisy_weights(weights: Array, radius: float, loss: PrivacyLoss, sampler: Sam
     return np.asarray(sampler.perturb(integers, loss, sensitivity) * step, dtype=np.float64)
 
 
+def private_weights(ball: ParameterBall) -> Array:
+    """Ask a teacher for its parameters, shape ``(n_scores, n_features)``."""
+    # The conversion is inside the guard: NumPy's message would quote what is no number.
+    return guarded(lambda: np.atleast_2d(np.asarray(ball.weights(), dtype=np.float64)))
+
+
 def parameter_labels(plan: ReleasePlan, X: Any, n_jobs: int | None) -> Array:
     """Release the teacher's parameters, and return the soft labels they give on X.
 
@@ -69,15 +75,27 @@ def parameter_labels(plan: ReleasePlan, X: Any, n_jobs: int | None) -> Array:
     Returns
     -------
     labels : ndarray of shape (m, n_classes) or (m,)
-        ``link(Φ(X) Wᵀ / temperature)`` of the released W.
+        See :func:`labels_of`.
     """
     ball, loss = plan.certificate, plan.label_loss
     if not isinstance(ball, ParameterBall):
         raise TypeError("parameter_labels needs a ParameterBall.")
-    # The conversion is inside the guard: NumPy's message would quote what is no number.
-    weights = guarded(lambda: np.atleast_2d(np.asarray(ball.weights(), dtype=np.float64)))
+    weights = private_weights(ball)
     if loss is not None:
         weights = noisy_weights(weights, ball.radius, loss, plan.sampler)
+    return labels_of(plan, weights, X, n_jobs)
+
+
+def labels_of(plan: ReleasePlan, weights: Array, X: Any, n_jobs: int | None) -> Array:
+    """Return the soft labels that released parameters give: post-processing.
+
+    Returns
+    -------
+    labels : ndarray of shape (m, n_classes) or (m,)
+        ``link(Φ(X) Wᵀ / temperature)``.
+    """
+    ball = plan.certificate
+    assert isinstance(ball, ParameterBall)
 
     def label(rows: Any, count: int) -> Array:
         scores = np.asarray(guarded(lambda: ball.features(rows)) @ weights.T)

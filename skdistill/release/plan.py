@@ -59,6 +59,10 @@ class ReleasePlan:
     shares : tuple of float
         Parts of the labels' μ² that residual rounds take, one per round; empty where the release
         is not made in rounds.
+    basis : object
+        The setting that residual rounds took their bases from.
+    assumes : tuple of str
+        What the guarantee needs beyond what the certificate assumes.
     """
 
     certificate: Certificate
@@ -71,6 +75,8 @@ class ReleasePlan:
     temperature: float = 1.0
     with_prior: bool = False
     shares: tuple[float, ...] = ()
+    basis: Any = None
+    assumes: tuple[str, ...] = ()
 
     @property
     def label_loss(self) -> PrivacyLoss | None:
@@ -78,6 +84,13 @@ class ReleasePlan:
         if self.loss is None or not self.with_prior:
             return self.loss
         return self.loss.share(1 - PRIOR_SHARE)
+
+    @property
+    def prior_loss(self) -> PrivacyLoss | None:
+        """The part of the price that the class counts take."""
+        if self.loss is None or not self.with_prior:
+            return None
+        return self.loss.share(PRIOR_SHARE)
 
     @property
     def noise_scale(self) -> float:
@@ -131,10 +144,16 @@ class ReleasePlan:
                 "reference": bound.reference,
             },
             n_queries=self.n_rows,
-            assumes=bound.assumes,
+            assumes=(*bound.assumes, *self.assumes),
             sampler=self.sampler.name if self.loss is not None else "no noise",
             private=free is not None or (self.loss is not None and self.sampler.private),
         )
+
+    @property
+    def summary(self) -> str:
+        """One line for a ledger's history."""
+        how = f"{self.mechanism}{self._rounds_text()}"
+        return f"{how}; {self.n_rows} rows; {self.certificate.name}"
 
     def _rounds_text(self) -> str:
         rounds = len(self.shares)
@@ -161,6 +180,8 @@ def plan_release(
     temperature: float = 1.0,
     want_prior: bool = False,
     n_rounds: int | str = "auto",
+    basis: Any = None,
+    assumes: tuple[str, ...] = (),
 ) -> ReleasePlan:
     """Choose the mechanism and calibrate the price. Touches no output of the teacher.
 
@@ -197,6 +218,8 @@ def plan_release(
         temperature=temperature,
         with_prior=with_prior,
         shares=shares,
+        basis=basis if len(shares) > 1 else None,
+        assumes=assumes if loss is not None else (),
     )
 
 

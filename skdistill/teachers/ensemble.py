@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -359,6 +360,8 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Number of shards.
     group_level_ : bool
         Whether `groups` were given: the unit of privacy is then a group.
+    fit_id_ : str
+        Drawn anew by every fit, at random: a ledger tells by it that a refitted teacher is another.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of str
@@ -462,6 +465,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         n_units = n if names is None else len(set(names))
         self.n_teachers_ = self._count_teachers(n_units)
         self.group_level_ = names is not None
+        self.fit_id_ = uuid.uuid4().hex
         shards = (
             shards_of_records(n, self.n_teachers_, random_state)
             if names is None

@@ -1,6 +1,7 @@
 """Logistic regression whose weights one record can move by at most a proved radius."""
 
 import math
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Real
@@ -180,6 +181,8 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         Whether ``classes_`` came from the parameter and not from the data.
     class_count_ : ndarray of int64 of shape (n_classes,)
         Records per class. Private: replacing a record moves it by at most √2 (L2).
+    fit_id_ : str
+        Drawn anew by every fit, at random: a ledger tells by it that a refitted teacher is another.
     n_samples_ : int
         n, public.
     n_features_in_ : int
@@ -278,6 +281,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         self.weights_, self.n_iter_ = _newton(objective, self.max_newton_steps)
         self.classes_, self.classes_given_ = classes, self.classes is not None
         self.class_count_ = np.bincount(codes, minlength=len(classes))
+        self.fit_id_ = uuid.uuid4().hex
         self.n_samples_ = plan.n_samples
         self.feature_map_ = feature_map
         self.row_norm_ = plan.row_norm

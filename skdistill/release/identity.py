@@ -1,0 +1,201 @@
+"""What makes two releases the same one: digests of the teacher, of the rows, of the settings.
+
+A release that a ledger holds already is public, so giving it out again costs nothing, provided
+that *whether it is the same one* says nothing about the private data:
+
+- Rows and settings are public, and so is their equality.
+- A teacher is told by all it consists of: class, parameters, fitted state. Copies of one fitted
+  teacher (clones, pickles, other processes) are equal whatever the data was. Teachers from two
+  fits might be equal on one data set and not on its neighbour; then "the same" would tell the
+  two apart, with certainty. ``StableLogisticRegression`` and ``TeacherEnsemble`` therefore draw
+  a random ``fit_id_`` when they are fitted: a teacher that was refitted is another teacher. For
+  other teachers that two fits do not coincide by their data is what the user asserts, and the
+  statement lists it (:func:`assumed_of`); a ledger with ``replay=False`` does not need it.
+
+A digest that differs without need (another number of workers, say) costs a release, no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from typing import Any
+
+import numpy as np
+from joblib.hashing import NumpyHasher
+from numpy.typing import NDArray
+
+from skdistill.certificates.base import unwrap
+
+__all__ = ["assumed_of", "digest", "layout", "row_keys", "teacher_digest"]
+
+Keys = NDArray[np.bytes_]
+
+_HASH, _COUNT = 12, 3  # bytes of a row's key; the last byte is 1, so that none ends in zeros
+
+
+def teacher_digest(teacher: Any) -> str | None:
+    """Return a digest of all a fitted teacher consists of, None if it cannot be pickled.
+
+    Never raises: what a teacher consists of is private.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return digest(unwrap(teacher))
+        except Exception:
+            return None
+
+
+def assumed_of(teacher: Any) -> tuple[str, ...]:
+    """Return what replaying this teacher's releases assumes, for the statement."""
+    last = unwrap(teacher)
+    while isinstance(getattr(last, "steps", None), list) and last.steps:
+        last = unwrap(last.steps[-1][1])
+    if hasattr(last, "fit_id_"):
+        return ()
+    return (
+        "whether two teachers handed to the ledger are equal to the last bit does not depend on "
+        "one record (it does not for one fitted teacher and its copies)",
+    )
+
+
+def digest(*parts: Any) -> str:
+    """Return a digest of anything that pickles; equal for copies made by pickling."""
+    hasher = _Hasher(hash_name="sha1")
+    # Without a memo: which parts are one object, and which are copies, does not matter.
+    hasher.fast = True
+    try:
+        return str(hasher.hash(parts))
+    except RecursionError:  # an object that holds itself
+        return str(_Hasher(hash_name="sha1").hash(parts))
+
+
+class _Hasher(NumpyHasher):
+    """joblib's hasher, blind to how an array lies in memory: a copy may lie otherwise."""
+
+    def save(self, obj: Any) -> None:
+        """Hash arrays by type, shape and content, anything else as joblib does."""
+        if type(obj) is np.ndarray and not obj.dtype.hasobject:
+            # Field by field: what pads the records of a tree's nodes is arbitrary.
+            fields = [obj] if obj.dtype.names is None else [obj[f] for f in obj.dtype.names]
+            contents = [hashlib.sha1(f.tobytes()).hexdigest() for f in fields]
+            obj = ("array", obj.dtype.str, obj.dtype.names, obj.shape, contents)
+        super().save(obj)
+
+
+def layout(X: Any) -> tuple[str, ...]:
+    """Describe a table apart from its rows: what holds it, its columns and their types."""
+    columns = [str(name) for name in getattr(X, "columns", ())]
+    types = getattr(X, "dtypes", None)
+    if types is None:
+        types = [getattr(X, "dtype", "")]
+    return (type(X).__name__, *columns, *(str(each) for each in types), str(np.shape(X)[1:]))
+
+
+def row_keys(X: Any, n_rows: int) -> Keys:
+    """Return a key for each row: a digest of its content, and which of its equals it is.
+
+    Equal rows of one table are different questions, with noise of their own: the second of them
+    is the second in every table that holds both. Two rows whose digests (96 bits) coincide by
+    chance would get the same label, which costs accuracy and no privacy.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, ...)
+        Public rows.
+    n_rows : int
+        Their number.
+
+    Returns
+    -------
+    keys : ndarray of bytes, shape (n_rows,), dtype "S16"
+        All different.
+    """
+    contents = _contents(X, n_rows)
+    hashes = np.array(
+        [hashlib.blake2b(content, digest_size=_HASH).digest() + b"\1" for content in contents],
+        dtype=f"S{_HASH + 1}",
+    )
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    first = np.r_[True, ordered[1:] != ordered[:-1]]
+    starts = np.maximum.accumulate(np.where(first, np.arange(n_rows), 0))
+    count = np.empty(n_rows, dtype=np.uint32)
+    count[order] = np.arange(n_rows) - starts
+    keys = np.empty((n_rows, _HASH + _COUNT + 1), dtype=np.uint8)
+    keys[:, :_HASH] = hashes.view(np.uint8).reshape(n_rows, -1)[:, :_HASH]
+    keys[:, _HASH:-1] = count.astype("<u4").view(np.uint8).reshape(n_rows, 4)[:, :_COUNT]
+    keys[:, -1] = 1
+    return keys.reshape(-1).view(f"S{_HASH + _COUNT + 1}")
+
+
+def _contents(X: Any, n_rows: int) -> list[bytes]:
+    """Return the bytes of each row."""
+    if hasattr(X, "tocsr"):
+        return _sparse_contents(X.tocsr())
+    if hasattr(X, "columns"):
+        return _joined([_column(X, j) for j in range(X.shape[1])], n_rows)
+    if isinstance(X, np.ndarray) and X.dtype.kind != "O":
+        return _joined([X], n_rows)
+    if isinstance(X, np.ndarray) and X.ndim == 2:
+        return _joined(list(X.T), n_rows)
+    return [_pickled(row) for row in X]
+
+
+def _column(X: Any, j: int) -> NDArray[Any]:
+    """Return a column of a data frame, as objects unless NumPy's types are its own.
+
+    (How other types are converted can depend on whether a value is missing in this part.)
+    """
+    column = X.iloc[:, j] if hasattr(X, "iloc") else X[:, j]
+    if isinstance(column.dtype, np.dtype):
+        return np.asarray(column)
+    values = np.empty(len(column), dtype=object)
+    values[:] = column.to_list()
+    return values
+
+
+def _joined(columns: list[NDArray[Any]], n_rows: int) -> list[bytes]:
+    """Return the rows of columns side by side, objects as digests of their own."""
+    parts = [_fixed_width(column, n_rows) for column in columns]
+    table = np.ascontiguousarray(np.concatenate(parts, axis=1))
+    width = table.shape[1]
+    flat = table.tobytes()
+    return [flat[i * width : (i + 1) * width] for i in range(n_rows)]
+
+
+def _fixed_width(column: NDArray[Any], n_rows: int) -> NDArray[np.uint8]:
+    if column.dtype.kind == "O":
+        known: dict[Any, bytes] = {}
+        column = np.array([_object_digest(value, known) for value in column.flat], dtype="S17")
+    column = np.ascontiguousarray(column)
+    return column.view(np.uint8).reshape(n_rows, -1)
+
+
+def _object_digest(value: Any, known: dict[Any, bytes]) -> bytes:
+    """Return 16 bytes and a one, the same for equal values of one type."""
+    name = (type(value), value) if isinstance(value, (str, int, float)) else None
+    found = known.get(name) if name is not None else None
+    if found is None:
+        found = hashlib.blake2b(_pickled(value), digest_size=16).digest() + b"\1"
+        if name is not None:
+            known[name] = found
+    return found
+
+
+def _pickled(value: Any) -> bytes:
+    """Return bytes that depend on the value and not on which of its parts are one object."""
+    if isinstance(value, (str, int, float, bytes, np.generic)):
+        return f"{type(value).__name__}:{value!r}".encode()
+    return digest(value).encode()
+
+
+def _sparse_contents(X: Any) -> list[bytes]:
+    X = X.copy()
+    X.sum_duplicates()  # also sorts the indices
+    ends = X.indptr
+    return [
+        X.indices[a:b].astype("<i8").tobytes() + X.data[a:b].tobytes()
+        for a, b in zip(ends[:-1], ends[1:], strict=True)
+    ]

@@ -1,0 +1,238 @@
+r"""Releases of one measurement at rising precision, each drawn given the ones before.
+
+A measurement is a private vector for each row of X (for parameters, or counts: one row), of which
+one record moves every row by at most s at a time. A Gaussian release of a row *at level* b is
+N(f, s²/b): n rows at level b cost μ² = n·b. Let B(b) be b times the release at level b. The law
+of ideal releases at all levels together is that of
+
+    B(b) = b·f + s·W(b),    W a Brownian motion,
+
+because 1/b of it has mean f and variance s²/b, and more noise of its own turns a finer release
+into a coarser one. So a finer release (an *upgrade*, from level a to b) adds the independent
+increment B(b) − B(a) = (b − a)·N(f, s²/(b − a)), a Gaussian release at level b − a, which is what
+it costs: all releases of a row together cost what the finest alone does. A coarser one is drawn
+from the Brownian bridge between the levels around it and never looks at f: it is free.
+
+Laplace releases have no increments of their own kind that are cheap to draw; a coarser one is
+drawn given a finer one, by the mixture that turns Laplace noise of scale b into scale c > b:
+nothing with probability (b/c)², else Laplace noise of scale c (the quotient of the characteristic
+functions 1/(1 + b²t²) and 1/(1 + c²t²)). A finer one is a new release at its full price.
+
+References
+----------
+.. [1] J. Whitehouse, A. Ramdas, S. Wu, R. Rogers, "Brownian noise reduction", NeurIPS 2022,
+   arXiv:2206.07234.
+.. [2] F. Koufogiannis, S. Han, G. Pappas, "Gradual release of sensitive data under differential
+   privacy", JPC 7(2), 2016, arXiv:1504.00429.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.noise import Sampler
+
+__all__ = ["Ladder", "Steps", "level_of"]
+
+Array = NDArray[np.float64]
+Keys = NDArray[np.bytes_]
+Kind = Literal["gaussian", "laplace"]
+
+# Levels are asked this much lower than paid for, so that the prices of the steps to a level,
+# each rounded up, sum to no more than the price of the level.
+_MARGIN = 1 - 2.0**-30
+# Levels this close are one: what is between them would be noise without end.
+_SAME = 2.0**-32
+# Lattice units of the noise of a bridge: it is public, so that its lattice need not be exact.
+_FINE = 2.0**30
+
+
+def level_of(loss: PrivacyLoss, n_rows: int) -> float:
+    """Return the level of n rows that are released together for `loss`: μ²/n, or ε/n."""
+    whole = loss.mu**2 if loss.mu is not None else loss.epsilon
+    return whole / n_rows * _MARGIN
+
+
+@dataclass(frozen=True)
+class _Rung:
+    """Releases at one level."""
+
+    level: float
+    keys: Keys  # sorted
+    values: Array  # (len(keys), n_columns)
+
+    def find(self, keys: Keys) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        """Return which of `keys` are here, and where."""
+        where = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return self.keys[where] == keys, where
+
+    def encode(self) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, level=np.float64(self.level), keys=self.keys, values=self.values)
+        return buffer.getvalue()
+
+    @classmethod
+    def decode(cls, blob: bytes) -> _Rung:
+        with np.load(io.BytesIO(blob), allow_pickle=False) as held:
+            return cls(float(held["level"]), held["keys"], held["values"])
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What it takes to have rows at a level: the bill, before anything is asked.
+
+    Parameters
+    ----------
+    kind : {"gaussian", "laplace"}
+        The law of the noise.
+    groups : tuple of (ndarray of int, float)
+        Rows by the increment of level that they need; the price is its sum over rows.
+    """
+
+    kind: Kind
+    groups: tuple[tuple[NDArray[np.intp], float], ...]
+
+    @property
+    def price(self) -> float:
+        """The sum of μ² (Gaussian) or ε (Laplace)."""
+        return math.fsum(len(rows) * increment for rows, increment in self.groups)
+
+
+class Ladder:
+    """All releases of one measurement that a ledger holds.
+
+    Parameters
+    ----------
+    kind : {"gaussian", "laplace"}
+        The law of the noise.
+    sensitivity : float
+        s: how far one record moves one row (L2 for Gaussian noise, L1 for Laplace), in units of
+        the values. It scales bridges only.
+    blobs : sequence of bytes
+        What earlier calls of :meth:`climb` returned.
+    """
+
+    def __init__(self, kind: Kind, sensitivity: float, blobs: Sequence[bytes]) -> None:
+        self.kind = kind
+        self.sensitivity = sensitivity
+        self.rungs = sorted((_Rung.decode(blob) for blob in blobs), key=lambda rung: rung.level)
+
+    def bill(self, keys: Keys, level: float) -> Steps:
+        """Say what rows need to be had at `level`.
+
+        Proof of the price. A row that stands at level a < b gets one more Gaussian release, at
+        level b − a: noise of variance s²/(b − a) where one record moves it by s. Such steps for n
+        rows at once, whatever was released before, are μ-GDP with μ² the sum of their b − a (Dong,
+        Roth and Su, arXiv:1905.02383, Theorem 1, with every row in units of its noise), and add
+        to what was paid (Corollary 2; for levels chosen in view of earlier releases, by the
+        filter of Koskela, Tobaben and Honkela, arXiv:2209.15596). Rows that were released at this
+        level or a finer one need nothing more from f. Laplace: n rows at ε each are nε-DP.
+        """
+        low, high = self._around(keys, level)[:2]
+        free = np.isfinite(high) | (low >= level * (1 - _SAME))
+        start = low if self.kind == "gaussian" else np.zeros_like(low)
+        groups = []
+        for a in np.unique(start[~free]):
+            rows = np.flatnonzero(~free & (start == a))
+            groups.append((rows, float(level - a)))
+        return Steps(self.kind, tuple(groups))
+
+    def climb(
+        self,
+        keys: Keys,
+        level: float,
+        steps: Steps,
+        measure: Callable[[NDArray[np.intp], float], Array],
+        sampler: Sampler,
+        n_columns: int,
+    ) -> tuple[Array, bytes | None]:
+        """Release rows at a level, given all that was released of them.
+
+        Parameters
+        ----------
+        keys : ndarray of shape (m,)
+            The rows.
+        level : float
+            What to have them at.
+        steps : Steps
+            From :meth:`bill` with the same arguments, paid.
+        measure : callable
+            ``measure(rows, increment) -> (len(rows), n_columns)``: a new release of these rows,
+            which costs ``len(rows) * increment``. Called only for what `steps` holds.
+        sampler : Sampler
+            Source of the noise of bridges.
+        n_columns : int
+            Width of a row.
+
+        Returns
+        -------
+        values : ndarray of shape (m, n_columns)
+        blob : bytes or None
+            To be remembered; None if all was known.
+        """
+        low, high, below, above = self._around(keys, level, n_columns)
+        known = low >= level * (1 - _SAME)
+        values = np.where(known[:, None], below, np.nan)
+        bridged = np.isfinite(high) & ~known
+        if bridged.any():
+            between = (low[bridged], high[bridged], below[bridged], above[bridged])
+            values[bridged] = self._bridge(level, *between, sampler)
+        for rows, increment in steps.groups:
+            new = measure(rows, increment).reshape(len(rows), n_columns)
+            if self.kind == "laplace":
+                values[rows] = new
+            else:
+                a = low[rows, None]
+                values[rows] = (a * below[rows] + (level - a) * new) / level
+        if known.all():
+            return values, None
+        order = np.argsort(keys[~known])
+        rung = _Rung(level, keys[~known][order], values[~known][order])
+        return values, rung.encode()
+
+    def _around(self, keys: Keys, level: float, n_columns: int = 0) -> tuple[Array, ...]:
+        """Return for each row the levels around, and its releases there; level 0 is 0."""
+        m = len(keys)
+        low, high = np.zeros(m), np.full(m, np.inf)
+        below, above = np.zeros((m, n_columns)), np.zeros((m, n_columns))
+        for rung in self.rungs:
+            held, where = rung.find(keys)
+            if rung.level <= level * (1 + _SAME):
+                low[held] = rung.level
+                below[held] = rung.values[where[held], :n_columns]
+            else:
+                held &= np.isinf(high)
+                high[held] = rung.level
+                above[held] = rung.values[where[held], :n_columns]
+        return low, high, below, above
+
+    def _bridge(
+        self, b: float, a: Array, c: Array, below: Array, above: Array, sampler: Sampler
+    ) -> Array:
+        """Draw releases at level b given those at a < b < c. Sees nothing private."""
+        shape = above.shape
+        if self.kind == "laplace":
+            keep = np.frombuffer(os.urandom(8 * above.size), dtype=np.uint64).reshape(shape)
+            coarser = keep / 2.0**64 >= (b / c[:, None]) ** 2
+            noise = _standard(sampler, shape, PrivacyLoss.laplace(1.0))
+            return np.asarray(above + np.where(coarser, noise * self.sensitivity / b, 0.0))
+        unit = PrivacyLoss("gaussian", 1.0, 0.5, 1.0)  # the law depends on μ alone
+        noise = _standard(sampler, shape, unit) * self.sensitivity
+        a, c = a[:, None], c[:, None]
+        mean = a * below + (b - a) / (c - a) * (c * above - a * below)
+        return np.asarray((mean + np.sqrt((b - a) * (c - b) / (c - a)) * noise) / b)
+
+
+def _standard(sampler: Sampler, shape: tuple[int, ...], unit: PrivacyLoss) -> Array:
+    """Draw noise of scale 1."""
+    zeros = np.zeros(shape, dtype=np.int64)
+    return np.asarray(sampler.perturb(zeros, unit, _FINE), dtype=np.float64) / _FINE
