@@ -1,0 +1,11 @@
+"""Pictures: what ε costs, what a model leaks, what a ledger has spent.
+
+Displays follow scikit-learn's conventions: a class method computes, ``plot`` draws, ``ax_`` and
+``figure_`` hold what was drawn. They need matplotlib: ``pip install skdistill[plot]``.
+"""
+
+from skdistill.inspection.budget import BudgetDisplay
+from skdistill.inspection.membership import MembershipDisplay
+from skdistill.inspection.privacy_utility import PrivacyUtilityDisplay
+
+__all__ = ["BudgetDisplay", "MembershipDisplay", "PrivacyUtilityDisplay"]

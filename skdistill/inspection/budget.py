@@ -1,0 +1,226 @@
+"""BudgetDisplay: what a ledger has spent, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from skdistill.inspection._axes import NEUTRAL, axes_and_figure, place_legend
+
+__all__ = ["BudgetDisplay"]
+
+
+class BudgetDisplay:
+    """A ledger's total ε, release by release, below its budget.
+
+    Use :meth:`from_ledger` or :meth:`from_history` to make one. Costs are public.
+
+    Parameters
+    ----------
+    times : sequence of datetime
+        When each release was charged, in order.
+    totals : array-like of shape (n_releases,)
+        ε of everything up to and with that release, at the ledger's δ.
+    epsilon : float
+        The budget.
+    delta : float, default=0.0
+        The δ at which ε is counted.
+    kinds : sequence of str, default=None
+        What was charged; each kind has a marker of its own.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+        The total.
+    limit_line_ : matplotlib Line2D
+        The budget.
+    marks_ : dict of str to matplotlib Line2D
+        The releases, by kind.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> from skdistill.inspection import BudgetDisplay
+    >>> display = BudgetDisplay(times=[datetime(2026, 1, 1), datetime(2026, 1, 2)],
+    ...                         totals=[0.5, 0.8], epsilon=2.0, delta=1e-6)
+    >>> display.remaining
+    1.2
+    """
+
+    def __init__(
+        self,
+        *,
+        times: Iterable[Any],
+        totals: Iterable[float],
+        epsilon: float,
+        delta: float = 0.0,
+        kinds: Iterable[str] | None = None,
+    ) -> None:
+        self.times = [_moment(time) for time in times]
+        self.totals = np.asarray(list(totals), dtype=float)
+        self.epsilon = float(epsilon)
+        self.delta = float(delta)
+        self.kinds = ["release"] * len(self.times) if kinds is None else [str(k) for k in kinds]
+        if not len(self.times) == len(self.totals) == len(self.kinds):
+            raise ValueError(
+                f"{len(self.times)} times, {len(self.totals)} totals and {len(self.kinds)} kinds: "
+                "there must be one of each for every release."
+            )
+
+    @property
+    def remaining(self) -> float:
+        """The ε that is left (what a further release may cost depends on its kind)."""
+        spent = float(self.totals[-1]) if len(self.totals) else 0.0
+        return round(max(self.epsilon - spent, 0.0), 12)
+
+    @classmethod
+    def from_ledger(cls, ledger: Any, *, ax: Any = None, **kwargs: Any) -> BudgetDisplay:
+        """Draw the history of a ledger.
+
+        Parameters
+        ----------
+        ledger : PrivacyLedger
+            Anything with `history()`, `epsilon` and `delta`.
+        ax : matplotlib Axes, default=None
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        display : BudgetDisplay
+        """
+        return cls.from_history(
+            ledger.history(), epsilon=ledger.epsilon, delta=ledger.delta, ax=ax, **kwargs
+        )
+
+    @classmethod
+    def from_history(
+        cls, history: Any, *, epsilon: float, delta: float = 0.0, ax: Any = None, **kwargs: Any
+    ) -> BudgetDisplay:
+        """Draw a history that was read before.
+
+        Parameters
+        ----------
+        history : DataFrame or sequence of dict
+            With columns "time", "kind", "epsilon", "delta", "total_epsilon" and "intact", as
+            ``PrivacyLedger.history`` returns it. What is no charge is left out.
+        epsilon : float
+            The budget.
+        delta : float, default=0.0
+        ax : matplotlib Axes, default=None
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        display : BudgetDisplay
+
+        Raises
+        ------
+        ValueError
+            If an entry was tampered with.
+        """
+        rows: list[Mapping[str, Any]] = (
+            history.to_dict("records") if hasattr(history, "to_dict") else list(history)
+        )
+        broken = sum(not row.get("intact", True) for row in rows)
+        if broken:
+            raise ValueError(
+                f"{broken} of {len(rows)} entries were tampered with: they do not fit the ledger's "
+                "chain of hashes (see its verify())."
+            )
+        charges = [row for row in rows if row["epsilon"] > 0 or row["delta"] > 0]
+        display = cls(
+            times=[row["time"] for row in charges],
+            totals=[row["total_epsilon"] for row in charges],
+            kinds=[row["kind"] for row in charges],
+            epsilon=epsilon,
+            delta=delta,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, x: str = "time", **kwargs: Any
+    ) -> BudgetDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        name : str, default=None
+            Label of the total.
+        x : {"time", "release"}, default="time"
+            The horizontal axis: when, or how many releases.
+        **kwargs : dict
+            For matplotlib's ``plot`` of the total.
+
+        Returns
+        -------
+        self : BudgetDisplay
+        """
+        if x not in ("time", "release"):
+            raise ValueError(f'x={x!r} must be "time" or "release".')
+        self.ax_, self.figure_ = axes_and_figure(ax, f"{type(self).__name__}.plot")
+        places: list[Any] = list(range(1, len(self.times) + 1)) if x == "release" else self.times
+        delta = f" (δ={self.delta:g})" if self.delta else ""
+        options = {"drawstyle": "steps-post", "label": name or "spent", "color": "C0"} | kwargs
+        (self.line_,) = self.ax_.plot(
+            [*places[:1], *places], [0.0, *self.totals][: len(places) + bool(places)], **options
+        )
+        self.marks_ = {}
+        for i, kind in enumerate(dict.fromkeys(self.kinds)):
+            chosen = [j for j, each in enumerate(self.kinds) if each == kind]
+            (self.marks_[kind],) = self.ax_.plot(
+                [places[j] for j in chosen],
+                self.totals[chosen],
+                linestyle="none",
+                marker="osD^v"[i % 5],
+                markersize=5,
+                color=self.line_.get_color(),
+                markerfacecolor="none" if i else self.line_.get_color(),
+                label=kind,
+            )
+        self.limit_line_ = self.ax_.axhline(
+            self.epsilon, color=NEUTRAL, linestyle="--", label=f"budget, ε={self.epsilon:g}"
+        )
+        self.ax_.set(
+            ylabel=f"ε spent in all{delta}",
+            xlabel="releases" if x == "release" else "time (UTC)",
+            ylim=(0, 1.08 * max([self.epsilon, *self.totals])),
+        )
+        self._mark_places(x)
+        place_legend(self.ax_, loc="best")
+        return self
+
+    def _mark_places(self, x: str) -> None:
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+        from matplotlib.ticker import MaxNLocator
+
+        if not self.times:
+            self.ax_.set_xticks([])
+            self.ax_.text(
+                0.5, 0.5, "nothing charged yet", transform=self.ax_.transAxes, ha="center"
+            )
+        elif x == "release":
+            self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        else:
+            locator = AutoDateLocator(minticks=3, maxticks=8)
+            self.ax_.xaxis.set_major_locator(locator)
+            self.ax_.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def _moment(time: Any) -> datetime:
+    """Return a datetime of a datetime, an ISO text, or seconds since 1970; in UTC, without zone."""
+    from datetime import UTC
+
+    if isinstance(time, (int, float)):
+        time = datetime.fromtimestamp(time, UTC)
+    elif not isinstance(time, datetime):
+        time = datetime.fromisoformat(str(time))
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time

@@ -1,0 +1,295 @@
+"""PrivacyUtilityDisplay: what a smaller ε costs."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone, is_regressor
+from sklearn.metrics import check_scoring
+
+from skdistill.inspection._axes import NEUTRAL, axes_and_figure, need_matplotlib, place_legend
+
+__all__ = ["PrivacyUtilityDisplay"]
+
+
+class PrivacyUtilityDisplay:
+    """A metric against ε: mean and standard deviation over releases, with baselines.
+
+    Use :meth:`from_estimator` or :meth:`from_scores` to make one.
+
+    Parameters
+    ----------
+    epsilons : array-like of shape (n_epsilons,)
+        Positive and finite.
+    scores : array-like of shape (n_epsilons, n_repeats)
+        The metric of each release.
+    baselines : dict of str to float, default=None
+        Drawn as horizontal lines.
+    metric_name : str, default="score"
+        Label of the vertical axis.
+    name : str, default=None
+        Label of the curve.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+        The curve of means.
+    errorbar_ : matplotlib ErrorbarContainer
+        The curve and its bars.
+    baseline_lines_ : dict of str to matplotlib Line2D
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skdistill.inspection import PrivacyUtilityDisplay
+    >>> display = PrivacyUtilityDisplay(
+    ...     epsilons=[0.5, 1, 2], scores=[[0.7, 0.72], [0.8, 0.79], [0.82, 0.83]],
+    ...     baselines={"teacher": 0.85}, metric_name="accuracy")
+    >>> display.means.round(3)
+    array([0.71 , 0.795, 0.825])
+    """
+
+    def __init__(
+        self,
+        *,
+        epsilons: ArrayLike,
+        scores: ArrayLike,
+        baselines: Mapping[str, float] | None = None,
+        metric_name: str = "score",
+        name: str | None = None,
+    ) -> None:
+        self.epsilons = np.asarray(epsilons, dtype=float)
+        self.scores = np.asarray(scores, dtype=float)
+        if self.scores.ndim == 1:
+            self.scores = self.scores[:, None]
+        _check_epsilons(self.epsilons)
+        if self.scores.ndim != 2 or len(self.scores) != len(self.epsilons):
+            raise ValueError(
+                f"scores of shape {self.scores.shape} for {len(self.epsilons)} values of ε: give "
+                "one row for each ε, one column for each release."
+            )
+        self.baselines = dict(baselines or {})
+        self.metric_name = metric_name
+        self.name = name
+
+    @property
+    def means(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Mean over releases, one for each ε."""
+        return np.asarray(self.scores.mean(axis=1))
+
+    @property
+    def deviations(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Standard deviation over releases, one for each ε; 0 of a single release."""
+        if self.scores.shape[1] == 1:
+            return np.zeros(len(self.scores))
+        return np.asarray(self.scores.std(axis=1, ddof=1))
+
+    @classmethod
+    def from_estimator(
+        cls,
+        distiller: Any,
+        X_transfer: Any,
+        X: Any,
+        y: ArrayLike,
+        *,
+        epsilons: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
+        n_repeats: int = 5,
+        scoring: Any = None,
+        teacher: Any = None,
+        without_noise: bool = False,
+        spend: bool = False,
+        metric_name: str | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> PrivacyUtilityDisplay:
+        """Fit the distiller at several ε, several times each, and draw how good its students are.
+
+        Such a picture is no gift of privacy: all its releases together cost up to the sum of their
+        ε. Make it on data you may spend that much on (public data of the same kind, say), or give
+        the distiller a ledger as accountant and pass ``spend=True``.
+
+        Parameters
+        ----------
+        distiller : PrivateDistiller
+            Cloned for each fit; its `epsilon` is replaced.
+        X_transfer : array-like of shape (m, d)
+            Transfer set.
+        X : array-like of shape (n, d)
+            Rows to score students on.
+        y : array-like of shape (n,)
+        epsilons : sequence of float, default=(0.25, 0.5, 1.0, 2.0, 4.0)
+        n_repeats : int, default=5
+            Releases at each ε.
+        scoring : str or callable, default=None
+            As in scikit-learn; None is the distiller's ``score``.
+        teacher : estimator, default=None
+            Fitted model to draw as a baseline. What it scores is computed without noise: hand it
+            over only where the picture may show that.
+        without_noise : bool, default=False
+            Also fit a student at ε=∞, which is not private, and draw it as a baseline.
+        spend : bool, default=False
+            Agree to charge the distiller's accountant.
+        metric_name : str, default=None
+            Label of the vertical axis; None is the name of the scoring.
+        name : str, default=None
+            Label of the curve.
+        ax : matplotlib Axes, default=None
+        **kwargs : dict
+            For matplotlib's ``errorbar``.
+
+        Returns
+        -------
+        display : PrivacyUtilityDisplay
+
+        Raises
+        ------
+        ValueError
+            If the distiller has an accountant and `spend` is False: the message says what the
+            picture would cost.
+        """
+        need_matplotlib(f"{cls.__name__}.from_estimator")
+        _check_epsilons(np.asarray(epsilons, dtype=float))
+        if n_repeats < 1:
+            raise ValueError(f"n_repeats={n_repeats!r} must be at least 1.")
+        if distiller.accountant is not None and not spend:
+            raise ValueError(
+                f"The distiller has an accountant, which {n_repeats} releases at each of "
+                f"{len(epsilons)} values of ε would charge, up to ε={n_repeats * sum(epsilons):g} "
+                "in all (their sum; an accountant may know a smaller total). Pass spend=True to "
+                "agree, or draw with accountant=None on data that may be spent."
+            )
+        scorer = check_scoring(distiller, scoring=scoring)
+
+        def score(epsilon: float, **params: Any) -> float:
+            blank = clone(distiller).set_params(epsilon=float(epsilon), **params)
+            with warnings.catch_warnings():  # "mostly noise": the picture shows it
+                warnings.filterwarnings("ignore", "The released labels are mostly noise")
+                return float(scorer(blank.fit(X_transfer), X, y))
+
+        scores = [[score(epsilon) for _ in range(n_repeats)] for epsilon in epsilons]
+        baselines = {}
+        if teacher is not None:
+            baselines["teacher"] = float(check_scoring(teacher, scoring=scoring)(teacher, X, y))
+        if without_noise:
+            baselines["student without noise"] = score(math.inf, accountant=None)
+        if metric_name is None:
+            default = "R²" if is_regressor(distiller) else "accuracy"
+            metric_name = scoring if isinstance(scoring, str) else default
+            metric_name = "score" if callable(scoring) else metric_name.replace("_", " ")
+        return cls.from_scores(
+            epsilons,
+            scores,
+            baselines=baselines,
+            metric_name=metric_name,
+            name=name,
+            ax=ax,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_scores(
+        cls,
+        epsilons: ArrayLike,
+        scores: ArrayLike,
+        *,
+        baselines: Mapping[str, float] | None = None,
+        metric_name: str = "score",
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> PrivacyUtilityDisplay:
+        """Draw scores that are already there.
+
+        Parameters
+        ----------
+        epsilons : array-like of shape (n_epsilons,)
+        scores : array-like of shape (n_epsilons, n_repeats) or (n_epsilons,)
+        baselines : dict of str to float, default=None
+        metric_name : str, default="score"
+        name : str, default=None
+        ax : matplotlib Axes, default=None
+        **kwargs : dict
+            For matplotlib's ``errorbar``.
+
+        Returns
+        -------
+        display : PrivacyUtilityDisplay
+        """
+        display = cls(
+            epsilons=epsilons,
+            scores=scores,
+            baselines=baselines,
+            metric_name=metric_name,
+            name=name,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, **kwargs: Any
+    ) -> PrivacyUtilityDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        name : str, default=None
+            Label of the curve; None takes the one given before.
+        **kwargs : dict
+            For matplotlib's ``errorbar``.
+
+        Returns
+        -------
+        self : PrivacyUtilityDisplay
+        """
+        self.ax_, self.figure_ = axes_and_figure(ax, f"{type(self).__name__}.plot")
+        order = np.argsort(self.epsilons)
+        n = self.scores.shape[1]
+        label = name or self.name or "student"
+        if n > 1:
+            label += f" (mean ± s.d., {n} releases)"
+        options = {"label": label, "marker": "o", "markersize": 4, "capsize": 3} | kwargs
+        bars = self.deviations[order] if n > 1 else None
+        self.errorbar_ = self.ax_.errorbar(
+            self.epsilons[order], self.means[order], yerr=bars, **options
+        )
+        self.line_ = self.errorbar_.lines[0]
+        drawn = {line.get_label() for line in self.ax_.get_lines()}
+        self.baseline_lines_ = {}
+        for i, (baseline, value) in enumerate(self.baselines.items()):
+            self.baseline_lines_[baseline] = self.ax_.axhline(
+                value,
+                color=NEUTRAL,
+                linestyle=("--", ":", "-.")[i % 3],
+                label=None if baseline in drawn else baseline,
+            )
+        self._label_axes()
+        return self
+
+    def _label_axes(self) -> None:
+        from matplotlib.ticker import NullLocator
+
+        self.ax_.set(xlabel="ε of the whole release", ylabel=self.metric_name, xscale="log")
+        # Every ε that was measured has a tick, those of curves drawn before too.
+        curves = (bars.lines[0] for bars in self.ax_.containers if hasattr(bars, "has_yerr"))
+        shown = np.unique(np.concatenate([curve.get_xdata() for curve in curves]))
+        if len(shown) <= 9:
+            self.ax_.set_xticks(shown, [f"{e:g}" for e in shown])
+            self.ax_.xaxis.set_minor_locator(NullLocator())
+        place_legend(self.ax_)
+
+
+def _check_epsilons(epsilons: Any) -> None:
+    if epsilons.ndim != 1 or not len(epsilons) or not (epsilons > 0).all():
+        raise ValueError("epsilons must be a sequence of positive numbers.")
+    if not np.isfinite(epsilons).all():
+        raise ValueError(
+            "epsilons must be finite: ε=∞ has no place on the axis. Draw it as a baseline."
+        )
