@@ -82,9 +82,10 @@ class PrivacyStatement:
         else:
             delta = "" if self.delta == 0 else f", δ={self.delta:.3g}"
             mu = "" if self.mu is None else f" (Gaussian-DP parameter μ={self.mu:.4g})"
+            rows = f" of {self.n_queries} transfer rows together" if self.n_queries else ""
             promise = (
                 f"This release is differentially private with ε={self.epsilon:.6g}{delta}{mu}. "
-                f"That is for the whole release of {self.n_queries} transfer rows together. "
+                f"That is for the whole release{rows}. "
                 f"Neighbouring data sets: {self.relation}. "
                 f"Mechanism: {self.mechanism}; noise from {self.sampler}."
             )
@@ -107,7 +108,7 @@ class PrivacyStatement:
             ("neighbours", self.relation),
             ("bound", f"{self.certificate['name']}: {self.certificate['bound']}"),
             ("why", f"{self.certificate['reason']} {self.certificate['reference']}"),
-            ("transfer rows", str(self.n_queries)),
+            ("transfer rows", str(self.n_queries or "none")),
             ("assumes", "; ".join(self.assumes) or "nothing further"),
             ("not protected", "; ".join(self.not_protected)),
         ]

@@ -1,5 +1,10 @@
-"""The transfer set: what can be computed from it alone, which is public and so costs nothing."""
+"""The transfer set: what it is known to be, made from noisy marginals, or given.
 
+A basis is computed from the transfer set alone, which is public, and so costs nothing. Where there
+is no public table, :class:`MarginalSampler` makes synthetic rows from a private one.
+"""
+
+from skdistill.schema import Column, Schema
 from skdistill.transfer.basis import (
     MAX_GRAPH_ROWS,
     graph_eigenvectors,
@@ -7,11 +12,16 @@ from skdistill.transfer.basis import (
     public_bases,
     public_features,
 )
+from skdistill.transfer.marginals import MarginalSampler, synthetic_rows
 
 __all__ = [
     "MAX_GRAPH_ROWS",
+    "Column",
+    "MarginalSampler",
+    "Schema",
     "graph_eigenvectors",
     "principal_components",
     "public_bases",
     "public_features",
+    "synthetic_rows",
 ]

@@ -1,0 +1,262 @@
+"""One column: what is known of it, the codes of its cells, and cells that have a code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.schema.cells import as_floats, as_objects, dictionary_encoded, is_missing, plain
+
+__all__ = ["LARGEST_INTEGER", "OTHER", "Column"]
+
+Codes = NDArray[np.int64]
+Edges = tuple[float, ...] | Literal["log"] | None
+
+LARGEST_INTEGER = 2**53 - 1  # no other integer becomes one of these in floating point
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is publicly known of one column.
+
+    Parameters
+    ----------
+    name : str
+        Its name; in arrays, columns are told by their position.
+    kind : {"number", "category"}
+        What it holds.
+    low, high : float
+        Bounds of a number, ``low <= high``. Values outside are clipped.
+    integer : bool
+        Whether a number is whole. Values are rounded.
+    categories : tuple of str, int or bool
+        The values of a category, in order.
+    missing : bool
+        Whether values may be missing. Where they may not, a missing number becomes `low` and a
+        missing category what an unknown one becomes.
+    edges : tuple of float, "log" or None
+        Where the bins of a number begin, increasing. "log": bins of equal width in
+        ``log(1 + value - low)``, for quantities that span orders of magnitude. None: of equal
+        width.
+    other : str, int, bool or None
+        The value that unknown categories become. None: they count as missing, and where nothing
+        may be missing they become the first category.
+
+    Examples
+    --------
+    >>> from skdistill.transfer import Column
+    >>> gain = Column("gain", low=0, high=99999, integer=True, edges="log")
+    >>> gain.bin_starts(5).tolist()
+    [0.0, 10.0, 100.0, 1000.0, 10000.0]
+    """
+
+    name: str
+    kind: Literal["number", "category"] = "number"
+    low: float | None = None
+    high: float | None = None
+    integer: bool = False
+    categories: tuple[Hashable, ...] = ()
+    missing: bool = False
+    edges: Edges = None
+    other: Hashable | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"A column's name must be a string, got {self.name!r}.")
+        for flag in ("integer", "missing"):
+            object.__setattr__(self, flag, bool(getattr(self, flag)))
+        if self.kind == "number":
+            self._check_number()
+        elif self.kind == "category":
+            self._check_categories()
+        else:
+            raise ValueError(
+                f'Column {self.name!r}: kind={self.kind!r} must be "number" or "category".'
+            )
+
+    # What is public.
+
+    @property
+    def values(self) -> tuple[Hashable, ...]:
+        """The categories, and the value of unknown ones where it is none of them."""
+        if self.other is None or self.other in self.categories:
+            return self.categories
+        return (*self.categories, self.other)
+
+    def n_codes(self, n_bins: int) -> int:
+        """Count the codes of this column: its bins or values, and one for missing."""
+        known = len(self.values) if self.kind == "category" else len(self.bin_starts(n_bins))
+        return known + self.missing
+
+    def code_names(self, n_bins: int) -> list[str]:
+        """Name what each code stands for."""
+        if self.kind == "category":
+            names = [f"{self.name}={value}" for value in self.values]
+        else:
+            pairs = zip(self.bin_starts(n_bins), self.bin_ends(n_bins), strict=True)
+            names = [f"{self.name} in {start:.6g} to {end:.6g}" for start, end in pairs]
+        return [*names, f"{self.name} missing"] if self.missing else names
+
+    def bin_starts(self, n_bins: int) -> NDArray[np.float64]:
+        """Return the left ends of a number's bins, at most `n_bins` unless `edges` are given."""
+        low, high = self._bounds()
+        end = high + 1 if self.integer else high
+        if isinstance(self.edges, tuple):
+            starts = np.array([low, *self.edges])
+        elif self.edges == "log":
+            starts = low + np.expm1(np.linspace(0, math.log1p(end - low), n_bins + 1)[:-1])
+        else:
+            starts = np.linspace(low, end, n_bins + 1)[:-1]
+        if self.integer:  # the first whole number of each bin; linspace may be off by a rounding
+            starts = np.ceil(starts - 1e-9 * np.maximum(1, np.abs(starts)))
+        inside = (starts > low) & ((starts <= high) if self.integer else (starts < high))
+        return np.unique(np.r_[low, starts[inside]])
+
+    def bin_ends(self, n_bins: int) -> NDArray[np.float64]:
+        """Return the last values in a number's bins."""
+        starts = self.bin_starts(n_bins)
+        ends = starts[1:] - 1 if self.integer else np.nextafter(starts[1:], -np.inf)
+        return np.r_[ends, self._bounds()[1]]
+
+    # What reads private cells: total, and cell by cell.
+
+    def read(self, cells: Any) -> NDArray[Any]:
+        """Return the cells inside the schema: floats, NaN for missing, or indices into `values`.
+
+        A missing category is -1. See :meth:`Schema.encode` for the rules.
+        """
+        if self.kind == "category":
+            return self._read_categories(cells)
+        low, high = self._bounds()
+        numbers = as_floats(cells)
+        numbers = np.clip(np.rint(numbers) if self.integer else numbers, low, high)
+        return numbers if self.missing else np.where(np.isnan(numbers), low, numbers)
+
+    def _read_categories(self, cells: Any) -> Codes:
+        table = {value: index for index, value in enumerate(self.values)}
+        absent = -1 if self.missing else 0
+        unknown = absent if self.other is None else table[self.other]
+        lost = absent if self.missing else unknown
+
+        def code(cell: Any) -> int:
+            try:
+                found = table.get(cell)
+            except Exception:  # unhashable, or its comparison raises
+                return unknown
+            if found is not None:
+                return found
+            return lost if is_missing(cell) else unknown
+
+        indices, distinct = dictionary_encoded(cells)
+        if indices is not None:
+            return np.array([*map(code, distinct), lost], dtype=np.int64)[indices]
+        return np.fromiter(map(code, as_objects(cells)), dtype=np.int64, count=len(cells))
+
+    def encode(self, cells: Any, n_bins: int) -> Codes:
+        """Return the code of every cell; the last one is that of missing, where it may be."""
+        inside = self.read(cells)
+        if self.kind == "category":
+            return np.where(inside < 0, len(self.values), inside)
+        starts = self.bin_starts(n_bins)
+        missing = np.isnan(inside)
+        bins = np.searchsorted(starts, np.where(missing, starts[0], inside), side="right") - 1
+        return np.where(missing, len(starts), bins).astype(np.int64)
+
+    # From codes, which are public by then.
+
+    def draw(self, codes: Codes, rng: np.random.Generator, n_bins: int) -> NDArray[Any]:
+        """Return for every code a cell that has it, as :meth:`read` would: uniform in its bin."""
+        if self.kind == "category":
+            return np.where(codes >= len(self.values), -1, codes)
+        starts, ends = self.bin_starts(n_bins), self.bin_ends(n_bins)
+        bins = np.minimum(codes, len(starts) - 1)
+        low, width = starts[bins], ends[bins] - starts[bins]
+        u = rng.random(len(codes))
+        steps = np.floor(u * (width + 1)) if self.integer else u * width
+        return np.where(codes >= len(starts), np.nan, np.minimum(low + steps, ends[bins]))
+
+    # JSON, and checks.
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that are not at their defaults, for JSON."""
+        record = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name in ("name", "kind") or getattr(self, field.name) != field.default
+        }
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Column:
+        """Make a column of what :meth:`to_dict` returned."""
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
+        }
+        return cls(**values)
+
+    def _bounds(self) -> tuple[float, float]:
+        assert self.low is not None and self.high is not None
+        return self.low, self.high
+
+    def _check_number(self) -> None:
+        for end in ("low", "high"):
+            value = getattr(self, end)
+            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+                raise ValueError(
+                    f"Column {self.name!r}: {end}={value!r} must be a finite number. Bounds are "
+                    "public knowledge: give them by hand, or use Schema.from_public."
+                )
+            object.__setattr__(self, end, float(value))
+        low, high = self._bounds()
+        if not low <= high:
+            raise ValueError(f"Column {self.name!r}: low={low!r} is above high={high!r}.")
+        if not math.isfinite(high - low):
+            raise ValueError(f"Column {self.name!r}: the width of its bounds is not finite.")
+        if self.integer and not (low.is_integer() and high.is_integer()):
+            raise ValueError(
+                f"Column {self.name!r}: bounds ({low!r}, {high!r}) of an integer column must be "
+                "whole numbers."
+            )
+        if self.integer and max(abs(low), abs(high)) > LARGEST_INTEGER:
+            raise ValueError(f"Column {self.name!r}: integers must be below 2**53.")
+        if self.categories or self.other is not None:
+            raise ValueError(f"Column {self.name!r}: a number has no categories.")
+        self._check_edges()
+
+    def _check_edges(self) -> None:
+        if self.edges is None or self.edges == "log":
+            return
+        if isinstance(self.edges, str):
+            raise ValueError(
+                f'Column {self.name!r}: edges={self.edges!r} must be "log" or numbers.'
+            )
+        edges = tuple(float(edge) for edge in self.edges)
+        rising = all(a < b for a, b in zip(edges, edges[1:], strict=False))
+        if not rising or not all(map(math.isfinite, edges)):
+            raise ValueError(f"Column {self.name!r}: edges must be finite and increasing.")
+        object.__setattr__(self, "edges", edges)
+
+    def _check_categories(self) -> None:
+        if self.low is not None or self.high is not None or self.integer or self.edges is not None:
+            raise ValueError(f"Column {self.name!r}: a category has neither bounds nor edges.")
+        categories, other = tuple(map(plain, self.categories)), plain(self.other)
+        for value in categories if other is None else (*categories, other):
+            whole = isinstance(value, int) and abs(value) <= LARGEST_INTEGER
+            if not (isinstance(value, str) or whole):
+                raise ValueError(
+                    f"Column {self.name!r}: category {value!r} must be a string, a boolean or an "
+                    "integer below 2**53."
+                )
+        if not categories:
+            raise ValueError(f"Column {self.name!r} needs at least one category.")
+        if len(set(categories)) < len(categories):
+            raise ValueError(f"Column {self.name!r}: its categories are not distinct.")
+        object.__setattr__(self, "categories", categories)
+        object.__setattr__(self, "other", other)

@@ -1,0 +1,326 @@
+"""Schema: all columns, and the tables they describe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.schema.column import Column
+from skdistill.schema.describe import columns_of_dtypes, described, observed
+from skdistill.schema.table import Table, build_table, kind_of
+
+__all__ = ["Schema", "as_schema"]
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Schema:
+    """Public knowledge about the columns of a table: bounds, categories, what may be missing.
+
+    Parameters
+    ----------
+    columns : mapping or iterable of Column
+        A mapping from names to ``(low, high)``, a tuple of two numbers, or to a list of
+        categories; or the columns themselves.
+    integer : iterable of str
+        Names of numbers that are whole.
+    missing : bool or iterable of str, default=()
+        Names of columns whose values may be missing; True for all.
+    edges : mapping, optional
+        From names of numbers to where their bins begin, or to "log"; see :class:`Column`.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        All there is: a schema is immutable, equal to any other with the same columns, hashable,
+        and kept by ``sklearn.clone`` and pickle.
+
+    Notes
+    -----
+    Whatever is in a schema counts as public and is published with the model. A schema that was
+    read off private rows voids the guarantee, so nothing here infers bounds or categories, except
+    :meth:`from_public`, from rows that are public themselves.
+
+    Examples
+    --------
+    >>> from skdistill.transfer import Schema
+    >>> schema = Schema({"age": (17, 90), "sex": ["female", "male"]}, integer=["age"])
+    >>> schema
+    Schema(2 columns: age, sex)
+    >>> schema.encode([[16.7, "male"], [91, "unheard of"], [None, None]], n_bins=4)
+    array([[0, 1],
+           [3, 2],
+           [0, 2]])
+    >>> Schema.from_json(schema.to_json()) == schema
+    True
+    """
+
+    columns: tuple[Column, ...]
+
+    def __init__(
+        self,
+        columns: Mapping[str, Any] | Iterable[Column],
+        *,
+        integer: Iterable[str] = (),
+        missing: bool | Iterable[str] = (),
+        edges: Mapping[str, Any] | None = None,
+    ) -> None:
+        if isinstance(columns, Mapping):
+            columns = described(columns, integer, missing, edges or {})
+        columns = tuple(columns)
+        if not columns:
+            raise ValueError("A schema needs at least one column.")
+        if not all(isinstance(column, Column) for column in columns):
+            raise TypeError("Schema(columns): give a mapping of names, or Column objects.")
+        if len({column.name for column in columns}) < len(columns):
+            raise ValueError("A schema's columns need distinct names.")
+        object.__setattr__(self, "columns", columns)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return [column.name for column in self.columns]
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(self.names[:6]) + (", ..." if len(self) > 6 else "")
+        return f"Schema({len(self)} column{'s' * (len(self) != 1)}: {shown})"
+
+    # Making one.
+
+    @classmethod
+    def from_dtypes(
+        cls,
+        dtypes: Any,
+        *,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        categories: Mapping[str, Iterable[Any]] | None = None,
+        missing: bool | Iterable[str] = (),
+        edges: Mapping[str, Any] | None = None,
+    ) -> Schema:
+        """Make a schema from the dtypes of a table, and bounds that are given by hand.
+
+        Dtypes count as public here. ``astype("category")`` makes a dtype of the values that occur,
+        which are not: give such columns a ``CategoricalDtype`` of categories known beforehand.
+
+        Parameters
+        ----------
+        dtypes : DataFrame, Series or mapping
+            A table (only its dtypes are looked at), or names with their dtypes. The categories of
+            a pandas ``CategoricalDtype`` or a polars ``Enum`` are taken; booleans are categories;
+            integers are whole numbers.
+        bounds : mapping
+            From the names of numbers to ``(low, high)``.
+        categories : mapping
+            From names to categories, for columns whose dtype does not say.
+        missing, edges
+            As for :class:`Schema`. Columns of pandas' nullable dtypes may be missing anyway.
+
+        Returns
+        -------
+        Schema
+
+        Raises
+        ------
+        ValueError
+            For a number without bounds, or text without categories: they would have to be read
+            off private data.
+
+        Examples
+        --------
+        >>> from skdistill.transfer import Schema
+        >>> Schema.from_dtypes({"age": "int64", "member": "bool"}, bounds={"age": (0, 120)})
+        Schema(2 columns: age, member)
+        """
+        found, whole, nullable = columns_of_dtypes(dtypes, bounds or {}, categories or {})
+        if not isinstance(missing, bool):
+            missing = [*missing, *nullable]
+        elif not missing:
+            missing = nullable
+        return cls(found, integer=whole, missing=missing, edges=edges)
+
+    @classmethod
+    def from_public(cls, X_public: Any, *, edges: Mapping[str, Any] | None = None) -> Schema:
+        """Infer a schema from rows that are public.
+
+        Parameters
+        ----------
+        X_public : array-like or DataFrame of shape (m, d)
+            Public rows. Bounds, categories and what may be missing are read off them, so this
+            must never be given private rows.
+        edges : mapping, optional
+            As for :class:`Schema`.
+
+        Returns
+        -------
+        Schema
+            A column of numbers is one without text; it is whole if all its values are.
+        """
+        return cls(observed(X_public, edges or {}))
+
+    def to_json(self, **options: Any) -> str:
+        """Return the schema as JSON text; `options` go to :func:`json.dumps`."""
+        record = {"version": 1, "columns": [column.to_dict() for column in self.columns]}
+        return json.dumps(record, **options)
+
+    @classmethod
+    def from_json(cls, text: str) -> Schema:
+        """Read what :meth:`to_json` wrote."""
+        record = json.loads(text)
+        if not isinstance(record, dict) or record.get("version") != 1:
+            raise ValueError("This is no schema of version 1.")
+        return cls(Column.from_dict(column) for column in record["columns"])
+
+    # Reading tables, which may be private.
+
+    def check_columns(self, X: Any) -> None:
+        """Raise ValueError where the columns of X are not those of the schema; public."""
+        self._table(X)
+
+    def n_codes(self, n_bins: int = 24) -> tuple[int, ...]:
+        """Count the codes of every column; public."""
+        _check_bins(n_bins)
+        return tuple(column.n_codes(n_bins) for column in self.columns)
+
+    def encode(self, X: Any, n_bins: int = 24) -> Codes:
+        """Return the code of every cell: the number of its bin or category.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n, d)
+            NumPy arrays (of objects too), lists of rows, pandas and polars frames.
+        n_bins : int, default=24
+            Most bins of a number, unless its column has `edges`.
+
+        Returns
+        -------
+        codes : ndarray of int64, shape (n, d)
+            ``0 <= codes[:, j] < n_codes(n_bins)[j]``. The last code of a column whose values may
+            be missing stands for missing.
+
+        Raises
+        ------
+        ValueError
+            Where the columns are not those of the schema: their names, order and number, which
+            are public. No cell raises: a number outside its bounds is clipped; an unknown category
+            becomes `other`; what cannot be one (text in a column of numbers, say) is missing; and
+            what is missing where nothing may be becomes the lower bound, or `other`.
+
+        Notes
+        -----
+        Every code is a function of its own cell (its value, not the dtype of the array around
+        it), so tables that differ in one row have codes that differ in that row only.
+        """
+        _check_bins(n_bins)
+        cells = self._table(X).columns
+        codes = [c.encode(x, n_bins) for c, x in zip(self.columns, cells, strict=True)]
+        return np.column_stack(codes)
+
+    def sanitize(self, X: Any) -> Any:
+        """Return the table with every value inside the schema.
+
+        This is what a teacher should be trained on: it then meets nothing that a row of
+        :meth:`decode` could not have.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n, d)
+            As for :meth:`encode`, with the same rules and errors.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n, d)
+            A pandas or polars frame for one, else an array. See :meth:`decode`.
+        """
+        table = self._table(X)
+        cells = [c.read(x) for c, x in zip(self.columns, table.columns, strict=True)]
+        return build_table(self.columns, cells, table.kind, table.index)
+
+    def decode(
+        self, codes: Codes, rng: np.random.Generator, n_bins: int = 24, kind: str = "array"
+    ) -> Any:
+        """Return rows that have these codes.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (n, d)
+            As from :meth:`encode` with the same `n_bins`.
+        rng : numpy.random.Generator
+            Draws numbers, uniformly in their bins.
+        n_bins : int, default=24
+            Most bins of a number.
+        kind : {"array", "pandas", "polars"}, default="array"
+            What to return; :meth:`kind_of` tells that of a given table.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n, d)
+            In pandas, numbers are float64 (int64 where whole and never missing), booleans are
+            bool and other categories are of the ``CategoricalDtype`` of the schema. An array is
+            of float64 unless a category is text, else of objects. NaN where missing.
+        """
+        _check_bins(n_bins)
+        codes = np.asarray(codes)
+        cells = [column.draw(codes[:, j], rng, n_bins) for j, column in enumerate(self.columns)]
+        return build_table(self.columns, cells, kind)
+
+    kind_of = staticmethod(kind_of)
+
+    def _table(self, X: Any) -> Table:
+        table = Table(X, width=len(self))
+        if len(table.columns) != len(self):
+            raise ValueError(
+                f"X has {len(table.columns)} features, but the schema has {len(self)} columns."
+            )
+        if table.names is not None and table.names != self.names:
+            absent = [name for name in self.names if name not in table.names][:10]
+            extra = [name for name in table.names if name not in self.names][:10]
+            detail = f"missing {absent}, unexpected {extra}" if absent or extra else "other order"
+            raise ValueError(f"The columns of X are not those of the schema: {detail}.")
+        return table
+
+
+def as_schema(schema: Any, X: Any) -> Schema:
+    """Return the schema that a parameter `schema` means for a table.
+
+    Parameters
+    ----------
+    schema : Schema or tuple of (float, float)
+        A tuple ``(low, high)`` means that every column is a number within these bounds.
+    X : array-like or DataFrame of shape (n, d)
+        Its number of columns and their names are looked at, nothing else.
+
+    Raises
+    ------
+    TypeError
+        For anything else: with how to write a schema.
+    """
+    if isinstance(schema, Schema):
+        return schema
+    pair = isinstance(schema, (tuple, list)) and len(schema) == 2
+    if not pair or not all(isinstance(end, Real) for end in schema):
+        raise TypeError(
+            f"schema={schema!r} must be a Schema, or (low, high) where every column is a number "
+            "within these bounds. Bounds and categories are public knowledge; they are never read "
+            "off private data. Use Schema({...}), Schema.from_dtypes or Schema.from_public."
+        )
+    low, high = schema
+    return Schema(Column(name, low=low, high=high) for name in Table(X).names_or_default())
+
+
+def _check_bins(n_bins: Any) -> None:
+    if (
+        isinstance(n_bins, bool)
+        or not isinstance(n_bins, Integral)
+        or not 1 <= int(n_bins) <= 2**20
+    ):
+        raise ValueError(f"n_bins={n_bins!r} must be a whole number of at least 1.")

@@ -1,0 +1,139 @@
+"""Tables of any kind: taken apart into columns, and put together from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.schema.cells import is_missing
+from skdistill.schema.column import Column
+
+__all__ = ["Table", "build_table", "kind_of"]
+
+
+def kind_of(X: Any) -> str:
+    """Tell what kind of table X is: "pandas", "polars" or "array"."""
+    module = type(X).__module__.split(".")[0]
+    return module if module in ("pandas", "polars") and hasattr(X, "columns") else "array"
+
+
+class Table:
+    """The columns of a table, none of which has been looked into.
+
+    Parameters
+    ----------
+    X : array-like or DataFrame of shape (n, d)
+        Any table.
+    width : int, optional
+        The number of columns it should have.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For what is not two-dimensional, empty, or sparse: its shape is public.
+    """
+
+    def __init__(self, X: Any, width: int | None = None) -> None:
+        self.kind, self.index = kind_of(X), None
+        self.names: list[str] | None = None
+        self.columns: list[Any]
+        if self.kind != "array":
+            self.names = [str(name) for name in X.columns]
+            pandas = self.kind == "pandas"
+            self.index = X.index if pandas else None
+            self.columns = [X.iloc[:, j] if pandas else X[:, j] for j in range(X.shape[1])]
+            _check_not_empty(X.shape)
+            return
+        if hasattr(X, "tocsr"):
+            raise TypeError("Sparse data was passed for X, but a schema reads dense tables.")
+        rows = _rows_of_list(X, width) if isinstance(X, (list, tuple)) else np.asarray(X)
+        if rows.ndim != 2:
+            raise ValueError(
+                f"Expected 2D array, got {rows.ndim}D array instead. Reshape your data: "
+                "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
+            )
+        _check_not_empty(rows.shape)
+        self.columns = list(rows.T)
+
+    def names_or_default(self) -> list[str]:
+        """Return the names, ``x0, x1, ...`` where there are none."""
+        return self.names or [f"x{j}" for j in range(len(self.columns))]
+
+
+def _check_not_empty(shape: tuple[int, ...]) -> None:
+    for size, what in zip(shape, ("sample", "feature"), strict=True):
+        if size == 0:
+            raise ValueError(
+                f"Found array with 0 {what}(s) (shape={shape}) while a minimum of 1 is required."
+            )
+
+
+def _rows_of_list(X: Sequence[Any], width: int | None) -> NDArray[Any]:
+    """Return rows as an array of objects: NumPy would turn numbers beside text into text.
+
+    Rows of another length than `width` (or than the first) are missing altogether.
+    """
+    rows = [list(row) if isinstance(row, (list, tuple, np.ndarray)) else None for row in X]
+    lengths = {len(row) for row in rows if row is not None}
+    if not lengths:
+        return np.empty(len(rows), dtype=object)  # one-dimensional: refused by the caller
+    d = width if width in lengths else next(len(row) for row in rows if row is not None)
+    table = np.full((len(rows), d), None, dtype=object)
+    for i, row in enumerate(rows):
+        if row is not None and len(row) == d:
+            for j, cell in enumerate(row):
+                table[i, j] = cell
+    return table
+
+
+def build_table(
+    columns: Sequence[Column], cells: Sequence[NDArray[Any]], kind: str, index: Any = None
+) -> Any:
+    """Return a table of this kind from what :meth:`Column.read` or :meth:`Column.draw` gave."""
+    if kind == "pandas":
+        import pandas as pd
+
+        frame = {c.name: _pandas_column(c, x) for c, x in zip(columns, cells, strict=True)}
+        return pd.DataFrame(frame, index=index)
+    values = [_values(c, x) for c, x in zip(columns, cells, strict=True)]
+    if kind == "polars":
+        import polars as pl
+
+        return pl.DataFrame({c.name: _without_nan(x) for c, x in zip(columns, values, strict=True)})
+    if kind != "array":
+        raise ValueError(f'kind={kind!r} must be "array", "pandas" or "polars".')
+    dtype = object if any(x.dtype == object for x in values) else np.float64
+    rows = np.empty((len(values[0]), len(values)), dtype=dtype)
+    for j, x in enumerate(values):
+        rows[:, j] = x
+    return rows
+
+
+def _values(column: Column, cells: NDArray[Any]) -> NDArray[Any]:
+    """Return cells as floats, or as objects where the column holds text."""
+    if column.kind == "number":
+        return cells
+    text = any(isinstance(value, str) for value in column.values)
+    table = np.empty(len(column.values) + 1, dtype=object if text else np.float64)
+    table[:-1] = column.values
+    table[-1] = np.nan  # index -1 is missing
+    return table[cells]
+
+
+def _without_nan(cells: NDArray[Any]) -> Any:
+    """Return text with None where it is missing; numbers as they are."""
+    return [None if is_missing(x) else x for x in cells] if cells.dtype == object else cells
+
+
+def _pandas_column(column: Column, cells: NDArray[Any]) -> Any:
+    import pandas as pd
+
+    if column.kind == "number":
+        whole = column.integer and not column.missing
+        return cells.astype(np.int64 if whole else np.float64)
+    if set(map(type, column.values)) == {bool} and not column.missing:
+        return np.array(column.values)[cells]
+    return pd.Categorical.from_codes(cells, categories=list(column.values))

@@ -1,0 +1,184 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skdistill.schema import Column
+
+BOUND = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6)
+
+
+@st.composite
+def numbers(draw):
+    """A column of numbers with any bounds and bins."""
+    integer = draw(st.booleans())
+    ends = st.integers(-(10**6), 10**6) if integer else BOUND
+    low, high = sorted([draw(ends), draw(ends)])
+    edges = draw(
+        st.one_of(
+            st.none(),
+            st.just("log"),
+            st.lists(BOUND, max_size=5, unique=True).map(lambda edges: tuple(sorted(edges))),
+        )
+    )
+    missing = draw(st.booleans())
+    return Column("x", low=low, high=high, integer=integer, missing=missing, edges=edges)
+
+
+CATEGORIES = st.one_of(
+    st.lists(st.text(max_size=3), min_size=1, max_size=6, unique=True),
+    st.lists(st.integers(-3, 30), min_size=1, max_size=6, unique=True),
+    st.permutations([False, True]),
+)
+OTHERS = st.sampled_from([None, "other", "a", 1, True])
+
+
+@st.composite
+def categories(draw):
+    """A column of categories of any kind."""
+    return Column(
+        "c",
+        "category",
+        categories=tuple(draw(CATEGORIES)),
+        missing=draw(st.booleans()),
+        other=draw(OTHERS),
+    )
+
+
+COLUMNS = st.one_of(numbers(), categories())
+BINS = st.integers(1, 30)
+
+
+@settings(deadline=None)
+@given(COLUMNS, BINS)
+def test_a_drawn_cell_has_its_code(column, n_bins):
+    codes = np.repeat(np.arange(column.n_codes(n_bins)), 5)
+    drawn = column.draw(codes, np.random.default_rng(0), n_bins)
+    if column.kind == "category":
+        drawn = np.array([*column.values, None], dtype=object)[drawn]
+    again = column.encode(drawn, n_bins)
+    assert again.dtype == np.int64
+    assert np.array_equal(again, codes)
+
+
+@settings(deadline=None)
+@given(numbers(), BINS, st.lists(st.floats(), min_size=1, max_size=10))
+def test_codes_of_numbers(column, n_bins, cells):
+    """In range, rising with the number, and a number inside is in the bin that the ends name."""
+    cells = np.sort(np.array(cells))  # NaN last
+    codes, inside = column.encode(cells, n_bins), column.read(cells)
+    assert ((codes >= 0) & (codes < column.n_codes(n_bins))).all()
+    known = ~np.isnan(cells)
+    assert (np.diff(codes[known]) >= 0).all()
+    assert ((inside[known] >= column.low) & (inside[known] <= column.high)).all()
+    starts, ends = column.bin_starts(n_bins), column.bin_ends(n_bins)
+    assert (starts[codes[known]] <= inside[known]).all()
+    assert (inside[known] <= ends[codes[known]]).all()
+    if not known.all():
+        assert np.isnan(inside[-1]) if column.missing else inside[-1] == column.low
+
+
+@settings(deadline=None)
+@given(numbers(), BINS)
+def test_bins_cover_the_range_once(column, n_bins):
+    starts, ends = column.bin_starts(n_bins), column.bin_ends(n_bins)
+    assert starts[0] == column.low
+    assert ends[-1] == column.high
+    assert (starts <= ends).all()
+    step = starts[1:] - 1 if column.integer else np.nextafter(starts[1:], -np.inf)
+    assert np.array_equal(ends[:-1], step)
+    if not isinstance(column.edges, tuple):
+        assert len(starts) <= n_bins
+
+
+def test_integers_that_fit_have_a_bin_each():
+    assert Column("x", low=-2, high=3, integer=True).bin_starts(6).tolist() == [-2, -1, 0, 1, 2, 3]
+    assert Column("x", low=0, high=9, integer=True).bin_starts(5).tolist() == [0, 2, 4, 6, 8]
+
+
+def test_edges():
+    column = Column("x", low=0, high=10, edges=(-3, 0, 1, 5, 10, 12))
+    assert column.bin_starts(2).tolist() == [0, 1, 5]
+    assert column.encode(np.array([0.0, 0.99, 1, 4.9, 5, 10, 99]), 2).tolist() == [
+        *(0, 0, 1, 1, 2, 2, 2)
+    ]
+    gain = Column("x", low=0, high=99999, integer=True, edges="log")
+    assert gain.encode(np.array([0, 1, 99999]), 24).tolist() == [0, 1, len(gain.bin_starts(24)) - 1]
+
+
+def test_constant_column():
+    column = Column("x", low=3, high=3)
+    assert column.n_codes(24) == 1
+    assert column.draw(np.zeros(4, int), np.random.default_rng(0), 24).tolist() == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("missing", "other", "wanted"),
+    [
+        (False, "o", ["a", "o", "o"]),
+        (True, "o", ["a", "o", None]),
+        (True, None, ["a", None, None]),
+        (False, None, ["a", "a", "a"]),
+        (False, "b", ["a", "b", "b"]),
+    ],
+)
+def test_where_unknown_and_missing_categories_go(missing, other, wanted):
+    column = Column("c", "category", categories=("a", "b"), missing=missing, other=other)
+    for cells in (np.array(["a", "?", None], dtype=object), pd.Categorical(["a", "?", None])):
+        found = column.read(pd.Series(cells))
+        assert [None if i < 0 else column.values[i] for i in found] == wanted
+
+
+def test_booleans_and_integers_are_equal_as_in_python():
+    column = Column("c", "category", categories=(False, True), missing=True)
+    cells = np.array([0, 1, True, np.True_, 1.0, "True", 2, None], dtype=object)
+    assert column.read(cells).tolist() == [0, 1, 1, 1, 1, -1, -1, -1]
+
+
+@settings(deadline=None)
+@given(COLUMNS)
+def test_json(column):
+    assert Column.from_dict(json.loads(json.dumps(column.to_dict()))) == column
+
+
+@settings(deadline=None)
+@given(COLUMNS, BINS)
+def test_every_code_has_a_name(column, n_bins):
+    assert len(column.code_names(n_bins)) == column.n_codes(n_bins)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"low": None, "high": 1}, "public knowledge"),
+        ({"low": 0, "high": np.inf}, "finite"),
+        ({"low": "0", "high": 1}, "finite number"),
+        ({"low": True, "high": 1}, "finite number"),
+        ({"low": 2, "high": 1}, "above"),
+        ({"low": -1.7e308, "high": 1.7e308}, "width"),
+        ({"low": 0.5, "high": 1, "integer": True}, "whole"),
+        ({"low": 0, "high": 2**54, "integer": True}, "2\\*\\*53"),
+        ({"low": 0, "high": 1, "categories": ("a",)}, "no categories"),
+        ({"low": 0, "high": 1, "edges": "linear"}, "edges"),
+        ({"low": 0, "high": 1, "edges": (1, 0)}, "increasing"),
+        ({"low": 0, "high": 1, "edges": (0, np.nan)}, "increasing"),
+        ({"kind": "category"}, "at least one"),
+        ({"kind": "category", "categories": (1.5,)}, "must be a string"),
+        ({"kind": "category", "categories": ("a",), "other": 1.5}, "must be a string"),
+        ({"kind": "category", "categories": (2**53,)}, "below"),
+        ({"kind": "category", "categories": (1, True)}, "distinct"),
+        ({"kind": "category", "categories": ("a",), "low": 1}, "neither bounds"),
+        ({"kind": "text"}, "kind"),
+    ],
+)
+def test_what_cannot_be(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Column("x", **settings)
+
+
+def test_a_name_is_text():
+    with pytest.raises(TypeError, match="name"):
+        Column(3, low=0, high=1)
