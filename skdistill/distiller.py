@@ -29,10 +29,25 @@ from skdistill._checks import (
     n_rows,
 )
 from skdistill._display import as_html, as_text, visual_block
-from skdistill.accounting.charging import adopt, charge, for_pickle
+from skdistill.accounting.charging import adopt, for_pickle, replays
 from skdistill.certificates import Certificate, DisjointTeachers, certify
 from skdistill.certificates.base import unwrap
-from skdistill.release import Released, ReleasePlan, draw, plan_release, query_limit
+from skdistill.release import (
+    Released,
+    ReleasePlan,
+    assumed_of,
+    draw,
+    plan_release,
+    query_limit,
+    rehearsed,
+)
+from skdistill.release.partitions import (
+    Partitions,
+    draw_partitions,
+    fetch_rows,
+    is_partitioned,
+    partitions_of,
+)
 from skdistill.statement import PrivacyStatement
 from skdistill.students import (
     class_scores,
@@ -122,9 +137,10 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         Public functions on X in which residual rounds answer: principal components, eigenvectors
         of the neighbour graph, what ``basis(X)`` returns, or an array of shape (m, p). "auto"
         takes the kind that fits the first round's labels.
-    accountant : diffprivlib.BudgetAccountant, default=None
-        Charged with (epsilon, delta) before the teacher is called; shared by clones in one
-        process, and refused in another.
+    accountant : PrivacyLedger or diffprivlib.BudgetAccountant, default=None
+        Charged before the teacher is called. A :class:`~skdistill.PrivacyLedger` holds in every
+        process, and replays at no cost what was released before. A BudgetAccountant is charged
+        with (epsilon, delta) each time, shared by clones in one process, and refused in another.
     sampler : {"exact", "diffprivlib"}, default="exact"
         Where noise comes from. "diffprivlib" calls that library's scalar mechanisms, whose
         floating-point noise leaks; it is there to compare with, and the statement says so.
@@ -255,7 +271,8 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
-            Public transfer set, handed to the teacher and the student untouched.
+            Public transfer set, handed to the teacher and the student untouched. Of a dask array
+            or data frame, `max_queries` random rows are fetched first; it must be set.
         y : array-like of shape (m,), default=None
             Not used; its length is checked.
         **fit_params : dict
@@ -272,14 +289,19 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         skdistill.release.TeacherError
             The teacher raised. Its message is withheld and the charge stays.
         """
+        if is_partitioned(X):
+            check_parameters(self)
+            rows, X = fetch_rows(X, self.max_queries, self.random_state)
+            self.fit(X, **fit_params)
+            self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]
+            return self
         teacher, X = self._check_fit(X, y)
         student_params = self._route(fit_params)
         certificate = self._certificate(teacher)
         rows, X_asked = self._choose_queries(X, certificate)
         plan = self._plan(certificate, len(rows))
         bases = self._bases(plan, X_asked)
-        charge(self.accountant, plan.loss)
-        released = draw(plan, teacher, X_asked, self.n_jobs, bases)
+        released = draw(plan, teacher, X_asked, self.accountant, self.n_jobs, bases)
         self.query_indices_ = rows
         self.released_labels_ = released.labels
         self.student_ = self._train(X, rows, released, student_params)
@@ -295,20 +317,23 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
-            Public rows.
+            Public rows. A dask array or data frame is labelled partition by partition, on the
+            workers of the cluster, in one round.
 
         Returns
         -------
         labels : ndarray of shape (m, n_classes) or (m,)
             Noisy, not clipped to the simplex; see ``privacy_`` of a fit, or :meth:`preview`, for
-            what is promised.
+            what is promised. For a partitioned X a dask array, whose partitions stay where they
+            were made; they are drawn once (:class:`~skdistill.release.partitions.LabelsLost`).
         """
+        if is_partitioned(X):
+            return clone(self)._release_in_place(partitions_of(X))
         blank = clone(self)
         teacher, X = blank._check_fit(X, None)
         plan = blank._plan(blank._certificate(teacher), n_rows(X), with_prior=False)
         bases = self._bases(plan, X)
-        charge(self.accountant, plan.loss)
-        return draw(plan, teacher, X, self.n_jobs, bases).labels
+        return draw(plan, teacher, X, self.accountant, self.n_jobs, bases).labels
 
     def preview(self, X: Any) -> PrivacyStatement:
         """Return the statement that ``fit(X)`` would make. Nothing is asked or charged.
@@ -322,13 +347,21 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         -------
         statement : PrivacyStatement
         """
-        blank = clone(self)
-        teacher, X = blank._check_fit(X, None)
-        certificate = blank._certificate(teacher)
-        rows, _ = blank._choose_queries(X, certificate)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return blank._plan(certificate, len(rows)).statement()
+        return self._foresee(X)[0].statement()
+
+    def rehearse(self, X: Any, accountant: Any) -> None:
+        """Charge an accountant what ``fit(X)`` would cost. Nothing is asked of the teacher.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+            Public transfer set.
+        accountant : PrivacyLedger, BudgetAccountant, or the like
+            Not the distiller's own, which is left alone, but one to practise on:
+            :func:`skdistill.accounting.plan` adds up a whole search that way.
+        """
+        plan, teacher, X_asked = self._foresee(X)
+        rehearsed(plan, teacher, X_asked, accountant)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict with the student, at the decision threshold.
@@ -416,6 +449,24 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
 
     # --------------------------------------------------------------------------- the steps of fit
 
+    def _foresee(self, X: Any) -> tuple[ReleasePlan, Any, Any]:
+        """Return the plan of ``fit(X)``, the teacher, and the rows it would be asked about."""
+        blank = clone(self).set_params(verbose=0)
+        teacher, X = blank._check_fit(X, None)
+        certificate = blank._certificate(teacher)
+        rows, X_asked = blank._choose_queries(X, certificate)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return blank._plan(certificate, len(rows)), teacher, X_asked
+
+    def _release_in_place(self, parts: Partitions) -> Any:
+        """Release labels of a partitioned X; in one round, since rounds look at all rows."""
+        if self.n_rounds == "auto":
+            self.n_rounds = 1
+        teacher, _ = self._check_fit(parts.example, None)
+        plan = self._plan(self._certificate(teacher), parts.n_rows, with_prior=False)
+        return draw_partitions(plan, teacher, parts, self.accountant)
+
     def _check_fit(self, X: Any, y: Any) -> tuple[Any, Any]:
         """Check everything that is public; return the teacher and the transfer set."""
         check_parameters(self)
@@ -468,6 +519,8 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             temperature=float(self.temperature),
             want_prior=with_prior and self.threshold == "prior",
             n_rounds=self.n_rounds,
+            basis=self.basis,
+            assumes=assumed_of(self.teacher) if replays(self.accountant) else (),
         )
         if plan.noise_scale > plan.signal_scale:
             warnings.warn(_noise_warning(plan), UserWarning, stacklevel=3)

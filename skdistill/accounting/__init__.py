@@ -1,7 +1,7 @@
-"""What a release costs: privacy losses, and how they add.
+"""What a release costs: privacy losses, how they add, and the ledger that keeps the sum.
 
-``BudgetAccountant`` is diffprivlib's; it is imported when it is asked for, and also where
-``import diffprivlib`` itself fails (on scikit-learn 1.9 and newer).
+``PrivacyLedger``, ``plan`` and diffprivlib's ``BudgetAccountant`` are imported when they are asked
+for. The latter also where ``import diffprivlib`` itself fails (on scikit-learn 1.9 and newer).
 """
 
 from typing import Any
@@ -13,7 +13,16 @@ from skdistill.accounting.loss import (
     gaussian_mu,
 )
 
-__all__ = ["BudgetAccountant", "PrivacyLoss", "gaussian_delta", "gaussian_epsilon", "gaussian_mu"]
+__all__ = [
+    "BudgetAccountant",
+    "PrivacyLedger",
+    "PrivacyLoss",
+    "SearchCost",
+    "gaussian_delta",
+    "gaussian_epsilon",
+    "gaussian_mu",
+    "plan",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +30,12 @@ def __getattr__(name: str) -> Any:
         from skdistill._diffprivlib import load
 
         return load("accountant").BudgetAccountant
+    if name == "PrivacyLedger":
+        from skdistill.accounting.ledger import PrivacyLedger
+
+        return PrivacyLedger
+    if name in ("SearchCost", "plan"):
+        from skdistill.accounting import searches
+
+        return getattr(searches, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,15 @@ from typing import Any
 
 from skdistill.accounting.loss import PrivacyLoss
 
-__all__ = ["DetachedAccountant", "adopt", "charge", "check_accountant", "for_pickle"]
+__all__ = [
+    "DetachedAccountant",
+    "adopt",
+    "charge",
+    "check_accountant",
+    "for_pickle",
+    "is_ledger",
+    "replays",
+]
 
 _LOCK = threading.Lock()
 # The process in which each accountant was first handed to a distiller.
@@ -35,12 +43,24 @@ def check_accountant(accountant: Any) -> None:
     if accountant is not None and not callable(getattr(accountant, "spend", None)):
         raise TypeError(
             f"accountant={accountant!r} cannot be charged: it has no method spend(epsilon, delta). "
-            "Pass a diffprivlib.BudgetAccountant, or None."
+            "Pass a PrivacyLedger, a diffprivlib.BudgetAccountant, or None."
         )
+
+
+def is_ledger(accountant: Any) -> bool:
+    """Whether an accountant looks after itself in other processes and threads."""
+    return callable(getattr(accountant, "charge", None))
+
+
+def replays(accountant: Any) -> bool:
+    """Whether a ledger gives out again, at no cost, what was released before."""
+    return is_ledger(accountant) and bool(getattr(accountant, "replay", False))
 
 
 def adopt(accountant: Any) -> None:
     """Remember the process an accountant was handed over in."""
+    if is_ledger(accountant):
+        return
     try:
         _HOME.setdefault(accountant, os.getpid())
     except TypeError:  # not weakly referencable: a class, a string, None
@@ -49,18 +69,23 @@ def adopt(accountant: Any) -> None:
 
 def for_pickle(accountant: Any) -> Any:
     """Return what takes the accountant's place in a pickle."""
-    return None if accountant is None else DetachedAccountant()
+    if accountant is None or is_ledger(accountant):
+        return accountant
+    return DetachedAccountant()
 
 
-def charge(accountant: Any, loss: PrivacyLoss | None) -> None:
+def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
     """Charge the price of a release, before the release. There is no refund.
 
     Parameters
     ----------
-    accountant : diffprivlib.BudgetAccountant or None
-        Anything with ``spend(epsilon, delta)``.
+    accountant : PrivacyLedger, diffprivlib.BudgetAccountant or None
+        Anything with ``spend(epsilon, delta)``. A ledger is told the kind of noise as well, so
+        that Gaussian releases add in μ².
     loss : PrivacyLoss or None
         None costs nothing.
+    note : str, default=""
+        For a ledger's history. Public.
 
     Raises
     ------
@@ -71,6 +96,9 @@ def charge(accountant: Any, loss: PrivacyLoss | None) -> None:
         Where the budget does not suffice; nothing was charged and nothing is released.
     """
     if accountant is None or loss is None:
+        return
+    if is_ledger(accountant):
+        accountant.charge(loss, note=note)
         return
     if _HOME.get(accountant, os.getpid()) != os.getpid():
         raise RuntimeError(_WRONG_PROCESS)

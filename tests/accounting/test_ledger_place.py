@@ -1,0 +1,94 @@
+"""Where a ledger may live."""
+
+import os
+import socket
+
+import pytest
+
+from skdistill.accounting import ledger_place
+from skdistill.accounting.ledger_place import LedgerError, check_place, filesystem, real_path
+
+MOUNTS = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:40 / /mnt/team rw,relatime shared:2 - nfs4 server:/team rw
+31 30 0:41 / /mnt/team/fast rw,relatime - xfs /dev/sdb rw
+32 22 0:42 / /mnt/my\\040disk rw - fuse.sshfs host: rw
+33 22 0:43 / /over rw - cifs //server/over rw
+34 33 0:44 / /over rw - tmpfs tmpfs rw
+35 22 0:45 / /win rw master:1 propagate_from:2 - 9p drvfs rw
+a line that is none
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/data/ledger.db", "ext4"),
+        ("/mnt/team", "nfs4"),
+        ("/mnt/team/a/ledger.db", "nfs4"),
+        ("/mnt/teams/ledger.db", "ext4"),
+        ("/mnt/team/fast/ledger.db", "xfs"),
+        ("/mnt/my disk/ledger.db", "sshfs"),
+        ("/over/ledger.db", "tmpfs"),
+        ("/win/ledger.db", "9p"),
+        ("\\\\server\\share\\ledger.db", "smb"),
+        ("//server/share/ledger.db", "smb"),
+        ("\\\\?\\C:\\ledger.db", ""),
+    ],
+)
+def test_file_system_of_a_path(path, kind):
+    mounts = "" if path.startswith("\\\\?") else MOUNTS
+    assert filesystem(path, mounts) == kind
+
+
+def test_file_system_here_can_be_told(tmp_path):
+    assert filesystem(str(tmp_path)) not in ledger_place.NETWORK
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "lustre", "sshfs"])
+def test_network_is_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(ledger_place, "filesystem", lambda path: kind)
+    with pytest.raises(LedgerError, match=rf"network file system \({kind}\).*local disk"):
+        check_place(str(tmp_path / "ledger.db"))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "overlay", "tmpfs", "apfs", "unheard-of", ""])
+def test_local_and_unknown_are_accepted(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(ledger_place, "filesystem", lambda path: kind)
+    assert check_place(str(tmp_path / "ledger.db")) is False
+
+
+def test_what_is_there(tmp_path):
+    path = tmp_path / "ledger.db"
+    assert check_place(str(path)) is False
+    path.touch()
+    assert check_place(str(path)) is True
+    with pytest.raises(LedgerError, match="no folder"):
+        check_place(str(tmp_path / "absent" / "ledger.db"))
+    with pytest.raises(LedgerError, match="not a regular file"):
+        check_place(str(tmp_path))
+    with pytest.raises(LedgerError, match="no folder"):
+        check_place(str(path / "ledger.db"))
+    with pytest.raises(LedgerError, match="cannot be opened"):
+        check_place(str(tmp_path / ("x" * 5000)))
+    os.link(path, tmp_path / "second")
+    with pytest.raises(LedgerError, match="2 names"):
+        check_place(str(path))
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix")
+def test_a_pipe_is_no_ledger(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LedgerError, match="not a regular file"):
+        check_place(str(tmp_path / "pipe"))
+
+
+def test_one_name(tmp_path):
+    path, link, folder = tmp_path / "ledger.db", tmp_path / "link.db", tmp_path / "folder"
+    link.symlink_to(path)
+    folder.symlink_to(tmp_path, target_is_directory=True)
+    assert real_path(link) == real_path(folder / "link.db") == os.path.realpath(path)
+    with pytest.raises(TypeError, match="must be text"):
+        real_path(b"ledger.db")
+    with pytest.raises(TypeError):
+        real_path(None)
