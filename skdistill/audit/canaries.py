@@ -1,0 +1,224 @@
+"""Canaries: records put among the private ones by fair coins, to be looked for afterwards."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from skdistill.audit.bounds import _whole
+from skdistill.students import take_rows
+
+__all__ = ["KINDS", "Canaries", "make_canaries", "stack_rows"]
+
+#: The kinds that :func:`make_canaries` knows.
+KINDS = ("mislabelled", "outlier", "duplicated")
+
+# Standard deviations between an outlier and the middle of the transfer set.
+_FAR = 10.0
+# How often a duplicated canary is there, where nothing else is asked.
+_COPIES = 5
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """Pairs of records: slot i holds ``(X[i], first[i])`` or ``(X[i], second[i])``.
+
+    Both must be chosen without looking at the private records, or the audit's result says more
+    about those than the guarantee allows.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_canaries, d)
+        Features, the same for both records of a slot.
+    first, second : ndarray of shape (n_canaries,)
+        Their labels or targets; different in every slot.
+    kind : str
+        For the report.
+    n_copies : int, default=1
+        How many records with this content a slot holds.
+    rows : ndarray of shape (n_canaries,) or None
+        Where X was taken from the transfer set: which rows.
+    """
+
+    X: Any
+    first: NDArray[Any]
+    second: NDArray[Any]
+    kind: str = "user-supplied"
+    n_copies: int = 1
+    rows: NDArray[np.intp] | None = None
+
+    def __post_init__(self) -> None:
+        n = self.X.shape[0] if hasattr(self.X, "shape") else len(self.X)
+        if not 1 <= n == len(self.first) == len(self.second):
+            raise ValueError(
+                f"Canaries: X has {n} rows, first {len(self.first)} and second "
+                f"{len(self.second)} labels; all three must have the same length, at least 1."
+            )
+        if (np.asarray(self.first) == np.asarray(self.second)).any():
+            raise ValueError(
+                "Canaries: `first` and `second` are equal in some slots, where there would be "
+                "nothing to guess."
+            )
+        _whole("n_copies", self.n_copies, 1)
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def fill(self, coins: NDArray[np.bool_]) -> tuple[Any, NDArray[Any]]:
+        """Return the records of all slots: the first of a pair where its coin is True.
+
+        Parameters
+        ----------
+        coins : ndarray of bool, shape (n_canaries,)
+
+        Returns
+        -------
+        X : array-like of shape (n_canaries * n_copies, d)
+        y : ndarray of shape (n_canaries * n_copies,)
+        """
+        labels = np.where(coins, self.first, self.second)
+        if self.n_copies == 1:
+            return self.X, labels
+        again = np.repeat(np.arange(len(self)), self.n_copies)
+        return take_rows(self.X, again), labels[again]
+
+
+def make_canaries(
+    X_transfer: Any,
+    n_canaries: int,
+    *,
+    classes: Sequence[Any] | NDArray[Any] | None = None,
+    output_range: tuple[float, float] | None = None,
+    kind: str = "mislabelled",
+    n_copies: int | None = None,
+    random_state: Any = None,
+) -> Canaries:
+    """Make pairs of records for the slots of an audit, from public data alone.
+
+    Parameters
+    ----------
+    X_transfer : array-like of shape (m, d)
+        Public rows.
+    n_canaries : int
+        Number of slots.
+    classes : array-like of shape (n_classes,), default=None
+        Class labels; the two labels of a slot are drawn from them.
+    output_range : tuple of (float, float), default=None
+        For regression: the two targets of a slot are its ends.
+    kind : {"mislabelled", "outlier", "duplicated"}, default="mislabelled"
+        "mislabelled" are distinct transfer rows with two labels, one of which is wrong at least.
+        "outlier" are rows ten standard deviations from the middle of X_transfer, in random
+        directions; numeric features only. "duplicated" are mislabelled rows that are entered
+        several times.
+    n_copies : int, default=None
+        Records in a slot: 1, or 5 for "duplicated".
+    random_state : int, RandomState or None, default=None
+        For rows, labels and directions.
+
+    Returns
+    -------
+    canaries : Canaries
+        Which of the two labels comes first is drawn too, so that no label speaks for a coin.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown kind, fewer than two classes, too few rows, or outliers of columns that
+        are no numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.arange(20.0).reshape(10, 2)
+    >>> canaries = make_canaries(X, 4, classes=["no", "yes"], random_state=0)
+    >>> len(canaries), sorted({canaries.first[0], canaries.second[0]}) == ["no", "yes"]
+    (4, True)
+    """
+    n, rng = _whole("n_canaries", n_canaries, 1), check_random_state(random_state)
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r} is unknown. Use one of {', '.join(map(repr, KINDS))}.")
+    first, second = _labels(n, classes, output_range, rng)
+    if n_copies is None:
+        n_copies = _COPIES if kind == "duplicated" else 1
+    n_copies = _whole("n_copies", n_copies, 1)
+    if kind == "outlier":
+        return Canaries(_outliers(X_transfer, n, rng), first, second, kind, n_copies)
+    m = X_transfer.shape[0] if hasattr(X_transfer, "shape") else len(X_transfer)
+    if n > m:
+        raise ValueError(
+            f"n_canaries={n}: {kind} canaries are distinct rows of X_transfer, and it has {m}. "
+            f'Use n_canaries={m} at most, more transfer rows, or kind="outlier".'
+        )
+    rows = rng.permutation(m)[:n]
+    return Canaries(take_rows(X_transfer, rows), first, second, kind, n_copies, rows)
+
+
+def _labels(
+    n: int, classes: Any, output_range: Any, rng: np.random.RandomState
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Draw two different labels for each slot, in random order."""
+    if classes is None:
+        if output_range is None:
+            raise ValueError("Give classes (classification) or output_range (regression).")
+        choices = np.asarray(output_range, dtype=np.float64)
+    else:
+        choices = np.asarray(classes)
+    if len(choices) < 2:
+        raise ValueError(f"Two labels are needed for a pair; there is {len(choices)}.")
+    codes = rng.randint(len(choices), size=n)
+    others = (codes + rng.randint(1, len(choices), size=n)) % len(choices)
+    return choices[codes], choices[others]
+
+
+def _outliers(X: Any, n: int, rng: np.random.RandomState) -> Any:
+    """Return rows far from the middle of X, one in each random direction, as X's container."""
+    dense = X.toarray() if hasattr(X, "toarray") else X
+    try:
+        values = np.asarray(dense, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 2 or not np.isfinite(values).any(axis=0).all():
+        raise TypeError(
+            'kind="outlier" needs numeric features in X_transfer. Use kind="mislabelled", or pass '
+            "Canaries of your own."
+        )
+    values = np.where(np.isfinite(values), values, np.nan)
+    spread = np.nanstd(values, axis=0)
+    directions = rng.normal(size=(n, values.shape[1]))
+    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-300)
+    steps = _FAR * np.sqrt(values.shape[1]) * directions
+    far = np.nanmean(values, axis=0) + steps * np.where(spread > 0, spread, 1.0)
+    if isinstance(X, np.ndarray):
+        return far.astype(X.dtype) if X.dtype.kind == "f" else far
+    if hasattr(X, "tocsr"):
+        from scipy import sparse
+
+        return sparse.csr_array(far) if isinstance(X, sparse.sparray) else sparse.csr_matrix(far)
+    if hasattr(X, "columns"):
+        library = sys.modules[type(X).__module__.partition(".")[0]]
+        return library.DataFrame({name: far[:, i] for i, name in enumerate(X.columns)})
+    return far.tolist()
+
+
+def stack_rows(first: Any, second: Any) -> Any:
+    """Return the rows of both tables, in the container of the first."""
+    if hasattr(first, "tocsr"):
+        from scipy import sparse
+
+        return sparse.vstack([first, second], format="csr")
+    library = sys.modules.get(type(first).__module__.partition(".")[0])
+    if hasattr(first, "columns") and hasattr(library, "concat"):
+        if type(second) is not type(first):
+            second = type(first)(np.asarray(second), columns=first.columns)
+        if hasattr(first, "iloc"):  # pandas: a new index, so that no label occurs twice
+            return library.concat([first, second], ignore_index=True)  # type: ignore[union-attr]
+        return library.concat([first, second], how="vertical_relaxed")  # type: ignore[union-attr]
+    if isinstance(first, (list, tuple)):
+        return [*first, *second]
+    return np.concatenate([np.asarray(first), np.asarray(second)])

@@ -1,0 +1,483 @@
+"""Lower bounds on ε: the published figures, exact coverage, and every search paid for."""
+
+import math
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta, binom
+
+from skdistill.accounting import gaussian_epsilon
+from skdistill.audit import (
+    OneRunAudit,
+    clopper_pearson_epsilon,
+    clopper_pearson_mu,
+    one_run_audit,
+    one_run_epsilon,
+    one_run_p_value,
+    two_world_audit,
+)
+from skdistill.audit import bounds as module
+
+RUNS = 2_000
+FALSE_ALARM = 1e-6
+EPSILON = 1.0
+RIGHT = math.exp(EPSILON) / (1 + math.exp(EPSILON))
+
+
+# ---------------------------------------------------------------------------- one run: figures
+
+
+def test_golden_p_value():
+    """Steinke, Nasr and Jagielski (2023), appendix D."""
+    p = one_run_p_value(100, 100, 75, epsilon=math.log(3), delta=0)
+    assert round(p, 4) == 0.5535
+
+
+@pytest.mark.parametrize(
+    ("m", "r", "v", "delta", "epsilon"),
+    [
+        (1000, 1000, 900, 1e-5, 2.0206),
+        (1000, 100, 100, 1e-5, 3.4654),
+        (100, 100, 100, 0, 3.4930),
+    ],
+)
+def test_golden_epsilons(m, r, v, delta, epsilon):
+    assert round(one_run_epsilon(m, r, v, delta=delta), 4) == epsilon
+
+
+def exact_p_value(m, r, v, odds, delta):
+    """The theorem's formula in fractions, for ε = log(odds)."""
+    q = Fraction(odds, 1 + odds)
+    law = [math.comb(r, k) * q**k * (1 - q) ** (r - k) for k in range(r + 1)]
+    worst = max([sum(law[v - i : v]) / i for i in range(1, v + 1)], default=Fraction(0))
+    return min(Fraction(1), sum(law[v:]) + 2 * m * Fraction(delta) * worst)
+
+
+@given(st.integers(1, 40), st.data(), st.integers(1, 60), st.sampled_from([0.0, 1e-5, 0.01, 0.3]))
+def test_p_value_is_the_theorem_s_rounded_up(m, data, odds, delta):
+    r = data.draw(st.integers(0, m))
+    v = data.draw(st.integers(0, r))
+    p = one_run_p_value(m, r, v, epsilon=math.log(odds), delta=delta)
+    exact = float(exact_p_value(m, r, v, odds, delta))
+    assert exact * (1 - 1e-13) <= p <= exact * (1 + 1e-7) + 1e-300
+
+
+def test_p_value_keeps_its_digits_where_epsilon_is_large():
+    """All right at ε = 40: 1 - q is 4e-18, below the last digit of q."""
+    p = one_run_p_value(1000, 1000, 999, epsilon=40.0, delta=0)
+    assert p == 1.0
+    assert one_run_p_value(10, 10, 10, epsilon=math.inf, delta=0) == 1.0
+    wrong = 1 / (1 + math.exp(30.0))
+    bound = one_run_epsilon(10**6, 10**6, 10**6, delta=0, confidence=1e-6)
+    assert bound > 25
+    assert 1 - one_run_p_value(1, 1, 1, epsilon=15.0, delta=0) < 1e-6
+    assert wrong < 1e-13
+
+
+@given(st.integers(1, 300), st.data(), st.sampled_from([0.0, 1e-5, 1e-3]))
+def test_more_right_guesses_never_prove_less(m, data, delta):
+    r = data.draw(st.integers(1, m))
+    v = data.draw(st.integers(1, r))
+    more = one_run_epsilon(m, r, v, delta=delta)
+    assert more >= one_run_epsilon(m, r, v - 1, delta=delta)
+    assert one_run_epsilon(m, r, v, delta=min(0.9, 2 * delta)) <= more
+    assert one_run_epsilon(m, r, v, delta=delta, confidence=0.99) <= more
+    if more > 0:  # rounded to the safe side, and tight
+        assert one_run_p_value(m, r, v, epsilon=more, delta=delta) <= 0.05 * (1 + 1e-12)
+        assert one_run_p_value(m, r, v, epsilon=more + 1e-6, delta=delta) > 0.05
+
+
+def test_nothing_guessed_shows_nothing():
+    assert one_run_epsilon(10, 0, 0, delta=0) == 0.0
+    assert one_run_epsilon(10, 10, 5, delta=0) == 0.0
+    assert one_run_p_value(10, 4, 0, epsilon=0.0, delta=0.5) == 1.0
+
+
+# --------------------------------------------------------------------- one run: exact coverage
+
+
+def bound_exceeds(m, r, delta, bound=one_run_epsilon):
+    """For each number of right guesses: whether the bound is above the true ε."""
+    return np.array([bound(m, r, v, delta=delta) > EPSILON for v in range(r + 1)])
+
+
+@pytest.mark.parametrize("r", [1, 7, 40, 150])
+@pytest.mark.parametrize("delta", [0.0, 1e-4, 0.01])
+def test_coverage_against_randomised_response(r, delta):
+    """Each coin is leaked with probability δ, or goes through randomised response: (ε, δ)-DP."""
+    law = binom.pmf(np.arange(r + 1), r, delta + (1 - delta) * RIGHT)
+    assert law @ bound_exceeds(r, r, delta) <= 0.05
+
+
+@pytest.mark.parametrize("r", [40, 150])
+def test_coverage_where_a_failure_reveals_all_coins(r):
+    """With probability δ all coins at once; without the theorem's second term 5 % are passed."""
+    delta = 0.03
+    law = (1 - delta) * binom.pmf(np.arange(r + 1), r, RIGHT)
+    law[r] += delta
+    assert law @ bound_exceeds(r, r, delta) <= 0.05
+
+    def first_term_only(m, r, v, delta):
+        return one_run_epsilon(m, r, v, delta=0)
+
+    assert law @ bound_exceeds(r, r, delta, first_term_only) > 0.05
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_groups_are_paid_for(k):
+    """A coin that decides about k records at ε each goes through randomised response at kε."""
+    right = math.exp(k * EPSILON) / (1 + math.exp(k * EPSILON))
+    r = 400
+    law = binom.pmf(np.arange(r + 1), r, right)
+    bounds = np.array([module._one_run_bound(r, r, v, 0.0, 0.05, k) for v in range(r + 1)])
+    assert law @ (bounds > EPSILON) <= 0.05
+    naive = np.array([one_run_epsilon(r, r, v, delta=0) for v in range(r + 1)])
+    assert law @ (naive > EPSILON) > 0.99
+    scores = np.ones(r)
+    audit = one_run_audit(scores, scores > 0, delta=1e-6, guesses=r, group_size=k)
+    assert audit.p_value(audit.epsilon) <= 0.05 < audit.p_value(audit.epsilon + 1e-6)
+    delta_of_group = 1e-6 * math.fsum(math.exp(i * audit.epsilon) for i in range(k))
+    p = one_run_p_value(r, r, r, epsilon=k * audit.epsilon, delta=delta_of_group)
+    assert p == pytest.approx(audit.p_value(audit.epsilon), rel=1e-9)
+
+
+# ------------------------------------------------------------------------------- Clopper-Pearson
+
+
+def test_limits_are_those_of_clopper_and_pearson():
+    t, f = beta.ppf(0.025, 90, 11), beta.ppf(0.975, 6, 95)
+    expected = math.log((t - 0.01) / f)
+    assert clopper_pearson_epsilon(90, 100, 5, 100, delta=0.01) == pytest.approx(expected)
+    complement = clopper_pearson_epsilon(95, 100, 10, 100, delta=0.01)
+    assert complement == pytest.approx(expected)
+
+
+def test_counts_at_the_ends():
+    assert clopper_pearson_epsilon(0, 10, 0, 10, delta=0) == 0.0
+    assert clopper_pearson_epsilon(10, 10, 10, 10, delta=0) == 0.0
+    assert clopper_pearson_epsilon(0, 1000, 1000, 1000, delta=0) == 0.0
+    low = 0.025 ** (1 / 1000)
+    bound = clopper_pearson_epsilon(1000, 1000, 0, 1000, delta=0)
+    assert bound == pytest.approx(math.log(low / (1 - low)))
+    assert clopper_pearson_mu(0, 10, 0, 10) == 0.0
+    assert clopper_pearson_mu(10, 10, 10, 10) == 0.0
+    assert clopper_pearson_mu(1000, 1000, 0, 1000) > 5
+
+
+def test_arrays_are_bounds_one_by_one():
+    hits, alarms = np.array([90, 50, 0, 100]), np.array([5, 50, 3, 0])
+    for bound in (
+        lambda a, b: clopper_pearson_epsilon(a, 100, b, 100, delta=1e-3),
+        lambda a, b: clopper_pearson_mu(a, 100, b, 100),
+    ):
+        several = bound(hits, alarms)
+        assert several.shape == (4,)
+        assert [bound(int(a), int(b)) for a, b in zip(hits, alarms, strict=True)] == list(several)
+
+
+@pytest.mark.parametrize("n", [10, 60])
+@pytest.mark.parametrize(("rate", "delta"), [(0.2, 0.0), (0.05, 0.02), (0.5, 0.1), (0.01, 0.0)])
+def test_coverage_against_a_worst_test(n, rate, delta):
+    """All tables of counts: TPR = e^ε·FPR + δ, as far as (ε, δ)-DP allows it."""
+    true_rate = min(1.0, math.exp(EPSILON) * rate + delta)
+    true_rate = min(true_rate, 1 - (1 - rate - delta) * math.exp(-EPSILON))
+    k = np.arange(n + 1)
+    law = np.outer(binom.pmf(k, n, true_rate), binom.pmf(k, n, rate))
+    hits, alarms = np.meshgrid(k, k, indexing="ij")
+    bound = clopper_pearson_epsilon(hits, n, alarms, n, delta=delta)
+    assert law[bound > EPSILON].sum() <= 0.05
+    mu = clopper_pearson_mu(hits, n, alarms, n)
+    from scipy.special import ndtri
+
+    assert law[mu > ndtri(true_rate) - ndtri(rate)].sum() <= 0.05
+
+
+# ------------------------------------------------- soundness of every search, over 2,000 runs
+
+
+def randomised_response(present, n, rng):
+    """ε = 1, with a magnitude that says nothing: every threshold in (0, 1) shows all of ε."""
+    bit = rng.random(n) < np.where(present, RIGHT, 1 - RIGHT)
+    return np.where(bit, 1, -1) * rng.random(n)
+
+
+def laplace(present, n, rng):
+    return present - 0.5 + rng.laplace(scale=1 / EPSILON, size=n)
+
+
+def gaussian(present, n, rng):
+    return present - 0.5 + rng.normal(size=n)
+
+
+# Each mechanism with its δ and its exact ε at that δ.
+MECHANISMS = {
+    "randomised response": (randomised_response, 0.0, EPSILON),
+    "laplace": (laplace, 0.0, EPSILON),
+    "gaussian": (gaussian, 0.01, gaussian_epsilon(1.0, 0.01)),
+}
+TWO_WORLDS = {
+    "fixed": 0.2,
+    "bonferroni": tuple(np.linspace(-0.98, 0.98, 99)),
+    "holdout": "holdout",
+}
+ONE_RUN = {
+    "fixed": 60,
+    "bonferroni": "bonferroni",
+    "own bonferroni": (5, 20, 80, 200),
+    "holdout": "holdout",
+}
+
+
+def most_failures(confidence):
+    """Not more runs fail but with probability 1e-6, if each does with 1 - confidence at most."""
+    return binom.isf(FALSE_ALARM, RUNS, 1 - confidence)
+
+
+def check_failures(failures, confidence):
+    limit = most_failures(confidence)
+    assert {name: count for name, count in failures.items() if count > limit} == {}
+
+
+# At confidence 0.5 a search that is not paid for shows most: see the mutants.
+CASES = [*((name, 0.95) for name in MECHANISMS), ("randomised response", 0.5)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mechanism", "confidence"), CASES)
+def test_two_worlds_are_sound_however_the_threshold_is_chosen(mechanism, confidence, n=200):
+    """At most 5 % of 2,000 runs exceed the true ε; at confidence 0.5, at most half."""
+    sample, delta, epsilon = MECHANISMS[mechanism]
+    rng, failures = np.random.default_rng(), Counter()
+    for _ in range(RUNS):
+        worlds = sample(True, n, rng), sample(False, n, rng)
+        for name, threshold in TWO_WORLDS.items():
+            audit = two_world_audit(
+                *worlds, delta=delta, confidence=confidence, threshold=threshold
+            )
+            failures[name] += audit.epsilon > epsilon
+    check_failures(failures, confidence)
+
+
+@pytest.mark.slow
+def test_a_threshold_search_that_is_not_paid_for_is_caught(n=200):
+    """The best of all thresholds exceeds the true ε in some 80 % of runs, at confidence 0.5."""
+    rng, failures = np.random.default_rng(), 0
+    for _ in range(RUNS):
+        worlds = randomised_response(True, n, rng), randomised_response(False, n, rng)
+        counts = module._positives(*worlds, module._candidates(np.concatenate(worlds)))
+        bounds = clopper_pearson_epsilon(*counts, delta=0, confidence=0.5)
+        failures += bounds.max() > EPSILON
+    assert failures > most_failures(0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mechanism", "confidence"), CASES)
+def test_one_run_is_sound_however_the_guesses_are_chosen(mechanism, confidence, m=200):
+    sample, delta, epsilon = MECHANISMS[mechanism]
+    rng, failures = np.random.default_rng(), Counter()
+    for _ in range(RUNS):
+        coins = rng.random(m) < 0.5
+        scores = sample(coins, m, rng)
+        for name, guesses in ONE_RUN.items():
+            audit = one_run_audit(
+                scores, coins, delta=delta, confidence=confidence, guesses=guesses
+            )
+            failures[name] += audit.epsilon > epsilon
+    check_failures(failures, confidence)
+
+
+@pytest.mark.slow
+def test_a_number_of_guesses_that_is_not_paid_for_is_caught(m=200):
+    """The best of 40 numbers exceeds the true ε in some 17 % of runs, at confidence 0.95."""
+    rng, failures = np.random.default_rng(), 0
+    for _ in range(RUNS):
+        coins = rng.random(m) < 0.5
+        scores = randomised_response(coins, m, rng)
+        correct = ((r, module._n_correct(scores, coins, 0.0, r)) for r in range(5, m + 1, 5))
+        failures += max(one_run_epsilon(m, r, v, delta=0) for r, v in correct) > EPSILON
+    assert failures > most_failures(0.95)
+
+
+# -------------------------------------------------------------------------------------- power
+
+
+def test_one_run_finds_most_of_what_there_is():
+    """Randomised response at ε = 1, 20,000 coins: above 0.8 but for 1e-6 (5 σ are 0.08, and the
+    bound is 0.04 below what is seen)."""
+    rng = np.random.default_rng()
+    coins = rng.random(20_000) < 0.5
+    audit = one_run_audit(randomised_response(coins, len(coins), rng), coins, delta=0)
+    assert audit.epsilon > 0.8
+    assert audit.n_tests == 5
+    assert audit.n_canaries == 20_000
+
+
+def test_two_worlds_find_most_of_what_there_is():
+    rng = np.random.default_rng()
+    audit = two_world_audit(gaussian(True, 20_000, rng), gaussian(False, 20_000, rng), delta=0.01)
+    assert 1.2 < audit.epsilon < gaussian_epsilon(1.0, 0.01) + 0.7
+    assert 0.75 < audit.mu < 1.2
+    assert audit.n_positives == audit.n_negatives == 10_000
+
+
+def test_certain_scores_are_found_by_every_way():
+    coins = np.random.default_rng().random(400) < 0.5
+    for guesses in ONE_RUN.values():
+        audit = one_run_audit(np.where(coins, 2.0, 1.0), coins, delta=0, guesses=guesses)
+        assert audit.n_correct == audit.n_guesses
+    for threshold in ("holdout", 0.5, (0.2, 0.5, 0.9)):
+        audit = two_world_audit(np.ones(100), np.zeros(100), delta=0, threshold=threshold)
+        assert (audit.true_positives, audit.false_positives) == (audit.n_positives, 0)
+        assert audit.epsilon > 2
+
+
+def test_unequal_coins_do_not_confuse_the_guesses():
+    coins = np.arange(100) < 70
+    audit = one_run_audit(np.where(coins, 1.0, -1.0), coins, delta=0, guesses=100)
+    assert audit.n_correct == 100
+    audit = one_run_audit(np.where(coins, 1.0, 0.1), coins, delta=0, guesses=100, middle=0.0)
+    assert audit.n_correct == 70
+
+
+def test_a_hold_out_uses_up_half():
+    scores, coins = np.arange(10.0), np.arange(10) >= 5
+    assert one_run_audit(scores, coins, delta=0, guesses="holdout").n_canaries == 5
+    audit = two_world_audit(scores + 5, scores, delta=0)
+    assert (audit.n_positives, audit.n_negatives) == (5, 5)
+
+
+def test_a_union_bound_divides_the_error_probability():
+    scores, thresholds = np.arange(100.0), (30.0, 60.0, 90.0)
+    audit = two_world_audit(scores + 40, scores, delta=0, confidence=0.9, threshold=thresholds)
+    counts = [
+        (int((scores + 40 >= t).sum()), 100, int((scores >= t).sum()), 100) for t in thresholds
+    ]
+    each = [clopper_pearson_epsilon(*c, delta=0, confidence=1 - 0.1 / 3) for c in counts]
+    assert audit.epsilon == pytest.approx(max(each), rel=1e-12)
+    assert audit.n_tests == 3
+    best = counts[int(np.argmax(each))]
+    assert audit.mu == pytest.approx(clopper_pearson_mu(*best, confidence=1 - 0.1 / 3), rel=1e-9)
+    coins = scores > 45
+    audit = one_run_audit(scores, coins, delta=0, confidence=0.9, guesses=(10, 50, 100))
+    expected = max(
+        one_run_epsilon(100, r, v, delta=0, confidence=1 - 0.1 / 3)
+        for r, v in ((10, 10), (50, 50), (100, 96))
+    )
+    assert audit.epsilon == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_search_is_charged_to_the_p_value():
+    audit = OneRunAudit(0.0, 0.0, 0.95, 100, 100, 75, n_tests=4)
+    one = one_run_p_value(100, 100, 75, epsilon=0.5, delta=0)
+    assert audit.p_value(0.5) == pytest.approx(4 * one)
+    assert audit.p_value(math.inf) == 1.0
+    assert audit.p_value(0.5, delta=1e-3) > audit.p_value(0.5)
+
+
+# ------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("counts", "error", "message"),
+    [
+        ((10, 11, 3), ValueError, "n_correct <= n_guesses <= n_canaries"),
+        ((10, 5, 6), ValueError, "n_correct <= n_guesses <= n_canaries"),
+        ((0, 0, 0), ValueError, "n_canaries=0 must be at least 1"),
+        ((10, 5, -1), ValueError, "n_correct=-1"),
+        ((10, 5, 2.5), TypeError, "n_correct=2.5 must be a whole number"),
+        ((10, True, 1), TypeError, "n_guesses=True"),
+        ((10, "5", 1), TypeError, "n_guesses='5'"),
+    ],
+)
+def test_impossible_guesses(counts, error, message):
+    with pytest.raises(error, match=message):
+        one_run_epsilon(*counts, delta=0)
+    with pytest.raises(error, match=message):
+        one_run_p_value(*counts, epsilon=1.0, delta=0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "error", "message"),
+    [
+        ((11, 10, 0, 10), ValueError, "true_positives=11 of n_positives=10 cannot be"),
+        ((1, 10, -1, 10), ValueError, "false_positives=-1"),
+        ((0, 0, 0, 10), ValueError, "n_positives must be at least 1"),
+        ((0.5, 10, 0, 10), TypeError, "true_positives must be a whole number"),
+        (([1, 99], 10, 0, 10), ValueError, "cannot be"),
+    ],
+)
+def test_impossible_tables(counts, error, message):
+    with pytest.raises(error, match=message):
+        clopper_pearson_epsilon(*counts, delta=0)
+    with pytest.raises(error, match=message):
+        clopper_pearson_mu(*counts)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"delta": 1.0}, ValueError, r"delta=1.0 must be in \[0, 1\)"),
+        ({"delta": -0.1}, ValueError, "delta=-0.1 must be at least 0"),
+        ({"delta": math.nan}, ValueError, "delta=nan"),
+        ({"delta": "0"}, TypeError, "delta='0' must be a number"),
+        ({"delta": 0, "confidence": 1.0}, ValueError, "confidence=1.0 must be between 0 and 1"),
+        ({"delta": 0, "confidence": 0}, ValueError, "confidence=0 must be between"),
+    ],
+)
+def test_impossible_parameters(options, error, message):
+    with pytest.raises(error, match=message):
+        one_run_epsilon(10, 5, 3, **options)
+    with pytest.raises(error, match=message):
+        clopper_pearson_epsilon(5, 10, 3, 10, **options)
+
+
+def test_epsilon_must_be_one():
+    with pytest.raises(ValueError, match="epsilon=-1.0"):
+        one_run_p_value(10, 5, 3, epsilon=-1.0, delta=0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "members", "options", "error", "message"),
+    [
+        ([1.0, 2.0], [True], {}, ValueError, "of the same length"),
+        ([], [], {}, ValueError, "at least 1"),
+        ([1.0, math.nan], [True, False], {}, ValueError, "NaN"),
+        ([1.0, math.inf], [True, False], {}, ValueError, "infinite"),
+        ([1.0, 2.0], [3, 4], {}, ValueError, "booleans"),
+        ([1.0, 2.0], [True, False], {"guesses": 3}, ValueError, "3 guesses were asked for"),
+        ([1.0, 2.0], [True, False], {"guesses": "best"}, ValueError, "guesses='best'"),
+        ([1.0, 2.0], [True, False], {"guesses": []}, ValueError, "guesses is empty"),
+        ([1.0], [True], {"guesses": "holdout"}, ValueError, "Two canaries"),
+        (
+            [1.0, 2.0],
+            [True, False],
+            {"guesses": 1.5},
+            TypeError,
+            "guesses=1.5 must be a whole number",
+        ),
+        ([1.0, 2.0], [True, False], {"group_size": 0}, ValueError, "group_size=0"),
+    ],
+)
+def test_impossible_scores(scores, members, options, error, message):
+    with pytest.raises(error, match=message):
+        one_run_audit(scores, members, delta=0, **options)
+
+
+@pytest.mark.parametrize(
+    ("worlds", "options", "message"),
+    [
+        (([], [1.0]), {}, "scores_in must hold one number for each run"),
+        (([1.0], [math.nan]), {}, "scores_out"),
+        (([1.0], [1.0]), {}, "Two runs in each world"),
+        (([1.0], [1.0]), {"threshold": "best"}, "threshold='best'"),
+        (([1.0], [1.0]), {"threshold": []}, "one number or several"),
+        (([1.0], [1.0]), {"threshold": math.nan}, "none NaN"),
+    ],
+)
+def test_impossible_worlds(worlds, options, message):
+    with pytest.raises(ValueError, match=message):
+        two_world_audit(*worlds, delta=0, **options)
