@@ -16,6 +16,9 @@ __all__ = [
     "StableLogisticRegression",
     "TeacherEnsemble",
     "__version__",
+    "load",
+    "save",
+    "show_versions",
 ]
 
 __version__ = "0.1.0"
@@ -25,6 +28,9 @@ _LATER = {
     "PATEClassifier": "skdistill.pate",
     "PATERegressor": "skdistill.pate",
     "PrivacyLedger": "skdistill.accounting",
+    "load": "skdistill.publishing",
+    "save": "skdistill.publishing",
+    "show_versions": "skdistill._show_versions",
 }
 
 

@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import sys
 import threading
+import warnings
 from types import ModuleType
 
 __all__ = ["SUBMODULES", "load"]
@@ -94,6 +95,13 @@ def _import_without_init(before: dict[str, ModuleType], error: Exception) -> dic
         return {name: importlib.import_module(f"{_PACKAGE}.{name}") for name in SUBMODULES}
     finally:
         _replace_entries(before)
+        # What it put up for its own warnings: a class that cannot be pickled, and scikit-learn
+        # sends all filters along with its jobs.
+        warnings.filters[:] = [  # type: ignore[index]
+            each
+            for each in warnings.filters
+            if getattr(each[2], "__module__", "").split(".")[0] != _PACKAGE
+        ]
 
 
 def _replace_entries(entries: dict[str, ModuleType]) -> None:

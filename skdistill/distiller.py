@@ -17,6 +17,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._checks import (
@@ -32,6 +33,7 @@ from skdistill._display import as_html, as_text, visual_block
 from skdistill.accounting.charging import adopt, for_pickle, replays
 from skdistill.certificates import Certificate, DisjointTeachers, certify
 from skdistill.certificates.base import unwrap
+from skdistill.publishing import Published, export
 from skdistill.release import (
     Released,
     ReleasePlan,
@@ -291,7 +293,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         """
         if is_partitioned(X):
             check_parameters(self)
-            rows, X = fetch_rows(X, self.max_queries, self.random_state)
+            rows, X = fetch_rows(X, self.max_queries, self._random_rows)
             self.fit(X, **fit_params)
             self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]
             return self
@@ -362,6 +364,17 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         """
         plan, teacher, X_asked = self._foresee(X)
         rehearsed(plan, teacher, X_asked, accountant)
+
+    def export(self) -> Published:
+        """Return the student as an ordinary estimator, and its statement, to be published.
+
+        Returns
+        -------
+        published : Published
+            ``published.estimator`` predicts what this distiller predicts, and holds no teacher;
+            :func:`skdistill.save` writes it to a file that runs no code.
+        """
+        return export(self)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict with the student, at the decision threshold.
@@ -458,6 +471,11 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return blank._plan(certificate, len(rows)), teacher, X_asked
+
+    def _random_rows(self, m: int, n: int) -> NDArray[np.intp]:
+        """Choose n of m rows, by number only."""
+        rng = check_random_state(self.random_state)
+        return np.asarray(sample_without_replacement(m, n, random_state=rng))
 
     def _release_in_place(self, parts: Partitions) -> Any:
         """Release labels of a partitioned X; in one round, since rounds look at all rows."""

@@ -314,7 +314,7 @@ class _PATE(BaseEstimator):
             costs["marginals"],
             active_sampler("exact"),
             groups=task.groups,
-            pairs={"auto": "auto", 1: False, 2: True}[self.degree],
+            pairs="auto" if self.degree == "auto" else self.degree == 2,
         )
         rows = synthetic_rows(
             self.marginals_,

@@ -205,3 +205,14 @@ def test_missing_diffprivlib_says_what_to_install():
         assert message() is None  # installed since
         """
     )
+
+
+def test_no_warning_filter_of_a_private_copy_is_left_behind():
+    """scikit-learn pickles all filters with its jobs, and the copy's classes cannot be pickled."""
+    code = (
+        "import pickle, warnings\n"
+        "from skdistill._diffprivlib import load\n"
+        "load('accountant')\n"
+        "pickle.dumps(warnings.filters)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -16,7 +16,17 @@ from skdistill.accounting.ledger_file import Entry, Store
 from skdistill.accounting.ledger_place import LedgerError
 from skdistill.accounting.loss import PrivacyLoss
 
-__all__ = ["Summary", "as_frame", "as_html", "as_text", "composed", "history", "left", "records", "verify"]
+__all__ = [
+    "Summary",
+    "as_frame",
+    "as_html",
+    "as_text",
+    "composed",
+    "history",
+    "left",
+    "records",
+    "verify",
+]
 
 CHARGES = {"gaussian", "pure", "approximate"}
 COLUMNS = (

@@ -36,6 +36,10 @@ class TeacherError(ValueError):
             "teacher.predict on rows you may see."
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the message, which the class takes none of."""
+        return TeacherError, ()
+
 
 def guarded(call: Callable[[], Any]) -> Any:
     """Call a teacher; let nothing but its return value (and KeyboardInterrupt) come out.

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone, is_regressor
+from sklearn.base import is_regressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
+from skdistill.neural import adapted, clone_network, fit_soft, takes_soft_labels
 from skdistill.students.rows import stack_copies, take_rows
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
@@ -35,11 +36,14 @@ def how_to_train(student: Any) -> str:
 
     Returns
     -------
-    way : {"least squares", "unlabelled rows", "signed weights", "weights", "labels"}
-        "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier;
+    way : {"fit_soft", "least squares", "unlabelled rows", "signed weights", "weights", "labels"}
+        "fit_soft" for a classifier with a method of that name, and for a network of Keras or
+        skorch; "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier;
         "signed weights" for a LogisticRegression; "weights" for any other classifier whose fit
         takes `sample_weight`; "labels" for the rest.
     """
+    if takes_soft_labels(student):
+        return "fit_soft"
     if is_regressor(student):
         return "least squares"
     last = _last_step(student)
@@ -82,10 +86,23 @@ def fit_on_soft_labels(
     minus a linear one). So a student that takes signed weights gets each row once per class with
     weight ỹ_c, unclipped, and the noise averages out; clipping would bias it. A squared loss needs
     no such care. Only students that refuse signed weights see projected labels.
+
+    Networks are not convex, and fit a negative label by ever larger scores; they see projected
+    labels. Accuracy of a small convolutional network, in Keras and in PyTorch, after 3,000 images
+    of MNIST with Gaussian noise on each label (``benchmarks/deep.py --targets``): projected .953
+    and .946 against signed .840 and .857 at a standard deviation of 0.3; .556 and .740 against .597
+    and .693 at 1; .275 and .113 against .455 and .555 at 2, where labels are mostly noise and
+    neither is of use. A student with a method ``fit_soft`` gets projected labels too, unless it has
+    an attribute ``signed_soft_labels = True``.
     """
     way = how_to_train(student)
-    student = clone(student)
+    student = clone_network(student)
+    if way == "fit_soft":
+        signed = getattr(_last_step(student), "signed_soft_labels", False)
+        Y = with_unit_sums(labels) if signed else project_rows(labels)
+        return fit_soft(student, X, Y, classes, hard_labels(labels), fit_params)
     if way == "least squares":
+        student = adapted(student)
         targets = with_unit_sums(labels)
         if len(classes) == 2:
             return student.fit(X, targets[:, 1], **fit_params)
@@ -134,7 +151,7 @@ def fit_with_unlabelled(
             "labels must be whole numbers from 0 on. Train the teacher on encoded labels "
             "(sklearn.preprocessing.LabelEncoder)."
         )
-    return clone(student).fit(X, np.where(codes >= 0, classes[codes], -1), **fit_params)
+    return clone_network(student).fit(X, np.where(codes >= 0, classes[codes], -1), **fit_params)
 
 
 def _learns_from_unlabelled(student: Any) -> bool:
@@ -145,7 +162,7 @@ def _learns_from_unlabelled(student: Any) -> bool:
 
 def fit_on_values(student: Any, X: Any, values: Array, fit_params: dict[str, Any]) -> Any:
     """Fit a clone of a regressor on noisy outputs, by its own loss."""
-    return clone(student).fit(X, values, **fit_params)
+    return adapted(clone_network(student)).fit(X, values, **fit_params)
 
 
 def hard_labels(labels: Array) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d, get_tags
 from sklearn.utils.metaestimators import available_if
@@ -23,6 +23,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
+from skdistill.neural import adapted, clone_network, fit_soft, takes_soft_labels
 
 ROWS_PER_CLASS = 40
 MOST_TEACHERS = 1000
@@ -260,7 +261,9 @@ def _fit_member(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return member.fit(X, y)
+            if codes is not None and classes is not None and takes_soft_labels(member):
+                return fit_soft(member, X, np.eye(len(classes))[codes], classes, codes, {})
+            return adapted(member).fit(X, y)
         except Exception:
             return nothing
 
@@ -610,7 +613,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         classes = None if codes is None else self.classes_
         tasks = []
         for shard in shards:
-            member = clone(self.estimator)
+            member = clone_network(self.estimator)
             seeds = {
                 name: random_state.randint(np.iinfo(np.int32).max)
                 for name, value in sorted(member.get_params().items())

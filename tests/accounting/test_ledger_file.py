@@ -116,6 +116,8 @@ def test_torn_write_of_the_head(path, tmp_path):
         for start in (0, 512):
             torn = whole[: start + 20] + bytes(20) + whole[start + 40 :]
             files(copy)["-head"].write_bytes(torn)
+            with files(copy)["-head"].open("rb") as head:
+                assert ledger_file.Head(head.fileno()).read().n in (n - 1, n)
             assert holds(copy, n)
         files(copy)["-head"].write_bytes(whole[:20] + bytes(512) + whole[532:])
         with pytest.raises(LedgerError, match="head of this ledger is damaged"):
@@ -350,6 +352,8 @@ def test_old_copies(path, tmp_path):
     assert not holds(mixture(old, None, closed), 7)  # an old copy put over it
     assert not holds(mixture(new, None, new), 7)  # the log removed
     assert not holds(mixture(old, None, new), 7)
+    with pytest.raises(LedgerError, match="has lost charges: it ends before entry 8"):
+        opened(mixture(old, None, new))
     holds(mixture(old, new, new), 7)
     holds(mixture(closed, new, new), 7)
     assert holds(mixture(closed, None, old), 7)  # an old head is brought up to date
@@ -370,9 +374,9 @@ def test_head_of_another_ledger_with_the_same_hash(path, tmp_path):
     ledger = opened(path)
     store = ledger._store
     mark = store.head.read()
-    store.head.write(ledger_file.Mark(mark.n + 0, mark.hash, "f" * 32))
+    store.head.write(ledger_file.Mark(mark.n, mark.hash, "f" * 32))
     store.head._next = 1 - store.head._next
-    store.head.write(ledger_file.Mark(mark.n + 0, mark.hash, "f" * 32))
+    store.head.write(ledger_file.Mark(mark.n, mark.hash, "f" * 32))
     with pytest.raises(LedgerError, match="another ledger"):
         ledger.spend(AMOUNT, 0)
 

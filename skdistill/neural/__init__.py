@@ -1,0 +1,25 @@
+"""Neural networks as ordinary estimators: soft labels in, probabilities out.
+
+Networks of Keras (``keras.wrappers.SKLearnClassifier``, ``SKLearnRegressor``) and of PyTorch
+through skorch are recognised wherever a teacher, a student or a member of a TeacherEnsemble is
+taken, and adapted without being asked. Neither library is imported before the user has.
+"""
+
+from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor
+from skdistill.neural.soft_labels import (
+    adapted,
+    clone_network,
+    fit_soft,
+    is_network,
+    takes_soft_labels,
+)
+
+__all__ = [
+    "NetworkClassifier",
+    "NetworkRegressor",
+    "adapted",
+    "clone_network",
+    "fit_soft",
+    "is_network",
+    "takes_soft_labels",
+]

@@ -1,0 +1,284 @@
+"""Adapters: a Keras or skorch network with the methods of an ordinary classifier or regressor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skdistill.neural.backends import Backend, backend_of
+from skdistill.neural.randomness import own_randomness
+
+__all__ = ["NetworkClassifier", "NetworkRegressor", "clone_part", "keep_fit_kwargs"]
+
+Array = NDArray[np.float64]
+
+
+class _Network(BaseEstimator):
+    """What the two adapters have in common."""
+
+    estimator: Any
+    random_state: Any
+    network_: Any
+
+    def _backend(self) -> Backend:
+        backend = backend_of(self.estimator)
+        if backend is None:
+            raise TypeError(
+                f"{type(self).__name__}: estimator must be a Keras wrapper "
+                "(keras.wrappers.SKLearnClassifier, SKLearnRegressor) or a skorch net "
+                f"(NeuralNetClassifier, ...), not <{type(self.estimator).__name__}>."
+            )
+        return backend
+
+    def _train(self, X: Any, targets: NDArray[Any], fit_params: dict[str, Any]) -> None:
+        backend, seed = self._backend(), None
+        if self.random_state is not None:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        with own_randomness(seed):
+            self.network_ = backend.fit(self.estimator, X, targets, fit_params)
+
+    def _ask(self, X: Any) -> NDArray[Any]:
+        check_is_fitted(self, "network_")
+        return self._backend().outputs(self.network_, X)
+
+    def _take_fitted(self) -> bool:
+        """Take over the network of an estimator that is already trained."""
+        network = self._backend().fitted(self.estimator)
+        if network is not None:
+            self.network_ = network
+        return network is not None
+
+    def __sklearn_clone__(self) -> Any:
+        return type(self)(
+            clone_part(self.estimator), random_state=clone(self.random_state, safe=False)
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.non_deterministic = self.random_state is None
+        tags.input_tags.two_d_array = True
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True  # the network's own affair
+        return tags
+
+
+class NetworkClassifier(ClassifierMixin, _Network):
+    """A Keras or PyTorch classifier that is trained on soft labels and gives probabilities.
+
+    :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.teachers.TeacherEnsemble` put it
+    around a network by themselves. Use it by hand to keep ``fit_kwargs`` through scikit-learn's
+    own ``clone`` (that of Keras's wrapper drops them), or to set `random_state`.
+
+    Parameters
+    ----------
+    estimator : keras.wrappers.SKLearnClassifier, skorch.NeuralNetClassifier or a sibling
+        Describes the network and how it is trained; cloned, and never trained itself. A Keras
+        model has one output per class (or one alone, for two classes) and a loss that takes
+        distributions, such as ``"categorical_crossentropy"``. A skorch module has the loss
+        NLLLoss (skorch's default: the module gives probabilities), CrossEntropyLoss, or any that
+        takes one float per class.
+    random_state : int, RandomState or None, default=None
+        With a seed, training is a function of the data and the seed, and leaves the global
+        generators as they were; threads train one after another. None draws from the global
+        generators.
+
+    Attributes
+    ----------
+    network_ : keras.Model or skorch.NeuralNetClassifier
+        The trained network.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, of any type.
+
+    Notes
+    -----
+    X may have more than two axes (images). For PyTorch, floats are cast to the type of its
+    parameters.
+
+    Examples
+    --------
+    >>> from skdistill.neural import NetworkClassifier
+    >>> def build(X, y):  # doctest: +SKIP
+    ...     model = keras.Sequential([
+    ...         keras.layers.Input(X.shape[1:]),
+    ...         keras.layers.Conv2D(16, 3, activation="relu"),
+    ...         keras.layers.GlobalAveragePooling2D(),
+    ...         keras.layers.Dense(y.shape[1], activation="softmax"),
+    ...     ])
+    ...     model.compile(loss="categorical_crossentropy", optimizer="adam")
+    ...     return model
+    >>> student = NetworkClassifier(  # doctest: +SKIP
+    ...     keras.wrappers.SKLearnClassifier(build, fit_kwargs={"epochs": 20, "verbose": 0}))
+    """
+
+    def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
+        self.estimator = estimator
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkClassifier:
+        """Train on class labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+        y : array-like of shape (n,)
+        **fit_params : dict
+            For the network's own ``fit``: ``epochs``, ``sample_weight``, ...
+
+        Returns
+        -------
+        self : NetworkClassifier
+        """
+        classes, codes = np.unique(np.asarray(y), return_inverse=True)
+        return self.fit_soft(X, np.eye(len(classes))[codes], classes, **fit_params)
+
+    def fit_soft(
+        self, X: Any, Y: Array, classes: NDArray[Any], **fit_params: Any
+    ) -> NetworkClassifier:
+        """Train on soft labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+        Y : ndarray of shape (n, n_classes)
+            Rows sum to 1.
+        classes : ndarray of shape (n_classes,)
+            The label of each column.
+        **fit_params : dict
+            For the network's own ``fit``.
+
+        Returns
+        -------
+        self : NetworkClassifier
+        """
+        self._train(X, np.asarray(Y, dtype=np.float32), fit_params)
+        self.classes_ = np.asarray(classes)
+        return self
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the network's class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (m, n_classes)
+            Columns in the order of `classes_`.
+        """
+        found = np.asarray(self._ask(X), dtype=np.float64)
+        n_classes = len(self.classes_)
+        if n_classes == 2 and found.reshape(len(found), -1).shape[1] == 1:
+            found = found.reshape(len(found), 1)
+            found = np.column_stack([1 - found, found])
+        if found.shape[1] > n_classes and self.classes_.dtype.kind in "iu":
+            # A net that skorch trained itself has output c for label c, seen or not.
+            found = found[:, self.classes_]
+        return found
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the class of the highest probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...)
+
+        Returns
+        -------
+        y : ndarray of shape (m,)
+        """
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def _take_fitted(self) -> bool:
+        if super()._take_fitted():
+            self.classes_ = np.asarray(self.estimator.classes_)
+            return True
+        return False
+
+
+class NetworkRegressor(RegressorMixin, _Network):
+    """A Keras or PyTorch regressor with targets and predictions of one dimension.
+
+    Parameters
+    ----------
+    estimator : keras.wrappers.SKLearnRegressor or skorch.NeuralNetRegressor
+        Describes the network and how it is trained; cloned, and never trained itself.
+    random_state : int, RandomState or None, default=None
+        See :class:`NetworkClassifier`.
+
+    Attributes
+    ----------
+    network_ : keras.Model or skorch.NeuralNetRegressor
+        The trained network.
+    """
+
+    def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
+        self.estimator = estimator
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkRegressor:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+        y : array-like of shape (n,) or (n, n_outputs)
+        **fit_params : dict
+            For the network's own ``fit``.
+
+        Returns
+        -------
+        self : NetworkRegressor
+        """
+        targets = np.asarray(y, dtype=np.float32)
+        self._train(X, targets.reshape(len(targets), -1), fit_params)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return the network's outputs.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...)
+
+        Returns
+        -------
+        y : ndarray of shape (m,) or (m, n_outputs)
+        """
+        found = np.asarray(self._ask(X), dtype=np.float64)
+        return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def clone_part(estimator: Any) -> Any:
+    """Clone an estimator, or anything, without losing what Keras's wrapper forgets."""
+    return keep_fit_kwargs(estimator, clone(estimator, safe=False))
+
+
+def keep_fit_kwargs(original: Any, twin: Any) -> Any:
+    """Give the Keras wrappers inside a clone the ``fit_kwargs`` of the original's.
+
+    ``SKLBase.__sklearn_clone__`` of Keras (3.8 to 3.15 at least) copies the other parameters and
+    drops these, and with them the number of epochs.
+    """
+    parts, copies = _parts(original), _parts(twin)
+    for name, part in parts.items():
+        options = getattr(part, "fit_kwargs", None)
+        if options and name in copies and backend_of(part) is not None:
+            copies[name].fit_kwargs = dict(options)
+    return twin
+
+
+def _parts(estimator: Any) -> dict[str, Any]:
+    if not hasattr(estimator, "get_params") or isinstance(estimator, type):
+        return {}
+    return {**estimator.get_params(deep=True), "": estimator}

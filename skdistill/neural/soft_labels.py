@@ -1,0 +1,178 @@
+"""The hook ``fit_soft``: any estimator may learn from soft labels as they are."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.frozen import FrozenEstimator
+
+from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_part
+from skdistill.neural.backends import backend_of
+
+__all__ = ["adapted", "clone_network", "fit_soft", "is_network", "takes_soft_labels"]
+
+Array = NDArray[np.float64]
+
+
+def clone_network(estimator: Any) -> Any:
+    """Clone as scikit-learn does, and keep what the wrapper of Keras forgets (``fit_kwargs``).
+
+    Parameters
+    ----------
+    estimator : estimator, or any object
+        A network by itself or inside another estimator; or none at all.
+
+    Returns
+    -------
+    twin : estimator, not fitted
+    """
+    return clone_part(estimator)
+
+
+def is_network(estimator: Any) -> bool:
+    """Whether `estimator` is a network of Keras or skorch, or a pipeline that ends in one.
+
+    Parameters
+    ----------
+    estimator : estimator
+
+    Returns
+    -------
+    found : bool
+    """
+    return backend_of(_last(estimator)) is not None
+
+
+def takes_soft_labels(estimator: Any) -> bool:
+    """Whether a classifier can be trained by :func:`fit_soft`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A classifier with a method ``fit_soft``, a network, or a pipeline that ends in one.
+
+    Returns
+    -------
+    found : bool
+    """
+    last = estimator
+    while hasattr(last, "steps"):
+        last = last.steps[-1][1]
+    return hasattr(last, "fit_soft") or (backend_of(last) is not None and not is_regressor(last))
+
+
+def adapted(estimator: Any) -> Any:
+    """Put the adapter around a network; any other estimator is returned as it is.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted or not, and never changed. Pipelines, finished searches (their best estimator) and
+        FrozenEstimators are looked into.
+
+    Returns
+    -------
+    estimator : estimator
+        Fitted, if the network was: then it is the same network.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        inner = adapted(estimator.estimator)
+        return estimator if inner is estimator.estimator else inner
+    if hasattr(estimator, "best_estimator_"):
+        inner = adapted(estimator.best_estimator_)
+        return estimator if inner is estimator.best_estimator_ else inner
+    if hasattr(estimator, "steps"):
+        *earlier, (name, last) = estimator.steps
+        inner = adapted(last)
+        return estimator if inner is last else _with_steps(estimator, [*earlier, (name, inner)])
+    if backend_of(estimator) is None:
+        return estimator
+    adapter = (NetworkRegressor if is_regressor(estimator) else NetworkClassifier)(estimator)
+    adapter._take_fitted()
+    return adapter
+
+
+def fit_soft(
+    estimator: Any,
+    X: Any,
+    Y: Array,
+    classes: NDArray[Any],
+    codes: NDArray[np.intp],
+    fit_params: dict[str, Any],
+) -> Any:
+    """Train an estimator that takes soft labels, at the end of a pipeline or by itself.
+
+    The hook: a classifier with a method ``fit_soft(X, Y, classes, **fit_params)`` is called with
+    soft labels instead of ``fit`` with hard ones. It returns itself and gives ``predict_proba``
+    with one column per column of Y (or sets ``classes_``).
+
+    Parameters
+    ----------
+    estimator : estimator
+        Ours: it is fitted in place, or an adapter around it is returned.
+    X : array-like of shape (m, ...)
+    Y : ndarray of shape (m, n_classes)
+        Soft labels; rows sum to 1.
+    classes : ndarray of shape (n_classes,)
+        The label of each column.
+    codes : ndarray of shape (m,)
+        Index of each row's hard label, for the earlier steps of a pipeline.
+    fit_params : dict
+        For ``fit_soft``, or in a pipeline's own notation.
+
+    Returns
+    -------
+    fitted : estimator
+    """
+    estimator = adapted(estimator)
+    if not hasattr(estimator, "steps"):
+        return estimator.fit_soft(X, Y, classes, **fit_params)
+    *earlier, (name, last) = estimator.steps
+    step = _SoftStep(last, Y, classes, codes)
+    trained = _with_steps(estimator, [*earlier, (name, step)])
+    trained.fit(X, classes[codes], **fit_params)
+    trained.steps[-1] = (name, step.last)
+    return trained
+
+
+class _SoftStep(BaseEstimator):
+    """Stands at the end of a pipeline during its fit and hands the last step its soft labels."""
+
+    def __init__(self, last: Any, Y: Array, classes: NDArray[Any], codes: NDArray[np.intp]) -> None:
+        self.last = last
+        self.Y = Y
+        self.classes = classes
+        self.codes = codes
+
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> _SoftStep:
+        """Fit the last step on what the earlier ones made of X."""
+        self.last = fit_soft(self.last, X, self.Y, self.classes, self.codes, fit_params)
+        return self
+
+    def get_metadata_routing(self) -> Any:
+        """Ask for what the last step asks for."""
+        return self.last.get_metadata_routing()
+
+
+def _with_steps(pipeline: Any, steps: list[tuple[str, Any]]) -> Any:
+    """Return a pipeline of the same settings and of these steps; the given one is not changed."""
+    twin = copy.copy(pipeline)
+    twin.steps = steps
+    return twin
+
+
+def _last(estimator: Any) -> Any:
+    """Return what answers: the last step, the best estimator, what is frozen."""
+    while True:
+        if hasattr(estimator, "steps"):
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator

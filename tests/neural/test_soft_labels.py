@@ -1,0 +1,130 @@
+"""The hook, with estimators that need neither Keras nor PyTorch."""
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.feature_selection import SelectKBest, f_classif
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from skdistill import PrivateDistiller, TeacherEnsemble
+from skdistill.neural import (
+    NetworkClassifier,
+    NetworkRegressor,
+    adapted,
+    clone_network,
+    is_network,
+    takes_soft_labels,
+)
+from skdistill.neural.backends import backend_of
+from skdistill.students import fit_on_soft_labels, how_to_train
+
+X = np.random.default_rng(0).normal(size=(90, 3))
+CLASSES = np.array(["a", "b", "c"])
+NOISY = np.eye(3)[np.arange(90) % 3] + np.random.default_rng(1).normal(0, 2, (90, 3))
+
+
+class Soft(ClassifierMixin, BaseEstimator):
+    """Predicts the mean soft label, and remembers what it was given."""
+
+    def fit_soft(self, X, Y, classes, sample_weight=None, **others):
+        self.X_, self.Y_, self.classes_, self.others_ = X, Y, classes, others
+        self.weight_ = sample_weight
+        return self
+
+    def fit(self, X, y, sample_weight=None):
+        raise AssertionError("the hook is there to be used instead")
+
+    def predict_proba(self, X):
+        return np.tile(self.Y_.mean(axis=0), (len(X), 1))
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class Signed(Soft):
+    signed_soft_labels = True
+
+
+def test_a_network_library_is_not_imported():
+    assert backend_of(LogisticRegression()) is None
+    assert not is_network(make_pipeline(StandardScaler(), Ridge()))
+    assert adapted(model := SVC()) is model
+    assert adapted(pipe := make_pipeline(StandardScaler(), SVC())) is pipe
+    with pytest.raises(TypeError, match="must be a Keras wrapper"):
+        NetworkClassifier(SVC()).fit(X, CLASSES[np.arange(90) % 3])
+    with pytest.raises(TypeError, match="must be a Keras wrapper"):
+        NetworkRegressor(Ridge()).fit(X, X[:, 0])
+
+
+def test_the_hook_is_found():
+    assert takes_soft_labels(Soft())
+    assert not takes_soft_labels(LogisticRegression())
+    for student in (Soft(), make_pipeline(StandardScaler(), Soft())):
+        assert how_to_train(student) == "fit_soft"
+
+
+def test_labels_come_projected_unless_signed_ones_are_asked_for():
+    student = fit_on_soft_labels(Soft(), X, NOISY, CLASSES, {})
+    assert (student.Y_ >= 0).all()
+    assert np.allclose(student.Y_.sum(axis=1), 1)
+    student = fit_on_soft_labels(Signed(), X, NOISY, CLASSES, {})
+    assert (student.Y_ < 0).any()
+    assert np.allclose(student.Y_.sum(axis=1), 1)
+    assert np.array_equal(student.classes_, CLASSES)
+    differences = NOISY - NOISY[:, :1]
+    assert np.allclose(student.Y_ - student.Y_[:, :1], differences)  # nothing else was changed
+
+
+def test_in_a_pipeline():
+    """Earlier steps are fitted, also those that look at labels; the given object stays as it is."""
+    pipeline = make_pipeline(StandardScaler(), SelectKBest(f_classif, k=2), Soft())
+    fitted = fit_on_soft_labels(pipeline, X, NOISY, CLASSES, {"soft__sample_weight": X[:, 0]})
+    assert fitted[-1].X_.shape == (90, 2)
+    assert np.allclose(fitted[-1].X_, fitted[:-1].transform(X))
+    assert np.array_equal(fitted[-1].weight_, X[:, 0])
+    assert not hasattr(pipeline[-1], "Y_")
+    nested = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), Soft()))
+    assert fit_on_soft_labels(nested, X, NOISY, CLASSES, {})[-1][-1].Y_.shape == (90, 3)
+    assert clone(fitted).get_params().keys() == pipeline.get_params().keys()
+
+
+def test_metadata_routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        last = Soft().set_fit_request(sample_weight=True)
+        teacher = LogisticRegression().fit(X, np.arange(90) % 3)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        for student in (last, make_pipeline(scaler, last)):
+            distiller = PrivateDistiller(teacher, student, epsilon=float("inf"))
+            distiller.fit(X, sample_weight=X[:, 0])
+            found = distiller.student_
+            found = found[-1] if hasattr(found, "steps") else found
+            assert np.array_equal(found.weight_, X[:, 0])
+
+
+def test_through_the_distiller():
+    teacher = LogisticRegression().fit(X, CLASSES[np.arange(90) % 3])
+    distiller = PrivateDistiller(teacher, Soft(), epsilon=float("inf")).fit(X, colour="red")
+    assert distiller.student_.others_ == {"colour": "red"}
+    assert np.allclose(distiller.student_.Y_, distiller.released_labels_)
+    assert np.allclose(distiller.predict_proba(X[:2]), distiller.released_labels_.mean(axis=0))
+
+
+def test_members_of_an_ensemble():
+    y = np.arange(90) % 2  # "c" has no record
+    ensemble = TeacherEnsemble(Soft(), 5, classes=CLASSES, random_state=0).fit(X, CLASSES[y])
+    for member in ensemble.estimators_:
+        assert member.Y_.shape[1] == 3
+        assert np.isin(member.Y_, [0.0, 1.0]).all()
+    assert np.allclose(ensemble.predict_proba(X[:1])[0, 2], 0)
+
+
+def test_clones_of_anything():
+    search = GridSearchCV(Ridge(), {"alpha": [1.0]})
+    assert clone_network(search).estimator.alpha == 1.0
+    assert clone_network("auto") == "auto"
+    assert clone_network(None) is None
