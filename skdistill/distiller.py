@@ -33,6 +33,7 @@ from skdistill._display import as_html, as_text, visual_block
 from skdistill.accounting.charging import adopt, for_pickle, replays
 from skdistill.certificates import Certificate, DisjointTeachers, certify
 from skdistill.certificates.base import unwrap
+from skdistill.neural import adapted, clone_network
 from skdistill.publishing import Published, export
 from skdistill.release import (
     Released,
@@ -80,7 +81,7 @@ def _student_has(method: str) -> Any:
     def check(self: PrivateDistiller) -> bool:
         student = getattr(self, "student_", None)
         if student is None:
-            student = self._blank_student()
+            student = adapted(self._blank_student())
         if self._teacher_kind() == "classifier" and is_regressor(student):
             return method != "decision_function"
         if method == "predict_log_proba":
@@ -627,7 +628,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
 
     def _seeded(self, student: Any) -> Any:
         """Return a clone of the student with its open random states set from ours."""
-        student = clone(student)
+        student = adapted(clone_network(student))
         if self.random_state is None:
             return student
         rng = check_random_state(self.random_state)
@@ -725,7 +726,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         params = self.get_params(deep=False)
         shared = {name: params.pop(name) for name in ("teacher", "certificate", "accountant")}
         shared["teacher"] = _frozen(shared["teacher"])
-        copied = {name: clone(value, safe=False) for name, value in params.items()}
+        copied = {name: clone_network(value) for name, value in params.items()}
         return type(self)(**shared, **copied)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PrivateDistiller:

@@ -41,6 +41,7 @@ from skdistill.accounting.charging import adopt, charge, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates.base import Certificate, is_public_map
 from skdistill.distiller import PrivateDistiller
+from skdistill.neural import clone_network
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
 from skdistill.release.noise import active_sampler
 from skdistill.release.plan import ReleasePlan
@@ -489,7 +490,7 @@ class _PATE(BaseEstimator):
     def __sklearn_clone__(self) -> Self:
         params = self.get_params(deep=False)
         accountant = params.pop("accountant")
-        copied = {name: clone(value, safe=False) for name, value in params.items()}
+        copied = {name: clone_network(value) for name, value in params.items()}
         return type(self)(**copied, accountant=accountant)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -509,7 +510,7 @@ class _PATE(BaseEstimator):
         if not hasattr(self, "privacy_"):
             return {**state, "accountant": for_pickle(self.accountant)}
         # Whoever passes fitted objects as settings gets them back blank.
-        blank = {name: clone(state[name], safe=False) for name in _SETTINGS_WITH_STATE}
+        blank = {name: clone_network(state[name]) for name in _SETTINGS_WITH_STATE}
         return {**state, **blank, "accountant": None}
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:

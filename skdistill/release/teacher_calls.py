@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.neural import adapted
 from skdistill.release.lattice import as_outputs
 
 __all__ = ["TeacherError", "class_outputs", "output_method", "value_outputs"]
@@ -86,6 +87,7 @@ def class_outputs(
     shape = (n_rows, n_classes)
     if outputs is not None:
         return as_outputs(guarded(lambda: outputs(teacher, X)), shape)
+    teacher = guarded(lambda: adapted(teacher))
     method = output_method(teacher)
     if method == "predict_proba":
         return as_outputs(guarded(lambda: teacher.predict_proba(X)), shape)
@@ -97,7 +99,7 @@ def class_outputs(
 
 def value_outputs(teacher: Any, X: Any, n_rows: int) -> Array:
     """Return a regressor's outputs for X, shape ``(n_rows,)``, not yet clipped."""
-    return as_outputs(guarded(lambda: teacher.predict(X)), (n_rows,))
+    return as_outputs(guarded(lambda: adapted(teacher).predict(X)), (n_rows,))
 
 
 def _from_scores(scores: Any, shape: tuple[int, int]) -> Array:

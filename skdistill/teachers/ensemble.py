@@ -192,7 +192,7 @@ def _container(X: Any) -> Any:
     elif not (hasattr(X, "iloc") or hasattr(X, "shape") or isinstance(X, list)):
         X = np.asarray(X)
     if isinstance(X, np.ndarray):
-        if X.dtype.kind in "fiub" and X.ndim != 2:
+        if X.dtype.kind in "fiub" and X.ndim < 2:
             raise ValueError(
                 f"Expected 2D array, got {X.ndim}D array instead. Reshape your data using "
                 "X.reshape(-1, 1) if it has a single feature."
@@ -263,7 +263,7 @@ def _fit_member(
         try:
             if codes is not None and classes is not None and takes_soft_labels(member):
                 return fit_soft(member, X, np.eye(len(classes))[codes], classes, codes, {})
-            return adapted(member).fit(X, y)
+            return member.fit(X, y)
         except Exception:
             return nothing
 
@@ -613,7 +613,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         classes = None if codes is None else self.classes_
         tasks = []
         for shard in shards:
-            member = clone_network(self.estimator)
+            member = adapted(clone_network(self.estimator))
             seeds = {
                 name: random_state.randint(np.iinfo(np.int32).max)
                 for name, value in sorted(member.get_params().items())
