@@ -121,6 +121,26 @@ def interrupted(at):
 @pytest.mark.slow
 @pytest.mark.parametrize("replay", [True, False])
 def test_an_interrupt_at_any_line_leaves_no_label_without_a_charge(path, replay):
+    """In a process of its own.
+
+    A trace function may raise where a `with` calls ``__exit__``, which a signal cannot (CPython
+    sees to that): then a lock stays locked, and later tests would wait for it.
+    """
+    command = (
+        "import sys; from accounting.test_ledger_releases import interrupt_everywhere\n"
+        "interrupt_everywhere(sys.argv[1], sys.argv[2] == 'True')"
+    )
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.path.dirname(SOURCE)])}
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", command, str(path), str(replay)],
+        env=environment,
+        check=True,
+        timeout=300,
+    )
+
+
+def interrupt_everywhere(path, replay):
     small = X[:5]
     by = Counted().fit(A, b)
     by.ledger_ = None
@@ -294,3 +314,19 @@ def test_a_frozen_and_cloned_search_shares_the_ledger(path):
         twin.fit(X)
     assert len(ledger) == 1
     assert 0.999 < ledger.total()[0] <= 1.0
+
+
+@pytest.mark.filterwarnings("ignore")  # what dask says when its workers come and go
+def test_dask_workers_charge_once_for_each_release(path):
+    distributed = pytest.importorskip("distributed")
+    student = distiller(open_ledger(path))
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        runs = [client.submit(student.fit, X + i % 3, pure=False) for i in range(6)]
+        fitted = client.gather(runs)
+    labels = {each.released_labels_.tobytes() for each in fitted}
+    assert len(labels) == len(open_ledger(path)) == 3  # of six, three were replays
