@@ -46,6 +46,7 @@ def test_verify_and_last(path, capsys):
     assert "release" not in capsys.readouterr().out.replace("one more release", "")
 
 
+@pytest.mark.slow
 def test_reads_what_others_are_writing(path):
     """In another process, as it is used: reading and closing in this one would drop its locks."""
     ledger = PrivacyLedger(path, epsilon=1.0, delta=0.0)

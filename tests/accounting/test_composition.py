@@ -207,6 +207,7 @@ EPSILONS = st.lists(st.floats(-2, 0.7).map(lambda x: 10**x), max_size=6)
 LOG_DELTA = st.floats(-12, -0.7)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(MUS, EPSILONS, LOG_DELTA)
 def test_never_below_the_exact_value(mus, epsilons, log_delta):
@@ -219,6 +220,7 @@ def test_never_below_the_exact_value(mus, epsilons, log_delta):
             assert exact_delta(mus, epsilons, epsilon * (1 + 2**-52)) <= delta
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     MUS,

@@ -69,6 +69,7 @@ class Spied(ClassifierMixin, BaseEstimator):
         return np.tile([0.5, 0.5], (len(X), 1))
 
 
+@pytest.mark.slow
 def test_another_process_sees_the_charge_while_the_teacher_is_asked(path):
     spied = Spied().fit(A, b)
     spied.path, spied.seen = str(path), []
@@ -200,6 +201,7 @@ def fit_elsewhere(distiller, shift):
     return distiller.fit(X + shift).released_labels_
 
 
+@pytest.mark.slow
 def test_charges_equal_releases_in_worker_processes(path):
     student = distiller(open_ledger(path))
     jobs = (joblib.delayed(student.fit)(X + shift) for shift in range(6))
@@ -249,6 +251,7 @@ def run_elsewhere(path, held, out, *crash):
     return subprocess.Popen([*command, str(path), str(held), str(out), *crash])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "by",
     [

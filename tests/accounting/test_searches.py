@@ -66,6 +66,7 @@ SEARCHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEARCHES)
 def test_what_is_foreseen_is_what_is_charged(name, monkeypatch):
     make, settings, grid = SEARCHES[name]
@@ -174,6 +175,7 @@ def test_search_inside_the_distiller_is_one_release():
 # --------------------------------------------------------------------- the figures of the issue
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("make", [row_by_row, stable], ids=["rows", "parameters"])
 def test_a_search_costs_one_release_of_its_rows_at_the_finest_noise(make, n_jobs, tmp_path):

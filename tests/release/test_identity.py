@@ -57,6 +57,7 @@ def test_copies_of_a_teacher_are_the_same_one(teacher):
     assert teacher_digest(twice) == name
 
 
+@pytest.mark.slow
 def test_copies_in_another_process_are_the_same_one(tmp_path):
     fitted = [clone(teacher).fit(X, y) for teacher in TEACHERS]
     joblib.dump(fitted, tmp_path / "teachers.joblib")

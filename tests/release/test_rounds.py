@@ -338,6 +338,7 @@ def test_an_iteration_that_raises_shows_nothing():
     assert caught.value.__cause__ is None and caught.value.__context__ is None
 
 
+@pytest.mark.slow
 def test_votes_are_streamed():
     """One member's raw votes and integers at a time, however many members."""
     m, k, alive, sizes = 500, 40, [], []
