@@ -220,6 +220,7 @@ with lock.held():
 WAITING = (
     OPEN
     + """
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in jobs of a script's background
 lock = FairLock(descriptor, 0)
 try:
     print("waiting", flush=True)
