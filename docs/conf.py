@@ -1,8 +1,13 @@
 """Sphinx configuration. Builds without a network: no inventories, no fonts, no badges."""
 
+import importlib.util
 import re
 
 import skdistill
+
+# Examples whose library is not installed are shown, and not run: they would end the build.
+NEEDS = {"keras": "keras", "pytorch": "skorch"}
+not_run = [name for name, library in NEEDS.items() if importlib.util.find_spec(library) is None]
 
 project = "skdistill"
 author = "The skdistill developers"
@@ -27,7 +32,7 @@ numpydoc_xref_param_type = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": "plot_",
+    "filename_pattern": "plot_" + "".join(f"(?!{name})" for name in not_run),
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,

@@ -26,11 +26,17 @@ def as_floats(cells: Any) -> NDArray[np.float64]:
     dtype = getattr(cells, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         with np.errstate(all="ignore"):
-            return np.asarray(cells).astype(np.float64)
+            return _quiet(np.asarray(cells).astype(np.float64))
     with warnings.catch_warnings():  # of objects that are converted with a warning
         warnings.simplefilter("ignore")
         numbers = map(_as_float, as_objects(cells))
-        return np.fromiter(numbers, dtype=np.float64, count=len(cells))
+        return _quiet(np.fromiter(numbers, dtype=np.float64, count=len(cells)))
+
+
+def _quiet(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Make every NaN the usual one: at a signalling one arithmetic warns, and a warning tells."""
+    numbers[np.isnan(numbers)] = np.nan
+    return numbers
 
 
 def _as_float(cell: Any) -> float:

@@ -1,6 +1,7 @@
 """Cells are read one by one: whatever they are, and whatever array is around them."""
 
 import math
+import warnings
 from decimal import Decimal
 from fractions import Fraction
 
@@ -132,3 +133,15 @@ def test_dictionary_encoded():
 def test_plain():
     assert type(plain(np.int64(3))) is int
     assert plain("text") == "text"
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+def test_a_signalling_nan_warns_of_nothing(boxed):
+    """Found by hypothesis: with NumPy 2.0 ``rint`` of one warns, and a warning tells."""
+    cells = np.array([0x7FF0000000000001, 0x3FF0000000000000], dtype=np.uint64).view(np.float64)
+    numbers = as_floats(cells.astype(object) if boxed else cells)
+    assert np.isnan(numbers[0]) and numbers[1] == 1.0
+    assert numbers.view(np.uint64)[0] == np.array(np.nan).view(np.uint64)
+    with warnings.catch_warnings(), np.errstate(all="warn"):
+        warnings.simplefilter("error")
+        np.clip(np.rint(numbers), 0, 1)
