@@ -2,8 +2,12 @@
 
 import importlib.util
 import re
+import sys
+from pathlib import Path
 
 import skdistill
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 # Examples whose library is not installed are shown, and not run: they would end the build.
 NEEDS = {"keras": "keras", "pytorch": "skorch"}
@@ -32,6 +36,7 @@ numpydoc_xref_param_type = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
+    "within_subsection_order": "gallery_order.ReadingOrder",
     "filename_pattern": "plot_" + "".join(f"(?!{name})" for name in not_run),
     "download_all_examples": False,
     "remove_config_comments": True,
@@ -44,10 +49,21 @@ templates_path = ["_templates"]
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+toc_object_entries_show_parents = "hide"
+# Pages that are in no section have no use for a list of the section's pages.
+html_sidebars = {
+    page: []
+    for page in (
+        *("benchmarks", "changelog", "comparison", "contributing", "differences", "index"),
+        *("quickstart", "scaling", "sharp_edges", "theory"),
+    )
+}
 html_title = "skdistill"
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 6,
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],

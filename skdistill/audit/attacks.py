@@ -38,7 +38,7 @@ _ENOUGH_FOR_VARIANCE = 32
 
 
 def log_odds(probabilities: ArrayLike, y: ArrayLike) -> Array:
-    r"""Return :math:`\log p_y - \log \sum_{c \ne y} p_c`, the logit-scaled confidence.
+    """Return log p_y − log(1 − p_y), the logit-scaled confidence.
 
     Parameters
     ----------

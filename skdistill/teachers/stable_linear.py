@@ -73,7 +73,7 @@ def stable_C(
 
 @dataclass(frozen=True)
 class ClippedRows:
-    r"""The map :math:`\Phi`: rows scaled into a ball, then a constant feature.
+    r"""The map Φ: rows scaled into a ball, then a constant feature.
 
     A row longer than `max_row_norm` (Euclidean norm) is scaled down to that length; a shorter one
     is left as it is. Then the feature `constant` is appended, unless it is zero. The map treats
