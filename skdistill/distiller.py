@@ -62,7 +62,7 @@ from skdistill.students import (
     fixed_offsets,
     how_to_train,
     offsets_for_prior,
-    predicted_codes,
+    predicted_labels,
     probabilities,
     take_rows,
 )
@@ -392,12 +392,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         X = self._check_predict(X)
         if self._teacher_kind() == "regressor":
             return np.asarray(self.student_.predict(X))
-        scored = class_scores(self.student_, X, self.classes_)
-        if scored is None:
-            return np.asarray(self.student_.predict(X))
-        offsets = self.decision_offsets_
-        offsets = np.zeros(len(self.classes_)) if offsets is None else offsets
-        return np.asarray(self.classes_[predicted_codes(scored[0], offsets)])
+        return predicted_labels(self.student_, X, self.classes_, self.decision_offsets_)
 
     @available_if(_student_has("predict_proba"))
     def predict_proba(self, X: Any) -> Array:

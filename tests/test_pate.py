@@ -315,13 +315,13 @@ def test_the_accountant_is_charged_once_and_before():
 
 def test_a_refused_charge_releases_nothing(monkeypatch):
     X, y = mixed(400)
-    import skdistill.pate
+    import skdistill.pate.base
 
     def fail(*args, **kwargs):
         raise AssertionError
 
     for name in ("measure_marginals", "TeacherEnsemble"):
-        monkeypatch.setattr(skdistill.pate, name, fail)
+        monkeypatch.setattr(skdistill.pate.base, name, fail)
     model = classifier(accountant=BudgetAccountant(epsilon=0.5, delta=1))
     with pytest.raises(Exception, match="budget"):
         model.fit(X, y)
@@ -329,13 +329,13 @@ def test_a_refused_charge_releases_nothing(monkeypatch):
 
 @pytest.mark.parametrize("name", ["measure_marginals", "TeacherEnsemble"])
 def test_no_failure_refunds_the_charge(monkeypatch, name):
-    import skdistill.pate
+    import skdistill.pate.base
 
     def fail(*args, **kwargs):
         raise KeyboardInterrupt
 
     X, y = mixed(400)
-    monkeypatch.setattr(skdistill.pate, name, fail)
+    monkeypatch.setattr(skdistill.pate.base, name, fail)
     accountant = BudgetAccountant()
     with pytest.raises(KeyboardInterrupt):
         classifier(accountant=accountant, epsilon=1.0).fit(X, y)

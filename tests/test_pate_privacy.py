@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_html_repr
 
-import skdistill.pate
+import skdistill.pate.base
 from skdistill.audit.bounds import one_run_epsilon
 from skdistill.pate import PATEClassifier, PATERegressor
 from skdistill.release.noise import _test_sampler as active
@@ -93,7 +93,7 @@ class Tape:
         self._real = active_sampler("exact")
         token = active.set(self)
         try:
-            return skdistill.pate.clone(model).fit(*data)
+            return skdistill.pate.base.clone(model).fit(*data)
         finally:
             active.reset(token)
 
@@ -241,7 +241,7 @@ def test_features_fitted_on_private_rows_are_caught(monkeypatch):
     model = PATEClassifier(
         LogisticRegression(), classes=["no", "yes"], n_teachers=30, **{**COMMON, "epsilon": 1e4}
     )
-    monkeypatch.setattr(skdistill.pate._PATE, "_inputs", inputs)
+    monkeypatch.setattr(skdistill.pate.base.PATE, "_inputs", inputs)
     first = Tape()
     private.append(SCHEMA.sanitize(X))
     one = first.run(model, X, y)
@@ -254,13 +254,13 @@ def test_features_fitted_on_private_rows_are_caught(monkeypatch):
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_labels_that_are_given_more_than_is_left_are_caught(monkeypatch, share):
     X, y, _, _ = table()
-    proper = skdistill.pate._PATE._transfer_rows
+    proper = skdistill.pate.base.PATE._transfer_rows
 
     def transfer_rows(self, task, loss, random_state):
         costs, rows = proper(self, task, loss, random_state)
         return {**costs, "labels": loss}, rows
 
-    monkeypatch.setattr(skdistill.pate._PATE, "_transfer_rows", transfer_rows)
+    monkeypatch.setattr(skdistill.pate.base.PATE, "_transfer_rows", transfer_rows)
     with pytest.raises(AssertionError):
         model = CLASSIFIERS["ensemble"]
         compare(model, (X, y), neighbour(X, y, "ordinary", "no"))
@@ -301,7 +301,7 @@ def everything(model):
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_canary_is_nowhere_in_the_model(name):
     with no_noise():
-        model = skdistill.pate.clone(CLASSIFIERS[name]).fit(*canaries())
+        model = skdistill.pate.base.clone(CLASSIFIERS[name]).fit(*canaries())
     assert CANARY not in everything(model)
 
 
@@ -313,7 +313,7 @@ KEPT = {
 
 @pytest.mark.parametrize("name", ["ensemble", "stable", "raw"])
 def test_no_teacher_and_no_private_row_is_kept(name):
-    model = skdistill.pate.clone(CLASSIFIERS[name]).fit(*canaries())
+    model = skdistill.pate.base.clone(CLASSIFIERS[name]).fit(*canaries())
     assert set(vars(model)) - set(model.get_params(deep=False)) == KEPT
     pickled = pickle.dumps(model.set_params(estimator=GaussianNB()))
     for teacher in (b"TeacherEnsemble", b"StableLogisticRegression", b"class_count_", b"_Part"):

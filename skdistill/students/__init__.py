@@ -11,7 +11,12 @@ from skdistill.students.soft_targets import (
     how_to_train,
     probabilities,
 )
-from skdistill.students.threshold import fixed_offsets, offsets_for_prior, predicted_codes
+from skdistill.students.threshold import (
+    fixed_offsets,
+    offsets_for_prior,
+    predicted_codes,
+    predicted_labels,
+)
 
 __all__ = [
     "class_scores",
@@ -25,6 +30,7 @@ __all__ = [
     "how_to_train",
     "offsets_for_prior",
     "predicted_codes",
+    "predicted_labels",
     "probabilities",
     "take_rows",
 ]

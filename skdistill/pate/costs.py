@@ -1,0 +1,72 @@
+"""What a fit of PATE costs: how many teachers, and which part of the price went where."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.plan import ReleasePlan
+from skdistill.teachers.ensemble import default_n_teachers
+
+__all__ = ["cost_text", "costs_of_parts", "noisy_n_teachers"]
+
+#: k·μ from which on the noise of a vote of k teachers matters less than the size of their shards.
+_ENOUGH = 120.0
+
+
+def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
+    """Choose the number of teachers from public numbers: more of them where there is more noise.
+
+    ``120 / mu``, but at least ``n // (40 * n_classes)``, forty records of each class in a shard
+    (:func:`skdistill.teachers.ensemble.default_n_teachers`), and at most ``n // 40``. A vote of k
+    teachers is noisy in proportion to 1/(k·μ).
+
+    Parameters
+    ----------
+    n : int
+        Number of records, or of groups.
+    n_classes : int
+        Number of classes; 1 for regression.
+    loss : PrivacyLoss or None
+        What the votes may cost; None for no noise.
+
+    Returns
+    -------
+    n_teachers : int
+
+    Examples
+    --------
+    >>> from skdistill.accounting import PrivacyLoss
+    >>> [noisy_n_teachers(32_561, 2, PrivacyLoss.gaussian(e, 1e-5)) for e in (0.5, 1, 2)]
+    [814, 448, 407]
+    """
+    few, many = default_n_teachers(n, n_classes), default_n_teachers(n)
+    if loss is None:
+        return few
+    return many if loss.mu is None else int(np.clip(math.ceil(_ENOUGH / loss.mu), few, many))
+
+
+def costs_of_parts(
+    plan: ReleasePlan, parts: dict[str, PrivacyLoss | None]
+) -> dict[str, PrivacyLoss | None]:
+    """Return what each part of a fit cost, in the order in which they were released."""
+    prior = {"class prior": plan.prior_loss} if plan.with_prior else {}
+    marginals = {name: loss for name, loss in parts.items() if name == "marginals"}
+    return {**marginals, **prior, "labels": plan.label_loss}
+
+
+def cost_text(costs: dict[str, PrivacyLoss | None], whole: PrivacyLoss | None) -> str:
+    """Say which part of the price went where."""
+    if whole is None:
+        return ""
+    parts = []
+    for name, loss in costs.items():
+        assert loss is not None
+        if whole.mu is not None and loss.mu is not None:
+            part = (loss.mu / whole.mu) ** 2
+        else:
+            part = loss.epsilon / whole.epsilon
+        parts.append(f"{name} {part:.1%}")
+    return f" ({', '.join(parts)} of {'ε' if whole.mu is None else 'μ²'})"
