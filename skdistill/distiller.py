@@ -24,6 +24,7 @@ from skdistill._checks import (
     WithheldTeacher,
     check_columns,
     check_finite,
+    check_numbers,
     check_parameters,
     check_teacher,
     check_transfer_set,
@@ -31,7 +32,7 @@ from skdistill._checks import (
 )
 from skdistill._display import as_html, as_text, visual_block
 from skdistill.accounting.charging import adopt, for_pickle, replays
-from skdistill.certificates import Certificate, DisjointTeachers, certify
+from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall, certify
 from skdistill.certificates.base import unwrap
 from skdistill.neural import adapted, clone_network
 from skdistill.publishing import Published, export
@@ -489,6 +490,8 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         X = check_transfer_set(X, y)
         validate_data(self, X, skip_check_array=True)
         check_columns(self, teacher)
+        if self.student is None:
+            check_numbers(X)
         check_finite(X, teacher, self._blank_student())
         if classes is not None:
             self.classes_: NDArray[Any] = classes
@@ -537,7 +540,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             assumes=assumed_of(self.teacher) if replays(self.accountant) else (),
         )
         if plan.noise_scale > plan.signal_scale:
-            warnings.warn(_noise_warning(plan), UserWarning, stacklevel=3)
+            warnings.warn(_noise_warning(plan, unwrap(self.teacher)), UserWarning, stacklevel=3)
         spent = plan.statement().epsilon
         if plan.mechanism == "post-processing" and spent > self.epsilon:
             warnings.warn(
@@ -786,9 +789,22 @@ def _take_params(params: dict[str, Any], rows: NDArray[np.intp], X: Any) -> dict
     }
 
 
-def _noise_warning(plan: ReleasePlan) -> str:
-    if isinstance(plan.certificate, DisjointTeachers):
-        better = 'more teachers in the ensemble, n_rounds="auto"'
+def _noise_warning(plan: ReleasePlan, teacher: Any) -> str:
+    """Say that there is more noise than signal, and what helps for this teacher."""
+    certificate, fewer = plan.certificate, ", or fewer rows (max_queries)"
+    steps = getattr(teacher, "steps", ())
+    if isinstance(certificate, ParameterBall):
+        better, fewer = "a smaller C (stable_C(epsilon, delta, max_row_norm=...) chooses it)", ""
+    elif isinstance(certificate, DisjointTeachers):
+        better = "more teachers in the ensemble"
+        better += "" if len(plan.shares) > 1 else ', more rounds (n_rounds="auto")'
+    elif steps and certify(steps[-1][1]).name != certificate.name:
+        better = (
+            "earlier steps that learn nothing from private rows. One of them was fitted together "
+            f"with the {type(steps[-1][1]).__name__}, whose own bound does not hold therefore. Fit "
+            "that step on public rows and wrap it in FrozenEstimator, or use "
+            "BoundedFeatures(schema). Besides"
+        )
     else:
         better = (
             "a teacher with a bound of its own (StableLogisticRegression, or a TeacherEnsemble: "
@@ -797,6 +813,6 @@ def _noise_warning(plan: ReleasePlan) -> str:
     return (
         f"The released labels are mostly noise: standard deviation {plan.noise_scale:.3g} per "
         f"label, against at most {plan.signal_scale:.3g} for the signal (certificate: "
-        f"{plan.certificate.name}). A student can average over rows, but do not expect much. What "
-        f"helps: {better}, a larger epsilon, or fewer rows (max_queries)."
+        f"{certificate.name}). A student can average over rows, but do not expect much. What "
+        f"helps: {better}, a larger epsilon{fewer}."
     )

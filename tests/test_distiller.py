@@ -6,8 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier, is_regressor
 from sklearn.cluster import KMeans
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -23,11 +24,11 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdistill import PrivateDistiller
+from skdistill import PrivateDistiller, StableLogisticRegression, TeacherEnsemble
 from skdistill.certificates import RowBound
 
 HUGE = 1e7  # an ε whose noise is far below what any of these tests looks at
@@ -477,3 +478,60 @@ def test_methods_need_a_fit(binary):
     *_, X_public, _, teacher = binary
     with pytest.raises(NotFittedError):
         PrivateDistiller(teacher).predict(X_public)
+
+
+# ---------------------------------------------------------- found out before anything is charged
+
+
+@pytest.mark.parametrize(("text", "frame"), [(True, False), (False, False), (False, True)])
+def test_cells_the_default_student_cannot_take_are_found_before_the_charge(text, frame):
+    """The teacher takes them; a linear model of numbers does not."""
+    from skdistill.accounting import BudgetAccountant
+
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=300), rng.choice([0.0, 1.0, np.nan], 300)])
+    y = (X[:, 0] > 0).astype(int)
+    teacher = HistGradientBoostingClassifier(max_iter=5).fit(X, y)
+    if text:
+        X = np.array([[str(cell) for cell in row] for row in X], dtype=object)
+        X[:, 1] = "Oslo"
+        encode = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), [1]))
+        teacher = make_pipeline(encode, LogisticRegression()).fit(X, y)
+    if frame:
+        X = pytest.importorskip("pandas").DataFrame(X)
+    accountant = BudgetAccountant()
+    distiller = PrivateDistiller(teacher, epsilon=1e6, accountant=accountant)
+    with pytest.raises(ValueError, match="not numbers" if text else "NaN"):
+        distiller.fit(X)
+    assert len(accountant) == 0
+    if text:
+        distiller.set_params(student=make_pipeline(clone(encode), LogisticRegression()))
+    else:
+        distiller.set_params(student=HistGradientBoostingClassifier(max_iter=5))
+    assert len(distiller.fit(X).accountant) == 1
+
+
+def advice(teacher, X, **settings):
+    with pytest.warns(UserWarning, match="mostly noise") as caught:
+        PrivateDistiller(teacher, epsilon=1e-3, **settings).fit(X)
+    return str(caught[0].message)
+
+
+def test_the_warning_says_what_helps_for_this_teacher(binary):
+    X_private, y_private, X_public, _, ordinary = binary
+    stable = StableLogisticRegression(1.0, max_row_norm=4.0, classes=[0, 1])
+    shards = TeacherEnsemble(LogisticRegression(), 20, classes=[0, 1]).fit(X_private, y_private)
+    scaled = make_pipeline(StandardScaler(), stable).fit(X_private, y_private)
+    stable = clone(stable).fit(X_private, y_private)
+
+    assert "TeacherEnsemble: many" in advice(ordinary, X_public)
+    said = advice(stable, X_public)
+    assert "smaller C" in said
+    assert "fewer rows" not in said  # the price of parameters does not know of rows
+    assert "n_rounds" in advice(shards, X_public, n_rounds=1)
+    said = advice(shards, X_public, n_rounds=2)
+    assert "more teachers" in said
+    assert "n_rounds" not in said
+    said = advice(scaled, X_public)
+    assert "fitted together with the StableLogisticRegression" in said
+    assert "FrozenEstimator" in said

@@ -691,6 +691,12 @@ def _encode_labels(
         known, codes = np.unique(y, return_inverse=True)
     else:
         known = np.unique(np.asarray(classes))
+        if _are_text(known) != _are_text(y):
+            raise ValueError(
+                f"classes={known.tolist()[:5]} and the labels in y are of different kinds: one is "
+                'numbers and the other is not. List the classes as they stand in y, e.g. ["no", '
+                '"yes"].'
+            )
         codes = np.searchsorted(known, y)
     if len(known) < 2:
         raise ValueError(
@@ -701,6 +707,10 @@ def _encode_labels(
     if not np.all(known[codes] == y):
         raise ValueError("A label in y is not in `classes`. List every possible class there.")
     return known, codes
+
+
+def _are_text(labels: NDArray[Any]) -> bool:
+    return any(isinstance(label, str) for label in labels.tolist())
 
 
 def _clip_rows(X: NDArray[np.float64], limit: float) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from skdistill.transfer.basis import (
     public_bases,
     public_features,
 )
+from skdistill.transfer.features import SchemaFeatures
 from skdistill.transfer.marginals import MarginalSampler, synthetic_rows
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Column",
     "MarginalSampler",
     "Schema",
+    "SchemaFeatures",
     "graph_eigenvectors",
     "principal_components",
     "public_bases",

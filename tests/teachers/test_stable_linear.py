@@ -360,7 +360,8 @@ def test_it_is_scikit_learns_minimum(n_classes):
         ({"max_row_norm": 1e6}, ValueError, "Set C below"),
         ({"classes": [0]}, ValueError, "at least two classes"),
         ({"classes": [0, 7]}, ValueError, "not in `classes`"),
-        ({"classes": ["no", "yes"]}, ValueError, "not in `classes`"),
+        ({"classes": ["no", "yes"]}, ValueError, "as they stand in y"),
+        ({"classes": [1, 2]}, ValueError, "not in `classes`"),
     ],
 )
 def test_refused_settings(parameters, error, match):
@@ -506,3 +507,14 @@ CHECKS = [
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("kind", [object, str])
+def test_labels_and_classes_of_different_kinds_are_told_apart(kind):
+    X, y = np.eye(4), np.array(["no", "yes", "no", "yes"], dtype=kind)
+    with pytest.raises(ValueError, match="as they stand in y"):
+        StableLogisticRegression(classes=[0, 1]).fit(X, y)
+    with pytest.raises(ValueError, match="as they stand in y"):
+        StableLogisticRegression(classes=["no", "yes"]).fit(X, [0, 1, 0, 1])
+    fitted = StableLogisticRegression(classes=["no", "yes"]).fit(X, y)
+    assert fitted.classes_.tolist() == ["no", "yes"]
