@@ -96,16 +96,15 @@ try:
     import matplotlib.pyplot as plt
 except ImportError:
     raise SystemExit from None
+_, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
 for name in ("ensemble of Ridge", "ensemble of trees"):
-    plt.plot(EPSILONS, np.mean(ERRORS[name], axis=1), "o-", label=f"{name}: the student")
+    axes.plot(EPSILONS, np.mean(ERRORS[name], axis=1), "o-", label=f"{name}: the student")
 for style, (name, error) in zip((":", "--", "-."), list(BASELINES.items())[1:], strict=True):
-    plt.axhline(error, color="k", ls=style, lw=1, label=name)
-plt.xscale("log")
-plt.xticks(EPSILONS, EPSILONS, minor=False)
-plt.minorticks_off()
-plt.ylim(0, None)
-plt.xlabel("ε of the whole release")
-plt.ylabel(f"test RMSE ({unit})")
-plt.title(data, fontsize="medium")
-plt.legend(fontsize="small")
+    axes.axhline(error, color="k", ls=style, lw=1, label=name)
+axes.set(xscale="log", xlabel="ε of the whole release", ylabel=f"test RMSE ({unit})")
+axes.set_ylim(0, 1.4 * BASELINES["mean of the private values"])
+axes.set_xticks(EPSILONS, EPSILONS)
+axes.minorticks_off()
+axes.set_title(data, fontsize="medium")
+axes.legend(loc="upper right", fontsize="small")
 plt.show()

@@ -69,7 +69,8 @@ print(report)
 # positives. That is the left edge of the ROC curve on logarithmic axes. The band is a 95 %
 # interval at each point; the dashed line is the most that any attack on a single record can reach
 # against ε=1. (For each model its strongest attack is drawn, so chance looks a little better than
-# it is.)
+# it is. The far left rests on a few of 3,000 non-members: a step over the dashed line there is
+# chance. A line that stays above it would be a broken promise.)
 try:
     import matplotlib.pyplot as plt
 except ImportError:

@@ -64,17 +64,19 @@ for epsilon, *both in zip(EPSILONS, SCORES[True], SCORES[False], strict=True):
     print(f"{epsilon:>8} {cells[0]:>26} {cells[1]:>26}")
 
 # %%
-# The same as a picture, where matplotlib is installed.
+# The same as a picture, where matplotlib is installed. Bands reach from the lowest to the highest.
 try:
     import matplotlib.pyplot as plt
 except ImportError:
     raise SystemExit from None
+_, axes = plt.subplots(figsize=(5.5, 4), layout="constrained")
 for stable, label in ((True, "StableLogisticRegression"), (False, "any teacher, worst case")):
     scores = SCORES[stable][:-1]
-    plt.plot(EPSILONS[:-1], scores.mean(axis=1), "o-", label=label)
-    plt.fill_between(EPSILONS[:-1], scores.min(axis=1), scores.max(axis=1), alpha=0.2)
-plt.xscale("log")
-plt.xlabel("ε of the whole release")
-plt.ylabel("test accuracy of the student")
-plt.legend(loc="lower right")
+    axes.plot(EPSILONS[:-1], scores.mean(axis=1), "o-", label=label)
+    axes.fill_between(EPSILONS[:-1], scores.min(axis=1), scores.max(axis=1), alpha=0.2)
+axes.axhline(np.mean(y_test), color="0.5", ls=":", label="the larger class alone")
+axes.set(xscale="log", ylim=(0, 1), xlabel="ε of the whole release", ylabel="test accuracy")
+axes.set_xticks(EPSILONS[:-1], EPSILONS[:-1])
+axes.minorticks_off()
+axes.legend(loc="lower left")
 plt.show()

@@ -12,6 +12,7 @@ import os
 import tempfile
 import warnings
 
+import numpy as np
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -34,7 +35,7 @@ X_private, y_private, X_public, y_public = X[:9_000], y[:9_000], X[9_000:], y[9_
 # One ledger for one private data set: 3 ε × 4 student settings × 5 folds and a refit, 61 fits.
 # ``plan`` says what they will cost, before anything is asked.
 folder = tempfile.mkdtemp()
-ledger = PrivacyLedger(os.path.join(folder, "census.ledger"), epsilon=12.0, delta=1e-5)
+ledger = PrivacyLedger(os.path.join(folder, "census.ledger"), epsilon=12.0, delta=1e-6)
 GRID = {"epsilon": [0.5, 1.0, 2.0], "student__C": [0.01, 0.1, 1.0, 10.0]}
 
 
@@ -97,12 +98,14 @@ try:
     import matplotlib.pyplot as plt
 except ImportError:
     raise SystemExit from None
-for shift, label in ((0, "with a ledger"), (1, "without")):
-    heights = [cost[shift] for cost in COSTS.values()]
-    bars = plt.bar([i + 0.4 * shift for i in range(3)], heights, width=0.38, label=label)
-    plt.bar_label(bars, fmt="%.3g")
-plt.axhline(max(GRID["epsilon"]), color="0.5", lw=1, ls=":", label="largest ε of the grid")
-plt.xticks([i + 0.2 for i in range(3)], COSTS)
-plt.ylabel("ε of 61 fits, at δ = 1e-5")
-plt.legend()
+_, axes = plt.subplots(figsize=(5.5, 4), layout="constrained")
+for shift, label in ((-0.2, "with a ledger"), (0.2, "without")):
+    heights = [cost[shift > 0] for cost in COSTS.values()]
+    bars = axes.bar(np.arange(3) + shift, heights, width=0.38, label=label)
+    axes.bar_label(bars, fmt="%.2f")
+axes.axhline(max(GRID["epsilon"]), color="0.5", lw=1, ls=":", label="largest ε of the grid")
+axes.set_xticks(range(3), COSTS)
+axes.set(ylabel=f"ε of 61 fits, at δ = {ledger.delta:g}")
+axes.margins(y=0.35)
+axes.legend(loc="upper center", ncols=2, fontsize="small")
 plt.show()

@@ -64,15 +64,20 @@ for name, accuracy in ACCURACY.items():
     print(f"{name:>24}" + "".join(f"{a:>8.2f}" for a in accuracy))
 
 # %%
-# The last release as a picture, where matplotlib is installed: grey rows were not answered.
+# One of the releases as a picture, where matplotlib is installed. Colours are classes; grey rows
+# were not answered.
 try:
     import matplotlib.pyplot as plt
 except ImportError:
     raise SystemExit from None
-fit = FITS["all rows", EPSILONS[1]][0]
+fit = FITS["all rows", 1.0][0]
 answered = fit.query_indices_[fit.released_labels_.any(axis=1)]
-for panel, rows, title in ((1, answered, "answered"), (2, np.arange(len(X_public)), "spread")):
-    axes = plt.subplot(1, 2, panel, title=f"{len(rows)} rows {title}, ε=1")
+_, panels = plt.subplots(1, 2, figsize=(5.5, 4.5), sharey=True, layout="constrained")
+SHOWN = {"answered at ε=1": answered, "after spreading": np.arange(len(X_public))}
+for axes, (title, rows) in zip(panels, SHOWN.items(), strict=True):
     axes.scatter(*X_public.T, s=4, c="lightgrey")
     axes.scatter(*X_public[rows].T, s=8, c=fit.student_.transduction_[rows], cmap="viridis")
+    axes.set(title=f"{len(rows):,} rows {title}", xlabel="first feature")
+    axes.title.set_fontsize("medium")
+panels[0].set_ylabel("second feature")
 plt.show()

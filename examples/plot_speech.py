@@ -118,24 +118,24 @@ for name in TEACHERS:
     print(f"{name:32}" + "".join(f"{mean:>10.2f}" for mean in scores[name].mean(axis=0)))
 
 # %%
-# Without noise (ε=∞, no guarantee) five teachers do well. At ε=2, and even at ε=8, which is a weak
-# promise, their student is as good as guessing. Five people are far too few to hide one of them: a
-# student that had learned from them could not honestly claim to. Noise shrinks with the number of
+# Without noise (ε=∞, no guarantee) five teachers do well. At ε=2 their student is as good as
+# guessing, and with the recordings even at ε=8, which is a weak promise (toy voices are easier).
+# Five people are far too few to hide one of them: a student that had learned from them could not
+# honestly claim to. Noise shrinks with the number of
 # teachers, so it would take a dozen times as many speakers to come to where 60 teachers are here.
 # And the lower two rows are no substitute: they hide a recording, not that somebody took part.
 try:
     import matplotlib.pyplot as plt
 except ImportError:
     raise SystemExit from None
+_, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
 places = np.arange(len(EPSILONS))
 for shift, name in zip((-0.27, 0, 0.27), TEACHERS, strict=True):
-    plt.bar(places + shift, scores[name].mean(axis=0), 0.25, label=name)
-    plt.plot(places + shift, scores[name].T, "k.", ms=3)
-plt.axhline(0.1, color="k", ls=":", lw=1)
-plt.xticks(places, [f"ε = {e:g}" if np.isfinite(e) else "no noise" for e in EPSILONS])
-plt.ylabel("test accuracy of the student")
-plt.title(f"{source}: mean, and each user", fontsize="medium")
-plt.legend(loc="upper left", fontsize="small")
-plt.yticks(np.linspace(0, 1, 6))
-plt.ylim(0, 1.3)
+    axes.bar(places + shift, scores[name].mean(axis=0), 0.25, label=name)
+    axes.plot(places + shift, scores[name].T, "k.", ms=3)
+axes.axhline(0.1, color="k", ls=":", lw=1, label="chance")
+axes.set_xticks(places, [f"ε = {e:g}" if np.isfinite(e) else "no noise" for e in EPSILONS])
+axes.set(ylabel="test accuracy of the student", yticks=np.linspace(0, 1, 6), ylim=(0, 1.4))
+axes.set_title(f"{source}:\nmean, and each user", fontsize="medium")
+axes.legend(loc="upper left", fontsize="small")
 plt.show()

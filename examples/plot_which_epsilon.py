@@ -58,20 +58,20 @@ for epsilon, *values in zip([*EPSILONS, "∞"], accuracies, founds, allowed, str
 print(f"{'forest':>8}{accuracy[0]:>12.3f}{found[0]:>12.2%}")
 
 # %%
-# From ε=0.5 or 1 on a student is about as good as one without noise, and LiRA finds no more members
+# From ε=1 on a student is about as good as one without noise, and LiRA finds no more members
 # than chance at any ε: averages over 100 trees hide single records well. What a smaller ε
 # buys is the dashed line: a limit for attacks that nobody has thought of.
 try:
     import matplotlib.pyplot as plt
 except ImportError:
     raise SystemExit from None
-_, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+_, (upper, lower) = plt.subplots(2, 1, figsize=(5.5, 7), sharex=True, layout="constrained")
 draw = PrivacyUtilityDisplay.from_scores
 lines = {"forest": accuracy[0], "student without noise": accuracies[-1].mean()}
-draw(EPSILONS, accuracies[:-1], baselines=lines, metric_name="test accuracy", ax=left)
+draw(EPSILONS, accuracies[:-1], baselines=lines, metric_name="test accuracy", ax=upper)
 name, lines = "members found at 1 % false positives", {"forest": found[0], "chance": FPR}
-draw(EPSILONS, founds[:-1], baselines=lines, metric_name=name, ax=right)
-right.plot(EPSILONS, allowed[:-1], "--", color="C3", label="most that ε allows")
-right.set_yscale("log")
-right.legend(loc="center left", fontsize="small")
+draw(EPSILONS, founds[:-1], baselines=lines, metric_name=name, ax=lower)
+lower.plot(EPSILONS, allowed[:-1], "--", color="C3", label="most that ε allows")
+lower.set_yscale("log")
+lower.legend(loc="center left", fontsize="small")
 plt.show()

@@ -1,0 +1,179 @@
+"""
+How do I get from a CSV file to a model that I may publish?
+===========================================================
+
+A gym has a table of its members and of who cancelled. It wants to publish a model that tells who
+is likely to cancel, and nothing about any one member. This is the whole way, from the file with
+numbers, categories, dates and gaps to another file that anybody may read.
+"""
+
+import csv
+import tempfile
+import textwrap
+from datetime import date, timedelta
+from pathlib import Path
+
+import joblib
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.tree import DecisionTreeClassifier
+
+import skdistill
+from skdistill import PrivacyLedger, PrivateDistiller, StableLogisticRegression, TeacherEnsemble
+from skdistill.teachers import BoundedFeatures, stable_C
+from skdistill.transfer import Schema, SchemaFeatures
+
+folder = Path(tempfile.mkdtemp())
+
+# %%
+# The file
+# --------
+# It is made up here; take your own.
+rng = np.random.default_rng(0)
+n = 16_000
+age, visits, months = rng.integers(18, 80, n), rng.poisson(5, n), rng.integers(0, 96, n)
+town = rng.choice(["Basel", "Bern", "Chur", "Genf", ""], n, p=[0.4, 0.3, 0.15, 0.1, 0.05])
+plan = rng.choice(["basic", "plus", "family"], n, p=[0.5, 0.3, 0.2])
+score = 1.5 - 0.6 * visits + 0.06 * (visits - 5) ** 2 - 0.02 * months + 1.2 * (plan == "basic")
+cancelled = np.where(score + 0.7 * (age < 30) + rng.logistic(size=n) > 0, "yes", "no")
+joined = [date(2025, 12, 31) - timedelta(days=int(30 * m)) for m in months]
+age = np.where(rng.random(n) < 0.08, "", age.astype(str))
+with open(folder / "members.csv", "w", newline="") as file:
+    out = csv.writer(file)
+    out.writerow(["member", "age", "town", "plan", "joined", "visits", "cancelled"])
+    out.writerows(zip(range(n), age, town, plan, joined, visits, cancelled, strict=True))
+print("".join((folder / "members.csv").read_text().splitlines(keepends=True)[:5]))
+
+
+# %%
+# Read it
+# -------
+# Numbers as numbers, categories as text, nothing where nothing is, and a date as the years since.
+# The member's number is left out: it tells who somebody is, and nothing else. (A data frame of
+# pandas or polars with these columns will do for all that follows, too.)
+def number(text):
+    return float(text) if text else np.nan
+
+
+def years(text):
+    return (date(2026, 1, 1) - date.fromisoformat(text)).days / 365.25
+
+
+COLUMNS = {"age": number, "town": str, "plan": str, "joined": years, "visits": number}
+with open(folder / "members.csv", newline="") as file:
+    rows = list(csv.DictReader(file))
+X = np.array([[read(row[name]) for name, read in COLUMNS.items()] for row in rows], dtype=object)
+y = np.array([row["cancelled"] for row in rows])
+
+# %%
+# Private rows, public rows
+# -------------------------
+# 12,000 members are private. 2,000 rows are public and label the way from teacher to student
+# (they might come from members who agreed to it; what they answered is not used). 2,000 more,
+# with answers, measure the result; if these were private, the measurement would be a leak.
+X_private, X_public, X_test = np.split(X, [12_000, 14_000])
+y_private, _, y_test = np.split(y, [12_000, 14_000])
+
+# %%
+# What may be known of the columns is written down, not read off private rows. Features are made
+# with this schema, and centred on the public rows: one member cannot move them.
+schema = Schema(
+    {
+        "age": (16, 90),
+        "town": ["Basel", "Bern", "Chur", "Genf"],
+        "plan": ["basic", "plus", "family"],
+        "joined": (0, 10),
+        "visits": (0, 15),
+    },
+    integer=["age", "visits"],
+    missing=["age", "town"],
+)
+features = BoundedFeatures(schema).centred_on(X_public)
+
+# %%
+# Choose a teacher
+# ----------------
+# A release hides one member, so what counts is how far one member can move the teacher. ``preview``
+# tells what would be promised. It asks the teacher nothing and costs nothing.
+EPSILON, DELTA, CLASSES = 1.0, 1e-6, ["no", "yes"]
+TEACHERS = {
+    "one forest": RandomForestClassifier(50, max_depth=8, random_state=0),
+    "150 trees on shards": TeacherEnsemble(
+        DecisionTreeClassifier(max_depth=4), 150, classes=CLASSES, random_state=0
+    ),
+    "one stable linear model": StableLogisticRegression(stable_C(EPSILON, DELTA), classes=CLASSES),
+}
+distillers = {}
+for name, model in TEACHERS.items():
+    teacher = make_pipeline(features, model).fit(X_private, y_private)
+    student = make_pipeline(SchemaFeatures(schema), LogisticRegression())
+    distillers[name] = PrivateDistiller(teacher, student, epsilon=EPSILON, delta=DELTA)
+    print(f"{name:>24}: {distillers[name].preview(X_public).certificate['bound']}")
+
+# %%
+# A member moves the forest, for all anybody knows, from one answer to the other on every row, and
+# each of 150 trees that saw members of their own by 1/150 of that. The linear model's bound is
+# for its few parameters, whatever the number of rows, and is the first to try.
+#
+# Fit
+# ---
+# The ledger is a file that lives beside the table. It is charged before the teacher is asked, adds
+# up all releases that were ever made from these members, and refuses what is beyond the total.
+ledger = PrivacyLedger(folder / "members.ledger", epsilon=2.0, delta=DELTA)
+distiller = distillers["one stable linear model"].set_params(accountant=ledger)
+distiller.fit(X_public)
+for paragraph in str(distiller.privacy_).splitlines():
+    print(textwrap.fill(paragraph, 88))
+print(f"\nspent: ε = {ledger.total()[0]:.2f}; left for later releases: {ledger.remaining()[0]:.2f}")
+
+# %%
+# Publish
+# -------
+# Only the student and the statement go into the file. With skops it is one that cannot run code
+# when it is read, and the digest, announced elsewhere, shows that it is the one you saved.
+# Without skops it is a pickle: readers must trust whom they got it from.
+try:
+    digest = skdistill.save(distiller, folder / "student.skops")
+    published = skdistill.load(folder / "student.skops", digest=digest)
+except ImportError:  # pip install "skdistill[publish]"
+    joblib.dump(distiller.export(), folder / "student.joblib")
+    published = joblib.load(folder / "student.joblib")
+print("files:", sorted(path.name for path in folder.iterdir() if "student" in path.name))
+print("promised to members: ε =", published.statement.epsilon)
+print("cancels?", published.estimator.predict([[25, "Bern", "basic", 0.5, 1], X_test[0]]))
+
+
+# %%
+# What is it worth?
+# -----------------
+# The published model, next to the same kind of model without privacy, which must not be published.
+def scores(model):
+    return model.predict_proba(X_test)[:, 1]
+
+
+open_model = make_pipeline(features, LogisticRegression()).fit(X_private, y_private)
+FOUND = {"published student, ε=1": published.estimator, "no privacy": open_model}
+larger = max(np.mean(y_test == label) for label in CLASSES)
+print(f"{'on 2,000 rows':24}{'accuracy':>10}{'AUC':>8}")
+print(f"{'always the larger class':24}{larger:>10.3f}")
+for name, model in FOUND.items():
+    auc = roc_auc_score(y_test, scores(model))
+    print(f"{name:24}{model.score(X_test, y_test):>10.3f}{auc:>8.3f}")
+
+# %%
+# Members sorted by the model's score and cut into ten equal parts: how many of each part cancelled?
+try:
+    import matplotlib.pyplot as plt
+except ImportError:
+    raise SystemExit from None
+_, axes = plt.subplots(figsize=(5.5, 4), layout="constrained")
+for shift, (name, model) in zip((-0.2, 0.2), FOUND.items(), strict=True):
+    tenths = np.array_split(y_test[np.argsort(scores(model))], 10)
+    shares = [100 * np.mean(part == "yes") for part in tenths]
+    axes.bar(np.arange(1, 11) + shift, shares, 0.4, label=name)
+axes.set(xticks=range(1, 11), xlabel="tenth of the members, by score", ylabel="cancelled (%)")
+axes.legend(loc="upper left")
+plt.show()
