@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -370,7 +371,8 @@ class MembershipReport:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in [head, *body]
         ]
-        return "\n".join([*lines, self._caption(), NOT_FOR_PUBLICATION])
+        width = max(88, *map(len, lines))
+        return "\n".join([*lines, textwrap.fill(self._caption(), width), NOT_FOR_PUBLICATION])
 
     def _level(self) -> float:
         """Return the level of each test of a true-positive rate, after Bonferroni."""
