@@ -233,6 +233,7 @@ def test_parameters_at_both_ends_of_their_ball(mechanism, claimed):
     assert (shown <= EPSILON) == (claimed == 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [None, seeded_noise, global_noise])
 @pytest.mark.parametrize("mechanism", ["gaussian", "laplace"])
 def test_an_attacker_who_seeds_all_that_can_be_seeded(mechanism, mutant, monkeypatch):

@@ -389,6 +389,7 @@ TABLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", ["both", "one", "neither"])
 @pytest.mark.parametrize(
     "estimator",

@@ -77,6 +77,7 @@ def test_law(kind, scale):
         assert stats.chisquare(np.bincount(draws % 16, minlength=16)).pvalue > 1e-7
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("scale", [0.7, 20.0, 3 * 2.0**20])
 def test_wrong_laws_are_caught(kind, scale):
@@ -207,6 +208,7 @@ def test_all_strings_of_16_bits_through_floating_point(kind, scale, low):
         assert_array_equal(np.bincount(magnitudes), expected)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("scale", [1.0, 300.0, 3 * 2.0**20, 2.0**27, 2.0**36])
 def test_words_next_to_a_middle(kind, scale):

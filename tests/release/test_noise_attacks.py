@@ -73,6 +73,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 3, 1000, 2**20, 2**20 + 1])
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_claim_holds(loss, step):
