@@ -10,7 +10,7 @@ __all__ = ["show_versions"]
 
 _NEEDED = ("skdistill", "scikit-learn", "numpy", "scipy", "joblib", "diffprivlib")
 _OPTIONAL = (
-    *("mpmath", "pandas", "polars", "matplotlib", "dask", "distributed"),
+    *("mpmath", "pandas", "polars", "matplotlib", "dask", "distributed", "pyarrow"),
     *("keras", "jax", "torch", "skorch", "skops"),
 )
 

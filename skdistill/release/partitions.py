@@ -187,7 +187,9 @@ def fetch_rows(
     ]
     (fetched,) = dask.compute(taken)
     if hasattr(fetched[0], "iloc"):
-        return rows, sys.modules["pandas"].concat(fetched)
+        from dask.dataframe.dispatch import concat  # unites categories, where pandas drops them
+
+        return rows, concat(fetched)
     return rows, np.concatenate(fetched)
 
 
@@ -217,7 +219,8 @@ def draw_partitions(plan: ReleasePlan, teacher: Any, parts: Partitions, accounta
     Raises
     ------
     ValueError
-        For a release in rounds, which looks at all rows together.
+        For a release in rounds, which looks at all rows together, and for a scheduler that is
+        neither dask's nor a ``distributed.Client``.
     diffprivlib.utils.BudgetError
         The budget does not suffice; nothing was asked.
     TeacherError, LabelsLost
@@ -230,9 +233,9 @@ def draw_partitions(plan: ReleasePlan, teacher: Any, parts: Partitions, accounta
             f"A release in {len(plan.shares)} residual rounds looks at all rows of X together, "
             "and X is partitioned. Use n_rounds=1, or fit with max_queries rows."
         )
+    client = _client()
     charge(accountant, plan.loss, plan.summary)
     job = _job(plan, teacher)
-    client = _client()
     tickets = [""] * len(parts.sizes)
     sent: Any = dask.delayed(job, pure=False, traverse=False)
     if client is not None and job.draws:
@@ -343,15 +346,25 @@ def _height(X: Any) -> int:
 
 
 def _client() -> Any:
-    """Return the client of the cluster in use, None if there is none."""
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import default_client
+    """Return the client of the cluster that dask would use, None if it works in this machine.
 
-    try:
-        return default_client()
-    except ValueError:
-        return None
+    Asked of dask itself: the client may be the default one, stand in dask's configuration, or be
+    the one of the task that calls (a release inside of a task). A client that was overlooked is
+    one whose tasks are repeated without tickets.
+    """
+    from dask.base import get_scheduler
+    from dask.delayed import Delayed
+
+    scheduler = get_scheduler(cls=Delayed)
+    if getattr(scheduler, "__module__", "").startswith("dask."):
+        return None  # threads, processes or none: what is lost there is an error
+    owner = getattr(scheduler, "__self__", None)
+    if "distributed" in sys.modules and isinstance(owner, sys.modules["distributed"].Client):
+        return owner
+    raise ValueError(
+        f"dask's scheduler {scheduler!r} is neither one of its own nor a distributed.Client. It "
+        "may repeat tasks, and every repetition of a noisy label is another release."
+    )
 
 
 async def _issue(client: Any, tickets: list[str]) -> None:

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chi2
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -83,10 +84,14 @@ def cluster(shared_workers):
 
 
 @pytest.fixture
-def doomed_cluster():
-    for client in start():
-        with client.as_current():
-            yield client
+def doomed_workers():
+    yield from start()
+
+
+@pytest.fixture
+def doomed_cluster(doomed_workers):
+    with doomed_workers.as_current():
+        yield doomed_workers
 
 
 class Told(ClassifierMixin, BaseEstimator):
@@ -326,6 +331,110 @@ def test_dask_rows_that_come_and_go(array, tmp_path):
     assert not log.exists()
 
 
+def test_dask_schedulers_that_nobody_knows(array, tmp_path):
+    """One that runs every task twice, as some do when a result is lost. Nothing is charged."""
+    import dask
+    import dask.threaded
+
+    log = tmp_path / "asked"
+    cashier = Cashier(log)
+    distiller = PrivateDistiller(told("answer", str(log)), accountant=cashier)
+
+    def twice(*args, **kwargs):
+        dask.threaded.get(*args, **kwargs)
+        return dask.threaded.get(*args, **kwargs)
+
+    with (
+        dask.config.set(scheduler=twice),
+        pytest.raises(ValueError, match="may repeat tasks"),
+    ):
+        distiller.release(array.zeros((6, 1), chunks=(2, 1)))
+    assert cashier.charges == []
+    assert not log.exists()
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+def test_dask_schedulers_of_one_machine(array, tmp_path, scheduler):
+    import dask
+    from dask.graph_manipulation import clone as graph_clone
+
+    log = tmp_path / "asked"
+    with dask.config.set(scheduler=scheduler):
+        labels = PrivateDistiller(told("answer", str(log))).release(numbered(array))
+        first = labels.compute()
+        for copy in (
+            labels,
+            graph_clone(labels),
+            pickle.loads(pickle.dumps(labels)),
+            labels.persist(),
+        ):
+            assert_array_equal(copy.compute(), first)
+    assert draws(log) == ["1", "2", "3", "4", "5"]
+    assert b"Told" not in pickle.dumps(labels)
+
+
+def test_dask_parts_of_differing_types(array):
+    """The types of each part are those it has, whatever dask believes."""
+    import dask
+
+    teacher = LogisticRegression().fit(A[:600], b[:600])
+    single = X[:100].astype(np.float32)
+    parts = array.concatenate(
+        [
+            array.from_delayed(dask.delayed(single), single.shape, np.float64),
+            array.from_array(X[100:], chunks=(300, 5)),
+        ]
+    )
+    distiller = PrivateDistiller(teacher, epsilon=math.inf, max_queries=150)
+    assert_allclose(distiller.release(parts).compute(), teacher.predict_proba(X), atol=1e-6)
+    rows = distiller.fit(parts).query_indices_
+    assert_allclose(distiller.released_labels_, teacher.predict_proba(X[rows]), atol=1e-6)
+
+
+def test_dask_frame_with_categories_and_repeated_index(frame):
+    import pandas as pd
+
+    names = ["low", "high", "high", "low", "middle"] * 40
+    table = pd.DataFrame({"kind": pd.Categorical(names), "x": X[:200, 0]}, index=[7] * 200)
+    teacher = HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype")
+    teacher = teacher.fit(table, np.arange(200) % 2)
+    parts = frame.from_pandas(table.reset_index(drop=True), npartitions=4)
+    parts = parts.map_partitions(lambda part: part.set_axis([7] * len(part)))
+    # One part is empty, and of the sizes nothing is known.
+    parts = frame.concat([parts, parts[parts.x > 99], parts[parts.kind == "low"]])
+    expected = teacher.predict_proba(pd.concat([table, table[table.kind == "low"]]))
+    distiller = PrivateDistiller(teacher, clone(teacher), epsilon=math.inf, max_queries=50)
+    assert_allclose(distiller.release(parts).compute(), expected)
+    distiller.fit(parts)
+    assert_allclose(distiller.released_labels_, expected[distiller.query_indices_])
+
+
+def test_dask_frame_whose_parts_know_other_categories(frame):
+    """As files do. pandas would make text of them, which no model takes."""
+    import dask
+    import pandas as pd
+
+    tables = [
+        pd.DataFrame({"kind": pd.Categorical(kinds), "x": np.arange(20.0)})
+        for kinds in (["a", "b"] * 10, ["c", "b"] * 10)
+    ]
+    teacher = HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype")
+    whole = pd.concat([table.astype({"kind": str}) for table in tables]).astype(
+        {"kind": "category"}
+    )
+    teacher.fit(whole, np.arange(40) % 3 > 0)
+    meta = tables[0].iloc[:0].assign(kind=pd.Categorical([]))
+    parts = frame.from_delayed(
+        [dask.delayed(table) for table in tables], meta=meta, verify_meta=False
+    )
+    parts = parts.assign(kind=parts.kind.cat.as_unknown())
+    expected = np.vstack([teacher.predict_proba(table) for table in tables])
+    distiller = PrivateDistiller(teacher, clone(teacher), epsilon=math.inf, max_queries=30)
+    assert_allclose(distiller.release(parts).compute(), expected)
+    distiller.fit(parts)
+    assert_allclose(distiller.released_labels_, expected[distiller.query_indices_])
+
+
 def test_dask_other_collections(array):
     import dask.bag
 
@@ -372,6 +481,82 @@ def test_dask_cluster_never_draws_again_for_a_dead_worker(doomed_cluster, array,
     asked = log.read_text().split()
     assert asked.count("3") == 1
     assert len(asked) == len(set(asked))
+
+
+def draws(path):
+    """What the teacher was asked for, by partition."""
+    return sorted(path.read_text().split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["client", "get"])
+def test_dask_cluster_that_is_no_default(shared_workers, array, tmp_path, how):
+    """A cluster named in dask's configuration: tasks repeated there need a ticket as well."""
+    import dask
+
+    client = shared_workers
+    log = tmp_path / "asked"
+    teacher = told("answer", str(log))
+    with dask.config.set(scheduler=client if how == "client" else client.get):
+        assert partitions._client() is client
+        labels = PrivateDistiller(teacher).release(numbered(array))
+    assert partitions._client() is None
+    assert (client.compute(labels).result() != 0.5).all()
+    assert draws(log) == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.slow
+def test_dask_cluster_configured_never_draws_again_for_a_dead_worker(
+    doomed_workers, array, tmp_path
+):
+    import dask
+
+    log = tmp_path / "asked"
+    with dask.config.set(scheduler=doomed_workers):
+        labels = PrivateDistiller(told("die", str(log))).release(numbered(array))
+        with pytest.raises(LabelsLost, match="another release"):
+            labels.compute()
+    asked = log.read_text().split()
+    assert asked.count("3") == 1
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.slow
+def test_dask_cluster_inside_of_a_task(cluster, tmp_path):
+    """A task that releases: dask would work on the cluster, and so does the release."""
+    log = tmp_path / "asked"
+
+    def task():
+        import dask.array
+
+        labels = PrivateDistiller(told("answer", str(log))).release(numbered(dask.array))
+        return partitions._client() is not None, labels.compute()
+
+    found, labels = cluster.submit(task, pure=False).result(timeout=120)
+    assert found
+    assert (labels != 0.5).all()
+    assert draws(log) == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.slow
+def test_dask_cluster_repeats_nothing_that_is_asked_for_again(cluster, array, tmp_path):
+    """Copies of the graph, of the labels, and a retry: one draw of each partition."""
+    from concurrent.futures import CancelledError
+
+    from dask.graph_manipulation import clone as graph_clone
+    from distributed import futures_of
+
+    log = tmp_path / "asked"
+    labels = PrivateDistiller(told("answer", str(log))).release(numbered(array))
+    first = labels.compute()
+    copies = [graph_clone(labels), pickle.loads(pickle.dumps(labels)), labels.persist()]
+    copies += [labels.rechunk((7, 2)), labels.map_blocks(np.array)]
+    for copy in copies:
+        assert_array_equal(copy.compute(), first)
+    cluster.retry(futures_of(labels))  # dask forgets them, then, and has no other
+    with pytest.raises((LabelsLost, CancelledError)):
+        labels.compute()
+    assert draws(log) == ["1", "2", "3", "4", "5"]
 
 
 @pytest.mark.slow
