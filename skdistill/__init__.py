@@ -1,11 +1,17 @@
 """skdistill: differentially private knowledge distillation for scikit-learn."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skdistill.distiller import PrivateDistiller
 from skdistill.statement import PrivacyStatement
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
+
+if TYPE_CHECKING:
+    from skdistill._show_versions import show_versions
+    from skdistill.accounting import PrivacyLedger
+    from skdistill.pate import PATEClassifier, PATERegressor
+    from skdistill.publishing import load, save
 
 __all__ = [
     "PATEClassifier",

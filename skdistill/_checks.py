@@ -24,6 +24,7 @@ __all__ = [
     "check_parameters",
     "check_teacher",
     "check_transfer_set",
+    "forget",
     "n_rows",
 ]
 
@@ -248,6 +249,12 @@ def check_transfer_set(X: Any, y: Any) -> Any:
     if y is not None:
         check_consistent_length(X, y)
     return X
+
+
+def forget(estimator: Any, *names: str) -> None:
+    """Take back what an earlier fit left behind: a new student beside an old statement is a lie."""
+    for name in names:
+        vars(estimator).pop(name, None)
 
 
 def n_rows(X: Any) -> int:

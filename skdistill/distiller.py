@@ -28,6 +28,7 @@ from skdistill._checks import (
     check_parameters,
     check_teacher,
     check_transfer_set,
+    forget,
     n_rows,
 )
 from skdistill._display import as_html, as_text, visual_block
@@ -35,7 +36,7 @@ from skdistill.accounting.charging import adopt, for_pickle, replays
 from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall, certify
 from skdistill.certificates.base import unwrap
 from skdistill.neural import adapted, clone_network
-from skdistill.publishing import Published, export
+from skdistill.publishing import Published, export, refuse_private_parts
 from skdistill.release import (
     Released,
     ReleasePlan,
@@ -300,12 +301,14 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]
             return self
         teacher, X = self._check_fit(X, y)
+        self._check_student(teacher, X)
         student_params = self._route(fit_params)
         certificate = self._certificate(teacher)
         rows, X_asked = self._choose_queries(X, certificate)
         plan = self._plan(certificate, len(rows))
         bases = self._bases(plan, X_asked)
         released = draw(plan, teacher, X_asked, self.accountant, self.n_jobs, bases)
+        forget(self, "student_", "privacy_")  # should this fit fail, no earlier statement is left
         self.query_indices_ = rows
         self.released_labels_ = released.labels
         self.student_ = self._train(X, rows, released, student_params)
@@ -463,6 +466,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         """Return the plan of ``fit(X)``, the teacher, and the rows it would be asked about."""
         blank = clone(self).set_params(verbose=0)
         teacher, X = blank._check_fit(X, None)
+        blank._check_student(teacher, X)
         certificate = blank._certificate(teacher)
         rows, X_asked = blank._choose_queries(X, certificate)
         with warnings.catch_warnings():
@@ -490,12 +494,18 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         X = check_transfer_set(X, y)
         validate_data(self, X, skip_check_array=True)
         check_columns(self, teacher)
-        if self.student is None:
-            check_numbers(X)
-        check_finite(X, teacher, self._blank_student())
+        check_finite(X, teacher)
         if classes is not None:
             self.classes_: NDArray[Any] = classes
         return teacher, X
+
+    def _check_student(self, teacher: Any, X: Any) -> None:
+        """Check that the student holds no teacher, and that it can learn from X."""
+        if self.student is None:
+            check_numbers(X)
+        else:
+            refuse_private_parts(clone_network(self.student), teacher)
+        check_finite(X, self._blank_student())
 
     def _route(self, fit_params: dict[str, Any]) -> dict[str, Any]:
         """Return the fit parameters that are the student's."""
@@ -745,6 +755,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         if hasattr(self, "student_"):
             teacher = unwrap(self.teacher)
             state["teacher"] = WithheldTeacher(type(teacher).__name__, self._teacher_kind() or "")
+            state["student"] = None if self.student is None else clone_network(self.student)
             state["accountant"] = None
             if not isinstance(self.certificate, str):
                 state["certificate"] = "auto"

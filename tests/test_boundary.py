@@ -2,6 +2,7 @@
 
 import io
 import logging
+import pickle
 import traceback
 import warnings
 
@@ -9,7 +10,9 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.ensemble import StackingClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -288,3 +291,33 @@ def test_parameters_that_are_no_numbers_are_not_quoted():
     with pytest.raises(TeacherError) as error:
         PrivateDistiller(teacher, certificate=ball).fit(X)
     assert CANARY not in _everything(error.value)
+
+
+# --------------------------------------------------------- the teacher in the student's own clothes
+
+
+def test_the_teacher_as_the_students_prototype_is_not_pickled(binary):
+    X_private, y, X_public, *_ = binary
+    teacher = LogisticRegression().fit(X_private, y)
+    distiller = PrivateDistiller(teacher, teacher, epsilon=1.0).fit(X_public)
+    blob = pickle.dumps(distiller)
+    assert teacher.coef_.tobytes() not in blob
+    assert not hasattr(pickle.loads(blob).student, "coef_")
+    assert teacher.coef_.tobytes() in pickle.dumps(teacher)  # what is looked for can be found
+
+
+@pytest.mark.parametrize("how", ["frozen", "method"])
+def test_a_student_that_holds_the_teacher_is_refused_before_the_charge(binary, how):
+    X_private, y, X_public, *_ = binary
+    teacher = LogisticRegression().fit(X_private, y)
+    step = (
+        FunctionTransformer(teacher.predict_proba)
+        if how == "method"
+        else StackingClassifier([("held", FrozenEstimator(teacher))], cv="prefit")
+    )
+    student = make_pipeline(step, LogisticRegression()) if how == "method" else step
+    accountant = BudgetAccountant()
+    distiller = PrivateDistiller(teacher, student, epsilon=1.0, accountant=accountant)
+    with pytest.raises(ValueError, match="holds the teacher"):
+        distiller.fit(X_public)
+    assert len(accountant) == 0

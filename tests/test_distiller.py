@@ -512,9 +512,11 @@ def test_cells_the_default_student_cannot_take_are_found_before_the_charge(text,
 
 
 def advice(teacher, X, **settings):
-    with pytest.warns(UserWarning, match="mostly noise") as caught:
+    with warnings.catch_warnings(record=True) as caught:  # so much noise may bring others as well
+        warnings.simplefilter("always")
         PrivateDistiller(teacher, epsilon=1e-3, **settings).fit(X)
-    return str(caught[0].message)
+    (said,) = [str(each.message) for each in caught if "mostly noise" in str(each.message)]
+    return said
 
 
 def test_the_warning_says_what_helps_for_this_teacher(binary):
@@ -535,3 +537,57 @@ def test_the_warning_says_what_helps_for_this_teacher(binary):
     said = advice(scaled, X_public)
     assert "fitted together with the StableLogisticRegression" in said
     assert "FrozenEstimator" in said
+
+
+def test_release_trains_no_student_and_takes_any_cells():
+    X = np.array([["Oslo"], ["Bergen"]] * 50, dtype=object)
+    teacher = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(X, [0, 1] * 50)
+    labels = PrivateDistiller(teacher, epsilon=HUGE).release(X)
+    assert labels.shape == (100, 2)
+    with pytest.raises(ValueError, match="not numbers"):
+        PrivateDistiller(teacher, epsilon=HUGE).fit(X)
+
+
+# --------------------------------------------- a statement and the student that it is about
+
+
+class Stubborn(LogisticRegression):
+    """Does not train at all, once told so."""
+
+    broken = False
+
+    def fit(self, X, y, sample_weight=None):
+        if type(self).broken:
+            raise KeyboardInterrupt
+        return super().fit(X, y, sample_weight)
+
+
+def test_a_fit_that_fails_leaves_no_earlier_statement(binary, monkeypatch):
+    *_, X_public, _, teacher = binary
+    distiller = PrivateDistiller(teacher, Stubborn(), epsilon=0.1).fit(X_public)
+    assert distiller.privacy_.epsilon == 0.1
+
+    monkeypatch.setattr(Stubborn, "broken", True)
+    with pytest.raises(KeyboardInterrupt):
+        distiller.set_params(epsilon=1e6).fit(X_public)
+    with pytest.raises(NotFittedError):
+        distiller.export()
+
+    monkeypatch.setattr(Stubborn, "broken", False)
+    distiller.set_params(epsilon=0.1).fit(X_public)
+    monkeypatch.setattr(PrivateDistiller, "_match_threshold", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # after the student, before the statement
+        distiller.set_params(epsilon=1e6).fit(X_public)
+    assert not hasattr(distiller, "privacy_")
+
+
+def test_a_refused_charge_leaves_the_earlier_fit_alone(binary):
+    from skdistill.accounting import BudgetAccountant
+
+    *_, X_public, _, teacher = binary
+    distiller = PrivateDistiller(teacher, epsilon=1.0, delta=0, accountant=BudgetAccountant(1.5, 0))
+    student = distiller.fit(X_public).student_
+    with pytest.raises(Exception, match="budget"):
+        distiller.fit(X_public)
+    assert distiller.student_ is student
+    assert distiller.privacy_.epsilon == 1.0

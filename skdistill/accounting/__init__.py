@@ -4,7 +4,7 @@
 for. The latter also where ``import diffprivlib`` itself fails (on scikit-learn 1.9 and newer).
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skdistill.accounting.loss import (
     PrivacyLoss,
@@ -12,6 +12,10 @@ from skdistill.accounting.loss import (
     gaussian_epsilon,
     gaussian_mu,
 )
+
+if TYPE_CHECKING:
+    from skdistill.accounting.ledger import PrivacyLedger
+    from skdistill.accounting.searches import SearchCost, plan
 
 __all__ = [
     "BudgetAccountant",

@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._checks import check_parameters
+from skdistill._checks import check_parameters, forget
 from skdistill.accounting.charging import adopt, charge, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates.base import Certificate
@@ -141,6 +141,7 @@ class PATE(BaseEstimator):
         task = self._check(X, y, groups, X_public)
         loss = self._loss()
         charge(self.accountant, loss, f"{type(self).__name__}; {len(task.targets)} private rows")
+        forget(self, "student_", "privacy_")  # should this fit fail, no earlier statement is left
         random_state = check_random_state(self.random_state)
         costs, rows = self._transfer_rows(task, loss, random_state)
         inputs = self._inputs(task.schema, rows)

@@ -479,3 +479,13 @@ def test_the_audit_sees_something_at_a_large_epsilon():
     """At ε=1000 most guesses are right (by chance, 150 of 200 have probability 1e-13)."""
     assert guesses(audited(1000.0, "stable")) > 150
     assert math.isclose(shown(100), 0.0)
+
+
+def test_a_fit_that_fails_leaves_no_earlier_statement(monkeypatch):
+    X, y, _, _ = table()
+    model = skdistill.pate.base.clone(CLASSIFIERS["ensemble"]).fit(X, y)
+    assert hasattr(model, "privacy_")
+    monkeypatch.setattr(skdistill.pate.base.PATE, "_statement", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X, y)
+    assert not hasattr(model, "privacy_")
