@@ -20,6 +20,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -29,13 +30,14 @@ from sklearn.ensemble import (
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge, TweedieRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.multiclass import OutputCodeClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 import skdistill
@@ -50,14 +52,16 @@ from skdistill.publishing import (
     Published,
     PublishedClassifier,
     UnsafeFileError,
-    _digest,
-    _reachable,
     export,
     load,
     refuse_private_parts,
     save,
 )
+from skdistill.publishing.archive import digest_of
+from skdistill.publishing.private_parts import _reachable
 from skdistill.schema import Column, Schema
+from skdistill.teachers import BoundedFeatures
+from skdistill.transfer import SchemaFeatures
 
 pytestmark = pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
 CANARY = "canary-51b9e2"
@@ -415,7 +419,7 @@ def test_the_file_is_a_skops_file_and_says_what_it_promises(written):
         assert archive.read("digest.txt").decode() == digest
         assert CANARY.encode() not in b"".join(archive.read(name) for name in archive.namelist())
     io_ = needs_skops()
-    trusted = ["skdistill.publishing.PublishedClassifier"]
+    trusted = ["skdistill.publishing.published.PublishedClassifier"]
     assert np.array_equal(io_.load(path, trusted=trusted).predict(IRIS), distiller.predict(IRIS))
 
 
@@ -438,7 +442,7 @@ def as_written(record):
 def signed(entries):
     """What an attacker can do: put the right digest of the changed content."""
     content = {name: value for name, value in entries.items() if name != "digest.txt"}
-    return {**content, "digest.txt": _digest(content).encode()}
+    return {**content, "digest.txt": digest_of(content).encode()}
 
 
 def test_every_flipped_byte_is_found(written, tmp_path):
@@ -515,9 +519,9 @@ FIELDS = {
 }
 
 
-def test_no_two_contents_have_one_digest():
-    assert _digest({"ab": b"c"}) != _digest({"a": b"bc"})
-    assert _digest({"a": b"b", "c": b"d"}) != _digest({"a": b"bcd"})
+def test_no_two_contents_have_onedigest_of():
+    assert digest_of({"ab": b"c"}) != digest_of({"a": b"bc"})
+    assert digest_of({"a": b"b", "c": b"d"}) != digest_of({"a": b"bcd"})
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -585,7 +589,8 @@ def nothing_ran():
 
 def test_an_unknown_type_is_named_and_not_built(written, tmp_path):
     published = Published(Unknown(), written[2].privacy_)
-    save(published, tmp_path / "x")
+    with pytest.warns(UserWarning, match=r"Readers of this file .*Unknown"):
+        save(published, tmp_path / "x")
     RAN.clear()
     with pytest.raises(UnsafeFileError, match=r"types that are not trusted: .*Unknown"):
         load(tmp_path / "x")
@@ -628,7 +633,8 @@ def test_functions_are_not_trusted(written, tmp_path, function):
     if isinstance(function, str):
         function = load_iris
     student = make_pipeline(FunctionTransformer(function), LogisticRegression())
-    save(Published(student, written[2].privacy_), tmp_path / "x")
+    with pytest.warns(UserWarning, match="Readers of this file"):
+        save(Published(student, written[2].privacy_), tmp_path / "x")
     with pytest.raises(UnsafeFileError, match="types that are not trusted"):
         load(tmp_path / "x")
 
@@ -1035,7 +1041,8 @@ def test_arguments_that_are_easily_mistaken(written, tmp_path):
     assert load(path, digest=f" {digest.upper()}\n")
     with pytest.raises(UnsafeFileError, match="damaged or changed"):
         load(path, digest="")
-    save(Published(Unknown(), written[2].privacy_), tmp_path / "x")
+    with pytest.warns(UserWarning, match="Readers of this file"):
+        save(Published(Unknown(), written[2].privacy_), tmp_path / "x")
     RAN.clear()
     assert load(tmp_path / "x", trusted=f"{Unknown.__module__}.Unknown")
 
@@ -1083,3 +1090,29 @@ def test_without_skops(monkeypatch, tmp_path):
         save(distilled(), tmp_path / "x")
     with pytest.raises(ImportError, match=r'pip install "skdistill\[publish\]"'):
         load(tmp_path / "x")
+
+
+@pytest.mark.parametrize("which", ["imputers", "schema", "bounded features"])
+def test_encoders_of_raw_tables_are_read_again(tmp_path, which):
+    """What a table of one's own needs, and no more than that needs to be named."""
+    needs_skops()
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    values, places = rng.choice([1.0, 2.0, np.nan], 400), rng.choice(["Oslo", "Lom"], 400)
+    table = pd.DataFrame({"a": rng.normal(size=400), "b": places, "c": values})
+    schema = Schema.from_public(table)
+    encode = {
+        "imputers": make_column_transformer(
+            (make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), ["a", "c"]),
+            (OneHotEncoder(handle_unknown="ignore"), ["b"]),
+        ),
+        "schema": SchemaFeatures(schema),
+        "bounded features": BoundedFeatures(schema).centred_on(table),
+    }[which]
+    student = make_pipeline(encode, LogisticRegression())
+    teacher = make_pipeline(clone(encode), LogisticRegression()).fit(table, table["a"] > 0)
+    distiller = PrivateDistiller(teacher, student, epsilon=50.0).fit(table)
+    save(distiller, tmp_path / "x")
+    np.testing.assert_array_equal(
+        load(tmp_path / "x").estimator.predict(table), distiller.predict(table)
+    )

@@ -107,8 +107,17 @@ def fit_soft(
     """Train an estimator that takes soft labels, at the end of a pipeline or by itself.
 
     The hook: a classifier with a method ``fit_soft(X, Y, classes, **fit_params)`` is called with
-    soft labels instead of ``fit`` with hard ones. It returns itself and gives ``predict_proba``
-    with one column per column of Y (or sets ``classes_``).
+    soft labels instead of ``fit`` with hard ones. It is fitted in place, as by ``fit``, and gives
+    ``predict_proba`` with one column per column of Y (or sets ``classes_`` to an order of its
+    own).
+
+    Rows of Y are on the simplex, projected on it if need be. With an attribute
+    ``signed_soft_labels = True``, an estimator gets them unclipped: they sum to 1, and may be
+    negative or above 1 wherever there is noise, which then averages out. Do so for losses that
+    are linear in Y or squared.
+
+    The hook is looked for on the estimator itself and at the end of a pipeline. A search around it
+    (``GridSearchCV`` as the student) fits by hard labels; search around the distiller instead.
 
     Parameters
     ----------
@@ -116,9 +125,9 @@ def fit_soft(
         Ours: it is fitted in place, or an adapter around it is returned.
     X : array-like of shape (m, ...)
     Y : ndarray of shape (m, n_classes)
-        Soft labels; rows sum to 1.
+        Soft labels; rows sum to 1. (The caller projects them or not: see above.)
     classes : ndarray of shape (n_classes,)
-        The label of each column.
+        The label of each column; its order is the teacher's, and may be any.
     codes : ndarray of shape (m,)
         Index of each row's hard label, for the earlier steps of a pipeline.
     fit_params : dict
@@ -130,7 +139,8 @@ def fit_soft(
     """
     estimator = adapted(estimator)
     if not hasattr(estimator, "steps"):
-        return estimator.fit_soft(X, Y, classes, **fit_params)
+        estimator.fit_soft(X, Y, classes, **fit_params)
+        return estimator
     *earlier, (name, last) = estimator.steps
     step = _SoftStep(last, Y, classes, codes)
     trained = _with_steps(estimator, [*earlier, (name, step)])

@@ -74,6 +74,7 @@ class NetworkBehaviour:
         assert shown.shape == (len(DIGITS[TEST]), 2)
         assert np.abs(shown[:, 0] - 0.7).mean() < 0.05
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("scaled", [False, True])
     def test_student_of_a_frozen_network(self, scaled):
         teacher = FrozenEstimator(self.trained())
@@ -89,6 +90,7 @@ class NetworkBehaviour:
             again.predict_proba(DIGITS[TEST]), distiller.predict_proba(DIGITS[TEST])
         )
 
+    @pytest.mark.slow
     def test_labels_may_be_text(self):
         names = np.array([f"digit {label}" for label in LABELS])
         teacher = LogisticRegression(max_iter=200).fit(DIGITS[TRAIN], names[TRAIN])
@@ -125,6 +127,7 @@ class NetworkBehaviour:
             twin.predict_proba(DIGITS[TEST]), distiller.predict_proba(DIGITS[TEST])
         )
 
+    @pytest.mark.slow
     def test_a_shard_without_some_classes(self):
         """Five rows of the last class for six members: at least one has none, and is not lost."""
         few = np.flatnonzero(LABELS[TRAIN] != 9)
@@ -166,6 +169,7 @@ class NetworkBehaviour:
         random.seed(5)
         assert (np.random.random(), random.random()) == expected
 
+    @pytest.mark.slow
     def test_images_in_rounds(self):
         """Rows with three axes, from the private images to the student, in two rounds."""
         images = DIGITS.reshape(-1, 8, 8, 1)

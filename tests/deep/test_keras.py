@@ -1,18 +1,9 @@
 """Keras 3 networks as teachers, students and members, on whichever backend is installed."""
 
-import importlib.util
-import os
-
 import numpy as np
 import pytest
 
-for _backend in ("torch", "jax", "tensorflow"):  # the quickest on small networks first
-    if importlib.util.find_spec(_backend):
-        os.environ.setdefault("KERAS_BACKEND", _backend)
-        break
-else:
-    pytest.skip("Keras needs jax, torch or tensorflow", allow_module_level=True)
-keras = pytest.importorskip("keras")
+keras = pytest.importorskip("keras")  # conftest.py has chosen a backend
 
 from deep.behaviour import (  # noqa: E402
     DIGITS,
@@ -121,6 +112,7 @@ class TestKeras(NetworkBehaviour):
         assert distiller.privacy_.certificate["name"] == "disjoint teachers"
         assert distiller.score(images[TRAIN], LABELS[TRAIN]) > 0.6
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("outputs", [1, 2])
     def test_two_classes_and_scores_without_softmax(self, outputs):
         loss = "BinaryCrossentropy" if outputs == 1 else "CategoricalCrossentropy"

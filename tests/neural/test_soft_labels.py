@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
@@ -128,3 +128,106 @@ def test_clones_of_anything():
     assert clone_network(search).estimator.alpha == 1.0
     assert clone_network("auto") == "auto"
     assert clone_network(None) is None
+
+
+class Backwards(Soft):
+    """Keeps its classes in an order of its own, as scikit-learn's estimators do."""
+
+    def fit_soft(self, X, Y, classes):
+        order = np.argsort(classes)[::-1]
+        return super().fit_soft(X, Y[:, order], classes[order])
+
+
+class Forgetful(Soft):
+    def fit_soft(self, X, Y, classes):
+        super().fit_soft(X, Y, classes)  # and returns nothing
+
+
+class Unsorted(ClassifierMixin, BaseEstimator):
+    """A teacher whose columns are in no alphabetical order."""
+
+    def fit(self, X=None, y=None):
+        self.classes_ = np.array(["b", "c", "a"])
+        return self
+
+    def predict_proba(self, X):
+        return np.tile([0.7, 0.2, 0.1], (len(X), 1))
+
+
+@pytest.mark.parametrize("student", [Soft(), Backwards(), Forgetful(), Signed()])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_each_column_belongs_to_its_class(student, scaled):
+    """Whatever order teacher and student keep them in."""
+    if scaled:
+        student = make_pipeline(StandardScaler(), student)
+    distiller = PrivateDistiller(Unsorted().fit(), student, epsilon=float("inf")).fit(X)
+    shown = dict(zip(distiller.classes_, distiller.predict_proba(X[:1])[0], strict=True))
+    assert shown == pytest.approx({"a": 0.1, "b": 0.7, "c": 0.2}, abs=1e-5)
+    assert distiller.predict(X[:1]) == ["b"]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_a_private_release_hands_over(signed):
+    """At this noise nearly every row leaves the simplex; its sum does not change."""
+    teacher = LogisticRegression().fit(X, CLASSES[np.arange(90) % 3])
+    student = make_pipeline(StandardScaler(), Signed() if signed else Soft())
+    with pytest.warns(UserWarning, match="mostly noise"):
+        distiller = PrivateDistiller(teacher, student, epsilon=1.0, threshold=None).fit(X)
+    Y = distiller.student_[-1].Y_
+    assert Y.shape == (90, 3)
+    assert np.allclose(Y.sum(axis=1), 1)
+    assert (Y < 0).any() == signed
+    assert (Y.argmax(axis=1) == distiller.released_labels_.argmax(axis=1)).all()
+
+
+class Shrunken(Signed):
+    """A linear model of soft labels with a setting worth searching."""
+
+    def __init__(self, amount=0.0):
+        self.amount = amount
+
+    def predict_proba(self, X):
+        mean = self.Y_.mean(axis=0)
+        return np.tile((1 - self.amount) * mean + self.amount / len(mean), (len(X), 1))
+
+
+def test_in_a_search():
+    """Settings of the student are searched around the distiller."""
+    y = CLASSES[np.minimum(np.arange(90) % 5, 2)]
+    teacher = LogisticRegression().fit(X, y)
+    for student, name in (
+        (Shrunken(), "student__amount"),
+        (make_pipeline(StandardScaler(), Shrunken()), "student__shrunken__amount"),
+    ):
+        distiller = PrivateDistiller(teacher, student, epsilon=float("inf"), threshold=None)
+        search = GridSearchCV(
+            distiller, {name: [1.0, 0.0]}, scoring="neg_log_loss", error_score="raise"
+        )
+        search.fit(X, y)
+        assert search.best_params_ == {name: 0.0}
+        found = search.best_estimator_.student_
+        assert (found[-1] if hasattr(found, "steps") else found).Y_.shape == (90, 3)
+
+
+class Regressor(RegressorMixin, Soft):
+    """Has both; values are for `fit`, soft labels for the hook."""
+
+    def fit(self, X, y):
+        self.mean_ = y.mean(axis=0)
+        return self
+
+    def predict(self, X):
+        mean = self.mean_ if hasattr(self, "mean_") else self.Y_.mean(axis=0)
+        return np.full((len(X), *np.shape(mean)), mean)
+
+
+def test_a_regressor_with_the_hook():
+    teacher = Ridge().fit(X, X[:, 0])
+    distiller = PrivateDistiller(
+        teacher, Regressor(), epsilon=float("inf"), output_range=(-9, 9)
+    ).fit(X)
+    assert distiller.predict(X[:2]) == pytest.approx(distiller.released_labels_.mean())
+    assert not hasattr(distiller.student_, "Y_")
+    distiller = PrivateDistiller(Unsorted().fit(), Regressor(), epsilon=float("inf")).fit(X)
+    assert hasattr(distiller.student_, "Y_")
+    assert distiller.predict_proba(X[:1])[0] == pytest.approx([0.7, 0.2, 0.1], abs=1e-5)
