@@ -19,6 +19,7 @@ takes the 32 x 32 pixels in colour of CIFAR-10 (a download of 170 MB, and hours 
 import importlib.util
 import os
 import sys
+import textwrap
 import warnings
 
 # Keras runs on PyTorch, JAX or TensorFlow, and must be told which before it is imported.
@@ -98,7 +99,8 @@ for epsilon, student in students.items():
 
 # %%
 # What is promised, in words, and the network to give away.
-print(f"\n{students[8].privacy_}\n")
+for paragraph in str(students[8].privacy_).splitlines():
+    print(textwrap.fill(paragraph, 88))
 students[8].student_.network_.summary()
 
 # %%

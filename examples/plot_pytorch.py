@@ -13,6 +13,7 @@ soft labels: cross-entropy against probabilities. skorch's printed accuracy, its
 and its early stopping go on working.
 """
 
+import textwrap
 import warnings
 
 try:
@@ -93,7 +94,8 @@ for epsilon, value in zip(EPSILONS, accuracy, strict=True):
 
 # %%
 # What is promised, in words, and the module to give away.
-print(f"\n{students[1].privacy_}\n")
+for paragraph in str(students[1].privacy_).splitlines():
+    print(textwrap.fill(paragraph, 88))
 print(students[1].student_.network_.module_)
 
 # %%
@@ -102,8 +104,11 @@ try:
     import matplotlib.pyplot as plt
 except ImportError:
     raise SystemExit from None
-plt.semilogx(EPSILONS[:-1], accuracy[:-1], "o-", label="student")
-plt.axhline(accuracy[-1], ls=":", label="student without noise")
-plt.gca().set(xlabel="ε of the whole release", ylabel="test accuracy")
-plt.legend(loc="lower right")
+_, axes = plt.subplots(layout="constrained")
+axes.semilogx(EPSILONS[:-1], accuracy[:-1], "o-", label="student")
+axes.axhline(accuracy[-1], ls=":", label="student without noise")
+axes.set(xlabel="ε of the whole release", ylabel="test accuracy")
+axes.set_xticks(EPSILONS[:-1], EPSILONS[:-1])
+axes.minorticks_off()
+axes.legend(loc="lower right")
 plt.show()
