@@ -550,7 +550,8 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             assumes=assumed_of(self.teacher) if replays(self.accountant) else (),
         )
         if plan.noise_scale > plan.signal_scale:
-            warnings.warn(_noise_warning(plan, unwrap(self.teacher)), UserWarning, stacklevel=3)
+            said = _noise_warning(plan, unwrap(self.teacher), self.output_range)
+            warnings.warn(said, UserWarning, stacklevel=3)
         spent = plan.statement().epsilon
         if plan.mechanism == "post-processing" and spent > self.epsilon:
             warnings.warn(
@@ -800,7 +801,7 @@ def _take_params(params: dict[str, Any], rows: NDArray[np.intp], X: Any) -> dict
     }
 
 
-def _noise_warning(plan: ReleasePlan, teacher: Any) -> str:
+def _noise_warning(plan: ReleasePlan, teacher: Any, output_range: Any) -> str:
     """Say that there is more noise than signal, and what helps for this teacher."""
     certificate, fewer = plan.certificate, ", or fewer rows (max_queries)"
     steps = getattr(teacher, "steps", ())
@@ -809,7 +810,7 @@ def _noise_warning(plan: ReleasePlan, teacher: Any) -> str:
     elif isinstance(certificate, DisjointTeachers):
         better = "more teachers in the ensemble"
         better += "" if len(plan.shares) > 1 else ', more rounds (n_rounds="auto")'
-    elif steps and certify(steps[-1][1]).name != certificate.name:
+    elif steps and certify(steps[-1][1], output_range=output_range).name != certificate.name:
         better = (
             "earlier steps that learn nothing from private rows. One of them was fitted together "
             f"with the {type(steps[-1][1]).__name__}, whose own bound does not hold therefore. Fit "

@@ -539,6 +539,16 @@ def test_the_warning_says_what_helps_for_this_teacher(binary):
     assert "FrozenEstimator" in said
 
 
+def test_the_warning_knows_regressors(regression):
+    X_private, y_private, X_public, *_ = regression
+    settings = {"output_range": (-500, 500)}
+    ordinary = make_pipeline(StandardScaler(), Ridge()).fit(X_private, y_private)
+    assert "TeacherEnsemble: many" in advice(ordinary, X_public, **settings)
+    shards = make_pipeline(StandardScaler(), TeacherEnsemble(Ridge(), 20))
+    said = advice(shards.fit(X_private, y_private), X_public, **settings)
+    assert "fitted together with the TeacherEnsemble" in said
+
+
 def test_release_trains_no_student_and_takes_any_cells():
     X = np.array([["Oslo"], ["Bergen"]] * 50, dtype=object)
     teacher = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(X, [0, 1] * 50)
