@@ -315,9 +315,10 @@ def check_finite(X: Any, *estimators: Any) -> None:
 
 
 def _takes_nan(estimator: Any) -> bool:
-    """Whether an estimator may take NaN; a pipeline's tags do not say."""
+    """Whether an estimator may take NaN; tags of pipelines, and of others' models, do not say."""
     return (
-        hasattr(estimator, "steps")
+        not type(estimator).__module__.startswith("sklearn.")
+        or hasattr(estimator, "steps")
         or hasattr(estimator, "estimator")
         or get_tags(estimator).input_tags.allow_nan
     )

@@ -511,6 +511,23 @@ def test_cells_the_default_student_cannot_take_are_found_before_the_charge(text,
     assert len(distiller.fit(X).accountant) == 1
 
 
+class Tolerant(LogisticRegression):
+    """Somebody's own student, which takes NaN and does not say so in its tags."""
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(np.nan_to_num(X), y, sample_weight)
+
+    def predict_proba(self, X):
+        return super().predict_proba(np.nan_to_num(X))
+
+
+def test_what_others_estimators_take_is_theirs_to_say():
+    X = np.where(np.random.default_rng(0).random((300, 2)) < 0.1, np.nan, 1.0)
+    teacher = HistGradientBoostingClassifier(max_iter=5).fit(X, np.isnan(X[:, 0]))
+    distiller = PrivateDistiller(teacher, Tolerant(), epsilon=HUGE).fit(X)
+    assert distiller.score(X, np.isnan(X[:, 0])) > 0.9
+
+
 def advice(teacher, X, **settings):
     with warnings.catch_warnings(record=True) as caught:  # so much noise may bring others as well
         warnings.simplefilter("always")
