@@ -36,7 +36,7 @@ from skdistill.accounting.charging import adopt, for_pickle, replays
 from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall, certify
 from skdistill.certificates.base import unwrap
 from skdistill.neural import adapted, clone_network
-from skdistill.publishing import Published, export, refuse_private_parts
+from skdistill.publishing import Published, export, refuse_private_settings
 from skdistill.release import (
     Released,
     ReleasePlan,
@@ -504,7 +504,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         if self.student is None:
             check_numbers(X)
         else:
-            refuse_private_parts(clone_network(self.student), teacher)
+            refuse_private_settings(self.student, teacher)
         check_finite(X, self._blank_student())
 
     def _route(self, fit_params: dict[str, Any]) -> dict[str, Any]:

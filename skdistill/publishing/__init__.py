@@ -2,7 +2,7 @@
 
 from skdistill.publishing.archive import UnsafeFileError
 from skdistill.publishing.files import load, save
-from skdistill.publishing.private_parts import refuse_private_parts
+from skdistill.publishing.private_parts import refuse_private_parts, refuse_private_settings
 from skdistill.publishing.published import Published, PublishedClassifier, export
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "export",
     "load",
     "refuse_private_parts",
+    "refuse_private_settings",
     "save",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import gc
-import hashlib
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -14,20 +13,16 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill.certificates.base import is_public_map, unwrap
 
-__all__ = ["refuse_private_parts"]
+__all__ = ["refuse_private_parts", "refuse_private_settings"]
 
 
 def refuse_private_parts(student: Any, teacher: Any) -> None:
     """Raise if the teacher, or a part of it, can be found in a student.
 
-    Parts are looked for by identity everywhere, in methods and in what functions refer to, too;
-    and, since ``clone`` and pickle copy, arrays of the teacher are looked for by content in what
-    a student was given ready-made: frozen steps and parameters.
-
     Parameters
     ----------
     student : estimator
-        Fitted or not.
+        Fitted.
     teacher : estimator or None
         Fitted.
 
@@ -38,16 +33,39 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
 
     Notes
     -----
-    A search for mistakes, and no proof: a function of the teacher (two rows of its coefficients,
-    say) is not recognised.
+    A search for mistakes, and no proof: a copy or a function of the teacher is not recognised.
+    Objects are looked for by identity, in methods and in what functions refer to, too. Which
+    objects a program puts together is its text and not its data, so no private value decides
+    whether this raises; to compare contents would tell whether a guess of them is right.
     """
-    parts = list(_private_parts(unwrap(teacher)))
-    private = {id(each) for each in parts if each is not None}
-    found = any(id(each) in private for each in _reachable(student))
-    if not found:
-        given = {_print(each) for each in _reachable(list(_ready_made(student)))} - {None}
-        found = bool(given) and not given.isdisjoint(_learned(parts))
-    if found:
+    _refuse(student, teacher)
+
+
+def refuse_private_settings(student: Any, teacher: Any) -> None:
+    """Raise if a student that is yet to be cloned and fitted was given the teacher or a part of it.
+
+    What ``clone`` makes anew may be anything, the teacher itself as a prototype: looked at are
+    frozen steps and parameters that are no estimators. ``clone`` copies some of these, so that
+    :func:`refuse_private_parts` would not know them afterwards.
+
+    Parameters
+    ----------
+    student : estimator
+    teacher : estimator
+        Fitted.
+
+    Raises
+    ------
+    ValueError
+        With the fix.
+    """
+    _refuse(list(_ready_made(student)), teacher)
+
+
+def _refuse(held: Any, teacher: Any) -> None:
+    parts = [each for each in _private_parts(unwrap(teacher)) if each is not None]
+    private = {id(each): each for each in (*parts, *_learned(parts))}  # held: ids are used again
+    if any(id(each) in private for each in _reachable(held)):
         raise ValueError(
             "The student holds the teacher, or a part of it, and would publish it. Use only parts "
             "that were made without the private data inside a student."
@@ -74,16 +92,18 @@ def _private_parts(teacher: Any) -> Iterator[Any]:
             yield from _private_parts(each)
 
 
-def _learned(parts: list[Any]) -> set[Any]:
-    """Return the contents of arrays that a teacher's parts learned: no parameters."""
-    parameters: set[Any] = set()
-    learned: set[Any] = set()
+def _learned(parts: list[Any]) -> Iterator[Any]:
+    """Yield the arrays of numbers and the compiled parts that a teacher learned: no parameters."""
     for part in parts:
         given = part.get_params(deep=False) if _is_estimator(part) else {}
         for name, value in getattr(part, "__dict__", {}).items():
-            prints = map(_print, _reachable(value, into_estimators=False))
-            (parameters if name in given else learned).update(prints)
-    return learned - parameters
+            if name in given or name == "classes_":
+                continue
+            for each in _reachable(value, into_estimators=False):
+                numbers = isinstance(each, np.ndarray) and each.dtype.kind == "f" and each.size > 1
+                compiled = type(each).__module__.startswith("sklearn.") and not _is_estimator(each)
+                if numbers or compiled:
+                    yield each
 
 
 def _ready_made(student: Any) -> Iterator[Any]:
@@ -97,19 +117,6 @@ def _ready_made(student: Any) -> Iterator[Any]:
             waiting.extend(each.get_params(deep=False).values())
         else:
             yield each
-
-
-def _print(value: Any) -> Any:
-    """Return what identifies the content of an array of floats; None for all else.
-
-    Constant arrays are left out, such as an intercept of zero: they tell nothing.
-    """
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size < 2:
-        return None
-    if (value == value.flat[0]).all():
-        return None
-    content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).digest()
-    return value.dtype.str, value.shape, content
 
 
 _OPAQUE = (
