@@ -171,6 +171,7 @@ def test_the_cost_in_gaussian_dp_is_continuous_where_its_formula_changes():
     assert above == pytest.approx(below, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [1e-12, 1e-6, 1e-3, 0.05, 0.5, 3.0, 100.0, 1e6])
 @pytest.mark.parametrize("delta", [1e-300, 1e-12, 1e-6, 1e-2, 0.5])
 def test_zcdp_converts_as_in_proposition_12(rho, delta):
@@ -291,6 +292,7 @@ def composed(distributions):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mus", [[1.0], [0.3, 0.2, 0.5], [1.0] * 4, [0.25] * 8])
 def test_gaussians_agree_with_dp_accounting(pld, mus):
     theirs = composed(

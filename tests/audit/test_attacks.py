@@ -277,6 +277,7 @@ def test_rmia_refuses_what_cannot_be():
 # ---------------------------------------------------------------------------- quantile regression
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regressor", [None, QuantileRegressor(alpha=0)], ids=["boosted", "linear"])
 def test_quantile_scores_above_one_are_equally_rare_for_every_kind_of_record(regressor):
     """Records with a large x are twice as uncertain; 1,000 of each kind are scored.

@@ -120,6 +120,7 @@ def test_p_value_is_exact(k):
         assert p_value == pytest.approx(np.mean(np.array(rates) >= rate))
 
 
+@pytest.mark.slow
 def test_balanced_accuracy_of_chance_is_one_half():
     """The mean of 4,000 estimates is within 0.03 of 0.5.
 
@@ -255,6 +256,7 @@ def test_an_audit_charges_nothing_and_changes_nothing(overfitted):
     assert np.array_equal(distiller.released_labels_, before)
 
 
+@pytest.mark.slow
 def test_members_are_never_their_own_reference(overfitted):
     """What sets the thresholds is neither a member nor scored."""
     forest, X, y, X_other, y_other, _ = overfitted

@@ -51,6 +51,7 @@ def test_replacing_a_record_moves_one_vote_at_most(seed, n, k, values, metric):
     assert np.linalg.norm(moved, axis=1).max() <= math.sqrt(2) / k + 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree"])
 def test_scikit_learns_own_tie_breaking_breaks_the_bound(algorithm):
     """Why votes are recomputed: one far-away record reorders the tree and flips tied votes."""

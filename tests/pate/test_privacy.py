@@ -185,6 +185,7 @@ CLASSIFIERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stranger", STRANGERS)
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_one_record_moves_no_release_further_than_declared(name, stranger):
@@ -208,6 +209,7 @@ def test_nor_with_public_rows(stranger):
     compare(CLASSIFIERS["ensemble"], (X, y, None, public), (*other, None, public))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [0, 1, 40])
 @pytest.mark.parametrize("name", ["ensemble", "laplace", "pairs"])
 def test_one_group_moves_no_release_further_than_declared(name, copies):

@@ -81,6 +81,7 @@ def test_regression(regressor, options):
     assert distiller.fit(PUBLIC).score(PUBLIC, VALUES[4000:]) > 0.9
 
 
+@pytest.mark.slow
 def test_two_rounds_beat_one_at_a_small_epsilon(ensemble):
     """Mean squared error of the labels, 10 releases each; the ratio is far from 1."""
     exact = ensemble.predict_proba(PUBLIC)[:, 1]

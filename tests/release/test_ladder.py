@@ -143,6 +143,7 @@ requests = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(requests, st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=100)
 def test_price_is_that_of_the_highest_level_of_each_row_in_any_order(asked, shuffler):

@@ -101,6 +101,7 @@ def grouped_tables(draw):
     return n_codes, table(draw(group)), table(draw(group))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @settings(max_examples=150, deadline=None)
 @given(grouped_tables(), st.booleans())

@@ -66,6 +66,7 @@ def law_p_value(draws, kind, scale):
 SCALES = [0.3, 1.0, 7.7, 1000.5, 3 * 2.0**20, 2.0**34]
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("scale", SCALES)
 def test_law(kind, scale):
@@ -245,6 +246,7 @@ def slope(kind, k, scale):
     return mpmath.sqrt(mpmath.pi / 2) * mpmath.erfc(z / mpmath.sqrt(2)) * mpmath.exp(z * z / 2)
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("scale", [5.0, 3 * 2.0**20, 2.0**40])
 def test_fast_path_and_exact_path_agree(kind, scale, monkeypatch):
@@ -314,6 +316,7 @@ def test_survival_functions_in_integers(kind):
             assert abs(survival(z, bits) - exact * mpmath.mpf(2) ** bits) < 2
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("zeros", [1, 3, 40])
 def test_far_tail(kind, zeros):

@@ -91,6 +91,7 @@ def test_attack_is_nearly_tight_on_laplace():
     assert bound > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "share"), [("laplace 1", 0.7), ("gaussian 4", 0.4)])
 def test_too_little_noise_is_caught(name, share):
     """Noise for a part of the sensitivity: the bound exceeds the claim."""

@@ -129,6 +129,7 @@ def check_the_move_of(past, other):
     return taken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shares", SHARES)
 @pytest.mark.parametrize("c", [2, 3, None])
 @pytest.mark.parametrize("noisy", [True, False])

@@ -73,6 +73,7 @@ def frame(*args, **kwargs):
 CONTAINERS = [list, object_array, object_frame, inferred_frame]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", CONTAINERS)
 @settings(max_examples=60, deadline=None)
 @given(rows=TABLE, n_bins=st.integers(1, 30))

@@ -576,6 +576,7 @@ def test_random_state_seeds_members_and_is_reproducible():
     assert set(fit(0, member=3)[0]) == {3}  # the user's own seed stays
 
 
+@pytest.mark.slow
 def test_a_thousand_teachers():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 2))
@@ -586,6 +587,7 @@ def test_a_thousand_teachers():
     assert len(pickle.loads(pickle.dumps(fitted)).estimators_) == 1000
 
 
+@pytest.mark.slow
 def test_votes_are_reduced_in_the_worker_and_stream(monkeypatch):
     """With `function`, no more than a batch of results is alive; without, at most 64 MB."""
     X, y = np.zeros((1 << 18, 1)), np.arange(1 << 18) % 2

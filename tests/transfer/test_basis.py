@@ -95,6 +95,7 @@ def test_bases_of_any_objects_are_orthonormal(X):
         assert_orthonormal(basis, len(X), 5)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(tables(), st.integers(1, 20))
 def test_smaller_bases_are_the_first_columns_of_larger_ones(X, size):
