@@ -286,10 +286,15 @@ def check_columns(distiller: Any, teacher: Any) -> None:
 
 
 def check_numbers(X: Any) -> None:
-    """Raise for an X with cells that are not finite numbers: the default student takes no others.
+    """Raise for an X that is no table of finite numbers: the default student takes no other.
 
     X is public. Found out later, the release would have been paid for.
     """
+    if len(getattr(X, "shape", ())) > 2:
+        raise ValueError(
+            f"X has the shape {X.shape}, and the default student is a linear model of the columns "
+            "of a table. Pass a student that takes such rows, a network for instance."
+        )
     if hasattr(X, "tocsr") or (isinstance(X, np.ndarray) and X.dtype.kind in "biufc"):
         return
     try:

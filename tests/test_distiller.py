@@ -24,7 +24,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -564,6 +564,21 @@ def test_the_warning_knows_regressors(regression):
     shards = make_pipeline(StandardScaler(), TeacherEnsemble(Ridge(), 20))
     said = advice(shards.fit(X_private, y_private), X_public, **settings)
     assert "fitted together with the TeacherEnsemble" in said
+
+
+def test_images_and_the_default_student_are_told_apart_before_the_charge():
+    from skdistill.accounting import BudgetAccountant
+
+    flatten = FunctionTransformer(lambda images: images.reshape(len(images), -1))
+    X = np.random.default_rng(0).normal(size=(100, 4, 4))
+    y = X[:, 0, 0] > 0
+    teacher = make_pipeline(flatten, LogisticRegression()).fit(X, y)
+    accountant = BudgetAccountant()
+    with pytest.raises(ValueError, match=r"shape \(100, 4, 4\)"):
+        PrivateDistiller(teacher, epsilon=HUGE, accountant=accountant).fit(X)
+    assert len(accountant) == 0
+    student = make_pipeline(flatten, LogisticRegression())
+    assert PrivateDistiller(teacher, student, epsilon=HUGE).fit(X).score(X, y) > 0.8
 
 
 def test_release_trains_no_student_and_takes_any_cells():
