@@ -248,6 +248,25 @@ def test_a_guess_of_what_the_teacher_learned_is_neither_confirmed_nor_denied(nam
     assert PrivateDistiller(teacher, right, epsilon=50.0).fit(IRIS).export()
 
 
+class KeepsNoParameter(ClassifierMixin, BaseEstimator):
+    """Of someone who does not follow scikit-learn's rules: get_params raises."""
+
+    def __init__(self, names):
+        self.classes_ = np.array(names)
+
+    def predict(self, X):
+        return np.repeat(self.classes_[:1], len(X))
+
+
+def test_a_teacher_whose_get_params_raises_is_a_teacher_too():
+    teacher = KeepsNoParameter([0, 1])
+    with pytest.raises(AttributeError):
+        teacher.get_params()
+    refuse_private_settings(LogisticRegression(), teacher)
+    with pytest.raises(ValueError, match="holds the teacher"):
+        refuse_private_settings(make_pipeline(FrozenEstimator(teacher), Ridge()), teacher)
+
+
 def test_a_prototype_may_be_the_teacher_itself():
     refuse_private_settings(TEACHER, TEACHER)
     refuse_private_settings(make_pipeline(StandardScaler(), TEACHER), TEACHER)

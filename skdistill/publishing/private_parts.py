@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import gc
+import inspect
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -95,7 +96,7 @@ def _private_parts(teacher: Any) -> Iterator[Any]:
 def _learned(parts: list[Any]) -> Iterator[Any]:
     """Yield the arrays of numbers and the compiled parts that a teacher learned: no parameters."""
     for part in parts:
-        given = part.get_params(deep=False) if _is_estimator(part) else {}
+        given = _parameters(part) if _is_estimator(part) else set()
         for name, value in getattr(part, "__dict__", {}).items():
             if name in given or name == "classes_":
                 continue
@@ -104,6 +105,14 @@ def _learned(parts: list[Any]) -> Iterator[Any]:
                 compiled = type(each).__module__.startswith("sklearn.") and not _is_estimator(each)
                 if numbers or compiled:
                     yield each
+
+
+def _parameters(part: Any) -> set[str]:
+    """Names of an estimator's parameters, also of one that breaks the rules for ``get_params``."""
+    try:
+        return set(part.get_params(deep=False))
+    except Exception:
+        return set(inspect.signature(type(part)).parameters)
 
 
 def _ready_made(student: Any) -> Iterator[Any]:
