@@ -178,7 +178,7 @@ def one_model(task: Task) -> Iterator[Row]:
 
 
 def ensembles(task: Task) -> Iterator[Row]:
-    """Distil teachers on disjoint shards: members of four kinds, and plain PATE beside rounds."""
+    """Distil teachers on disjoint shards: four kinds of members, rounds, and PATE beside them."""
     data = task.split()
     one_hot = OneHotEncoder(handle_unknown="ignore", min_frequency=40, sparse_output=False)
     encoder = make_column_transformer((StandardScaler(), NUMBERS), (one_hot, CATEGORIES))
@@ -187,22 +187,36 @@ def ensembles(task: Task) -> Iterator[Row]:
     transfer.public_bases = lambda X, basis: bases
     forest = RandomForestClassifier(20, min_samples_leaf=3)
     boosting = HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=5)
+    releases = {
+        "auto rounds": {},
+        "2 rounds": {"n_rounds": 2},
+        "3 rounds": {"n_rounds": 3},
+        "one round": {"n_rounds": 1},
+        "plain PATE": {"n_rounds": 1, "basis": None},
+    }
     for member, k, variants in (
-        (LogisticRegression(max_iter=300), 800, ("auto", 1, 3)),
-        (LogisticRegression(max_iter=300), 500, ("auto", 1, 3)),
-        (LogisticRegression(max_iter=300), 300, (1,)),
-        (forest, 300, (2, 1)),
-        (boosting, 150, (2, 1)),
-        (KNeighborsClassifier(15), 300, (2, 1)),
+        (
+            LogisticRegression(max_iter=300),
+            800,
+            ("auto rounds", "one round", "plain PATE", "3 rounds"),
+        ),
+        (
+            LogisticRegression(max_iter=300),
+            500,
+            ("auto rounds", "one round", "plain PATE", "3 rounds"),
+        ),
+        (LogisticRegression(max_iter=300), 300, ("one round", "plain PATE")),
+        (forest, 300, ("2 rounds", "one round", "plain PATE")),
+        (boosting, 150, ("2 rounds", "one round", "plain PATE")),
+        (KNeighborsClassifier(15), 300, ("2 rounds", "one round", "plain PATE")),
     ):
         teacher = TeacherEnsemble(member, k, classes=[0, 1], random_state=0)
         teacher.fit(data.X_private, data.y_private)
         bound = certify(teacher)
         votes = list(bound.member_votes(data.X_public, np.asarray))  # once for all releases
         bound = replace(bound, member_votes=lambda X, f, votes=votes: (f(each) for each in votes))
-        for rounds in variants:
-            run = partial(distilled, data, teacher, certificate=bound, n_rounds=rounds)
-            kind = "plain PATE" if rounds == 1 else f"{rounds} rounds"
+        for kind in variants:
+            run = partial(distilled, data, teacher, certificate=bound, **releases[kind])
             yield from task.repeat(f"{k} {_short(member)}, {kind}", run)
         yield Row(f"{k} {_short(member)}", np.inf, np.array([undistilled(data, teacher)]))
 

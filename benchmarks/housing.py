@@ -115,18 +115,20 @@ def ours(task: Task) -> Iterator[Row]:
             fitted[seed] = split, describe, teacher.fit(describe(split.X_private), split.y_private)
         k = teacher.n_teachers_
 
-        def run(seed: int, epsilon: float, n_rounds: Any, fitted: Any = fitted) -> float:
+        def run(seed: int, epsilon: float, fitted: Any = fitted, **settings: Any) -> float:
             split, describe, teacher = fitted[seed]
             distiller = PrivateDistiller(
-                teacher, epsilon=epsilon, delta=DELTA, output_range=RANGE, n_rounds=n_rounds
+                teacher, epsilon=epsilon, delta=DELTA, output_range=RANGE, **settings
             )
             distiller.fit(describe(split.X_public))
             return rmse(split, distiller.predict(describe(split.X_scored)))
 
         how = "" if n_teachers != "auto" else ' ("auto")'
-        yield from task.rows(f"{k}{how} Ridge, residual rounds", partial(run, n_rounds="auto"))
+        yield from task.rows(f"{k}{how} Ridge, auto rounds", run)
         yield from task.rows(f"{k}{how} Ridge, one round", partial(run, n_rounds=1))
-        yield from task.rows(f"{k}{how} Ridge, no noise", partial(run, n_rounds="auto"), [np.inf])
+        plain = partial(run, n_rounds=1, basis=None)
+        yield from task.rows(f"{k}{how} Ridge, plain PATE", plain)
+        yield from task.rows(f"{k}{how} Ridge, no noise", run, [np.inf])
 
 
 def quoted(task: Task) -> Iterator[Row]:

@@ -63,7 +63,8 @@ class Remembered(ClassifierMixin, BaseEstimator):
     """A member of the ensemble that knows its answers on the rows it will be asked about."""
 
     def __init__(self, rows: dict[bytes, int], codes: Array, classes: Array) -> None:
-        self.rows, self.codes, self.classes_ = rows, codes, classes
+        self.rows, self.codes, self.classes = rows, codes, classes
+        self.classes_ = classes
 
     def predict(self, X: Array) -> Array:
         """Look the answers up."""
@@ -117,10 +118,13 @@ def n_queries(epsilon: float, confident: bool) -> int:
 def methods(epsilon: float) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and settings of each distiller."""
     spreading = LabelSpreading(kernel="knn", n_neighbors=7)
-    yield "residual rounds, SVC", {"student": HardSVC()}
+    yield "auto rounds, SVC", {"student": HardSVC()}
+    yield "two rounds, SVC", {"student": HardSVC(), "n_rounds": 2}
     yield "three rounds, SVC", {"student": HardSVC(), "n_rounds": 3}
-    yield "one round (soft PATE), SVC", {"student": HardSVC(), "n_rounds": 1}
-    yield "one round, default student", {"n_rounds": 1}
+    yield "one round, smoothed, SVC", {"student": HardSVC(), "n_rounds": 1}
+    yield "one round (soft PATE), SVC", {"student": HardSVC(), "n_rounds": 1, "basis": None}
+    yield "auto rounds, default student", {}
+    yield "one round (soft PATE), default student", {"n_rounds": 1, "basis": None}
     few = {"mechanism": "noisy_max", "max_queries": n_queries(epsilon, False)}
     yield "noisy_max, SVC", {"student": HardSVC(), **few}
     yield "noisy_max, LabelSpreading", {"student": spreading, **few}

@@ -98,7 +98,7 @@ def check_parameters(distiller: Any) -> None:
             'privacy. Use mechanism="laplace", or a delta such as 1e-6.'
         )
     _check_rounds(distiller.n_rounds)
-    _check_basis(distiller.basis)
+    _check_basis(distiller.basis, distiller.n_rounds)
     _check_max_queries(distiller.max_queries)
     _check_threshold(distiller.threshold)
     check_output_range(distiller.output_range)
@@ -117,13 +117,15 @@ def _check_rounds(value: Any) -> None:
         raise ValueError(f'n_rounds={value!r} must be "auto" or a whole number from 1 to 8.')
 
 
-def _check_basis(value: Any) -> None:
+def _check_basis(value: Any, n_rounds: Any) -> None:
     known = isinstance(value, str) and value in ("auto", "pca", "graph")
-    if not (known or callable(value) or isinstance(value, np.ndarray)):
+    if not (value is None or known or callable(value) or isinstance(value, np.ndarray)):
         raise ValueError(
-            f'basis={value!r} must be "auto", "pca", "graph", a function of X, or an array with '
-            "one row for each row of X."
+            f'basis={value!r} must be "auto", "pca", "graph", a function of X, an array with one '
+            "row for each row of X, or None."
         )
+    if value is None and n_rounds not in ("auto", 1):
+        raise ValueError(f"n_rounds={n_rounds!r} with basis=None: residual rounds need a basis.")
 
 
 def _check_max_queries(value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,12 +137,13 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         is all rows, and for a vote ("noisy_max", "confident_max") a number by a public rule.
     n_rounds : int or "auto", default="auto"
         For a TeacherEnsemble and Gaussian noise: after the first noisy answer, how often the
-        teachers are compared with it, each time with less noise. 1 is plain PATE with soft
-        labels; "auto" is 2, or 1 where a first round would show nothing.
-    basis : {"auto", "pca", "graph"}, callable or ndarray, default="auto"
-        Public functions on X in which residual rounds answer: principal components, eigenvectors
-        of the neighbour graph, what ``basis(X)`` returns, or an array of shape (m, p). "auto"
-        takes the kind that fits the first round's labels.
+        members are compared with it, each time with less noise. 1 is PATE with soft labels;
+        "auto" is 2, or 1 where a first of two answers would show too little.
+    basis : {"auto", "pca", "graph"}, callable, ndarray or None, default="auto"
+        For a TeacherEnsemble: public functions on X in which residual rounds are made, and the
+        labels of a single round are smoothed at no cost. Principal components, eigenvectors of
+        the neighbour graph, what ``basis(X)`` returns, or an array of shape (m, p); "auto" takes
+        the kind that fits the first answer. None: one round, and no smoothing.
     accountant : PrivacyLedger or diffprivlib.BudgetAccountant, default=None
         Charged before the teacher is called. A :class:`~skdistill.PrivacyLedger` holds in every
         process, and replays at no cost what was released before. A BudgetAccountant is charged
@@ -484,6 +486,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             self.n_rounds = 1
         teacher, _ = self._check_fit(parts.example, None)
         plan = self._plan(self._certificate(teacher), parts.n_rows, with_prior=False)
+        plan = replace(plan, basis=None)  # functions on all rows would need them in one place
         return draw_partitions(plan, teacher, parts, self.accountant)
 
     def _check_fit(self, X: Any, y: Any) -> tuple[Any, Any]:
@@ -577,12 +580,12 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         return certify(teacher, output_range=self.output_range)
 
     def _bases(self, plan: ReleasePlan, X: Any) -> tuple[Array, ...]:
-        """Return public bases of functions on X, if the release is made in rounds."""
-        if len(plan.shares) < 2:
+        """Return public bases of functions on X, if the release is made in them, or smoothed."""
+        if plan.basis is None:
             return ()
         from skdistill.transfer import public_bases
 
-        return public_bases(X, self.basis)
+        return public_bases(X, plan.basis)
 
     def _train(
         self, X: Any, rows: NDArray[np.intp], released: Released, params: dict[str, Any]
@@ -809,7 +812,7 @@ def _noise_warning(plan: ReleasePlan, teacher: Any, output_range: Any) -> str:
         better, fewer = "a smaller C (stable_C(epsilon, delta, max_row_norm=...) chooses it)", ""
     elif isinstance(certificate, DisjointTeachers):
         better = "more teachers in the ensemble"
-        better += "" if len(plan.shares) > 1 else ', more rounds (n_rounds="auto")'
+        better += "" if plan.basis is not None else ', and a basis to smooth them in (basis="auto")'
     elif steps and certify(steps[-1][1], output_range=output_range).name != certificate.name:
         better = (
             "earlier steps that learn nothing from private rows. One of them was fitted together "

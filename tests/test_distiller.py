@@ -373,6 +373,7 @@ def test_threads_give_the_same_labels_up_to_noise(binary):
         ({"n_rounds": True}, ValueError, "from 1 to 8"),
         ({"n_rounds": "many"}, ValueError, "from 1 to 8"),
         ({"basis": "fourier"}, ValueError, "basis"),
+        ({"basis": None, "n_rounds": 2}, ValueError, "residual rounds need a basis"),
         ({"temperature": 0}, ValueError, "temperature"),
         ({"temperature": math.inf}, ValueError, "temperature"),
         ({"threshold": "half"}, ValueError, "threshold"),
@@ -547,10 +548,10 @@ def test_the_warning_says_what_helps_for_this_teacher(binary):
     said = advice(stable, X_public)
     assert "smaller C" in said
     assert "fewer rows" not in said  # the price of parameters does not know of rows
-    assert "n_rounds" in advice(shards, X_public, n_rounds=1)
+    assert "basis" in advice(shards, X_public, n_rounds=1, basis=None)
     said = advice(shards, X_public, n_rounds=2)
     assert "more teachers" in said
-    assert "n_rounds" not in said
+    assert "basis" not in said
     said = advice(scaled, X_public)
     assert "fitted together with the StableLogisticRegression" in said
     assert "FrozenEstimator" in said

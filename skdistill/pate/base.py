@@ -334,8 +334,10 @@ class PATE(BaseEstimator):
         distiller.part = loss
         if loss is not None:
             distiller.mechanism = loss.kind
-            if self.n_rounds == "auto" and loss.mu is not None and not self._is_single():
-                distiller.n_rounds = automatic_rounds(teacher.n_teachers_, loss.mu)
+            many = not self._is_single() and self.basis is not None
+            if self.n_rounds == "auto" and loss.mu is not None and many:
+                n_classes = len(self.classes_) if hasattr(self, "classes_") else None
+                distiller.n_rounds = automatic_rounds(teacher.n_teachers_, loss.mu, n_classes)
         if isinstance(self.basis, str) and self.basis == "auto" and self.marginals_ is not None:
             distiller.basis = "pca"  # synthetic rows have no neighbourhoods to speak of
         if self.random_state is not None:

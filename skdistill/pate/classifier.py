@@ -85,8 +85,9 @@ class PATEClassifier(ClassifierMixin, PATE):
         How `predict` decides; see :class:`~skdistill.PrivateDistiller`.
     n_rounds : int or "auto", default="auto"
         Residual rounds; see :class:`~skdistill.PrivateDistiller`.
-    basis : {"auto", "pca", "graph"}, callable or ndarray, default="auto"
-        Functions in which residual rounds answer; "auto" is "pca" for synthetic rows.
+    basis : {"auto", "pca", "graph"}, callable, ndarray or None, default="auto"
+        Functions in which residual rounds answer, and labels of one round are smoothed; "auto" is
+        "pca" for synthetic rows.
     accountant : PrivacyLedger or diffprivlib.BudgetAccountant, default=None
         Charged once by `fit`, before anything is counted or trained; shared by clones.
     random_state : int, RandomState or None, default=None

@@ -21,6 +21,7 @@ from skdistill.release.identity import assumed_of
 from skdistill.release.parameters import parameter_labels
 from skdistill.release.plan import ReleasePlan, plan_release, query_limit
 from skdistill.release.replay import rehearsed, replayed
+from skdistill.release.shrinkage import smoothed_labels
 from skdistill.release.soft_labels import free_labels, noisy_labels
 from skdistill.release.teacher_calls import TeacherError, output_method
 
@@ -83,7 +84,7 @@ def draw(
     n_jobs : int or None
         Threads that label chunks of X.
     bases : tuple of ndarray of shape (m, p)
-        Public bases of functions on X, for residual rounds.
+        Public bases of functions on X, for residual rounds, and for smoothing.
 
     Raises
     ------
@@ -110,7 +111,9 @@ def draw(
         labels, answered = labels_for(plan, X)
         prior = noisy_prior(plan)
     by_rows = isinstance(plan.certificate, RowBound) and len(plan.shares) < 2
-    noise_scale = plan.noise_scale if by_rows else 0.0
+    noise_scale = plan.row_noise if by_rows else 0.0
+    if plan.smoothed and bases:
+        labels = smoothed_labels(labels, bases, plan.row_noise, plan.middle)
     if prior is None and plan.classes is not None:
         prior = mean_label(labels[answered], noise_scale)
     return Released(labels, noise_scale, prior, answered)

@@ -60,7 +60,8 @@ class ReleasePlan:
         Parts of the labels' μ² that residual rounds take, one per round; empty where the release
         is not made in rounds.
     basis : object
-        The setting that residual rounds took their bases from.
+        The setting that public bases are taken from, for residual rounds, or for smoothing the
+        labels of one round; None where there is neither.
     assumes : tuple of str
         What the guarantee needs beyond what the certificate assumes.
     """
@@ -93,20 +94,35 @@ class ReleasePlan:
         return self.loss.share(PRIOR_SHARE)
 
     @property
+    def smoothed(self) -> bool:
+        """Whether labels of one round are smoothed in a public basis, after their release."""
+        return self.basis is not None and len(self.shares) < 2
+
+    @property
     def noise_scale(self) -> float:
-        """Standard deviation of the noise on one released label (public).
+        """Standard deviation of the noise on one label, at the end (public).
+
+        For residual rounds and smoothed labels it is what the first round leaves in its basis of
+        functions.
+        """
+        bound, noise = self.certificate, self.row_noise
+        if noise == 0 or not isinstance(bound, DisjointTeachers) or self.basis is None:
+            return noise
+        mu = math.sqrt(self.n_rows) * bound.l2 / noise
+        size = basis_size(bound.n_teachers, mu, None if self.classes is None else len(self.classes))
+        return noise * math.sqrt(min(1.0, size / self.n_rows))
+
+    @property
+    def row_noise(self) -> float:
+        """Standard deviation of the noise on one label, as drawn in the (first) round; public.
 
         For parameters it is the noise on a score, divided by 4: the steepest slope of the sigmoid.
-        For residual rounds it is what the first round leaves in its basis of functions.
         """
         loss, bound = self.label_loss, self.certificate
         if loss is None or self.mechanism in LABEL_ONLY:
             return 0.0
-        if len(self.shares) > 1 and isinstance(bound, DisjointTeachers):
-            first = loss.share(self.shares[0])
-            n_classes = None if self.classes is None else len(self.classes)
-            size = min(self.n_rows, basis_size(bound.n_teachers, first.mu or 0.0, n_classes))
-            return math.sqrt(size) * first.scale(bound.l2)
+        if len(self.shares) > 1:
+            loss = loss.share(self.shares[0])
         spread = math.sqrt(2.0) if loss.kind == "laplace" else 1.0
         if isinstance(bound, RowBound):
             moved = (
@@ -118,6 +134,13 @@ class ReleasePlan:
         if isinstance(bound, ParameterBall) and bound.feature_norm is not None:
             return spread * loss.scale(bound.radius) * bound.feature_norm / 4
         return 0.0
+
+    @property
+    def middle(self) -> float:
+        """The label that says nothing: of equal probabilities, or in the middle of the range."""
+        if self.classes is not None:
+            return 1 / len(self.classes)
+        return 0.0 if self.output_range is None else sum(self.output_range) / 2
 
     def statement(self) -> PrivacyStatement:
         """Say what this release promises."""
@@ -204,9 +227,12 @@ def plan_release(
         _check_temperature(certificate, classes, temperature)
         _check_votes(certificate, classes, mechanism, n_rounds)
         if isinstance(certificate, DisjointTeachers) and mechanism == "gaussian":
+            n_classes = None if classes is None else len(classes)
             if n_rounds == "auto":
-                n_rounds = automatic_rounds(certificate.n_teachers, loss.mu or 0.0)
+                rounds = automatic_rounds(certificate.n_teachers, loss.mu or 0.0, n_classes)
+                n_rounds = 1 if basis is None else rounds
             shares = default_shares(n_rounds)
+    averaged = isinstance(certificate, DisjointTeachers) and mechanism in ("gaussian", "laplace")
     return ReleasePlan(
         certificate=certificate,
         loss=loss,
@@ -218,7 +244,7 @@ def plan_release(
         temperature=temperature,
         with_prior=with_prior,
         shares=shares,
-        basis=basis if len(shares) > 1 else None,
+        basis=basis if averaged else None,
         assumes=assumes if loss is not None else (),
     )
 

@@ -103,7 +103,9 @@ def measurements(plan: ReleasePlan, teacher: Any, X: Any) -> tuple[Measurement, 
     of X, temperature, classes and range.
     """
     loss, bound = plan.loss, plan.certificate
-    identity = None if loss is None else teacher_digest((teacher, plan.basis))
+    # Smoothing comes after what is kept: one round is the same in any basis.
+    known = (teacher, plan.basis if len(plan.shares) > 1 else None)
+    identity = None if loss is None else teacher_digest(known)
     if loss is None or identity is None:
         return ()
 
@@ -125,7 +127,7 @@ def measurements(plan: ReleasePlan, teacher: Any, X: Any) -> tuple[Measurement, 
     else:
         rows = row_keys(X, plan.n_rows)
         price = (loss.epsilon, loss.delta, loss.mu)
-        how = (plan.mechanism, plan.shares, plan.basis, plan.with_prior, price)
+        how = (plan.mechanism, plan.shares, known[1], plan.with_prior, price)
         name = key("whole", *_bound_of(bound), *how, *settings, rows)
         return (Measurement("whole", name, loss, rows),)
     if plan.with_prior:

@@ -1,0 +1,149 @@
+"""Noise whose size is known, taken out of what was released: post-processing, free of charge.
+
+Labels vary less over the transfer rows than their noise does, so that most of what a release says
+lies in a few public functions of the rows, and most of its noise outside of them. Both parts are
+shortened by what is known to be noise (James and Stein 1961), the functions block by block (Cai,
+Annals of Statistics 1999). Nothing here looks at private data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["centred", "choose_basis", "shrunk", "smoothed_labels"]
+
+Array = NDArray[np.float64]
+
+# Standard deviations of evidence that it takes to leave the first basis. (On MNIST, where the
+# graph is right, 95 % of releases show more than 1.2 at ε=1; on Adult, where it is not, less
+# than 1.2 at any ε.)
+_EVIDENCE = 1.0
+
+
+def smoothed_labels(labels: Array, bases: Sequence[Array], noise: float, middle: float) -> Array:
+    """Shrink released labels in a public basis, and as one block what the basis does not hold.
+
+    Where there is little noise, next to all of a label is kept; where there is much, what the
+    basis shows.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (m, n_classes) or (m,)
+        Released; with independent noise on each.
+    bases : sequence of ndarray of shape (m, p)
+        Public, orthonormal columns. The one is taken that leaves the least error by Stein's
+        estimate, which is a function of the released labels.
+    noise : float
+        Standard deviation of the noise on one label.
+    middle : float
+        What labels are shrunk towards, for every row and class.
+
+    Returns
+    -------
+    ndarray of the shape of `labels`
+        Of several classes, rows sum to n_classes * middle.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> constant, labels = np.full((8, 1), 8**-0.5), np.array([1.0, 0, 1, 0, 1, 0, 1, 1])
+    >>> smoothed_labels(labels, [constant], noise=0.1, middle=0.5).round(2)
+    array([0.98, 0.01, 0.98, 0.01, 0.98, 0.01, 0.98, 0.98])
+    >>> smoothed_labels(labels, [constant], noise=0.6, middle=0.0).round(2)
+    array([0.57, 0.53, 0.57, 0.53, 0.57, 0.53, 0.57, 0.57])
+    """
+    columns = labels[:, None] if labels.ndim == 1 else labels
+    noisy = centred(columns - middle)
+    tried = [_smoothed(noisy, U, noise) for U in bases]
+    _, smooth = min(tried, key=lambda each: each[0])
+    return np.asarray((smooth + middle).reshape(labels.shape))
+
+
+def _smoothed(noisy: Array, U: Array, noise: float) -> tuple[float, Array]:
+    """Shrink in one basis; return Stein's estimate of the error that is left, in noise², as well.
+
+    Without bias for blocks of more than two numbers (Stein, Annals of Statistics 1981).
+    """
+    dof = max(1, noisy.shape[1] - 1)
+    coefficients = U.T @ noisy
+    left = noisy - U @ coefficients
+    blocks = [coefficients[block] for block in _blocks(len(coefficients))]
+    sizes = [dof * len(each) for each in blocks] + [dof * (len(U) - len(coefficients))]
+    energies = [_energy(each, noise**2) for each in (*blocks, left)]
+    kept = [_kept(n, energy) for n, energy in zip(sizes, energies, strict=True)]
+    risk = math.fsum(_risk(n, energy) for n, energy in zip(sizes, energies, strict=True))
+    inside = np.concatenate([k * each for k, each in zip(kept, blocks, strict=False)])
+    return risk, U @ inside + kept[-1] * left
+
+
+def choose_basis(mean: Array, bases: Sequence[Array], sd: float, dof: int) -> int:
+    """Choose the first basis, unless another holds more of the noisy labels' energy.
+
+    "More" is 1 standard deviation of the difference. For y = f + N(0, sd²) in each cell and
+    A = P₂ - P₁ (the projections), Var(yᵀAy) = 2·sd⁴·dof·tr(A²) + 4·sd²·‖Af‖²; ‖Ay‖² takes the
+    place of ‖Af‖², too large and so on the cautious side. The energy of the noise that each is
+    expected to hold, sd²·dof for each column, is taken off.
+    """
+    first, best, best_z = bases[0], 0, _EVIDENCE
+    y1 = centred(first.T @ mean)
+    for b, U in enumerate(bases[1:], 1):
+        y2, cross = centred(U.T @ mean), U.T @ first
+        more = U.shape[1] - first.shape[1]
+        trace = U.shape[1] + first.shape[1] - 2 * float((cross**2).sum())
+        moved = float((y1**2).sum() + (y2**2).sum() - 2 * (y2 * (cross @ y1)).sum())
+        spread = 2 * sd**4 * dof * max(trace, 0.0) + 4 * sd**2 * max(moved, 0.0)
+        gain = float((y2**2).sum() - (y1**2).sum()) - sd**2 * dof * more
+        z = gain / math.sqrt(spread) if spread > 0 else 0.0
+        if z > best_z:
+            best, best_z = b, z
+    return best
+
+
+def shrunk(estimate: Array, variance: Array, dof: int) -> Array:
+    """Shrink blocks of coefficients towards 0 with the known noise (James and Stein 1961).
+
+    Blocks grow by half their first index, {0}, {1}, {2}, {3}, {4, 5}, ... (Cai 1999): a whole
+    block is kept, shortened or dropped, with all its classes.
+    """
+    out = np.zeros_like(estimate)
+    for block in _blocks(len(estimate)):
+        energy = _energy(estimate[block], variance[block, None])
+        out[block] = _kept(dof * len(variance[block]), energy) * estimate[block]
+    return out
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    start = 0
+    while start < size:
+        block = slice(start, min(size, start + max(1, start // 2)))
+        yield block
+        start = block.stop
+
+
+def _energy(block: Array, variance: float | Array) -> float:
+    """Sum of squares in units of the noise's; what is zero without noise counts as nothing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.nansum(block**2 / np.asarray(variance)))
+
+
+def _kept(n: int, energy: float) -> float:
+    """Part of n numbers that is kept."""
+    return max(0.0, 1 - (n - 2 if n > 2 else n) / max(energy, 1e-300))
+
+
+def _risk(n: int, energy: float) -> float:
+    """Squared error to expect of n numbers, when :func:`_kept` of them are kept."""
+    if not _kept(n, energy):
+        return energy - n
+    return n - max(0, n - 2) ** 2 / energy
+
+
+def centred(coefficients: Array) -> Array:
+    """Take away what classes have in common: rows that sum to a constant hold none of it."""
+    if coefficients.shape[1] == 1:
+        return coefficients
+    return np.asarray(coefficients - coefficients.mean(axis=1, keepdims=True))
