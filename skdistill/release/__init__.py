@@ -47,8 +47,8 @@ class Released:
     labels : ndarray of shape (m, n_classes) or (m,)
         Noisy soft labels, or noisy outputs of a regressor.
     noise_scale : float
-        Standard deviation of the independent noise on one label; 0 where it is not independent
-        between rows or there is none.
+        Standard deviation of the independent noise that one label was released with (smoothing
+        comes later); 0 where it is not independent between rows or there is none.
     prior : ndarray of shape (n_classes,) or None
         Class prior; None for a regressor.
     answered : ndarray of bool, shape (m,)

@@ -30,6 +30,9 @@ def smoothed_labels(labels: Array, bases: Sequence[Array], noise: float, middle:
     Where there is little noise, next to all of a label is kept; where there is much, what the
     basis shows.
 
+    Proof. The result, the choice of a basis included, is a function of released labels and of
+    public numbers: post-processing (Dwork and Roth 2014, Proposition 2.1), free of charge.
+
     Parameters
     ----------
     labels : ndarray of shape (m, n_classes) or (m,)
