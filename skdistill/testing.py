@@ -65,12 +65,11 @@ def seeded_noise(seed: int) -> Iterator[Sampler]:
     --------
     >>> import numpy as np
     >>> from skdistill.accounting import PrivacyLoss
-    >>> from skdistill.release.noise import perturb
     >>> values, loss = np.zeros(3, dtype=np.int64), PrivacyLoss.laplace(1.0)
-    >>> with seeded_noise(0):
-    ...     first = perturb(values, loss, sensitivity=100.0)
-    >>> with seeded_noise(0):
-    ...     second = perturb(values, loss, sensitivity=100.0)
+    >>> with seeded_noise(0) as sampler:
+    ...     first = sampler.perturb(values, loss, sensitivity=100.0)
+    >>> with seeded_noise(0) as sampler:
+    ...     second = sampler.perturb(values, loss, sensitivity=100.0)
     >>> bool((first == second).all())
     True
     """

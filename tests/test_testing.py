@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skdistill.accounting import PrivacyLoss
-from skdistill.release.noise import active_sampler, perturb
+from skdistill.release.noise import active_sampler
 from skdistill.testing import no_noise, seeded_noise
 
 VALUES = np.arange(1000, dtype=np.int64)
@@ -14,7 +14,7 @@ LOSSES = [PrivacyLoss.gaussian(1.0, 1e-6), PrivacyLoss.laplace(1.0)]
 
 
 def release(loss=LOSSES[1], sampler="exact"):
-    return perturb(VALUES, loss, 2.0**30, sampler)
+    return active_sampler(sampler).perturb(VALUES, loss, 2.0**30)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=["gaussian", "laplace"])
@@ -32,16 +32,16 @@ def test_seeded_noise_repeats(loss):
 
 def test_seeded_noise_has_the_scale_of_the_real_one():
     """A sample deviation of 20,000 draws is off by 5 % with probability below 1e-9."""
-    with seeded_noise(3):
-        draws = perturb(np.zeros(20_000, dtype=np.int64), LOSSES[1], 1000.0)
+    with seeded_noise(3) as sampler:
+        draws = sampler.perturb(np.zeros(20_000, dtype=np.int64), LOSSES[1], 1000.0)
     assert abs(draws.std() / (1000 * np.sqrt(2)) - 1) < 0.05
 
 
 def test_no_noise():
-    with no_noise():
+    with no_noise() as sampler:
         exact = release()
         with pytest.raises(ValueError, match="sensitivity"):
-            perturb(VALUES, LOSSES[0], -1.0)
+            sampler.perturb(VALUES, LOSSES[0], -1.0)
     assert (exact == VALUES).all()
     assert exact is not VALUES
 

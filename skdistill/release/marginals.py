@@ -122,9 +122,9 @@ def measure_marginals(
     integers E (the rounded product of the noisy one-way marginals): by the triangle inequality it
     moves by at most ‖C − C'‖₁ ≤ 2U, all r of them by 2√r·U in L2 and 2r·U in L1. (3) The tables of
     the e pairs that the noisy numbers of (2) select: √(2e)·U and 2e·U. Each is the Gaussian (or
-    Laplace) mechanism, rounded (:func:`skdistill.release.noise.perturb`), at a share of the loss;
-    the shares sum to 1, and adaptive composition adds them (Dong, Roth and Su 2022, Corollary 2;
-    Dwork and Roth 2014, Theorem 3.16). What is in between is post-processing.
+    Laplace) mechanism, rounded (:meth:`~skdistill.release.noise.ExactSampler.perturb`), at a
+    share of the loss; the shares sum to 1, and adaptive composition adds them (Dong, Roth and Su
+    2022, Corollary 2; Dwork and Roth 2014, Theorem 3.16). What is in between is post-processing.
     """
     numbers = None if groups is None else group_numbers(groups)
     total = len(codes) if numbers is None else int(numbers.max(initial=-1)) + 1

@@ -39,7 +39,6 @@ __all__ = [
     "ExactSampler",
     "Sampler",
     "active_sampler",
-    "perturb",
 ]
 
 MAX_SCALE = 2.0**50
@@ -65,67 +64,24 @@ class Sampler(Protocol):
         """Return `values` with noise calibrated to `loss` and `sensitivity`."""
 
 
-def perturb(
-    values: NDArray[np.int64],
-    loss: PrivacyLoss,
-    sensitivity: float,
-    sampler: str = "exact",
-) -> NDArray[Any]:
-    r"""Add noise to integers, so that releasing them costs `loss`.
-
-    Proof for ``sampler="exact"``: `values` are clipped to ±2**61, which moves two neighbouring
-    vectors no farther apart. The ideal mechanism adds independent real noise Z of scale
-    ``loss.scale(sensitivity)`` to every clipped integer q, and costs `loss` (see
-    :meth:`PrivacyLoss.scale`). The result is clip(q + round(Z)) = clip(round(q + Z)), at the
-    same limit: a function of the ideal mechanism's output and of nothing else private, so
-    post-processing (Dwork and Roth 2014, Proposition 2.1) carries the guarantee over without
-    loss. That round(Z) has its law exactly is proved at :class:`ExactSampler`; it saturates at
-    ±2**62, where q + round(Z) is beyond the limit whatever q.
-
-    Parameters
-    ----------
-    values : ndarray of int64, any shape
-        Lattice coordinates of what is released.
-    loss : PrivacyLoss
-        The cost of the whole release.
-    sensitivity : float
-        How far one record can move the whole release, in lattice units: in L2 for a Gaussian
-        loss, in L1 for a Laplace one. A release may be passed chunk by chunk, each chunk with
-        the sensitivity of the whole.
-    sampler : {"exact", "diffprivlib"}, default="exact"
-        "diffprivlib" adds the floating-point noise of diffprivlib's scalar mechanisms, as a
-        reference to compare with. It is not private: see :class:`DiffprivlibSampler`.
-
-    Returns
-    -------
-    ndarray of the shape of `values`
-        int64 for "exact", float64 for "diffprivlib".
-
-    Raises
-    ------
-    TypeError
-        If `values` is no array of int64.
-    ValueError
-        If the noise scale exceeds :data:`MAX_SCALE`, or a parameter is out of range. Neither
-        depends on what the values are.
-    """
-    if not isinstance(values, np.ndarray) or values.dtype != np.int64:
-        raise TypeError("values must be a NumPy array of int64: lattice coordinates.")
-    return active_sampler(sampler).perturb(values, loss, sensitivity)
-
-
 def active_sampler(name: str) -> Sampler:
     """Return the sampler of this name, or the one that :mod:`skdistill.testing` has put up.
 
     Parameters
     ----------
     name : {"exact", "diffprivlib"}
-        As for :func:`perturb`.
+        "diffprivlib" adds the floating-point noise of diffprivlib's scalar mechanisms, as a
+        reference to compare with. It is not private: see :class:`DiffprivlibSampler`.
 
     Returns
     -------
     Sampler
         Its `name` and `private` are what a privacy statement has to report.
+
+    Raises
+    ------
+    ValueError
+        If `name` is none of the two.
     """
     if name not in _SAMPLERS:
         raise ValueError(f"sampler must be one of {sorted(_SAMPLERS)}, got {name!r}.")
@@ -190,7 +146,42 @@ class ExactSampler:
     def perturb(
         self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
     ) -> NDArray[np.int64]:
-        """Return `values` + round(noise); see :func:`perturb`."""
+        r"""Add noise to integers, so that releasing them costs `loss`.
+
+        Proof. `values` are clipped to ±2**61, which moves two neighbouring vectors no farther
+        apart. The ideal mechanism adds independent real noise Z of scale
+        ``loss.scale(sensitivity)`` to every clipped integer q, and costs `loss` (see
+        :meth:`PrivacyLoss.scale`). The result is clip(q + round(Z)) = clip(round(q + Z)), at the
+        same limit: a function of the ideal mechanism's output and of nothing else private, so
+        post-processing (Dwork and Roth 2014, Proposition 2.1) carries the guarantee over without
+        loss. That round(Z) has its law exactly is proved at :class:`ExactSampler`; it saturates
+        at ±2**62, where q + round(Z) is beyond the limit whatever q.
+
+        Parameters
+        ----------
+        values : ndarray of int64, any shape
+            Lattice coordinates of what is released.
+        loss : PrivacyLoss
+            The cost of the whole release.
+        sensitivity : float
+            How far one record can move the whole release, in lattice units: in L2 for a
+            Gaussian loss, in L1 for a Laplace one. A release may be passed chunk by chunk, each
+            chunk with the sensitivity of the whole.
+
+        Returns
+        -------
+        ndarray of int64, of the shape of `values`
+
+        Raises
+        ------
+        TypeError
+            If `values` is no array of int64.
+        ValueError
+            If the noise scale exceeds :data:`MAX_SCALE`, or a parameter is out of range. Neither
+            depends on what the values are.
+        """
+        if not isinstance(values, np.ndarray) or values.dtype != np.int64:
+            raise TypeError("values must be a NumPy array of int64: lattice coordinates.")
         released = np.empty(values.shape, dtype=np.int64)
         np.clip(values, -_LIMIT, _LIMIT, out=released)
         self._add_noise(released.reshape(-1), loss.kind, loss.scale(sensitivity))
@@ -295,7 +286,7 @@ class DiffprivlibSampler:
     def perturb(
         self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
     ) -> NDArray[np.float64]:
-        """Return `values` with diffprivlib's noise; see :func:`perturb`."""
+        """Return `values` with diffprivlib's noise; see :meth:`ExactSampler.perturb`."""
         mechanisms, scale = load("mechanisms"), loss.scale(sensitivity)
         if loss.kind == "laplace":
             mechanism = mechanisms.Laplace(epsilon=1.0, sensitivity=scale)
