@@ -29,6 +29,8 @@ from sklearn.utils import estimator_html_repr, get_tags
 from skdistill import PrivateDistiller
 from skdistill.accounting import BudgetAccountant
 
+# Noise of a scale below 1e-4 in every label turns next to no prediction around: scores depend on
+# which rows are asked about, and those on random_state.
 HUGE = 1e7
 pytestmark = [pytest.mark.filterwarnings("ignore:The released labels are mostly noise")]
 
@@ -102,8 +104,8 @@ def test_inside_a_pipeline_and_a_bagging(binary):
     pipe = make_pipeline(FrozenEstimator(scaler), PrivateDistiller(teacher, epsilon=HUGE))
     assert is_classifier(pipe)
     assert pipe.fit(X, y).score(X, y) > 0.9
-    bag = BaggingClassifier(PrivateDistiller(teacher, epsilon=HUGE), n_estimators=3).fit(X, y)
-    assert bag.score(X, y) > 0.85
+    bag = BaggingClassifier(pipe, n_estimators=3, random_state=0).fit(X, y)  # which rows each gets
+    assert bag.score(X, y) > 0.9
 
 
 def test_a_distiller_is_a_student_or_a_teacher(regression):
@@ -353,14 +355,14 @@ def test_raw_frames_reach_teacher_and_student_untouched(library, max_queries):
 def test_sparse_rows(binary, container):
     X_private, y_private, X, y, _ = binary
     teacher = LogisticRegression().fit(container(X_private), y_private)
-    distiller = PrivateDistiller(teacher, epsilon=HUGE, max_queries=200).fit(container(X))
-    assert distiller.score(container(X), y) > 0.9
+    distiller = PrivateDistiller(teacher, epsilon=HUGE, max_queries=200, random_state=0)
+    assert distiller.fit(container(X)).score(container(X), y) > 0.9
 
 
 def test_lists(binary):
     *_, X, y, teacher = binary
-    distiller = PrivateDistiller(teacher, epsilon=HUGE, max_queries=200).fit(X.tolist())
-    assert distiller.score(X.tolist(), y) > 0.9
+    distiller = PrivateDistiller(teacher, epsilon=HUGE, max_queries=200, random_state=0)
+    assert distiller.fit(X.tolist()).score(X.tolist(), y) > 0.9
 
 
 # ------------------------------------------------------------------------------------- routing

@@ -56,7 +56,7 @@ SEARCHES = {
     "row by row": (row_by_row, {}, GRID),
     "parameters": (stable, {}, GRID),
     "one round": (ensemble, {"n_rounds": 1}, GRID),
-    "rounds": (ensemble, {}, {"epsilon": [0.5, 1.0], "student__C": [0.1, 1.0]}),
+    "rounds": (ensemble, {"n_rounds": 2}, {"epsilon": [0.5, 1.0], "student__C": [0.1, 1.0]}),
     "votes": (ensemble, {"mechanism": "noisy_max"}, {"epsilon": [1.0], "student__C": [0.1, 1.0]}),
     "mechanisms": (
         row_by_row,
@@ -85,10 +85,11 @@ def test_what_is_foreseen_is_what_is_charged(name, monkeypatch):
         assert ledger.total()[0] == pytest.approx(foreseen.epsilon, rel=1e-12)
     assert foreseen.n_fits == 5 * math.prod(map(len, grid.values())) + 1
     assert foreseen.n_releases >= len(ledger)
-    assert (
-        plan(search, X, y).epsilon == pytest.approx(foreseen.epsilon, rel=1e-9)
-        or plan(search, X, y).epsilon == 0
-    )
+    again = plan(search, X, y).epsilon
+    if name in ("rounds", "mechanisms"):  # the refit may be foreseen at an ε that was not chosen
+        assert again <= foreseen.epsilon * (1 + 1e-9)
+    else:
+        assert again == 0 or again == pytest.approx(foreseen.epsilon, rel=1e-9)
 
 
 def test_what_the_ledger_holds_is_free():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta, binom
+from scipy.stats import beta, binom, norm
 
 from skdistill.accounting import gaussian_epsilon
 from skdistill.audit import (
@@ -316,12 +316,41 @@ def test_one_run_finds_most_of_what_there_is():
     assert audit.n_canaries == 20_000
 
 
-def test_two_worlds_find_most_of_what_there_is():
+def law_limits(n, rate, tails):
+    """Limits that a binomial count is outside of with probability 1e-6, spread over tails."""
+    chance = FALSE_ALARM / tails
+    return int(binom.ppf(chance, n, rate)), int(binom.isf(chance, n, rate))
+
+
+def test_two_worlds_find_most_of_what_there_is(n=20_000):
+    """The sign of randomised response at ε = 1: 0 is the only threshold that shows something, so
+    the counts are binomial whatever way finds it, and the bound is a function of them.
+    """
     rng = np.random.default_rng()
-    audit = two_world_audit(gaussian(True, 20_000, rng), gaussian(False, 20_000, rng), delta=0.01)
-    assert 1.2 < audit.epsilon < gaussian_epsilon(1.0, 0.01) + 0.7
-    assert 0.75 < audit.mu < 1.2
-    assert audit.n_positives == audit.n_negatives == 10_000
+    present, absent = (np.sign(randomised_response(world, n, rng)) for world in (True, False))
+    for name, threshold in TWO_WORLDS.items():
+        audit = two_world_audit(present, absent, delta=0, threshold=threshold)
+        size = n // 2 if name == "holdout" else n
+        assert audit.n_positives == audit.n_negatives == size
+        confidence = 1 - 0.05 / audit.n_tests
+        fewest, _ = law_limits(size, RIGHT, tails=6)
+        _, most = law_limits(size, 1 - RIGHT, tails=6)
+        least = clopper_pearson_epsilon(fewest, size, most, size, delta=0, confidence=confidence)
+        assert least > 0.75
+        assert audit.epsilon >= least
+
+
+def test_two_gaussian_worlds_show_their_mu(n=20_000):
+    """Scores of N(±1/2, 1) above 0: binomial with Φ(1/2) and Φ(-1/2), which is μ = 1."""
+    rng = np.random.default_rng()
+    worlds = gaussian(True, n, rng), gaussian(False, n, rng)
+    audit = two_world_audit(*worlds, delta=0.01, threshold=0.0)
+    (fewest_hits, most_hits), (fewest_alarms, most_alarms) = (
+        law_limits(n, norm.cdf(mean), tails=4) for mean in (0.5, -0.5)
+    )
+    least = clopper_pearson_mu(fewest_hits, n, most_alarms, n)
+    assert least > 0.85
+    assert least <= audit.mu <= clopper_pearson_mu(most_hits, n, fewest_alarms, n)
 
 
 def test_certain_scores_are_found_by_every_way():

@@ -300,19 +300,20 @@ def test_labels_may_be_text_and_tables_frames(overfitted):
 
 
 def test_regression_models_are_attacked_by_their_errors():
-    X = RNG.normal(size=(400, 4))
-    y = RNG.normal(size=400)
-    data = X[:200], y[:200], X[200:], y[200:]
-    forest = RandomForestRegressor(10, random_state=0).fit(X[:200], y[:200])
+    """Members are fitted: an AUC of .78 (standard deviation .02, so that .62 is 8 of them off)."""
+    X = RNG.normal(size=(800, 4))
+    y = RNG.normal(size=800)
+    data = X[:400], y[:400], X[400:], y[400:]
+    forest = RandomForestRegressor(10, random_state=0).fit(X[:400], y[:400])
     report = membership_report(forest, *data, fprs=[0.01])
     assert [row.attack for row in report.rows] == ["loss"]
-    assert report.rows[0].auc[0] > 0.7  # chance deviates by 0.03
+    assert report.rows[0].auc[0] > 0.62  # chance deviates by 0.02
     assert np.array_equal(attack(forest, X, y), -((forest.predict(X) - y) ** 2))
     with pytest.raises(ValueError, match='only the attack "loss"'):
         membership_report(forest, *data, attacks=["rmia"], shadow="clone")
     with pytest.raises(ValueError, match="cannot be attacked in one report"):
         membership_report({"a": forest, "b": LogisticRegression()}, *data)
-    distiller = PrivateDistiller(forest, epsilon=math.inf).fit(X[200:])
+    distiller = PrivateDistiller(forest, epsilon=math.inf).fit(X[400:])
     assert len(membership_report(distiller, *data, fprs=[0.01]).rows) == 2
 
 

@@ -147,7 +147,7 @@ class Talkative(ClassifierMixin, BaseEstimator):
 
 @pytest.mark.parametrize("where", ["fit", "predict_proba"])
 def test_what_a_shadow_model_raises_is_withheld(where):
-    X, y = np.full((10, 1), 731.25), np.arange(10) % 2
+    X, y = np.full((100, 1), 731.25), np.arange(100) % 2  # a half of them is never empty
     with pytest.raises(ValueError, match=f"{where} raised KeyError; its message is withheld") as e:
         train_shadow_models(Talkative(where), X, y, n_shadows=2)
     assert "731" not in str(e.value)

@@ -209,10 +209,11 @@ def test_two_worlds():
 
 @pytest.mark.slow
 def test_noise_for_one_of_two_marginals_is_caught(monkeypatch):
-    """Half the noise gives ε = 2: P = 0.066 and Q = 0.0089 (half-open cells: a bit above 1/16).
+    """Half the noise, of scale 2 in whole numbers, gives ε = 2: an event of four numbers that are
+    right or better, P = (1 - e^(-1/4)/2)^4 = 0.139, against Q = (e^(-1/4)/2)^4 = 0.023.
 
-    Of 8000 trials, 527 and 71 are expected; the proved ε is about ln(0.054/0.0133) = 1.4, and
-    falls below 1 only if a count is off by more than five standard deviations.
+    Of 8000 trials 1112 and 184 are expected, which prove ε > 1.32; 1 is not exceeded with
+    probability 3e-7 (exactly, over both binomial counts).
     """
     honest = marginals._Counter.noise
 

@@ -453,9 +453,8 @@ def test_later_rounds_have_the_stated_noise(c):
     """Members that agree within the clip leave the noise alone.
 
     Errors of 60 releases, p·(c-1) independent coefficients each, of which shrinkage changes next
-    to nothing where the signal is strong: their mean square is within 30 % of the stated one
-    (the standard deviation of a mean of at least 480 squares is 6.5 %, so 5e-6 standard normal
-    tails need 29 %; the rest is margin for the shrinkage).
+    to nothing where the signal is strong: their mean square is the stated one. The mean of 480
+    squares or more has a standard deviation of 6.5 %: 50 % are 7.7 of them.
     """
     m, k, loss = 60, 50, PrivacyLoss.gaussian(20.0, 1e-5)
     bases = (cosines(m, 8),)
@@ -470,7 +469,7 @@ def test_later_rounds_have_the_stated_noise(c):
     truth = truth[:, 0] if c is None else truth
     results = [residual_rounds(votes, bases, loss, ExactSampler(), (0.3, 0.7)) for _ in range(60)]
     ratio = np.mean([np.mean((r.labels - truth) ** 2) / r.noise**2 for r in results])
-    assert 0.5 < ratio < 1.4
+    assert 0.5 < ratio < 1.5
 
 
 @pytest.mark.parametrize("c", [2, 3, None])

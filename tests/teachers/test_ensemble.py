@@ -440,12 +440,14 @@ def test_a_private_cell_that_is_no_number_is_not_quoted(silence):
 
 
 def test_interrupts_are_not_swallowed():
+    """Both shards have both classes, but for 1e-22: a member of one class is not fitted."""
+
     class Interrupted(Recorder):
         def fit(self, X, y):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        TeacherEnsemble(Interrupted(), 2).fit(np.zeros((8, 1)), np.arange(8) % 2)
+        TeacherEnsemble(Interrupted(), 2).fit(np.zeros((80, 1)), np.arange(80) % 2)
 
 
 # --- an ordinary scikit-learn estimator -----------------------------------------------------------
