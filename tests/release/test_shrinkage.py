@@ -1,15 +1,18 @@
 """Shrinkage takes noise away, keeps signal, and looks at nothing but what was released."""
 
+import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
-from skdistill import PrivateDistiller
+from skdistill import PrivateDistiller, TeacherEnsemble
 from skdistill.certificates import DisjointTeachers
-from skdistill.release import plan_release
+from skdistill.release import draw, plan_release
 from skdistill.release.rounds import automatic_rounds
 from skdistill.release.shrinkage import (
     _smoothed,
@@ -23,6 +26,7 @@ RNG = np.random.default_rng()  # public data and noise of our own; no test depen
 M, P = 1_000, 32
 
 
+@functools.cache
 def cosines(m=M, p=P):
     rows = np.arange(m)[:, None] + 0.5
     return np.linalg.qr(np.cos(np.pi * rows * np.arange(p) / m))[0]
@@ -209,16 +213,13 @@ def test_what_noise_is_said_to_be_left():
 def test_smoothing_is_a_function_of_what_was_released():
     """Whatever teacher is behind it: no vote is looked at again."""
 
-    def ask(votes):
-        bound = DisjointTeachers(
+    def always(votes):
+        return DisjointTeachers(
             0.04,
             0.02 * math.sqrt(2),
             n_teachers=50,
             member_votes=lambda X, function: (function(votes) for _ in range(50)),
         )
-        return bound
-
-    from skdistill.release import draw
 
     class Fixed:
         """Answers the same whatever it is given."""
@@ -228,12 +229,10 @@ def test_smoothing_is_a_function_of_what_was_released():
         def perturb(self, values, loss, sensitivity):
             return (np.arange(values.size).reshape(values.shape) % 7 - 3) << 22
 
-    from dataclasses import replace
-
     base = ensemble_plan(basis="auto", n_rounds=1, classes=(0, 1), n_rows=M)
     found = [
         draw(
-            replace(base, certificate=ask(np.tile(row, (M, 1))), sampler=Fixed()),
+            replace(base, certificate=always(np.tile(row, (M, 1))), sampler=Fixed()),
             None,
             np.zeros((M, 1)),
             bases=(cosines(),),
@@ -260,10 +259,6 @@ def test_two_rounds_take_more_members_for_more_classes():
 @pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
 def test_a_distiller_smooths_unless_it_is_told_not_to():
     """Of 600 labels 64 functions are kept at most, so that a ninth of the error is left."""
-    from sklearn.linear_model import LogisticRegression
-
-    from skdistill import TeacherEnsemble
-
     X = RNG.normal(size=(600, 3))
     y = (X[:, 0] > 0).astype(int)
     teacher = TeacherEnsemble(LogisticRegression(), 10, random_state=0).fit(X, y)
