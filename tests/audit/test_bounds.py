@@ -232,13 +232,13 @@ ONE_RUN = {
 }
 
 
-def most_failures(confidence):
-    """Not more runs fail but with probability 1e-6, if each does with 1 - confidence at most."""
-    return binom.isf(FALSE_ALARM, RUNS, 1 - confidence)
+def most_failures(confidence, ways=1):
+    """No way has more failed runs but with probability 1e-6, at 1 - confidence or less for each."""
+    return binom.isf(FALSE_ALARM / ways, RUNS, 1 - confidence)
 
 
 def check_failures(failures, confidence):
-    limit = most_failures(confidence)
+    limit = most_failures(confidence, len(failures))
     assert {name: count for name, count in failures.items() if count > limit} == {}
 
 
