@@ -163,7 +163,8 @@ def public_features(X: Any) -> Array:
     if values.ndim < 2:
         raise TypeError(
             "No public basis can be made of these transfer rows: they are neither a table nor "
-            "texts. Pass basis=an array with one row per row of X, or a callable that makes one."
+            "texts. Pass basis=an array with one row per row of X, or a callable that makes one "
+            "(or, to a distiller, None: plain PATE)."
         )
     values = values.reshape(len(values), -1)
     if values.dtype.kind == "f":

@@ -10,6 +10,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
@@ -360,3 +361,18 @@ def test_auto_takes_one_round_where_a_first_one_shows_nothing():
         .preview(PUBLIC)
         .mechanism.endswith("2 residual rounds")
     )
+
+
+def test_rows_that_are_no_table_need_a_basis_or_none():
+    rows = np.array([{"a": value} for value in X[:200, 0]], dtype=object)
+    member = make_pipeline(DictVectorizer(), LogisticRegression())
+    teacher = TeacherEnsemble(member, 5, random_state=0).fit(rows, Y[:200])
+    accountant = BudgetAccountant()
+    for n_rounds in ("auto", 1, 2):
+        distiller = PrivateDistiller(teacher, member, accountant=accountant, n_rounds=n_rounds)
+        with pytest.raises(TypeError, match="None: plain PATE"):
+            distiller.fit(rows)
+    assert len(accountant) == 0
+    assert distiller.set_params(n_rounds=1, basis=None).fit(rows)
+    assert distiller.set_params(n_rounds=1, basis=lambda rows: np.ones((len(rows), 1))).fit(rows)
+    assert len(accountant) == 2
