@@ -14,14 +14,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["centred", "choose_basis", "shrunk", "smoothed_labels"]
+__all__ = ["centred", "shrunk", "smoothed_labels"]
 
 Array = NDArray[np.float64]
-
-# Standard deviations of evidence that it takes to leave the first basis. (On MNIST, where the
-# graph is right, 95 % of releases show more than 1.2 at ε=1; on Adult, where it is not, less
-# than 1.2 at any ε.)
-_EVIDENCE = 1.0
 
 
 def smoothed_labels(labels: Array, bases: Sequence[Array], noise: float, middle: float) -> Array:
@@ -81,29 +76,6 @@ def _smoothed(noisy: Array, U: Array, noise: float) -> tuple[float, Array]:
     risk = math.fsum(_risk(n, energy) for n, energy in zip(sizes, energies, strict=True))
     inside = np.concatenate([k * each for k, each in zip(kept, blocks, strict=False)])
     return risk, U @ inside + kept[-1] * left
-
-
-def choose_basis(mean: Array, bases: Sequence[Array], sd: float, dof: int) -> int:
-    """Choose the first basis, unless another holds more of the noisy labels' energy.
-
-    "More" is 1 standard deviation of the difference. For y = f + N(0, sd²) in each cell and
-    A = P₂ - P₁ (the projections), Var(yᵀAy) = 2·sd⁴·dof·tr(A²) + 4·sd²·‖Af‖²; ‖Ay‖² takes the
-    place of ‖Af‖², too large and so on the cautious side. The energy of the noise that each is
-    expected to hold, sd²·dof for each column, is taken off.
-    """
-    first, best, best_z = bases[0], 0, _EVIDENCE
-    y1 = centred(first.T @ mean)
-    for b, U in enumerate(bases[1:], 1):
-        y2, cross = centred(U.T @ mean), U.T @ first
-        more = U.shape[1] - first.shape[1]
-        trace = U.shape[1] + first.shape[1] - 2 * float((cross**2).sum())
-        moved = float((y1**2).sum() + (y2**2).sum() - 2 * (y2 * (cross @ y1)).sum())
-        spread = 2 * sd**4 * dof * max(trace, 0.0) + 4 * sd**2 * max(moved, 0.0)
-        gain = float((y2**2).sum() - (y1**2).sum()) - sd**2 * dof * more
-        z = gain / math.sqrt(spread) if spread > 0 else 0.0
-        if z > best_z:
-            best, best_z = b, z
-    return best
 
 
 def shrunk(estimate: Array, variance: Array, dof: int) -> Array:

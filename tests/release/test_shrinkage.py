@@ -17,7 +17,6 @@ from skdistill.release.rounds import automatic_rounds
 from skdistill.release.shrinkage import (
     _smoothed,
     centred,
-    choose_basis,
     shrunk,
     smoothed_labels,
 )
@@ -153,27 +152,6 @@ def test_anything_released_becomes_finite_numbers(p, c, noise, numbers):
     smooth = smoothed_labels(labels, [basis], noise, 0.5)
     assert smooth.shape == labels.shape
     assert np.isfinite(smooth).all()
-
-
-# -- The choice of a basis ----------------------------------------------------------------------
-
-
-def test_the_basis_that_holds_the_labels_is_taken():
-    poor, good = random_basis(), cosines()
-    noisy = smooth_labels(3, size=1.0) + centred(RNG.normal(scale=0.1, size=(M, 3)))
-    for bases, expected in [((poor, good), 1), ((good, poor), 0), ((good, good), 0)]:
-        assert choose_basis(noisy, bases, 0.1, 2) == expected
-
-
-@pytest.mark.parametrize(("first", "second"), [(4, 60), (60, 4), (20, 20)])
-def test_more_columns_are_no_evidence(first, second):
-    """Of noise alone a basis is left in 16 % of runs, one standard deviation; 100 of 200 are
-    10 standard deviations off that."""
-    chosen = 0
-    for _ in range(200):
-        bases = random_basis(300, first), random_basis(300, second)
-        chosen += choose_basis(RNG.normal(size=(300, 1)), bases, 1.0, 1)
-    assert chosen < 100
 
 
 def test_blocks_are_kept_or_dropped_with_all_their_classes():
