@@ -111,7 +111,7 @@ def one_model(split: Split) -> float:
 
 def n_queries(epsilon: float, confident: bool) -> int:
     """How many rows the package's rule asks a label-only mechanism about."""
-    loss = PrivacyLoss.gaussian(epsilon, DELTA).share(1 - PRIOR_SHARE)
+    loss = PrivacyLoss.gaussian(epsilon, DELTA).part(1 - PRIOR_SHARE)
     return most_queries(N_TEACHERS, 10, loss, confident)
 
 

@@ -152,7 +152,7 @@ def main() -> None:
             transfer.public_bases = lambda X, basis, bases=bases: bases
             c = len(each.teacher.classes_)
             for epsilon in each.epsilons:
-                mu = PrivacyLoss.gaussian(epsilon, DELTA).share(0.3).mu or math.inf
+                mu = PrivacyLoss.gaussian(epsilon, DELTA).part(0.3).mu or math.inf
                 noise = math.sqrt(max(8, 2 * c) * (c - 1)) / (len(each.teacher.estimators_) * mu)
                 line = f"{each.name:22}{epsilon:>6g}{noise:>14.2f}"
                 for settings in WAYS.values():

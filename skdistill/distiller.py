@@ -38,7 +38,14 @@ from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall,
 from skdistill.certificates.base import unwrap
 from skdistill.neural import adapted, clone_network
 from skdistill.publishing import Published, export, refuse_private_settings
-from skdistill.release import (
+from skdistill.release.partitions import (
+    Partitions,
+    draw_partitions,
+    fetch_rows,
+    is_partitioned,
+    partitions_of,
+)
+from skdistill.release.releases import (
     Released,
     ReleasePlan,
     assumed_of,
@@ -46,13 +53,6 @@ from skdistill.release import (
     plan_release,
     query_limit,
     rehearsed,
-)
-from skdistill.release.partitions import (
-    Partitions,
-    draw_partitions,
-    fetch_rows,
-    is_partitioned,
-    partitions_of,
 )
 from skdistill.statement import PrivacyStatement
 from skdistill.students import (

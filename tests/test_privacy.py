@@ -49,9 +49,10 @@ from skdistill.audit import (
     two_world_audit,
 )
 from skdistill.certificates import DisjointTeachers, ParameterBall, RowBound
-from skdistill.release import draw, noise, plan_release, rounds
 from skdistill.release import ensembles as ensemble_release
+from skdistill.release import noise, rounds
 from skdistill.release.noisy_max import confident_max, noisy_max
+from skdistill.release.releases import draw, plan_release
 from skdistill.testing import _put_up
 
 N = 3_500
@@ -452,7 +453,7 @@ RELEASES = 1_100
 @pytest.fixture
 def quick(monkeypatch):
     """Parts of a loss are looked up, each takes milliseconds to compute; no check of settings."""
-    monkeypatch.setattr(PrivacyLoss, "share", functools.cache(PrivacyLoss.share))
+    monkeypatch.setattr(PrivacyLoss, "share", functools.cache(PrivacyLoss.part))
     with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
         yield
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from numbers import Real
@@ -28,6 +28,7 @@ import numpy as np
 from scipy.special import erfcx, ndtr
 
 from skdistill._diffprivlib import load
+from skdistill.accounting.relation import Relation, Unit
 
 __all__ = ["PrivacyLoss", "gaussian_delta", "gaussian_epsilon", "gaussian_mu"]
 
@@ -177,7 +178,7 @@ def _mu_of(epsilon: float, delta: float) -> float:
 class PrivacyLoss:
     """What a release costs, and how much noise a query needs to cost no more.
 
-    Made by :meth:`gaussian`, :meth:`laplace`, :meth:`of_mu` or :meth:`share`, never field by
+    Made by :meth:`gaussian`, :meth:`laplace`, :meth:`of_mu` or :meth:`part`, never field by
     field.
 
     Parameters
@@ -190,12 +191,18 @@ class PrivacyLoss:
         0.0 for Laplace noise.
     mu : float or None
         The release is mu-GDP; None for Laplace noise.
+    unit : Unit, default=Unit.RECORD
+        What one neighbour has instead of the other's.
+    relation : Relation, default=Relation.REPLACE_ONE
+        How neighbours differ.
     """
 
     kind: Literal["gaussian", "laplace"]
     epsilon: float
     delta: float
     mu: float | None
+    unit: Unit = Unit.RECORD
+    relation: Relation = Relation.REPLACE_ONE
 
     @classmethod
     def gaussian(cls, epsilon: float, delta: float) -> PrivacyLoss:
@@ -262,7 +269,7 @@ class PrivacyLoss:
         """
         return cls("gaussian", gaussian_epsilon(mu, delta), float(delta), float(mu))
 
-    def share(self, fraction: float) -> PrivacyLoss:
+    def part(self, fraction: float | Fraction) -> PrivacyLoss:
         r"""Return a part of this loss, for one of several releases that share it.
 
         Releases whose fractions sum to at most 1 cost no more than this loss: k Gaussian
@@ -272,7 +279,7 @@ class PrivacyLoss:
 
         Parameters
         ----------
-        fraction : float
+        fraction : float or Fraction
             In (0, 1]: of μ² for Gaussian noise, of ε for Laplace noise.
 
         Returns
@@ -287,9 +294,11 @@ class PrivacyLoss:
         if fraction == 1:
             return self
         if self.mu is None:
-            return PrivacyLoss.laplace(self.epsilon * fraction * _ROUND_DOWN)
-        mu = self.mu * math.sqrt(fraction) * _ROUND_DOWN
-        return PrivacyLoss.of_mu(mu, self.delta)
+            found = PrivacyLoss.laplace(self.epsilon * fraction * _ROUND_DOWN)
+        else:
+            mu = self.mu * math.sqrt(fraction) * _ROUND_DOWN
+            found = PrivacyLoss.of_mu(mu, self.delta)
+        return replace(found, unit=self.unit, relation=self.relation)
 
     def scale(self, sensitivity: float) -> float:
         r"""Return the scale of the noise that a query of this sensitivity needs.

@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill._randomness import own_randomness
 from skdistill.neural.backends import Backend, backend_of
-from skdistill.neural.randomness import own_randomness
 
 __all__ = ["NetworkClassifier", "NetworkRegressor", "clone_part", "keep_fit_kwargs"]
 

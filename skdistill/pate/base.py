@@ -134,7 +134,7 @@ class PATE(BaseEstimator):
         teachers' training rows changes, and the labels, class counts included, cost at most the
         fraction 1 - f, by the teachers' certificate and the proof of its release. (3) Adaptive
         composition adds μ² (Dong, Roth and Su 2022, Corollary 2) or ε (Dwork and Roth 2014,
-        Theorem 3.16), and :meth:`~skdistill.accounting.PrivacyLoss.share` rounds both parts down
+        Theorem 3.16), and :meth:`~skdistill.accounting.PrivacyLoss.part` rounds both parts down
         by more than the rounding of 1 - f. (4) The student, its threshold and all synthetic rows
         are post-processing. Groups take the place of records throughout, in (1) and in the shards.
         """
@@ -256,8 +256,8 @@ class PATE(BaseEstimator):
             return {"labels": loss}, task.X_public
         share = float(self.marginals_share)
         costs = {
-            "marginals": None if loss is None else loss.share(share),
-            "labels": None if loss is None else loss.share(1 - share),
+            "marginals": None if loss is None else loss.part(share),
+            "labels": None if loss is None else loss.part(1 - share),
         }
         self.marginals_ = measure_marginals(
             task.schema.encode(task.rows, self.n_bins),

@@ -227,7 +227,7 @@ class _Counter:
         """Return integers with noise, in records, and its standard deviation."""
         if self.loss is None or l1 == 0:
             return integers / self.unit, 0.0
-        loss = self.loss.share(share)
+        loss = self.loss.part(share)
         moved = (l1 if loss.kind == "laplace" else l2) * self.unit
         noisy = np.asarray(self.sampler.perturb(integers, loss, moved), dtype=np.float64)
         return noisy / self.unit, self.spread(share, l1, l2)
@@ -236,7 +236,7 @@ class _Counter:
         """Return the standard deviation of the noise on what moves so far, in records."""
         if self.loss is None or l1 == 0:
             return 0.0
-        loss = self.loss.share(share)
+        loss = self.loss.part(share)
         return math.sqrt(2.0) * loss.scale(l1) if loss.kind == "laplace" else loss.scale(l2)
 
 

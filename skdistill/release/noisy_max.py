@@ -157,7 +157,7 @@ def most_queries(
         draw that does not look at votes.
     """
     if confident:
-        return 4 * most_queries(n_teachers, n_classes, loss.share(1 - TEST_SHARE))
+        return 4 * most_queries(n_teachers, n_classes, loss.part(1 - TEST_SHARE))
     if loss.mu is None:
         answers = n_teachers * loss.epsilon / (8 * math.sqrt(2))
     else:
@@ -284,12 +284,12 @@ def confident_max(
     labels = np.full(m, NO_ANSWER, dtype=np.int64)
     if not m:
         return VotedLabels(labels, 0, 0.0, 0.0, 0.0)
-    budget, for_answers = _MuFilter(loss.mu), loss.share(1 - test_share)
+    budget, for_answers = _MuFilter(loss.mu), loss.part(1 - test_share)
     if max_answers is None:
         max_answers = most_queries(n_teachers, n_classes, for_answers)
 
     largest, test_scale = _with_noise(
-        counts.max(axis=1), loss.share(test_share), sampler, math.sqrt(m)
+        counts.max(axis=1), loss.part(test_share), sampler, math.sqrt(m)
     )
     budget.spend(m, 1, test_scale)
     rows = np.argsort(-largest, kind="stable")

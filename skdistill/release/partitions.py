@@ -5,7 +5,7 @@ split into a release for each partition, at its share of the price.
 
 *Proof.* Partition j, with n_j of the m rows, is a release of its own
 (:mod:`~skdistill.release.soft_labels`, :mod:`~skdistill.release.ensembles`) for the fraction
-n_j/m of μ², or of ε (:meth:`~skdistill.accounting.PrivacyLoss.share`). The sizes are public and
+n_j/m of μ², or of ε (:meth:`~skdistill.accounting.PrivacyLoss.part`). The sizes are public and
 fixed before anything is asked, the fractions sum to 1, and noise is independent: the whole costs
 what was charged (Dong, Roth and Su, arXiv:1905.02383, Corollary 2; for Laplace noise Dwork and
 Roth 2014, Theorem 3.16). A row gets the noise it would get on one machine, since
@@ -302,7 +302,7 @@ class _Job:
 @lru_cache(maxsize=1024)
 def _share(loss: PrivacyLoss, fraction: float) -> PrivacyLoss:
     """Return a part of a loss; most partitions are of one size, and its ε takes a search."""
-    return loss.share(fraction)
+    return loss.part(fraction)
 
 
 def _job(plan: ReleasePlan, teacher: Any) -> _Job:

@@ -84,14 +84,14 @@ class ReleasePlan:
         """The part of the price that the labels take."""
         if self.loss is None or not self.with_prior:
             return self.loss
-        return self.loss.share(1 - PRIOR_SHARE)
+        return self.loss.part(1 - PRIOR_SHARE)
 
     @property
     def prior_loss(self) -> PrivacyLoss | None:
         """The part of the price that the class counts take."""
         if self.loss is None or not self.with_prior:
             return None
-        return self.loss.share(PRIOR_SHARE)
+        return self.loss.part(PRIOR_SHARE)
 
     @property
     def smoothed(self) -> bool:
@@ -122,7 +122,7 @@ class ReleasePlan:
         if loss is None or self.mechanism in LABEL_ONLY:
             return 0.0
         if len(self.shares) > 1:
-            loss = loss.share(self.shares[0])
+            loss = loss.part(self.shares[0])
         spread = math.sqrt(2.0) if loss.kind == "laplace" else 1.0
         if isinstance(bound, RowBound):
             moved = (

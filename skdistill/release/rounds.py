@@ -364,7 +364,7 @@ def residual_rounds(
     sum moves by at most 2C (:func:`clip_to_lattice`); the clip itself comes from a histogram of
     sensitivity √2 (:func:`_private_clip`). Every release is thus μᵢ-GDP for every past, and
     adaptive composition gives Σμᵢ² ≤ μ² (Dong, Roth and Su 2022, Corollary 2): the fractions
-    handed to :meth:`PrivacyLoss.share`, which rounds down by more than the rounding of
+    handed to :meth:`PrivacyLoss.part`, which rounds down by more than the rounding of
     their sum, add up to Σ shares ≤ 1. All else is post-processing.
     """
     if loss.kind != "gaussian":
@@ -375,7 +375,7 @@ def residual_rounds(
     (m, c), k = votes.total.shape, votes.n_members
     diameter, middle, dof = _diameter(m, c), _UNIT / max(c, 2), max(1, c - 1)
 
-    first = loss.share(shares[0])
+    first = loss.part(shares[0])
     noisy = np.asarray(sampler.perturb(votes.total, first, diameter), dtype=np.float64) / k
     sd = first.scale(diameter) / k
     if len(shares) == 1:
@@ -394,12 +394,12 @@ def residual_rounds(
         answer = shrunk(estimate, variance, dof)
         with np.errstate(all="ignore"):  # no vote decides whether there is a warning
             residuals = (coefficients - answer) * weights[:, None]
-        for_clip = loss.share(share * _CLIP_SHARE)
+        for_clip = loss.part(share * _CLIP_SHARE)
         clip = _private_clip(_norms(residuals), _CLIPS * largest, for_clip, sampler)
         error = math.sqrt(dof * float((weights**2 * variance).sum()))
         clip = min(max(clip, _FLOOR * error), largest)
         moved = clip_to_lattice(residuals, clip).sum(axis=0)
-        for_move = loss.share(share * (1 - _CLIP_SHARE))
+        for_move = loss.part(share * (1 - _CLIP_SHARE))
         released = np.asarray(sampler.perturb(moved, for_move, 2 * clip), dtype=np.float64)
         step = centred(released / k) / weights[:, None]
         step_variance = (for_move.scale(2 * clip) / k / weights) ** 2

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.neural import adapted
+from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.lattice import as_outputs
 
 __all__ = ["TeacherError", "class_outputs", "output_method", "value_outputs"]
@@ -22,40 +23,9 @@ __all__ = ["TeacherError", "class_outputs", "output_method", "value_outputs"]
 Array = NDArray[np.float64]
 
 
-class TeacherError(ValueError):
-    """The teacher raised while it labelled the transfer set.
-
-    The message is fixed and nothing is chained to it, since a teacher's own message may quote a
-    private record. What was charged stays charged.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The teacher raised an exception on the transfer set; its message is withheld because "
-            "it may quote private data. The budget stays charged. Usual causes: X is not "
-            "what the teacher was trained on (columns, dtypes, missing values: NaN or inf). Try "
-            "teacher.predict on rows you may see."
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without the message, which the class takes none of."""
-        return TeacherError, ()
-
-
 def guarded(call: Callable[[], Any]) -> Any:
-    """Call a teacher; let nothing but its return value (and KeyboardInterrupt) come out.
-
-    Proof sketch. The exception is dropped inside the ``except`` block and a new one is raised
-    after it, so neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds the
-    teacher's. That *some* exception was raised is visible; the statement says so.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return call()
-    except Exception:
-        pass
-    raise TeacherError
+    """Call a teacher; see :func:`skdistill.release.boundary.call_privately`."""
+    return call_privately(call)
 
 
 def output_method(teacher: Any) -> str:

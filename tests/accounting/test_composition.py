@@ -129,9 +129,9 @@ def test_a_gaussian_loss_fits_its_own_epsilon_and_delta():
 def test_the_shares_of_a_loss_fit_the_whole(epsilon):
     for fractions in ([0.5, 0.5], [0.02, 0.98], [0.2, 0.3, 0.5], [0.1] * 10):
         gaussian = PrivacyLoss.gaussian(epsilon, 1e-6)
-        assert total(Charge.of(gaussian.share(f)) for f in fractions).fits(epsilon, 1e-6)
+        assert total(Charge.of(gaussian.part(f)) for f in fractions).fits(epsilon, 1e-6)
         laplace = PrivacyLoss.laplace(epsilon)
-        assert total(Charge.of(laplace.share(f)) for f in fractions).fits(epsilon, 0)
+        assert total(Charge.of(laplace.part(f)) for f in fractions).fits(epsilon, 0)
     # what a higher precision costs is a difference of squares, rounded to a float
     for ratio in (0.1, 0.5, 0.9):
         first = gaussian.mu * ratio

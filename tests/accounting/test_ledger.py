@@ -59,12 +59,12 @@ def test_ten_tenths_are_one(ledger):
 def test_gaussian_charges_add_in_mu_squared(ledger):
     whole = PrivacyLoss.gaussian(1.0, 1e-6)
     for _ in range(4):
-        ledger.charge(whole.share(0.25), note="a quarter")
+        ledger.charge(whole.part(0.25), note="a quarter")
     assert ledger.total() == pytest.approx((1.0, 1e-6))
     assert ledger.total()[0] <= 1.0
     with pytest.raises(BudgetError):
-        ledger.charge(whole.share(1e-6))
-    assert [row[0] for row in ledger.spent_budget] == [whole.share(0.25).epsilon] * 4
+        ledger.charge(whole.part(1e-6))
+    assert [row[0] for row in ledger.spent_budget] == [whole.part(0.25).epsilon] * 4
 
 
 def test_both_kinds_in_one_total(ledger):

@@ -142,10 +142,10 @@ def test_shares_cost_no_more_than_the_whole(weights, epsilon):
     fractions = [weight / (math.fsum(weights) * (1 + 2.0**-50)) for weight in weights]
     gaussian, laplace = PrivacyLoss.gaussian(epsilon, 1e-6), PrivacyLoss.laplace(epsilon)
     with mpmath.workdps(60):
-        squares = [mpmath.mpf(gaussian.share(fraction).mu) ** 2 for fraction in fractions]
+        squares = [mpmath.mpf(gaussian.part(fraction).mu) ** 2 for fraction in fractions]
         assert sum(squares) <= mpmath.mpf(gaussian.mu) ** 2
         assert sum(squares) == pytest.approx(float(gaussian.mu) ** 2, rel=1e-9)
-        epsilons = [mpmath.mpf(laplace.share(fraction).epsilon) for fraction in fractions]
+        epsilons = [mpmath.mpf(laplace.part(fraction).epsilon) for fraction in fractions]
         assert sum(epsilons) <= mpmath.mpf(epsilon)
         assert sum(epsilons) == pytest.approx(epsilon, rel=1e-9)
 
@@ -155,18 +155,18 @@ def test_shares_that_sum_to_exactly_one(fractions):
     """No slack from the fractions: roundings alone could make the parts cost more."""
     for epsilon in np.geomspace(0.01, 100, 40):
         gaussian, laplace = PrivacyLoss.gaussian(epsilon, 1e-6), PrivacyLoss.laplace(epsilon)
-        squares = [Fraction(gaussian.share(fraction).mu) ** 2 for fraction in fractions]
+        squares = [Fraction(gaussian.part(fraction).mu) ** 2 for fraction in fractions]
         assert sum(squares) <= Fraction(gaussian.mu) ** 2
-        epsilons = [Fraction(laplace.share(fraction).epsilon) for fraction in fractions]
+        epsilons = [Fraction(laplace.part(fraction).epsilon) for fraction in fractions]
         assert sum(epsilons) <= Fraction(laplace.epsilon)
 
 
 def test_a_share_states_its_own_epsilon():
     whole = PrivacyLoss.gaussian(1.0, 1e-6)
-    part = whole.share(0.25)
+    part = whole.part(0.25)
     assert part.mu == pytest.approx(whole.mu / 2, rel=1e-9)
     assert exact_delta(part.mu, part.epsilon) <= part.delta == 1e-6
-    assert whole.share(1) is whole
+    assert whole.part(1) is whole
 
 
 NOT_NUMBERS = [True, np.True_, "1", None, 1j, [1.0]]
@@ -181,7 +181,7 @@ def test_types(bad):
         lambda: PrivacyLoss.gaussian(1.0, bad),
         lambda: PrivacyLoss.laplace(bad),
         lambda: loss.scale(bad),
-        lambda: loss.share(bad),
+        lambda: loss.part(bad),
         lambda: gaussian_delta(bad, 1.0),
     ):
         with pytest.raises(TypeError, match=r"must be a real number, got .*\("):
@@ -195,7 +195,7 @@ def test_values(bad):
         "epsilon": lambda: PrivacyLoss.gaussian(bad, 1e-6),
         "delta": lambda: PrivacyLoss.gaussian(1.0, bad),
         "sensitivity": lambda: loss.scale(bad),
-        "fraction": lambda: loss.share(bad),
+        "fraction": lambda: loss.part(bad),
     }.items():
         with pytest.raises(ValueError, match=f"{name}.*got"):
             call()
@@ -214,7 +214,7 @@ def test_delta_zero_points_to_laplace():
 
 def test_fraction_above_one():
     with pytest.raises(ValueError, match="fraction must be in"):
-        PrivacyLoss.laplace(1.0).share(1.01)
+        PrivacyLoss.laplace(1.0).part(1.01)
 
 
 def test_scale_out_of_range():

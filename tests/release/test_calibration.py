@@ -16,8 +16,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from skdistill import PrivateDistiller
 from skdistill.accounting import PrivacyLoss
 from skdistill.certificates import ParameterBall, RowBound
-from skdistill.release import draw, plan_release
 from skdistill.release.parameters import noisy_weights
+from skdistill.release.releases import draw, plan_release
 
 CLASSES = np.array([0, 1, 2, 3])
 M = 120_000
@@ -101,7 +101,7 @@ def test_noise_on_the_class_counts_and_what_is_left_for_the_labels(kind):
     from skdistill.release.class_prior import noisy_prior
 
     noise = noisy_prior(what) * counts.sum() - counts  # the total's own noise is negligible
-    share = loss(kind).share(0.02)
+    share = loss(kind).part(0.02)
     assert agrees(noise, share.scale(2.0 if kind == "laplace" else math.sqrt(2)), kind)
     left = what.label_loss
     if kind == "laplace":

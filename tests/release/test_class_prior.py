@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from skdistill.certificates import RowBound
-from skdistill.release import plan_release
 from skdistill.release.class_prior import mean_label, noisy_prior
+from skdistill.release.releases import plan_release
 
 
 def prior_of(counts, epsilon=1.0, **options):

@@ -21,7 +21,7 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from skdistill import PrivateDistiller
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
 from skdistill.certificates import DisjointTeachers, certify
-from skdistill.release import draw, plan_release
+from skdistill.release.releases import draw, plan_release
 from skdistill.teachers import TeacherEnsemble
 from skdistill.testing import no_noise
 

@@ -537,8 +537,8 @@ def confident_statistic(m, share=1 / 3, tests=1.0):
     by one, and both counts move. Nothing moves more.
     """
     scales = (
-        CLAIM.share(share).scale(math.sqrt(m)),
-        CLAIM.share(1 - share).scale(math.sqrt(2 * m)),
+        CLAIM.part(share).scale(math.sqrt(m)),
+        CLAIM.part(1 - share).scale(math.sqrt(2 * m)),
     )
     # Entries move by one vote, a unit of the lattice that each release is on.
     units = [2.0 ** module.lattice_bits(scale) for scale in scales]
@@ -568,7 +568,7 @@ def tied_for(m, present):
 @pytest.fixture
 def shares_once(monkeypatch):
     """Compute each share of a loss once: its epsilon is a search that thousands of runs repeat."""
-    monkeypatch.setattr(PrivacyLoss, "share", lru_cache(PrivacyLoss.share))
+    monkeypatch.setattr(PrivacyLoss, "share", lru_cache(PrivacyLoss.part))
 
 
 @pytest.mark.slow

@@ -27,8 +27,9 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skdistill import PrivateDistiller, StableLogisticRegression
 from skdistill.accounting import PrivacyLoss
-from skdistill.release import TeacherError, partitions
+from skdistill.release import partitions
 from skdistill.release.partitions import LabelsLost, _quiet, is_partitioned
+from skdistill.release.releases import TeacherError
 from skdistill.teachers import TeacherEnsemble
 from skdistill.testing import no_noise
 
@@ -150,15 +151,15 @@ def test_partitions_cost_no_more_than_the_whole(sizes):
     """In exact arithmetic; and a row's noise is what it is on one machine."""
     m, sizes = sum(sizes), [size for size in sizes if size]
     gaussian, laplace = PrivacyLoss.gaussian(1.0, 1e-6), PrivacyLoss.laplace(1.0)
-    mus = {n: Fraction(gaussian.share(n / m).mu) ** 2 for n in set(sizes)}
-    epsilons = {n: Fraction(laplace.share(n / m).epsilon) for n in set(sizes)}
+    mus = {n: Fraction(gaussian.part(n / m).mu) ** 2 for n in set(sizes)}
+    epsilons = {n: Fraction(laplace.part(n / m).epsilon) for n in set(sizes)}
     assert sum(mus[n] for n in sizes) <= Fraction(gaussian.mu) ** 2
     assert sum(epsilons[n] for n in sizes) <= Fraction(laplace.epsilon)
     for n in set(sizes):
-        assert gaussian.share(n / m).scale(math.sqrt(n)) == pytest.approx(
+        assert gaussian.part(n / m).scale(math.sqrt(n)) == pytest.approx(
             gaussian.scale(math.sqrt(m)), rel=1e-9
         )
-        assert laplace.share(n / m).scale(n) == pytest.approx(laplace.scale(m), rel=1e-9)
+        assert laplace.part(n / m).scale(n) == pytest.approx(laplace.scale(m), rel=1e-9)
 
 
 class Cashier:

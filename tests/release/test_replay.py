@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdistill import PrivateDistiller, StableLogisticRegression, TeacherEnsemble
 from skdistill.accounting import gaussian_mu
-from skdistill.release import TeacherError
+from skdistill.release.releases import TeacherError
 from skdistill.testing import no_noise
 
 A, b = make_classification(900, random_state=0)

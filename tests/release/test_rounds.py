@@ -415,7 +415,7 @@ def test_default_shares_never_spend_more_than_all(n_rounds):
     assert 1 - 1e-12 < sum(map(Fraction, shares)) <= 1
     assert list(shares) == sorted(shares)
     loss = PrivacyLoss.gaussian(3.0, 1e-6)
-    assert sum(Fraction(loss.share(s).mu) ** 2 for s in shares) <= Fraction(loss.mu) ** 2
+    assert sum(Fraction(loss.part(s).mu) ** 2 for s in shares) <= Fraction(loss.mu) ** 2
 
 
 @pytest.mark.parametrize("n_rounds", [0, -1, True, 2.0, "two", None])
@@ -587,7 +587,7 @@ def opposite_coefficients(c):
 @pytest.fixture
 def fast_shares(monkeypatch):
     """Calibrate every share once."""
-    monkeypatch.setattr(PrivacyLoss, "share", functools.cache(PrivacyLoss.share))
+    monkeypatch.setattr(PrivacyLoss, "share", functools.cache(PrivacyLoss.part))
 
 
 @pytest.mark.slow

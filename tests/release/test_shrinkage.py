@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skdistill import PrivateDistiller, TeacherEnsemble
 from skdistill.certificates import DisjointTeachers
-from skdistill.release import draw, plan_release
+from skdistill.release.releases import draw, plan_release
 from skdistill.release.rounds import automatic_rounds
 from skdistill.release.shrinkage import (
     _smoothed,

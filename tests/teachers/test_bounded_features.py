@@ -223,7 +223,7 @@ def test_adult_with_nothing_public_but_the_schema():
     )
     assert texts
     whole = PrivacyLoss.gaussian(1.0, 1e-5)
-    marginals, labels = whole.share(0.1), whole.share(0.9)
+    marginals, labels = whole.part(0.1), whole.part(0.9)
     rows = MarginalSampler(schema, epsilon=marginals.epsilon, delta=1e-5).fit(X).sample(8000, 0)
     features = BoundedFeatures(schema).centred_on(rows)
     C = stable_C(labels.epsilon, 1e-5, intercept_scaling=0.5, logit_noise=0.25)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from skdistill.neural.randomness import own_randomness
+from skdistill._randomness import own_randomness
 
 
 def draws():

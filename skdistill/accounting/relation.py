@@ -1,0 +1,59 @@
+"""Which data sets are neighbours: the relation and the unit of a privacy guarantee."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+
+__all__ = ["Relation", "Unit", "as_replace_one"]
+
+
+class Relation(StrEnum):
+    """How two neighbouring data sets differ."""
+
+    REPLACE_ONE = "replace-one"
+    """One unit has other content; the number of units is public."""
+    ADD_OR_REMOVE = "add-or-remove"
+    """One unit is present in one of them only."""
+
+
+class Unit(StrEnum):
+    """What is replaced, added or removed."""
+
+    RECORD = "record"
+    GROUP = "group"
+
+
+def as_replace_one(epsilon: float, delta: float, relation: Relation) -> tuple[float, float]:
+    r"""Convert a guarantee to the relation replace-one.
+
+    Parameters
+    ----------
+    epsilon, delta : float
+        What holds under `relation`.
+    relation : Relation
+        Replace-one is returned as it is.
+
+    Returns
+    -------
+    epsilon, delta : float
+        Of add-or-remove: (2ε, δ(1 + e^ε)), rounded up.
+
+    Notes
+    -----
+    Proof. Replacing a unit is removing one and adding one. For any event S and the data set D₀
+    between D and D', P(S|D) ≤ e^ε P(S|D₀) + δ ≤ e^ε (e^ε P(S|D') + δ) + δ: group privacy for two
+    (Dwork and Roth 2014, Theorem 2.2 and its proof, with δ).
+
+    Examples
+    --------
+    >>> as_replace_one(1.0, 0.0, Relation.ADD_OR_REMOVE)
+    (2.0, 0.0)
+    """
+    if Relation(relation) is Relation.REPLACE_ONE:
+        return epsilon, delta
+    try:
+        twice = delta * (1 + math.exp(epsilon)) * (1 + 2.0**-50) if delta else 0.0
+    except OverflowError:
+        twice = 1.0
+    return 2 * epsilon, min(1.0, twice)

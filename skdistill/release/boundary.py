@@ -1,0 +1,129 @@
+"""The private boundary: the only place that calls a teacher, or code that sees private rows.
+
+A teacher is a function of its own rows, of public rows and of a public seed, and of nothing else.
+:func:`call_privately` enforces it for one call: whatever is called gets copies of its own, global
+random generators that start from a public seed, and no way out but its return value.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import sklearn
+
+from skdistill._randomness import own_randomness
+
+__all__ = ["TeacherError", "call_privately", "own_copy"]
+
+
+class TeacherError(ValueError):
+    """The teacher raised while it labelled the transfer set.
+
+    The message is fixed and nothing is chained to it, since a teacher's own message may quote a
+    private record. What was charged stays charged.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The teacher raised an exception on the transfer set; its message is withheld because "
+            "it may quote private data. The budget stays charged. Usual causes: X is not "
+            "what the teacher was trained on (columns, dtypes, missing values: NaN or inf). Try "
+            "teacher.predict on rows you may see."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the message, which the class takes none of."""
+        return type(self), ()
+
+
+def call_privately(
+    function: Callable[..., Any],
+    *data: Any,
+    seed: int | None = None,
+    error: Callable[[], Exception] = TeacherError,
+) -> Any:
+    """Call code that may look at private records; nothing comes out but what it returns.
+
+    Parameters
+    ----------
+    function : callable
+        A teacher's method, a member's fit, a user's transformer.
+    *data : object
+        Its arguments. Each is copied (:func:`own_copy`), so that a function which writes into its
+        argument changes nothing for the student or for another member.
+    seed : int or None, default=None
+        Public, below 2^31. The global generators of Python, NumPy, PyTorch and Keras start from
+        it and are put back afterwards, so that how much one call draws reaches no other call.
+        None leaves them alone: for a teacher that is by itself.
+    error : callable, default=TeacherError
+        ``error()`` is raised in place of whatever the function raises. Its text must be fixed.
+
+    Returns
+    -------
+    object
+        What `function` returned.
+
+    Raises
+    ------
+    KeyboardInterrupt, SystemExit
+        As they are, without arguments and without a context.
+    Exception
+        ``error()``, for any other ``BaseException``: panics of extension modules are not
+        Exceptions, and their messages quote values as well.
+
+    Notes
+    -----
+    Proof sketch. The exception is dropped inside the ``except`` block and a new one is raised
+    after it, so neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds the
+    one that was raised. That *some* exception was raised is visible; the statement says so.
+    Filters of warnings, NumPy's error state and scikit-learn's configuration are restored.
+    """
+    stopped: type[BaseException] | None = None
+    try:
+        with (
+            own_randomness(seed),
+            np.errstate(),
+            sklearn.config_context(),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            return function(*map(own_copy, data))
+    except KeyboardInterrupt:
+        stopped = KeyboardInterrupt
+    except SystemExit:
+        stopped = SystemExit
+    except BaseException:
+        stopped = None
+    if stopped is not None:
+        raise stopped
+    raise error()
+
+
+def own_copy(data: Any) -> Any:
+    """Return a copy of rows that shares nothing which could be written to.
+
+    Parameters
+    ----------
+    data : object
+        An array, a sparse matrix, a data frame, a list of rows, or anything that can be copied.
+
+    Returns
+    -------
+    object
+        Of the same kind. Cells that are objects are copied as well.
+    """
+    if isinstance(data, np.ndarray) and not data.dtype.hasobject:
+        return data.copy()
+    if hasattr(data, "tocsr") and hasattr(data, "copy"):
+        return data.copy()
+    copied = copy.deepcopy(data)
+    if hasattr(copied, "isetitem"):  # pandas copies the references of a column of objects only
+        for j, dtype in enumerate(copied.dtypes):
+            if getattr(dtype, "kind", "") == "O":
+                cells = copied.iloc[:, j].to_numpy(dtype=object)
+                copied.isetitem(j, copy.deepcopy(cells))
+    return copied

@@ -1,0 +1,123 @@
+"""Query and answer: the one place that adds noise.
+
+A *mechanism* is a generator. It yields bounded queries, is sent the noisy answers one by one, and
+returns what it made of them. :func:`answer` runs it. So does everything else that wants to know
+what a mechanism does: a dry run sends zeros, a ledger sends what it holds, and the replay audit
+(:func:`skdistill.testing.replay_audit`) sends to a neighbouring data set what the first was sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.noise import Sampler
+
+__all__ = ["Integers", "Mechanism", "Query", "answer"]
+
+Integers = NDArray[np.int64]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """Private integers, how far one record moves them, and what their noise may cost.
+
+    Parameters
+    ----------
+    values : ndarray of int64
+        Private; of any shape.
+    l1, l2 : float
+        How far one replaced unit moves `values`, all entries together, in the L1 and the L2 norm,
+        in the same integers. Public, as everything below.
+    share : Fraction
+        The part of the release's loss that the answer takes: of μ² (Gaussian), of ε (Laplace).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Fixed texts, without any of the values: for values that are not 64-bit integers, a bound
+        that is not finite and positive, or a share outside (0, 1].
+    """
+
+    values: Integers
+    l1: float
+    l2: float
+    share: Fraction = Fraction(1)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.values, np.ndarray) or self.values.dtype != np.int64:
+            raise TypeError("Query: the values must be an array of 64-bit integers.")
+        for bound in (self.l1, self.l2):
+            if isinstance(bound, bool) or not isinstance(bound, (int, float, np.number)):
+                raise TypeError("Query: the bounds l1 and l2 must be numbers.")
+            if not 0 < bound < math.inf:
+                raise ValueError("Query: the bounds l1 and l2 must be positive and finite.")
+        if not isinstance(self.share, (int, Fraction)) or isinstance(self.share, bool):
+            raise TypeError("Query: the share must be a Fraction, so that shares add exactly.")
+        if not 0 < self.share <= 1:
+            raise ValueError("Query: the share must be above 0 and at most 1.")
+
+    def sensitivity(self, loss: PrivacyLoss) -> float:
+        """Return the bound that noise of this law is calibrated to."""
+        return float(self.l1 if loss.kind == "laplace" else self.l2)
+
+
+Mechanism = Generator[Query, NDArray[Any], Result]
+"""A generator of queries, which is sent their noisy answers."""
+
+
+def answer(mechanism: Mechanism[Result], loss: PrivacyLoss, sampler: Sampler) -> Result:
+    """Run a mechanism: answer each of its queries with noise.
+
+    Parameters
+    ----------
+    mechanism : generator of Query
+        Not started.
+    loss : PrivacyLoss
+        What the whole of it may cost; charged already.
+    sampler : Sampler
+        Where the noise comes from.
+
+    Returns
+    -------
+    result : object
+        What the generator returns: a function of the answers and of public values.
+
+    Raises
+    ------
+    ValueError
+        If the shares sum to more than 1: before the query that passes it is answered.
+    TypeError
+        If the mechanism yields something else than a Query.
+
+    Notes
+    -----
+    Proof, for every mechanism. Given the earlier answers, the next integers are a function of the
+    private data that one replaced unit moves by at most (l1, l2): that is what a mechanism has to
+    prove of each of its queries. The sampler's rounded noise at that bound makes the answer
+    μᵢ-GDP with μᵢ² = share·μ² (or εᵢ-DP with εᵢ = share·ε), whatever the earlier answers were
+    (:meth:`skdistill.release.noise.ExactSampler.perturb`). The shares are added as exact
+    fractions and are held to 1, so adaptive composition gives μ-GDP (Dong, Roth and Su 2022,
+    Corollary 2) or ε-DP (Dwork and Roth 2014, Theorem 3.16), and the result is post-processing
+    (Dwork and Roth 2014, Proposition 2.1).
+    """
+    spent, noisy = Fraction(0), None
+    while True:
+        try:
+            query = next(mechanism) if noisy is None else mechanism.send(noisy)
+        except StopIteration as done:
+            return done.value
+        if not isinstance(query, Query):
+            raise TypeError("A mechanism must yield objects of the class Query.")
+        spent += query.share
+        if spent > 1:
+            raise ValueError("The shares of a mechanism's queries sum to more than 1.")
+        noisy = sampler.perturb(query.values, loss.part(query.share), query.sensitivity(loss))

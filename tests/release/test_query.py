@@ -1,0 +1,98 @@
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from skdistill.accounting import PrivacyLoss
+from skdistill.release.noise import ExactSampler
+from skdistill.release.query import Query, answer
+
+GAUSSIAN, LAPLACE = PrivacyLoss.gaussian(1.0, 1e-6), PrivacyLoss.laplace(1.0)
+VALUES = np.arange(4, dtype=np.int64)
+
+
+class Recorder:
+    """Adds nothing, and keeps what it was called with."""
+
+    name, private = "recorder", False
+
+    def __init__(self):
+        self.calls = []
+
+    def perturb(self, values, loss, sensitivity):
+        self.calls.append((values.copy(), loss, sensitivity))
+        return values
+
+
+def ask(*queries):
+    answers = []
+    for query in queries:
+        answers.append((yield query))
+    return answers
+
+
+@pytest.mark.parametrize("loss", [GAUSSIAN, LAPLACE])
+def test_every_query_is_answered_at_its_share_and_bound(loss):
+    recorder = Recorder()
+    shares = Fraction(1, 3), Fraction(2, 3)
+    result = answer(ask(*(Query(VALUES, 5.0, 2.0, s) for s in shares)), loss, recorder)
+    assert [r.tolist() for r in result] == [VALUES.tolist()] * 2
+    assert [call[1] for call in recorder.calls] == [loss.part(s) for s in shares]
+    assert {call[2] for call in recorder.calls} == {5.0 if loss is LAPLACE else 2.0}
+
+
+def test_noise_is_exact_and_independent_between_queries():
+    query = Query(np.zeros(50, dtype=np.int64), 1e6, 1e6, Fraction(1, 2))
+    first, second = answer(ask(query, query), GAUSSIAN, ExactSampler())
+    assert (first != second).any()
+
+
+def test_no_noise_is_drawn_for_shares_above_one():
+    recorder = Recorder()
+    half = Query(VALUES, 1.0, 1.0, Fraction(1, 2))
+    over = Query(VALUES, 1.0, 1.0, Fraction(1, 2) + Fraction(1, 10**30))
+    with pytest.raises(ValueError, match="more than 1"):
+        answer(ask(half, over), GAUSSIAN, recorder)
+    assert len(recorder.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"values": VALUES.astype(float)}, TypeError),
+        ({"values": VALUES.tolist()}, TypeError),
+        ({"values": VALUES.astype(np.int32)}, TypeError),
+        ({"l1": math.inf}, ValueError),
+        ({"l1": math.nan}, ValueError),
+        ({"l2": 0.0}, ValueError),
+        ({"l2": -1.0}, ValueError),
+        ({"l2": "1"}, TypeError),
+        ({"l2": True}, TypeError),
+        ({"share": Fraction(0)}, ValueError),
+        ({"share": Fraction(3, 2)}, ValueError),
+        ({"share": 0.5}, TypeError),
+        ({"share": True}, TypeError),
+    ],
+)
+def test_bad_query_is_refused_with_fixed_text(change, error):
+    with pytest.raises(error) as caught:
+        Query(**{"values": VALUES, "l1": 1.0, "l2": 1.0, "share": Fraction(1), **change})
+    text = str(caught.value)
+    assert text.startswith("Query: ")
+    assert text in {
+        "Query: the values must be an array of 64-bit integers.",
+        "Query: the bounds l1 and l2 must be numbers.",
+        "Query: the bounds l1 and l2 must be positive and finite.",
+        "Query: the share must be a Fraction, so that shares add exactly.",
+        "Query: the share must be above 0 and at most 1.",
+    }
+
+
+def test_what_is_no_query_is_refused():
+    with pytest.raises(TypeError, match="class Query"):
+        answer(ask(VALUES), GAUSSIAN, Recorder())
+
+
+def test_a_generator_without_queries_returns_its_value():
+    assert answer(ask(), GAUSSIAN, Recorder()) == []
