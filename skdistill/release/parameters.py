@@ -1,21 +1,21 @@
-"""Noisy parameters, once: the release for a ParameterBall."""
+"""Parameters, once: for a teacher whose scores are a public map times a bounded matrix."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.certificates import ParameterBall
-from skdistill.release.noise import Sampler
-from skdistill.release.plan import ReleasePlan
-from skdistill.release.soft_labels import in_chunks
-from skdistill.release.teacher_calls import guarded
+from skdistill.release.boundary import call_privately
+from skdistill.release.mechanism import Labels, Mechanism, TransferSet, check_temperature
+from skdistill.release.outputs import in_chunks
+from skdistill.release.query import Integers, Queries, RowQuery
 
-__all__ = ["labels_of", "noisy_weights", "parameter_labels", "private_weights"]
+__all__ = ["Parameters"]
 
 Array = NDArray[np.float64]
 
@@ -23,83 +23,83 @@ Array = NDArray[np.float64]
 _ROUNDING_BITS = 16
 
 
-def noisy_weights(weights: Array, radius: float, loss: PrivacyLoss, sampler: Sampler) -> Array:
-    """Release a parameter matrix that one record moves by at most `radius` (Frobenius norm).
+class Parameters(Mechanism):
+    """Noise on the teacher's parameters, whatever the number of transfer rows.
 
     Parameters
     ----------
-    weights : ndarray of shape (n_scores, n_features)
-        The private parameters; an entry that is not finite counts as zero.
-    radius : float
-        The bound.
-
-    Returns
-    -------
-    noisy : ndarray of shape (n_scores, n_features)
-        On the lattice h·ℤ, h a power of two.
+    noise : {"auto", "gaussian", "laplace"}, default="auto"
+        The law of the noise; "auto" is "gaussian", and "laplace" for ``delta=0``.
+    temperature : float, default=1.0
+        Softens (above 1) or sharpens (below 1) the labels that the parameters give.
+    sampler : {"exact", "diffprivlib"}, default="exact"
+        Where noise comes from; see :class:`~skdistill.release.soft_labels.SoftLabels`.
 
     Notes
     -----
-    Proof. Let D be the number of entries. Dividing by a power of two is exact and rounding moves
-    an entry by at most 1/2, so on the lattice ‖q − q'‖₂ ≤ radius/h + √D, and by Cauchy-Schwarz
-    ‖q − q'‖₁ ≤ √D·radius/h + D. Integers are clipped to ±2⁶⁰, which moves two of them no further
-    apart. The rest is :meth:`skdistill.release.noise.ExactSampler.perturb` at that sensitivity;
-    scores and labels on any number of rows are post-processing.
+    Proof. Let D be the number of entries and h the step of the lattice, a power of two. Dividing
+    by h is exact and rounding moves an entry by at most 1/2, so on the lattice
+    ‖q − q'‖₂ ≤ radius/h + √D, and by Cauchy-Schwarz ‖q − q'‖₁ ≤ √D·radius/h + D. Integers are
+    clipped to ±2⁶⁰, which moves two of them no further apart. Scores and labels on any number of
+    rows are post-processing.
     """
-    size = math.sqrt(max(1, weights.size))
-    # A step of the lattice is at most 2^-16 of the radius per √D.
-    step = 2.0 ** math.floor(math.log2(radius / size) - _ROUNDING_BITS)
+
+    kind = "parameters"
+
+    def __init__(
+        self, noise: str = "auto", *, temperature: float = 1.0, sampler: str = "exact"
+    ) -> None:
+        self.noise = noise
+        self.temperature = temperature
+        self.sampler = sampler
+
+    def check(self) -> None:
+        """Raise for settings that cannot be."""
+        super().check()
+        check_temperature(self.temperature)
+
+    def queries(
+        self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
+    ) -> Queries[Labels]:
+        """Yield one query of all parameters, and label the rows with the answer."""
+        query = self._query(bound)
+        noisy = np.asarray((yield query), dtype=np.float64) * query.step
+        weights = noisy.reshape(bound.shape)
+
+        def label(rows: Any, n_rows: int) -> Array:
+            scores = np.asarray(call_privately(bound.features, rows) @ weights.T)
+            return np.asarray(bound.link(scores / self.temperature))
+
+        values = in_chunks(label, asked.X, asked.shape, np.float64, asked.n_jobs)
+        return Labels(values, 0.0, np.ones(asked.n_rows, dtype=bool))
+
+    def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return the noise on a score, divided by 4: the steepest slope of the sigmoid."""
+        if bound.feature_norm is None:
+            return 0.0
+        return self._query(bound).noise_scale(loss) * bound.feature_norm / 4
+
+    def _query(self, bound: Any) -> RowQuery:
+        size = math.prod(bound.shape)
+        step = 2.0 ** math.floor(math.log2(bound.radius / math.sqrt(size)) - _ROUNDING_BITS)
+        moved = bound.radius / step
+        return RowQuery(
+            "parameters",
+            partial(_integers, bound, step),
+            (1, size),
+            math.sqrt(size) * moved + size,
+            moved + math.sqrt(size),
+            step,
+            settings=(bound.radius, bound.shape),
+        )
+
+
+def _integers(bound: Any, step: float, rows: Any) -> Integers:
+    """Return the parameters on the lattice; an entry that is not finite counts as zero. Private."""
+    # The conversion is inside the boundary: NumPy's message would quote a cell that is no number.
+    weights = call_privately(lambda: np.asarray(bound.weights(), dtype=np.float64))
+    if weights.size != math.prod(bound.shape):
+        weights = np.zeros(bound.shape)
     with np.errstate(all="ignore"):
         scaled = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0) / step
-        integers = np.rint(np.clip(scaled, -(2.0**60), 2.0**60)).astype(np.int64)
-    moved = radius / step
-    sensitivity = size * moved + size**2 if loss.kind == "laplace" else moved + size
-    return np.asarray(sampler.perturb(integers, loss, sensitivity) * step, dtype=np.float64)
-
-
-def private_weights(ball: ParameterBall) -> Array:
-    """Ask a teacher for its parameters, shape ``(n_scores, n_features)``."""
-    # The conversion is inside the guard: NumPy's message would quote what is no number.
-    return guarded(lambda: np.atleast_2d(np.asarray(ball.weights(), dtype=np.float64)))
-
-
-def parameter_labels(plan: ReleasePlan, X: Any, n_jobs: int | None) -> Array:
-    """Release the teacher's parameters, and return the soft labels they give on X.
-
-    Parameters
-    ----------
-    plan : ReleasePlan
-        With a ParameterBall. Its price is already charged; without one (`loss` None) the labels
-        are those of the parameters as they are.
-
-    Returns
-    -------
-    labels : ndarray of shape (m, n_classes) or (m,)
-        See :func:`labels_of`.
-    """
-    ball, loss = plan.certificate, plan.label_loss
-    if not isinstance(ball, ParameterBall):
-        raise TypeError("parameter_labels needs a ParameterBall.")
-    weights = private_weights(ball)
-    if loss is not None:
-        weights = noisy_weights(weights, ball.radius, loss, plan.sampler)
-    return labels_of(plan, weights, X, n_jobs)
-
-
-def labels_of(plan: ReleasePlan, weights: Array, X: Any, n_jobs: int | None) -> Array:
-    """Return the soft labels that released parameters give: post-processing.
-
-    Returns
-    -------
-    labels : ndarray of shape (m, n_classes) or (m,)
-        ``link(Φ(X) Wᵀ / temperature)``.
-    """
-    ball = plan.certificate
-    assert isinstance(ball, ParameterBall)
-
-    def label(rows: Any, count: int) -> Array:
-        scores = np.asarray(guarded(lambda: ball.features(rows)) @ weights.T)
-        return np.asarray(ball.link(scores / plan.temperature))
-
-    n_outputs = 1 if plan.classes is None else len(plan.classes)
-    return in_chunks(label, X, plan.n_rows, n_outputs, plan.classes is not None, n_jobs)
+        return np.rint(np.clip(scaled, -(2.0**60), 2.0**60)).astype(np.int64).reshape(1, -1)

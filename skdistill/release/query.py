@@ -9,8 +9,8 @@ what a mechanism does: a dry run sends zeros, a ledger sends what it holds, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler
 
-__all__ = ["Integers", "Mechanism", "Query", "answer"]
+__all__ = ["Integers", "Queries", "Query", "RowQuery", "answer", "at_share"]
 
 Integers = NDArray[np.int64]
 Result = TypeVar("Result")
@@ -70,11 +70,67 @@ class Query:
         return float(self.l1 if loss.kind == "laplace" else self.l2)
 
 
-Mechanism = Generator[Query, NDArray[Any], Result]
+@dataclass(frozen=True, eq=False)
+class RowQuery:
+    """A query of many rows, each of which one unit moves equally far.
+
+    Its values are not computed before it is answered, and they can be had for some of the rows
+    alone. So a dry run never calls the teacher, and a ledger pays for the rows that it does not
+    hold (:mod:`skdistill.release.replay`).
+
+    Parameters
+    ----------
+    name : str
+        The kind of quantity, such as "labels".
+    measure : callable
+        ``measure(rows) -> ndarray of int64, shape (len(rows), n_columns)`` for an array of row
+        numbers, or for None, which is all of them. Private.
+    shape : tuple of (int, int)
+        Number of rows and of columns.
+    l1, l2 : float
+        How far one unit moves *one row*, in the integers; all rows may move at once.
+    step : float
+        The value of one integer, in the unit of the quantity.
+    share : Fraction
+        As for :class:`Query`.
+    X : array-like of shape (n_rows, ...) or None
+        Public; tells the rows apart. None where there is one row.
+    settings : tuple
+        Whatever else, all of it public, the law of the values depends on.
+    """
+
+    name: str
+    measure: Callable[[NDArray[np.intp] | None], Integers]
+    shape: tuple[int, int]
+    l1: float
+    l2: float
+    step: float
+    share: Fraction = Fraction(1)
+    X: Any = None
+    settings: tuple[Any, ...] = ()
+
+    def of(self, rows: NDArray[np.intp] | None, share: Fraction) -> Query:
+        """Return the query of some rows, or of all: n rows move by n·l1 and √n·l2 at most."""
+        l1, l2 = self.moved(self.shape[0] if rows is None else len(rows))
+        return Query(self.measure(rows), l1, l2, share)
+
+    def moved(self, n_rows: int) -> tuple[float, float]:
+        """Return how far one unit moves n rows together, rounded up."""
+        return n_rows * self.l1, math.sqrt(n_rows) * (1 + 2.0**-50) * self.l2
+
+    def noise_scale(self, loss: PrivacyLoss) -> float:
+        """Return the standard deviation of the noise on one value, in its unit; public."""
+        l1, l2 = self.moved(self.shape[0])
+        if loss.kind == "laplace":
+            return math.sqrt(2.0) * loss.part(self.share).scale(l1) * self.step
+        return loss.part(self.share).scale(l2) * self.step
+
+
+Queries = Generator[Any, NDArray[Any], Result]
 """A generator of queries, which is sent their noisy answers."""
 
 
-def answer(mechanism: Mechanism[Result], loss: PrivacyLoss, sampler: Sampler) -> Result:
+def answer(mechanism: Queries[Result], loss: PrivacyLoss, sampler: Sampler) -> Result:
     """Run a mechanism: answer each of its queries with noise.
 
     Parameters
@@ -96,7 +152,7 @@ def answer(mechanism: Mechanism[Result], loss: PrivacyLoss, sampler: Sampler) ->
     ValueError
         If the shares sum to more than 1: before the query that passes it is answered.
     TypeError
-        If the mechanism yields something else than a Query.
+        If the mechanism yields something else than a Query or a RowQuery.
 
     Notes
     -----
@@ -115,9 +171,29 @@ def answer(mechanism: Mechanism[Result], loss: PrivacyLoss, sampler: Sampler) ->
             query = next(mechanism) if noisy is None else mechanism.send(noisy)
         except StopIteration as done:
             return done.value
+        if isinstance(query, RowQuery):
+            query = query.of(None, query.share)
         if not isinstance(query, Query):
             raise TypeError("A mechanism must yield objects of the class Query.")
         spent += query.share
         if spent > 1:
             raise ValueError("The shares of a mechanism's queries sum to more than 1.")
         noisy = sampler.perturb(query.values, loss.part(query.share), query.sensitivity(loss))
+
+
+def at_share(mechanism: Queries[Result], share: Fraction) -> Queries[Result]:
+    """Run a mechanism at a part of the price: ``yield from`` joins several under one.
+
+    Parameters
+    ----------
+    mechanism : generator of Query
+    share : Fraction
+        In (0, 1]. The shares of the mechanism's own queries are multiplied by it.
+    """
+    noisy = None
+    while True:
+        try:
+            query = next(mechanism) if noisy is None else mechanism.send(noisy)
+        except StopIteration as done:
+            return done.value
+        noisy = yield replace(query, share=query.share * share)

@@ -1,148 +1,226 @@
-"""Noisy soft labels, row by row: the release for a RowBound, and the free ones."""
+"""Soft labels, row by row: for a teacher whose every answer one unit moves by a bounded amount."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
 
-from skdistill.certificates import RowBound
-from skdistill.release.lattice import (
+from skdistill._tables import take_rows
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.mechanism import (
+    Labels,
+    Mechanism,
+    TransferSet,
+    check_basis,
+    check_temperature,
+)
+from skdistill.release.outputs import class_outputs, in_chunks, value_outputs
+from skdistill.release.quantization import (
     Integers,
-    lattice_bits,
+    Lattice,
     quantize_range,
     quantize_simplex,
-    simplex_sensitivity,
+    range_lattice,
+    simplex_lattice,
     to_simplex,
+    vote_lattice,
 )
-from skdistill.release.plan import ReleasePlan
-from skdistill.release.teacher_calls import class_outputs, value_outputs
+from skdistill.release.query import Queries, RowQuery
+from skdistill.release.smoothing import MAX_BASIS, smoothed_labels, smoothing_bases, smooths
 
-__all__ = ["free_labels", "in_chunks", "noisy_labels"]
+__all__ = ["SoftLabels", "Unprotected"]
 
 Array = NDArray[np.float64]
 
-# Outputs held at once, by all workers of a chunk: 2 MB of float64.
-_CHUNK = 1 << 18
 
-
-def noisy_labels(plan: ReleasePlan, teacher: Any, X: Any, n_jobs: int | None) -> Array:
-    """Release labels for all rows of X with noise for what one record can move.
+class SoftLabels(Mechanism):
+    """Noise on the teacher's probabilities, or on a regressor's outputs.
 
     Parameters
     ----------
-    plan : ReleasePlan
-        With a RowBound; its price is already charged.
-    teacher : estimator
-        Fitted.
-    X : array-like of shape (m, d)
-        Transfer rows, handed to the teacher in slices.
-
-    Returns
-    -------
-    labels : ndarray of shape (m, n_classes) or (m,)
-        Multiples of 2**-bits (of the output range for a regressor), not clipped to the simplex.
+    noise : {"auto", "gaussian", "laplace"}, default="auto"
+        The law of the noise; "auto" takes the one with less of it, and "laplace" for ``delta=0``.
+    basis : {"auto", "pca", "graph"}, callable, ndarray or None, default="auto"
+        Public functions on X in which the labels are smoothed after their release, at no cost:
+        principal components, eigenvectors of the neighbour graph, the result of ``basis(X)``, or
+        an array of shape (m, p). "auto" takes the better of the first two by the labels
+        themselves. None: no smoothing.
+    temperature : float, default=1.0
+        Softens (above 1) or sharpens (below 1) the teacher's labels (Hinton, Vinyals and Dean
+        2015). Only where the bound is the worst case, which any map into the simplex satisfies.
+    sampler : {"exact", "diffprivlib"}, default="exact"
+        Where noise comes from. "diffprivlib" calls that library's scalar mechanisms, whose
+        floating-point noise leaks; it is there to compare with, and the statement says so.
 
     Notes
     -----
     Proof. Let q be the m integer rows on a data set and q' on a neighbour. A row moves by at most
-    (Δ₁, Δ₂) (:func:`~skdistill.release.lattice.simplex_sensitivity`, or the width of the range),
-    so ‖q − q'‖₁ ≤ m·Δ₁ and ‖q − q'‖₂ ≤ √m·Δ₂. The release is q plus rounded noise of the scale
-    diffprivlib calibrates to that sensitivity, which is the rounded output of the Laplace
-    mechanism (Dwork et al. 2006, Proposition 1) or the analytic Gaussian mechanism (Balle and
-    Wang 2018, Theorem 8) on all m rows at once. Chunks change the order of the work only: noise
-    is independent between entries.
+    (Δ₁, Δ₂), the numbers of its :class:`~skdistill.release.quantization.Lattice`, so
+    ‖q − q'‖₁ ≤ m·Δ₁ and ‖q − q'‖₂ ≤ √m·Δ₂, and the query says so. Slices of X change the order of
+    the work only. Smoothing is post-processing.
     """
-    bound, loss = plan.certificate, plan.label_loss
-    if not isinstance(bound, RowBound) or loss is None:
-        raise TypeError("noisy_labels needs a RowBound and a price.")
-    m, n_outputs = plan.n_rows, 1 if plan.classes is None else len(plan.classes)
-    if plan.classes is None:
-        low, high = _range(plan)
-        unit = (high - low, bound.l1 / (high - low))
-    else:
-        low, unit = 0.0, (1.0, bound.l1)
-    l1_or_l2 = m * unit[1] if loss.kind == "laplace" else math.sqrt(m) * bound.l2 / unit[0]
-    bits = lattice_bits(loss.scale(l1_or_l2))
-    total = 1 << bits
-    if plan.classes is None:
-        # |round(a) − round(b)| ≤ |a − b| + 1, and never more than the whole range.
-        row = (min(total, total * unit[1] + 1),) * 2
-    else:
-        row = simplex_sensitivity(bound.l1, bound.l2, n_outputs, bits)
-    sensitivity = m * row[0] if loss.kind == "laplace" else math.sqrt(m) * row[1]
 
-    def label(rows: Any, count: int) -> Array:
-        integers = _integers(plan, teacher, rows, count, bits)
-        noisy = plan.sampler.perturb(integers, loss, sensitivity)
-        return low + noisy * (unit[0] / total)
+    kind = "rows"
 
-    return in_chunks(label, X, m, n_outputs, plan.classes is not None, n_jobs)
+    def __init__(
+        self,
+        noise: str = "auto",
+        *,
+        basis: Any = "auto",
+        temperature: float = 1.0,
+        sampler: str = "exact",
+    ) -> None:
+        self.noise = noise
+        self.basis = basis
+        self.temperature = temperature
+        self.sampler = sampler
+
+    def check(self) -> None:
+        """Raise for settings that cannot be."""
+        super().check()
+        check_basis(self.basis)
+        check_temperature(self.temperature)
+
+    def suit(self, bound: Any, asked: TransferSet) -> None:
+        """Raise where tempering could stretch a small change without limit."""
+        if self.temperature != 1 and asked.classes is not None and not bound.is_diameter:
+            raise ValueError(
+                f"temperature={self.temperature!r} with the certificate {bound.name!r}: its bound "
+                "holds for the teacher's own probabilities, and tempering can stretch a small "
+                "change without limit. Use temperature=1."
+            )
+
+    def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
+        """Take the law with less noise: both standard deviations are public."""
+        if self.noise != "auto" or delta == 0:
+            return super().price(bound, asked, epsilon, delta)
+        losses = PrivacyLoss.laplace(epsilon), PrivacyLoss.gaussian(epsilon, delta)
+        return min(losses, key=lambda loss: self._query(bound, asked, loss, None).noise_scale(loss))
+
+    def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
+        """Compute the public bases in which the labels are smoothed."""
+        noise = self._query(bound, asked, loss, None).noise_scale(loss)
+        return smoothing_bases(self.basis, asked.X, noise / asked.width, asked.n_rows)
+
+    def queries(
+        self,
+        bound: Any,
+        asked: TransferSet,
+        loss: PrivacyLoss,
+        teacher: Any,
+        bases: tuple[Array, ...],
+    ) -> Queries[Labels]:
+        """Yield one query of all rows."""
+        query = self._query(bound, asked, loss, teacher)
+        noisy = np.asarray((yield query), dtype=np.float64)
+        values = (asked.bounds[0] + noisy * query.step).reshape(asked.shape)
+        noise = query.noise_scale(loss)
+        if bases:
+            values = smoothed_labels(values, bases, noise, asked.middle)
+        return Labels(values, noise, np.ones(asked.n_rows, dtype=bool))
+
+    def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return the noise on a label, or the part of it that smoothing leaves."""
+        noise = self._query(bound, asked, loss, None).noise_scale(loss)
+        if not smooths(self.basis, noise / asked.width, asked.n_rows):
+            return noise
+        return noise * math.sqrt(min(1.0, MAX_BASIS / asked.n_rows))
+
+    def _query(self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any) -> RowQuery:
+        lattice = row_lattice(bound, asked, loss)
+        ask = partial(_integers, self, bound, asked, lattice, teacher)
+        shape = (asked.n_rows, asked.n_outputs)
+        settings = (self.temperature, asked.classes, asked.output_range, bound.l1, bound.l2)
+        return RowQuery(
+            "labels",
+            ask,
+            shape,
+            lattice.l1,
+            lattice.l2,
+            asked.width / lattice.total,
+            X=asked.X,
+            settings=settings,
+        )
 
 
-def free_labels(plan: ReleasePlan, teacher: Any, X: Any, n_jobs: int | None) -> Array:
-    """Return the teacher's labels as they are: for a private teacher, or without a guarantee."""
+class Unprotected(Mechanism):
+    """The teacher's labels as they are: of a private teacher, or without a guarantee.
 
-    def label(rows: Any, count: int) -> Array:
-        if plan.classes is None:
-            return value_outputs(teacher, rows, count)
-        return to_simplex(_raw(plan, teacher, rows, count), plan.temperature)
+    Parameters
+    ----------
+    temperature : float, default=1.0
+        As for :class:`SoftLabels`.
+    """
 
-    n_outputs = 1 if plan.classes is None else len(plan.classes)
-    return in_chunks(label, X, plan.n_rows, n_outputs, plan.classes is not None, n_jobs)
+    kind = "none"
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        self.temperature = temperature
+
+    def queries(
+        self, bound: Any, asked: TransferSet, loss: Any, teacher: Any, prepared: Any
+    ) -> Queries[Labels]:
+        """Return the labels without a query."""
+        values = in_chunks(
+            lambda rows, n: _said(self, bound, asked, teacher, rows, n),
+            asked.X,
+            asked.shape,
+            np.float64,
+            asked.n_jobs,
+        )
+        return Labels(values, 0.0, np.ones(asked.n_rows, dtype=bool))
+        yield  # a generator, like the others
+
+    def label_noise(self, bound: Any, asked: TransferSet, loss: Any) -> float:
+        """Return 0: there is no noise."""
+        return 0.0
 
 
-def _integers(plan: ReleasePlan, teacher: Any, rows: Any, count: int, bits: int) -> Integers:
-    """Return the teacher's labels for some rows, on the lattice."""
-    if plan.classes is None:
-        return quantize_range(value_outputs(teacher, rows, count), *_range(plan), bits)
-    return quantize_simplex(to_simplex(_raw(plan, teacher, rows, count), plan.temperature), bits)
+def row_lattice(bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Lattice:
+    """Choose the integers for a bound on every row, from public numbers."""
+    l1, l2 = bound.l1 / asked.width, bound.l2 / asked.width
+    moved = asked.n_rows * l1 if loss.kind == "laplace" else np.sqrt(asked.n_rows) * l2
+    noise = loss.scale(float(moved))
+    if asked.classes is None:
+        return range_lattice(min(l1, 1.0), noise)
+    if bound.n_votes is not None:
+        return vote_lattice(l1, l2, bound.n_votes, noise)
+    return simplex_lattice(l1, l2, len(asked.classes), noise)
 
 
-def _raw(plan: ReleasePlan, teacher: Any, rows: Any, count: int) -> Array:
-    outputs = plan.certificate.outputs if isinstance(plan.certificate, RowBound) else None
-    assert plan.classes is not None
-    return class_outputs(teacher, rows, count, plan.classes, outputs)
+def _integers(
+    mechanism: SoftLabels,
+    bound: Any,
+    asked: TransferSet,
+    lattice: Lattice,
+    teacher: Any,
+    rows: NDArray[np.intp] | None,
+) -> Integers:
+    """Return the teacher's labels for some rows, on the lattice. Private."""
+
+    def label(part: Any, n: int) -> Integers:
+        said = _said(mechanism, bound, asked, teacher, part, n)
+        if asked.classes is None:
+            return quantize_range(said, *asked.bounds, lattice.total)[:, None]
+        if bound.n_votes is None:
+            return quantize_simplex(said, lattice.total)
+        return quantize_simplex(said, bound.n_votes) * (lattice.total // bound.n_votes)
+
+    X = asked.X if rows is None else take_rows(asked.X, rows)
+    n_rows = asked.n_rows if rows is None else len(rows)
+    return in_chunks(label, X, (n_rows, asked.n_outputs), np.int64, asked.n_jobs)
 
 
-def _range(plan: ReleasePlan) -> tuple[float, float]:
-    if plan.output_range is None:
-        raise ValueError("A regression release needs output_range=(low, high).")
-    return plan.output_range
-
-
-def in_chunks(
-    label: Callable[[Any, int], Array],
-    X: Any,
-    n_rows: int,
-    n_outputs: int,
-    two_dimensional: bool,
-    n_jobs: int | None,
+def _said(
+    mechanism: Any, bound: Any, asked: TransferSet, teacher: Any, rows: Any, n_rows: int
 ) -> Array:
-    """Fill the result slice by slice, in threads: no more memory than the result and a chunk.
-
-    Threads and not processes: a teacher sent to another process would be pickled with the
-    private data it may hold.
-    """
-    result = np.empty((n_rows, n_outputs) if two_dimensional else n_rows)
-    X = X.tocsr() if hasattr(X, "tocsr") else X
-    sliceable = getattr(X, "iloc", X)
-
-    def fill(part: slice) -> None:
-        result[part] = label(sliceable[part], part.stop - part.start)
-
-    parts = list(gen_batches(n_rows, max(1, _CHUNK // n_outputs)))
-    # One guard around all threads: the filters of the warnings module are global.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if len(parts) == 1:
-            fill(parts[0])
-        else:
-            Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fill)(part) for part in parts)
-    return result
+    """Return a teacher's labels: on the simplex, or a regressor's as they are. Private."""
+    if asked.classes is None:
+        return value_outputs(teacher, rows, n_rows)
+    outputs = getattr(bound, "outputs", None)
+    said = class_outputs(teacher, rows, n_rows, asked.classes, outputs)
+    return to_simplex(said, mechanism.temperature)

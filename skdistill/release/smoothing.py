@@ -10,13 +10,58 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["centred", "shrunk", "smoothed_labels"]
+__all__ = [
+    "MAX_BASIS",
+    "MIN_BASIS",
+    "centred",
+    "shrunk",
+    "smoothed_labels",
+    "smoothing_bases",
+    "smooths",
+]
 
 Array = NDArray[np.float64]
+
+#: At least (where a basis has them) and at most this many functions of a basis are used.
+MIN_BASIS, MAX_BASIS = 8, 64
+
+# Noise below this part of the range of a label is not worth a basis: next to all would be kept.
+_NEGLIGIBLE = 0.02
+# Noise on the fewest functions above this part of the range leaves nothing that could be shown.
+_HOPELESS = 0.5
+
+
+def smooths(basis: Any, noise: float, n_rows: int) -> bool:
+    """Say whether labels are smoothed, from public numbers.
+
+    Parameters
+    ----------
+    basis : object
+        None: never. "auto": where there is noise to take away (2 % of the range of a label) and
+        the fewest functions show something (noise on their average below half of the range).
+        Anything else: always.
+    noise : float
+        Standard deviation of the noise on a label, in widths of its range.
+    n_rows : int
+        Number of labels.
+    """
+    if basis is None or not (isinstance(basis, str) and basis == "auto"):
+        return basis is not None
+    return _NEGLIGIBLE <= noise <= _HOPELESS * math.sqrt(n_rows / MIN_BASIS)
+
+
+def smoothing_bases(basis: Any, X: Any, noise: float, n_rows: int) -> tuple[Array, ...]:
+    """Return the public bases of functions on X in which labels are smoothed; () for none."""
+    if not smooths(basis, noise, n_rows):
+        return ()
+    from skdistill.transfer.basis import public_bases
+
+    return public_bases(X, basis)
 
 
 def smoothed_labels(labels: Array, bases: Sequence[Array], noise: float, middle: float) -> Array:

@@ -8,7 +8,7 @@ shrinks: private mean estimation as in CoinPress (Biswas et al., NeurIPS 2020, a
 
 Units: a member's vote on a row is a row of integers that sum to S = 2**LATTICE_BITS (a regressor's
 is one integer in [0, S]); m rows, c columns, k members. Replacing one record replaces one member's
-votes by any others. Everything that leaves goes through ``sampler.perturb``.
+votes by any others.
 """
 
 from __future__ import annotations
@@ -24,22 +24,36 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import isotonic_regression
 
+from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.lattice import (
+from skdistill.release.boundary import call_privately
+from skdistill.release.mechanism import (
+    WHOLE,
+    Labels,
+    Mechanism,
+    TransferSet,
+    check_basis,
+    check_temperature,
+)
+from skdistill.release.quantization import (
     LATTICE_BITS,
-    Integers,
     as_outputs,
     quantize_range,
     quantize_simplex,
     to_simplex,
 )
-from skdistill.release.noise import Sampler
-from skdistill.release.shrinkage import centred, shrunk
-from skdistill.release.teacher_calls import guarded
+from skdistill.release.query import Integers, Queries, Query, RowQuery
+from skdistill.release.smoothing import (
+    MAX_BASIS,
+    MIN_BASIS,
+    centred,
+    shrunk,
+    smoothed_labels,
+    smoothing_bases,
+)
 
 __all__ = [
-    "MAX_BASIS",
-    "MIN_BASIS",
+    "ResidualRounds",
     "RoundsResult",
     "Votes",
     "automatic_rounds",
@@ -52,19 +66,16 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-#: A later round uses at least (where the basis has them) and at most this many columns.
-MIN_BASIS, MAX_BASIS = 8, 64
-
 _UNIT = 1 << LATTICE_BITS
 # Diameters of noise that the first round may leave on all the columns used together: √p/(k·μ).
 _FIRST_NOISE = 0.177
 # Diameters of noise, in all classes together, that it may leave on the fewest columns if there is
 # to be a second one: √(p·(c - 1))/(k·μ). (benchmarks/rounds.py: with ten classes of MNIST one
 # smoothed round is ahead at 0.53 and they are level at 0.37; with two of Adult two rounds are ahead
-# at 0.24 and below, and what lies above is noise.)
+# at 0.24 and below, and above it there is noise alone.)
 _FIRST_ANSWER = 0.4
 # Part of a later round's μ² that buys its clip, and the clips to choose from (diameters).
-_CLIP_SHARE = 0.05
+_CLIP_SHARE = Fraction(1, 20)
 _CLIPS = 2.0 ** (np.arange(19) / 3 - 6)
 # Members spread less in later coefficients: those are enlarged by i^_WEIGHT before the clip.
 _WEIGHT = 0.25
@@ -76,6 +87,173 @@ _FLOOR = 0.35
 _EVIDENCE = 1.0
 # No L2 distance below is rounded down.
 _SQRT_2 = math.nextafter(math.sqrt(2), 2)
+
+
+class ResidualRounds(Mechanism):
+    """The average vote of teachers on disjoint shards, released in rounds of falling noise.
+
+    Parameters
+    ----------
+    n_rounds : int or "auto", default="auto"
+        Number of rounds in which labels are released. The first adds noise to the average vote;
+        each later round releases the members' clipped residuals, with less noise. 1 is PATE with
+        soft labels; "auto" is 2, or 1 where a first of two answers would show too little.
+    basis : {"auto", "pca", "graph"}, callable, ndarray or None, default="auto"
+        Public functions on X in which later rounds are made, and the labels of a single round are
+        smoothed at no cost: principal components, eigenvectors of the neighbour graph, the result
+        of ``basis(X)``, or an array of shape (m, p). "auto" takes the kind that fits the first
+        answer. None: one round, and no smoothing.
+    noise : {"auto", "gaussian", "laplace"}, default="auto"
+        The law of the noise. "auto" is "gaussian", and "laplace" for ``delta=0``, which allows
+        one round alone.
+    temperature : float, default=1.0
+        Softens (above 1) or sharpens (below 1) each member's vote.
+    sampler : {"exact", "diffprivlib"}, default="exact"
+        Where noise comes from; see :class:`~skdistill.release.soft_labels.SoftLabels`.
+    """
+
+    kind = "members"
+
+    def __init__(
+        self,
+        n_rounds: int | str = "auto",
+        basis: Any = "auto",
+        *,
+        noise: str = "auto",
+        temperature: float = 1.0,
+        sampler: str = "exact",
+    ) -> None:
+        self.n_rounds = n_rounds
+        self.basis = basis
+        self.noise = noise
+        self.temperature = temperature
+        self.sampler = sampler
+
+    def check(self) -> None:
+        """Raise for settings that cannot be."""
+        super().check()
+        check_basis(self.basis)
+        check_temperature(self.temperature)
+        n = self.n_rounds
+        if isinstance(n, str) and n == "auto":
+            return
+        if isinstance(n, (bool, str)) or not isinstance(n, Integral) or not 1 <= n <= 8:
+            raise ValueError(f'n_rounds={n!r} must be "auto" or a whole number from 1 to 8.')
+        if n > 1 and self.basis is None:
+            raise ValueError(f"n_rounds={n!r} with basis=None: residual rounds need a basis.")
+
+    def suit(self, bound: Any, asked: TransferSet) -> None:
+        """Raise for several rounds of Laplace noise."""
+        if self.noise == "laplace":
+            self._check_laplace()
+
+    def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
+        """Take Gaussian noise, or Laplace noise without δ."""
+        loss = super().price(bound, asked, epsilon, delta)
+        if loss.kind == "laplace":
+            self._check_laplace()
+        return loss
+
+    def _check_laplace(self) -> None:
+        if self.n_rounds not in ("auto", 1):
+            raise ValueError(
+                f"n_rounds={self.n_rounds!r} with Laplace noise: residual rounds need Gaussian "
+                'noise (delta above 0). Leave n_rounds="auto".'
+            )
+
+    def shares(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Fraction, ...]:
+        """Return the part of the loss that each round takes; public."""
+        if loss.kind == "laplace" or self.basis is None:
+            return (WHOLE,)
+        if self.n_rounds == "auto":
+            rounds = automatic_rounds(bound.n_teachers, loss.mu or 0.0, asked.n_classes)
+            return default_shares(rounds)
+        return default_shares(self.n_rounds)
+
+    def is_progressive(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> bool:
+        """Rows of one round can be had one by one; later rounds look at all rows together."""
+        return len(self.shares(bound, asked, loss)) == 1
+
+    def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
+        """Compute the public bases of the rounds, or for smoothing one round."""
+        if len(self.shares(bound, asked, loss)) > 1:
+            from skdistill.transfer.basis import public_bases
+
+            return public_bases(asked.X, self.basis)
+        noise = self._one_round(bound, asked).noise_scale(loss) / asked.width
+        return smoothing_bases(self.basis, asked.X, noise, asked.n_rows)
+
+    def queries(
+        self,
+        bound: Any,
+        asked: TransferSet,
+        loss: PrivacyLoss,
+        teacher: Any,
+        bases: tuple[Array, ...],
+    ) -> Queries[Labels]:
+        """Yield one query of all rows, or the queries of :func:`residual_rounds`."""
+        everything = np.ones(asked.n_rows, dtype=bool)
+        shares = self.shares(bound, asked, loss)
+        if len(shares) > 1:
+            votes = self._collect(bound, asked, bases, None)
+            result = yield from residual_rounds(votes, bases, loss, shares)
+            values = asked.bounds[0] + asked.width * result.labels.reshape(asked.shape)
+            return Labels(values, 0.0, everything)
+        query = self._one_round(bound, asked)
+        noisy = np.asarray((yield query), dtype=np.float64) * query.step
+        values = (asked.bounds[0] + noisy).reshape(asked.shape)
+        noise = query.noise_scale(loss)
+        if bases:
+            values = smoothed_labels(values, bases, noise, asked.middle)
+        return Labels(values, noise, everything)
+
+    def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return the noise that one round, or the first of several, leaves in its basis."""
+        shares = self.shares(bound, asked, loss)
+        noise = self._one_round(bound, asked).noise_scale(loss.part(shares[0]))
+        if self.basis is None or loss.mu is None:
+            return noise
+        size = basis_size(bound.n_teachers, loss.part(shares[0]).mu or 0.0, asked.n_classes)
+        return noise * math.sqrt(min(1.0, size / asked.n_rows))
+
+    def text(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> str:
+        """Name the law of the noise, and the rounds."""
+        rounds = len(self.shares(bound, asked, loss))
+        return loss.kind + (f", {rounds} residual rounds" if rounds > 1 else "")
+
+    def _one_round(self, bound: Any, asked: TransferSet) -> RowQuery:
+        """Return the query of the sum of the votes.
+
+        Proof. One member's integer rows sum to S = 2^bits (or lie in [0, S]), so replacing it
+        moves each row of the sum by at most 2S (or S) in L1 and √2·S (or S) in L2.
+        """
+        total = float(_UNIT)
+        moved = (total, total) if asked.classes is None else (2 * total, _SQRT_2 * total)
+        settings = (self.temperature, asked.classes, asked.output_range, bound.n_teachers)
+        return RowQuery(
+            "labels",
+            lambda rows: self._collect(bound, asked, (), rows).total,
+            (asked.n_rows, asked.n_outputs),
+            *moved,
+            asked.width / (bound.n_teachers * total),
+            X=asked.X,
+            settings=settings,
+        )
+
+    def _collect(
+        self, bound: Any, asked: TransferSet, bases: tuple[Array, ...], rows: Any
+    ) -> Votes:
+        """Ask the members. Private."""
+        X = asked.X if rows is None else take_rows(asked.X, rows)
+        return collect_votes(
+            bound.member_votes,
+            X,
+            bases,
+            asked.n_rows if rows is None else len(rows),
+            asked.n_classes,
+            asked.bounds,
+            self.temperature,
+        )
 
 
 @dataclass(frozen=True)
@@ -126,36 +304,32 @@ class RoundsResult:
     clips: tuple[float, ...]
 
 
-def default_shares(n_rounds: int | str = "auto") -> tuple[float, ...]:
+def default_shares(n_rounds: int) -> tuple[Fraction, ...]:
     """Return the part of μ² that each round takes.
 
-    "auto" is two rounds. One, two and three rounds: (1), (.3, .7), (.2, .3, .5); from four on,
-    each takes 1.5 times the μ² of the one before. The first round need only show where the
-    members are; the last one makes the answer.
+    One, two and three rounds: (1), (.3, .7), (.2, .3, .5); from four on, each takes 1.5 times the
+    μ² of the one before. The first round need only show where the members are; the last one makes
+    the answer.
 
     Parameters
     ----------
-    n_rounds : int or "auto"
+    n_rounds : int
         At least 1.
 
     Returns
     -------
-    shares : tuple of float
-        Their exact sum is at most 1.
+    shares : tuple of Fraction
+        Their sum is 1.
 
     Examples
     --------
-    >>> default_shares(3)
-    (0.2, 0.3, 0.5)
+    >>> default_shares(2)
+    (Fraction(3, 10), Fraction(7, 10))
     """
-    if isinstance(n_rounds, str) and n_rounds == "auto":
-        n_rounds = 2
-    if isinstance(n_rounds, bool) or not isinstance(n_rounds, Integral) or n_rounds < 1:
-        raise ValueError(f"n_rounds={n_rounds!r} must be a whole number of at least 1, or 'auto'.")
-    known = {1: (1.0,), 2: (0.3, 0.7), 3: (0.2, 0.3, 0.5)}
-    weights = [1.5**i for i in range(int(n_rounds))]
-    whole = math.fsum(weights) * (1 + 2.0**-50)
-    return known.get(int(n_rounds)) or tuple(weight / whole for weight in weights)
+    weights = {2: (3, 7), 3: (2, 3, 5)}.get(n_rounds) or [
+        Fraction(3, 2) ** i for i in range(n_rounds)
+    ]
+    return tuple(Fraction(weight) / sum(weights) for weight in weights)
 
 
 def automatic_rounds(n_members: int, mu: float, n_classes: int | None) -> int:
@@ -237,7 +411,8 @@ class _Reducer:
 
 
 def collect_votes(
-    member_votes: Callable[[Callable[[Any], Any]], Iterable[Any]],
+    member_votes: Callable[[Any, Callable[[Any], Any]], Iterable[Any]],
+    X: Any,
     bases: Sequence[Array],
     n_rows: int,
     n_classes: int | None,
@@ -257,7 +432,9 @@ def collect_votes(
     Parameters
     ----------
     member_votes : callable
-        ``member_votes(function)`` iterates over ``function(raw votes)`` of all members.
+        ``member_votes(X, function)`` iterates over ``function(raw votes)`` of all members.
+    X : array-like of shape (m, d)
+        Public rows.
     bases : sequence of ndarray of shape (m, n_columns)
         Public, orthonormal columns, most important first; empty if there will be one round.
     n_rows : int
@@ -295,13 +472,13 @@ def collect_votes(
     total = np.zeros((n_rows, n_classes or 1), dtype=np.int64)
     kept: list[tuple[Array, ...]] = []
 
-    def add_up() -> None:
-        for part in member_votes(reduce):
+    def add_up(rows: Any) -> None:
+        for part in member_votes(rows, reduce):
             np.add(total, part[0], out=total)
             kept.append(part[1])
             del part  # or it would live on beside the next member's
 
-    guarded(add_up)
+    call_privately(add_up, X)
     if not kept:
         raise ValueError("There are no members to ask.")
     return Votes(total, tuple(np.stack(each) for each in zip(*kept, strict=True)), len(kept))
@@ -326,9 +503,8 @@ def residual_rounds(
     votes: Votes,
     bases: Sequence[Array],
     loss: PrivacyLoss,
-    sampler: Sampler,
-    shares: tuple[float, ...],
-) -> RoundsResult:
+    shares: tuple[Fraction, ...],
+) -> Queries[RoundsResult]:
     """Release the members' average vote on all rows, in one round or more.
 
     Parameters
@@ -339,9 +515,7 @@ def residual_rounds(
         Public; used from the second round on.
     loss : PrivacyLoss
         Gaussian: what all rounds may cost together.
-    sampler : Sampler
-        The only source of noise.
-    shares : tuple of float
+    shares : tuple of Fraction
         The part of μ² for each round, as :func:`default_shares` gives; the sum is at most 1.
 
     Returns
@@ -353,30 +527,27 @@ def residual_rounds(
     TypeError
         If `loss` is not Gaussian.
     ValueError
-        If `shares` are not positive or spend more than the whole, or rounds lack a basis.
+        If more than one round lacks a basis.
 
     Notes
     -----
     Proof. *Round 1*: the total changes by the difference of two members' integer answers, in L2
-    at most :func:`_diameter`. *Later rounds*, given what was released before: the answer, p, the
+    at most :func:`_diameter`. *Later rounds*, given the earlier answers: the answer, p, the
     basis, the weights and the clip C are functions of released and public numbers, so each
     member's clipped integers are a function of its own coefficients; one member changes, and the
     sum moves by at most 2C (:func:`clip_to_lattice`); the clip itself comes from a histogram of
-    sensitivity √2 (:func:`_private_clip`). Every release is thus μᵢ-GDP for every past, and
-    adaptive composition gives Σμᵢ² ≤ μ² (Dong, Roth and Su 2022, Corollary 2): the fractions
-    handed to :meth:`PrivacyLoss.part`, which rounds down by more than the rounding of
-    their sum, add up to Σ shares ≤ 1. All else is post-processing.
+    sensitivity √2 (:func:`_private_clip`).
     """
     if loss.kind != "gaussian":
         raise TypeError(f"Residual rounds need a Gaussian loss (δ > 0), got {loss.kind}.")
-    _check_shares(shares)
     if len(shares) > 1 and not bases:
         raise ValueError("More than one round needs a basis of the transfer rows.")
     (m, c), k = votes.total.shape, votes.n_members
     diameter, middle, dof = _diameter(m, c), _UNIT / max(c, 2), max(1, c - 1)
 
     first = loss.part(shares[0])
-    noisy = np.asarray(sampler.perturb(votes.total, first, diameter), dtype=np.float64) / k
+    noisy = yield Query(votes.total, (2.0 if c > 1 else 1.0) * m * _UNIT, diameter, shares[0])
+    noisy = np.asarray(noisy, dtype=np.float64) / k
     sd = first.scale(diameter) / k
     if len(shares) == 1:
         return RoundsResult(_in_units(noisy), 1, None, 0, sd / _UNIT, ())
@@ -394,15 +565,14 @@ def residual_rounds(
         answer = shrunk(estimate, variance, dof)
         with np.errstate(all="ignore"):  # no vote decides whether there is a warning
             residuals = (coefficients - answer) * weights[:, None]
-        for_clip = loss.part(share * _CLIP_SHARE)
-        clip = _private_clip(_norms(residuals), _CLIPS * largest, for_clip, sampler)
+        clip = yield from _private_clip(_norms(residuals), _CLIPS * largest, share * _CLIP_SHARE)
         error = math.sqrt(dof * float((weights**2 * variance).sum()))
         clip = min(max(clip, _FLOOR * error), largest)
         moved = clip_to_lattice(residuals, clip).sum(axis=0)
-        for_move = loss.part(share * (1 - _CLIP_SHARE))
-        released = np.asarray(sampler.perturb(moved, for_move, 2 * clip), dtype=np.float64)
-        step = centred(released / k) / weights[:, None]
-        step_variance = (for_move.scale(2 * clip) / k / weights) ** 2
+        for_move = share * (1 - _CLIP_SHARE)
+        released = yield Query(moved, 2 * clip * math.sqrt(moved.size), 2 * clip, for_move)
+        step = centred(np.asarray(released, dtype=np.float64) / k) / weights[:, None]
+        step_variance = (loss.part(for_move).scale(2 * clip) / k / weights) ** 2
         kept = (step_variance / (step_variance + variance))[:, None]
         estimate = kept * estimate + (1 - kept) * (answer + step)
         variance = step_variance * variance / (step_variance + variance)
@@ -450,7 +620,7 @@ def _shrinkage(norms: Array, clip: float) -> Array:
     return np.minimum(1.0, clip / np.maximum(norms, 1e-300)) * (1 - 2.0**-40)
 
 
-def _private_clip(norms: Array, edges: Array, loss: PrivacyLoss, sampler: Sampler) -> float:
+def _private_clip(norms: Array, edges: Array, share: Fraction) -> Queries[float]:
     """Release a median of the members' norms, rounded up to one of `edges`.
 
     Proof. Replacing one member moves two counts of the histogram by one each: √2 in L2. The rest
@@ -459,7 +629,7 @@ def _private_clip(norms: Array, edges: Array, loss: PrivacyLoss, sampler: Sample
     """
     bins = np.searchsorted(edges, np.nan_to_num(norms, nan=np.inf))
     counts = np.bincount(bins, minlength=len(edges) + 1).astype(np.int64)
-    noisy = np.asarray(sampler.perturb(counts, loss, _SQRT_2), dtype=np.float64)
+    noisy = np.asarray((yield Query(counts, 2.0, _SQRT_2, share)), dtype=np.float64)
     k, n, j = len(norms), len(noisy), np.arange(1, len(noisy))
     below = np.cumsum(noisy)[:-1]
     prefix = (below * (n - j) + (k - noisy.sum() + below) * j) / n
@@ -495,13 +665,6 @@ def _diameter(m: int, c: int) -> float:
     S·√m. (The product with a power of two is exact.)
     """
     return _UNIT * math.nextafter(math.sqrt((2 if c > 1 else 1) * m), math.inf)
-
-
-def _check_shares(shares: tuple[float, ...]) -> None:
-    # A share of 1 is handed on as it is, not rounded down: nothing may come after it.
-    spent = shares and all(share > 0 for share in shares) and math.fsum(shares) <= 1
-    if not spent or (len(shares) > 1 and max(shares) >= 1):
-        raise ValueError(f"shares={shares!r} must be positive, and sum to at most 1.")
 
 
 def _norms(residuals: Array) -> Array:

@@ -31,8 +31,9 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -40,17 +41,18 @@ from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler
+from skdistill.release.query import Queries, Query, answer
 
-__all__ = ["Ladder", "Steps", "level_of"]
+__all__ = ["Missing", "ProgressiveRelease", "level_of"]
 
 Array = NDArray[np.float64]
 Keys = NDArray[np.bytes_]
 Kind = Literal["gaussian", "laplace"]
 
-# Levels are asked this much lower than paid for, so that the prices of the steps to a level,
+# Levels are asked this much lower than paid for, so that the prices of the refinements to a level,
 # each rounded up, sum to no more than the price of the level.
 _MARGIN = 1 - 2.0**-30
-# Levels this close are one: what is between them would be noise without end.
+# Levels this close are one: between them there would be noise without end.
 _SAME = 2.0**-32
 # Lattice units of the noise of a bridge: it is public, so that its lattice need not be exact.
 _FINE = 2.0**30
@@ -63,8 +65,8 @@ def level_of(loss: PrivacyLoss, n_rows: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Rung:
-    """Releases at one level."""
+class _Level:
+    """Rows that were released at one level."""
 
     level: float
     keys: Keys  # sorted
@@ -81,33 +83,30 @@ class _Rung:
         return buffer.getvalue()
 
     @classmethod
-    def decode(cls, blob: bytes) -> _Rung:
+    def decode(cls, blob: bytes) -> _Level:
         with np.load(io.BytesIO(blob), allow_pickle=False) as held:
             return cls(float(held["level"]), held["keys"], held["values"])
 
 
 @dataclass(frozen=True)
-class Steps:
-    """What it takes to have rows at a level: the bill, before anything is asked.
+class Missing:
+    """New measurements that bring rows to a level; known before anything is asked.
 
     Parameters
     ----------
-    kind : {"gaussian", "laplace"}
-        The law of the noise.
     groups : tuple of (ndarray of int, float)
-        Rows by the increment of level that they need; the price is its sum over rows.
+        Rows by the increment of level that they need.
     """
 
-    kind: Kind
     groups: tuple[tuple[NDArray[np.intp], float], ...]
 
     @property
-    def price(self) -> float:
-        """The sum of μ² (Gaussian) or ε (Laplace)."""
-        return math.fsum(len(rows) * increment for rows, increment in self.groups)
+    def price(self) -> Fraction:
+        """The exact sum of μ² (Gaussian) or ε (Laplace) over rows."""
+        return sum((len(rows) * Fraction(step) for rows, step in self.groups), Fraction(0))
 
 
-class Ladder:
+class ProgressiveRelease:
     """All releases of one measurement that a ledger holds.
 
     Parameters
@@ -116,24 +115,24 @@ class Ladder:
         The law of the noise.
     sensitivity : float
         s: how far one record moves one row (L2 for Gaussian noise, L1 for Laplace), in units of
-        the values. It scales bridges only.
+        the values, as the queries count it on their lattice. It scales bridges only.
     blobs : sequence of bytes
-        What earlier calls of :meth:`climb` returned.
+        Earlier results of :meth:`refine`.
     """
 
     def __init__(self, kind: Kind, sensitivity: float, blobs: Sequence[bytes]) -> None:
         self.kind = kind
         self.sensitivity = sensitivity
-        self.rungs = sorted((_Rung.decode(blob) for blob in blobs), key=lambda rung: rung.level)
+        self.levels = sorted((_Level.decode(blob) for blob in blobs), key=lambda each: each.level)
 
-    def bill(self, keys: Keys, level: float) -> Steps:
-        """Say what rows need to be had at `level`.
+    def missing(self, keys: Keys, level: float) -> Missing:
+        """Say which new measurements bring rows to `level`.
 
         Proof of the price. A row that stands at level a < b gets one more Gaussian release, at
         level b − a: noise of variance s²/(b − a) where one record moves it by s. Such steps for n
         rows at once, whatever was released before, are μ-GDP with μ² the sum of their b − a (Dong,
         Roth and Su, arXiv:1905.02383, Theorem 1, with every row in units of its noise), and add
-        to what was paid (Corollary 2; for levels chosen in view of earlier releases, by the
+        to the earlier ones (Corollary 2; for levels chosen in view of earlier releases, by the
         filter of Koskela, Tobaben and Honkela, arXiv:2209.15596). Rows that were released at this
         level or a finer one need nothing more from f. Laplace: n rows at ε each are nε-DP.
         """
@@ -144,30 +143,26 @@ class Ladder:
         for a in np.unique(start[~free]):
             rows = np.flatnonzero(~free & (start == a))
             groups.append((rows, float(level - a)))
-        return Steps(self.kind, tuple(groups))
+        return Missing(tuple(groups))
 
-    def climb(
+    def refine(
         self,
         keys: Keys,
         level: float,
-        steps: Steps,
-        measure: Callable[[NDArray[np.intp], float], Array],
+        measured: Sequence[tuple[NDArray[np.intp], Array]],
         sampler: Sampler,
         n_columns: int,
     ) -> tuple[Array, bytes | None]:
-        """Release rows at a level, given all that was released of them.
+        """Put rows together at a level, given all that was released of them.
 
         Parameters
         ----------
         keys : ndarray of shape (m,)
             The rows.
         level : float
-            What to have them at.
-        steps : Steps
-            From :meth:`bill` with the same arguments, paid.
-        measure : callable
-            ``measure(rows, increment) -> (len(rows), n_columns)``: a new release of these rows,
-            which costs ``len(rows) * increment``. Called only for what `steps` holds.
+            Their level.
+        measured : sequence of (ndarray of int, ndarray of shape (n, n_columns))
+            New releases of the groups of :meth:`missing`, in its order.
         sampler : Sampler
             Source of the noise of bridges.
         n_columns : int
@@ -186,8 +181,7 @@ class Ladder:
         if bridged.any():
             between = (low[bridged], high[bridged], below[bridged], above[bridged])
             values[bridged] = self._bridge(level, *between, sampler)
-        for rows, increment in steps.groups:
-            new = measure(rows, increment).reshape(len(rows), n_columns)
+        for rows, new in measured:
             if self.kind == "laplace":
                 values[rows] = new
             else:
@@ -196,23 +190,22 @@ class Ladder:
         if known.all():
             return values, None
         order = np.argsort(keys[~known])
-        rung = _Rung(level, keys[~known][order], values[~known][order])
-        return values, rung.encode()
+        return values, _Level(level, keys[~known][order], values[~known][order]).encode()
 
     def _around(self, keys: Keys, level: float, n_columns: int = 0) -> tuple[Array, ...]:
         """Return for each row the levels around, and its releases there; level 0 is 0."""
         m = len(keys)
         low, high = np.zeros(m), np.full(m, np.inf)
         below, above = np.zeros((m, n_columns)), np.zeros((m, n_columns))
-        for rung in self.rungs:
-            held, where = rung.find(keys)
-            if rung.level <= level * (1 + _SAME):
-                low[held] = rung.level
-                below[held] = rung.values[where[held], :n_columns]
+        for each in self.levels:
+            held, where = each.find(keys)
+            if each.level <= level * (1 + _SAME):
+                low[held] = each.level
+                below[held] = each.values[where[held], :n_columns]
             else:
                 held &= np.isinf(high)
-                high[held] = rung.level
-                above[held] = rung.values[where[held], :n_columns]
+                high[held] = each.level
+                above[held] = each.values[where[held], :n_columns]
         return low, high, below, above
 
     def _bridge(
@@ -233,6 +226,10 @@ class Ladder:
 
 
 def _standard(sampler: Sampler, shape: tuple[int, ...], unit: PrivacyLoss) -> Array:
-    """Draw noise of scale 1."""
-    zeros = np.zeros(shape, dtype=np.int64)
-    return np.asarray(sampler.perturb(zeros, unit, _FINE), dtype=np.float64) / _FINE
+    """Draw noise of scale 1: the answer to a query of zeros, which are public."""
+
+    def zeros() -> Queries[Array]:
+        noisy = yield Query(np.zeros(shape, dtype=np.int64), _FINE, _FINE)
+        return np.asarray(noisy, dtype=np.float64) / _FINE
+
+    return answer(zeros(), unit, sampler)

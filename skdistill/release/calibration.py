@@ -1,0 +1,296 @@
+"""From a bound to a release: which mechanism, at what price, with how much noise; and drawing it.
+
+Everything before :meth:`Release.draw` is decided from public quantities. `draw` charges the price,
+runs the mechanism and returns labels; everything computed from them is post-processing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from sklearn.base import clone
+
+from skdistill.accounting.charging import charge, replays
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.class_counts import class_counts, mean_label
+from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
+from skdistill.release.noise import Sampler, active_sampler
+from skdistill.release.parameters import Parameters
+from skdistill.release.query import Queries, answer, at_share
+from skdistill.release.replay.cache_keys import assumed_of
+from skdistill.release.replay.store import charge_dry_run, replayed
+from skdistill.release.residual_rounds import ResidualRounds
+from skdistill.release.soft_labels import SoftLabels, Unprotected
+from skdistill.release.votes import ConfidentMax, NoisyMax
+from skdistill.statement import PrivacyStatement
+
+__all__ = ["PRIOR_SHARE", "Release", "calibrate", "check_mechanism", "choose_mechanism"]
+
+#: Part of μ² (or, without δ, of ε) that buys the class prior, where a teacher keeps class counts.
+PRIOR_SHARE = Fraction(1, 50)
+
+# The one table: from the kind of a certificate to its mechanism.
+_BY_KIND: dict[str, type[Mechanism]] = {
+    "rows": SoftLabels,
+    "members": ResidualRounds,
+    "parameters": Parameters,
+    "private": Unprotected,
+    "none": Unprotected,
+}
+# Short forms of mechanisms that are never the default.
+_BY_NAME: dict[str, type[Mechanism]] = {each.title: each for each in (NoisyMax, ConfidentMax)}
+_LAWS = ("auto", "gaussian", "laplace")
+
+
+def check_mechanism(setting: Any) -> None:
+    """Raise unless `setting` names a mechanism, or is one with settings that can be."""
+    if isinstance(setting, Mechanism):
+        setting.check()
+    elif isinstance(setting, type) and issubclass(setting, Mechanism):
+        raise TypeError(
+            f"mechanism={setting.__name__} is a class; pass an object: {setting.__name__}()."
+        )
+    elif not isinstance(setting, str) or setting not in (*_LAWS, *_BY_NAME):
+        names = ", ".join(map(repr, (*_LAWS, *_BY_NAME)))
+        raise ValueError(
+            f"mechanism={setting!r} is unknown. Use one of {names}, or an object such as "
+            "ResidualRounds(n_rounds=2)."
+        )
+
+
+def choose_mechanism(setting: Any, bound: Any) -> Mechanism:
+    """Return the mechanism that a setting means for a certificate.
+
+    Raises
+    ------
+    ValueError
+        Where the mechanism takes another kind of certificate.
+    """
+    default = _BY_KIND[bound.kind]
+    if default is Unprotected:
+        return Unprotected(getattr(setting, "temperature", 1.0))
+    if isinstance(setting, str):
+        return default(noise=setting) if setting in _LAWS else _suited(_BY_NAME[setting](), bound)
+    return _suited(clone(setting), bound)
+
+
+def _suited(mechanism: Mechanism, bound: Any) -> Mechanism:
+    if mechanism.kind == bound.kind:
+        return mechanism
+    needs = {
+        "members": "many teachers on disjoint shards, a TeacherEnsemble",
+        "parameters": "a teacher whose parameters are bounded",
+        "rows": "a teacher whose rows are bounded, which is not an ensemble",
+    }
+    name = mechanism.title or type(mechanism).__name__
+    raise ValueError(
+        f"mechanism={name!r} needs {needs.get(mechanism.kind, mechanism.kind)}; the certificate "
+        f"of this teacher is {bound.name!r}. Use mechanism=\"auto\", or "
+        f"{_BY_KIND[bound.kind].__name__}(...)."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """One release of labels: what is asked, with which noise, at what price.
+
+    Parameters
+    ----------
+    bound : Certificate
+        How far one unit moves the teacher.
+    asked : TransferSet
+        The rows to label.
+    mechanism : Mechanism
+        How the answers are protected.
+    loss : PrivacyLoss or None
+        The price of the whole release; None where it is free.
+    with_prior : bool
+        Whether class counts are released too.
+    """
+
+    bound: Any
+    asked: TransferSet
+    mechanism: Mechanism
+    loss: PrivacyLoss | None
+    with_prior: bool = False
+
+    @property
+    def sampler(self) -> Sampler:
+        """Where the noise comes from."""
+        return active_sampler(self.mechanism.sampler)
+
+    @property
+    def label_share(self) -> Fraction:
+        """The part of the price that the labels take."""
+        return 1 - PRIOR_SHARE if self.with_prior else WHOLE
+
+    @property
+    def label_loss(self) -> PrivacyLoss | None:
+        """The price of the labels."""
+        return None if self.loss is None else self.loss.part(self.label_share)
+
+    @property
+    def noise_scale(self) -> float:
+        """Standard deviation of the noise on one label, at the end; public."""
+        loss = self.label_loss
+        return 0.0 if loss is None else self.mechanism.label_noise(self.bound, self.asked, loss)
+
+    @property
+    def is_progressive(self) -> bool:
+        """Whether a ledger can answer row by row: each part makes one RowQuery."""
+        assert self.label_loss is not None
+        return self.mechanism.is_progressive(self.bound, self.asked, self.label_loss)
+
+    @property
+    def n_row_queries(self) -> int:
+        """Number of queries of a progressive release."""
+        return 2 if self.with_prior else 1
+
+    def draw(self, teacher: Any, accountant: Any = None) -> Labels:
+        """Charge the price, then ask the teacher and release its noisy answers.
+
+        Parameters
+        ----------
+        teacher : estimator
+            Fitted; private.
+        accountant : PrivacyLedger, BudgetAccountant or None
+            A ledger is charged for the rows that it does not hold yet.
+
+        Raises
+        ------
+        diffprivlib.utils.BudgetError
+            The budget does not suffice; nothing was asked.
+        TeacherError
+            The teacher raised; fixed text. The charge stays.
+        """
+        prepared = self.prepare()
+        if self.loss is not None and replays(accountant):
+            labels = replayed(self, teacher, accountant, prepared)
+        else:
+            charge(accountant, self.loss, self.summary)
+            labels = answer(self.queries(teacher, prepared), self.loss, self.sampler)  # type: ignore[arg-type]
+        if labels.prior is not None or self.asked.classes is None:
+            return labels
+        prior = mean_label(labels.values[labels.answered], labels.noise_scale)
+        return replace(labels, prior=prior)
+
+    def foresee(self, teacher: Any, ledger: Any) -> None:
+        """Charge a ledger for the release; nothing is asked of the teacher."""
+        charge_dry_run(self, teacher, ledger)
+
+    def prepare(self) -> Any:
+        """Compute from public values; errors may say everything."""
+        loss = self.label_loss
+        return None if loss is None else self.mechanism.prepare(self.bound, self.asked, loss)
+
+    def queries(self, teacher: Any, prepared: Any = None) -> Queries[Labels]:
+        """Join the queries of the class counts and of the labels under one price.
+
+        Parameters
+        ----------
+        teacher : estimator
+            Private. None for a dry run, which never gets as far as asking it.
+        prepared : object
+            From :meth:`prepare`.
+        """
+        prior = None
+        if self.with_prior:
+            assert self.loss is not None and self.asked.classes is not None
+            loss = self.loss.part(PRIOR_SHARE)
+            counted = class_counts(self.bound.class_counts, self.asked.classes, loss)
+            prior = yield from at_share(counted, PRIOR_SHARE)
+        labels = self.mechanism.queries(
+            self.bound,
+            self.asked,
+            self.label_loss,  # type: ignore[arg-type]
+            teacher,
+            prepared,
+        )
+        found = yield from at_share(labels, self.label_share)
+        return replace(found, prior=prior)
+
+    @property
+    def title(self) -> str:
+        """The mechanism, in words."""
+        if self.loss is None:
+            return "post-processing" if self.bound.kind == "private" else "none"
+        assert self.label_loss is not None
+        return self.mechanism.text(self.bound, self.asked, self.label_loss)
+
+    @property
+    def summary(self) -> str:
+        """One line for a ledger's history."""
+        return f"{self.title}; {self.asked.n_rows} rows; {self.bound.name}"
+
+    def statement(self, assumes: tuple[str, ...] = ()) -> PrivacyStatement:
+        """Say what this release promises.
+
+        Parameters
+        ----------
+        assumes : tuple of str
+            Assumptions beside those of the certificate.
+        """
+        bound, private = self.bound, self.bound.kind == "private"
+        if self.loss is not None:
+            epsilon, delta, mu = self.loss.epsilon, self.loss.delta, self.loss.mu
+        elif private:
+            epsilon, delta, mu = bound.epsilon, bound.delta, None
+        else:
+            epsilon, delta, mu = math.inf, 0.0, None
+        return PrivacyStatement(
+            epsilon=epsilon,
+            delta=delta,
+            mu=mu,
+            relation=(
+                f"replace one {bound.unit} of the teacher's training data, whose size is public"
+            ),
+            mechanism=self.title,
+            certificate={
+                "name": bound.name,
+                "bound": bound.bound_text,
+                "reason": bound.reason,
+                "reference": bound.reference,
+            },
+            n_queries=self.asked.n_rows,
+            assumes=(*bound.assumes, *assumes),
+            sampler=self.sampler.name if self.loss is not None else "no noise",
+            private=private or (self.loss is not None and self.sampler.private),
+        )
+
+
+def calibrate(
+    bound: Any,
+    asked: TransferSet,
+    epsilon: float,
+    delta: float,
+    mechanism: Any = "auto",
+    *,
+    with_prior: bool = True,
+) -> Release:
+    """Choose the mechanism and its price. Touches no output of the teacher.
+
+    Parameters
+    ----------
+    bound : Certificate
+    asked : TransferSet
+    epsilon, delta : float
+        The price of the whole release; `epsilon` may be infinite.
+    mechanism : str or Mechanism
+    with_prior : bool, default=True
+        Whether class counts are released, where the teacher keeps them.
+
+    Raises
+    ------
+    ValueError
+        Where the settings contradict each other, with the one line that mends it.
+    """
+    chosen = choose_mechanism(mechanism, bound)
+    if isinstance(chosen, Unprotected) or math.isinf(epsilon):
+        return Release(bound, asked, Unprotected(getattr(chosen, "temperature", 1.0)), None)
+    chosen.suit(bound, asked)
+    loss = replace(chosen.price(bound, asked, epsilon, delta), unit=bound.unit)
+    counted = with_prior and asked.classes is not None and bound.class_counts is not None
+    return Release(bound, asked, chosen, loss, counted)

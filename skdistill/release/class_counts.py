@@ -1,0 +1,90 @@
+"""The class prior: from private counts for a small price, or from released labels for free."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.boundary import call_privately
+from skdistill.release.quantization import as_outputs
+from skdistill.release.query import Queries, RowQuery
+
+__all__ = ["class_counts", "counts_query", "mean_label"]
+
+Array = NDArray[np.float64]
+
+# A share that is less certain than this says less than the mean released label does.
+_USELESS_SPREAD = 0.03
+_SQRT_2 = math.nextafter(math.sqrt(2), 2)
+
+
+def class_counts(
+    counts: Callable[[], Any], classes: NDArray[Any], loss: PrivacyLoss
+) -> Queries[Array | None]:
+    """Release the number of the teacher's records of each class, and make a prior of it.
+
+    Parameters
+    ----------
+    counts : callable
+        Returns the private counts.
+    classes : ndarray of shape (n_classes,)
+    loss : PrivacyLoss
+        What the counts alone may cost.
+
+    Returns
+    -------
+    prior : ndarray of shape (n_classes,) or None
+        Non-negative, sums to 1. None where the noise on a share has a standard deviation above
+        0.03 (few records, small ε): the mean released label is the better guess then.
+
+    Notes
+    -----
+    Proof. Replacing one record moves at most two integer counts by one each: √2 in L2, 2 in L1.
+    """
+    query = counts_query(counts, classes)
+    noisy = np.asarray((yield query), dtype=np.float64).reshape(-1)
+    noisy = np.clip(noisy * query.step, 0, None)
+    if query.noise_scale(loss) > _USELESS_SPREAD * noisy.sum():
+        return None
+    return _normalised(noisy)
+
+
+def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
+    """Return the one query of :func:`class_counts`."""
+
+    def measure(rows: Any) -> NDArray[np.int64]:
+        found = np.nan_to_num(as_outputs(call_privately(counts), (len(classes),)))
+        return np.rint(np.clip(found, 0, 2.0**53)).astype(np.int64).reshape(1, -1)
+
+    return RowQuery(
+        "class counts", measure, (1, len(classes)), 2.0, _SQRT_2, 1.0, settings=(classes,)
+    )
+
+
+def mean_label(labels: Array, noise_scale: float) -> Array:
+    """Return the mean released label as a prior: free, since the labels are released already.
+
+    The known noise of the mean, noise_scale/√m, shrinks it towards the uniform prior by the
+    positive-part James-Stein factor (Stein 1956), so that labels that are noise alone give no
+    class all the rows.
+    """
+    m, n_classes = labels.shape
+    uniform = np.full(n_classes, 1 / n_classes)
+    if m == 0:
+        return uniform
+    apart = labels.mean(axis=0) - uniform
+    apart -= apart.mean()
+    distance = float(apart @ apart)
+    noise = (n_classes - 1) * noise_scale**2 / m
+    keep = max(0.0, 1 - noise / distance) if distance > 0 else 0.0
+    return _normalised(np.clip(uniform + keep * apart, 0, None))
+
+
+def _normalised(weights: Array) -> Array:
+    total = weights.sum()
+    return weights / total if total > 0 else np.full(len(weights), 1 / len(weights))

@@ -1,0 +1,203 @@
+"""What every mechanism has: settings that a grid can reach, and a generator of queries."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.query import Queries
+
+__all__ = ["Labels", "Mechanism", "TransferSet", "WHOLE"]
+
+Array = NDArray[np.float64]
+
+WHOLE = Fraction(1)
+
+
+@dataclass(frozen=True, eq=False)
+class TransferSet:
+    """The public rows that a teacher is asked to label.
+
+    Parameters
+    ----------
+    X : array-like of shape (m, d)
+        The rows.
+    indices : ndarray of shape (m,)
+        Where they stand in the X that ``fit`` was given.
+    classes : ndarray of shape (n_classes,) or None
+        Class labels; None for a regressor.
+    output_range : tuple of (float, float) or None
+        For a regressor, the range its outputs are clipped to.
+    n_jobs : int or None
+        Threads that label slices of the rows.
+    """
+
+    X: Any
+    indices: NDArray[np.intp]
+    classes: NDArray[Any] | None
+    output_range: tuple[float, float] | None = None
+    n_jobs: int | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.indices)
+
+    @property
+    def n_classes(self) -> int | None:
+        """Number of classes; None for a regressor."""
+        return None if self.classes is None else len(self.classes)
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers in one label."""
+        return self.n_classes or 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the labels."""
+        return (self.n_rows,) if self.classes is None else (self.n_rows, len(self.classes))
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """The range of a label: of a probability (0, 1), or the output range."""
+        if self.classes is not None:
+            return 0.0, 1.0
+        if self.output_range is None:
+            raise ValueError("A regression release needs output_range=(low, high).")
+        return self.output_range
+
+    @property
+    def width(self) -> float:
+        """Width of the range of a label."""
+        return self.bounds[1] - self.bounds[0]
+
+    @property
+    def middle(self) -> float:
+        """The label that says nothing: of equal probabilities, or in the middle of the range."""
+        return 1 / len(self.classes) if self.classes is not None else sum(self.bounds) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What a release of labels returns; public.
+
+    Parameters
+    ----------
+    values : ndarray of shape (m, n_classes) or (m,)
+        Noisy soft labels, or noisy outputs of a regressor.
+    noise_scale : float
+        Standard deviation of the independent noise that one label was released with (smoothing
+        comes later); 0 where it is not independent between rows or there is none.
+    answered : ndarray of bool, shape (m,)
+        Rows that got a label.
+    prior : ndarray of shape (n_classes,) or None
+        Class prior; None for a regressor.
+    """
+
+    values: Array
+    noise_scale: float
+    answered: NDArray[np.bool_]
+    prior: Array | None = None
+
+
+class Mechanism(BaseEstimator):
+    """The settings of a mechanism, and the generator that it is.
+
+    A subclass stands in one file, names the `kind` of certificate it takes, and defines
+    :meth:`queries`. It is reached by one line in :mod:`skdistill.release.calibration`. Parameters
+    are those of any estimator, so that a grid reaches ``mechanism__n_rounds``.
+    """
+
+    #: The kind of certificate that it needs (:attr:`skdistill.certificates.Certificate.kind`).
+    kind: ClassVar[str]
+    #: What a statement calls it, where that is not the law of its noise.
+    title: ClassVar[str] = ""
+    noise: Any = "auto"
+    sampler: str = "exact"
+
+    def check(self) -> None:
+        """Raise a ValueError or TypeError for settings that cannot be."""
+        if self.noise not in ("auto", "gaussian", "laplace"):
+            raise ValueError(f'noise={self.noise!r} must be "auto", "gaussian" or "laplace".')
+        if self.sampler not in ("exact", "diffprivlib"):
+            raise ValueError(f'sampler={self.sampler!r} must be "exact" or "diffprivlib".')
+
+    def suit(self, bound: Any, asked: TransferSet) -> None:
+        """Raise a ValueError where the certificate or the classes rule the settings out."""
+
+    def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
+        """Choose the law of the noise, and so what the whole release costs."""
+        if self.noise == "laplace" or (self.noise == "auto" and delta == 0):
+            return PrivacyLoss.laplace(epsilon)
+        return PrivacyLoss.gaussian(epsilon, delta)
+
+    def most_rows(self, bound: Any, n_classes: int, loss: PrivacyLoss) -> int | None:
+        """Return how many rows to ask about, by a public rule; None for all."""
+        return None
+
+    def is_progressive(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> bool:
+        """Whether all queries are RowQueries, which a ledger can answer row by row."""
+        return True
+
+    def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Any:
+        """Compute from public values alone, before the charge; errors may say everything."""
+        return None
+
+    def queries(
+        self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
+    ) -> Queries[Labels]:
+        """Yield the queries, and return the labels made of their answers.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the kind that the class names.
+        asked : TransferSet
+            The public rows.
+        loss : PrivacyLoss
+            The price of all of it; decides lattices and rounds.
+        teacher : estimator
+            Private. Called through :mod:`skdistill.release.boundary` alone.
+        prepared : object
+            From :meth:`prepare`.
+        """
+        raise NotImplementedError
+
+    def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return the standard deviation of the noise on one label, at the end; public."""
+        raise NotImplementedError
+
+    def text(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> str:
+        """Describe the mechanism for a statement."""
+        return self.title or loss.kind
+
+
+def check_temperature(value: Any) -> None:
+    """Raise unless `value` is a positive, finite number."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"temperature={value!r} is not a number; temperature must be positive.")
+    if not 0 < value < math.inf:
+        raise ValueError(
+            f"temperature={value!r} is out of range; temperature must be positive and finite (1 "
+            "leaves soft labels as they are)."
+        )
+
+
+def check_basis(value: Any) -> None:
+    """Raise unless `value` can name a public basis."""
+    known = isinstance(value, str) and value in ("auto", "pca", "graph")
+    if not (value is None or known or callable(value) or isinstance(value, np.ndarray)):
+        raise ValueError(
+            f'basis={value!r} must be "auto", "pca", "graph", a function of X, an array with one '
+            "row for each row of X, or None."
+        )

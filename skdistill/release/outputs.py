@@ -1,0 +1,141 @@
+"""What a teacher says about rows, as arrays: asked through the boundary, and not yet sanitised.
+
+What comes back is as untrusted as the teacher: it is handed to
+:mod:`skdistill.release.quantization`, which makes integers of anything.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from sklearn.utils import gen_batches
+
+from skdistill.neural import adapted
+from skdistill.release.boundary import call_privately
+from skdistill.release.quantization import as_outputs
+
+__all__ = ["class_outputs", "in_chunks", "output_method", "value_outputs"]
+
+Array = NDArray[np.float64]
+
+# Outputs held at once, by all workers of a chunk: 2 MB of float64.
+_CHUNK = 1 << 18
+
+
+def output_method(teacher: Any) -> str:
+    """Name the method that gives a classifier's labels: soft ones where it has them."""
+    pairs = getattr(teacher, "decision_function_shape", None) == "ovo"  # one score per pair
+    for name in ("predict_proba", "decision_function", "predict"):
+        if hasattr(teacher, name) and not (pairs and name == "decision_function"):
+            return name
+    raise TypeError(
+        f"{type(teacher).__name__} has neither predict_proba, decision_function nor predict, so it "
+        "cannot label a transfer set."
+    )
+
+
+def class_outputs(
+    teacher: Any,
+    X: Any,
+    n_rows: int,
+    classes: NDArray[Any],
+    outputs: Callable[[Any, Any], Any] | None = None,
+) -> Array:
+    """Return a classifier's labels for X, shape ``(n_rows, n_classes)``, not yet sanitised.
+
+    Probabilities where the teacher has them; else the sigmoid or softmax of its decision
+    function; else its predictions, one-hot. A prediction that is none of `classes`, and any
+    output of a wrong shape, is NaN. `outputs`, a certificate's own, takes the place of all that.
+    """
+    shape = (n_rows, len(classes))
+    if outputs is not None:
+        return as_outputs(call_privately(partial(outputs, teacher), X), shape)
+    method, said = call_privately(partial(_ask, teacher), X)
+    if method == "predict_proba":
+        return as_outputs(said, shape)
+    if method == "decision_function":
+        return _from_scores(said, shape)
+    return _one_hot(said, classes, shape)
+
+
+def value_outputs(teacher: Any, X: Any, n_rows: int) -> Array:
+    """Return a regressor's outputs for X, shape ``(n_rows,)``, not yet clipped."""
+    return as_outputs(call_privately(lambda rows: adapted(teacher).predict(rows), X), (n_rows,))
+
+
+def _ask(teacher: Any, X: Any) -> tuple[str, Any]:
+    teacher = adapted(teacher)
+    method = output_method(teacher)
+    return method, getattr(teacher, method)(X)
+
+
+def _from_scores(scores: Any, shape: tuple[int, int]) -> Array:
+    with np.errstate(all="ignore"):
+        if shape[1] == 2:
+            positive = expit(as_outputs(scores, shape[:1]))
+            return np.column_stack([1 - positive, positive])
+        return np.asarray(softmax(as_outputs(scores, shape), axis=1))
+
+
+def _one_hot(predicted: Any, classes: NDArray[Any], shape: tuple[int, int]) -> Array:
+    rows = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            equal = np.asarray(predicted).reshape(-1, 1) == classes[None, :]
+            rows = np.asarray(equal, dtype=np.float64)
+    except Exception:
+        rows = None
+    if rows is None or rows.shape != shape:
+        return np.full(shape, np.nan)
+    return np.where(rows.sum(axis=1, keepdims=True) == 1, rows, np.nan)
+
+
+def in_chunks(
+    function: Callable[[Any, int], NDArray[Any]],
+    X: Any,
+    shape: tuple[int, ...],
+    dtype: Any,
+    n_jobs: int | None,
+) -> NDArray[Any]:
+    """Fill an array slice by slice, in threads: no more memory than the result and a chunk.
+
+    Threads and not processes: a teacher sent to another process would be pickled with the
+    private data it may hold.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(rows, n_rows)`` returns the part of the result for a slice of X.
+    X : array-like of shape (m, ...)
+    shape : tuple of int
+        Of the result; the first number is m.
+    dtype : dtype
+        Of the result.
+    n_jobs : int or None
+        Number of threads.
+    """
+    result = np.empty(shape, dtype=dtype)
+    X = X.tocsr() if hasattr(X, "tocsr") else X
+    sliceable = getattr(X, "iloc", X)
+
+    def fill(part: slice) -> None:
+        result[part] = function(sliceable[part], part.stop - part.start)
+
+    width = shape[1] if len(shape) > 1 else 1
+    parts = list(gen_batches(shape[0], max(1, _CHUNK // width)))
+    # One guard around all threads: the filters of the warnings module are global.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if len(parts) == 1:
+            fill(parts[0])
+        else:
+            Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fill)(part) for part in parts)
+    return result

@@ -1,0 +1,214 @@
+"""From floating-point outputs to integers, so that sensitivities are exact.
+
+Everything here is total: whatever a teacher returns becomes a row of integers, and no value
+decides whether an exception is raised.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "LATTICE_BITS",
+    "Lattice",
+    "as_outputs",
+    "lattice_bits",
+    "quantize_range",
+    "quantize_simplex",
+    "range_lattice",
+    "simplex_lattice",
+    "to_simplex",
+    "vote_lattice",
+]
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: A soft label is a row of integers that sum to 2**LATTICE_BITS.
+LATTICE_BITS = 20
+
+
+def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
+    """Return `values` as floats of the given shape; what cannot be one is all NaN.
+
+    A teacher that returns text, objects, a wrong width or a wrong length is told from a
+    well-behaved one by its labels only (they become uniform rows), never by an exception.
+    """
+    array = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if hasattr(values, "toarray"):
+                values = values.toarray()
+            array = np.asarray(values)
+            array = None if array.dtype.kind == "c" else array.astype(np.float64)
+    except Exception:
+        array = None
+    if array is not None and array.shape == (*shape, 1):
+        array = array.reshape(shape)
+    return array if array is not None and array.shape == shape else np.full(shape, np.nan)
+
+
+def to_simplex(rows: Array, temperature: float = 1.0) -> Array:
+    """Make every row a probability vector.
+
+    A row with a NaN, an infinity or a negative entry, or with no mass, becomes the uniform row;
+    any other is divided by its sum. A `temperature` T replaces p by p^(1/T), normalised (Hinton,
+    Vinyals and Dean 2015, equation 1, on log-probabilities).
+    """
+    n_classes = rows.shape[1]
+    # One class after another: NumPy reduces few long rows many times faster than many short ones.
+    columns = np.array(rows.T, dtype=np.float64, order="C")  # a copy: the rows are not ours
+    with np.errstate(all="ignore"):
+        top = columns.max(axis=0)
+        # A NaN makes the smallest entry NaN, which is not >= 0.
+        good = (columns.min(axis=0) >= 0) & (top > 0) & (top < np.inf)
+        if not good.all():
+            columns[:, ~good], top = 1.0, np.where(good, top, 1.0)
+        # Dividing by the largest entry first keeps subnormal and huge rows finite.
+        columns /= top
+        if temperature != 1.0:
+            columns **= 1.0 / temperature
+        columns /= columns.sum(axis=0)
+        finite = np.isfinite(columns.sum(axis=0))
+        if not finite.all():
+            columns[:, ~finite] = 1.0 / n_classes
+    return columns.T
+
+
+def quantize_simplex(simplex: Array, total: int = 1 << LATTICE_BITS) -> Integers:
+    """Round probability vectors to integers that sum to exactly `total`.
+
+    Parameters
+    ----------
+    simplex : ndarray of shape (m, n_classes)
+        Rows as :func:`to_simplex` returns them.
+    total : int, default=2**LATTICE_BITS
+        Below 2^50.
+
+    Returns
+    -------
+    labels : ndarray of int64, shape (m, n_classes)
+        Non-negative. The sums over the first 1, 2, ... classes are rounded to the nearest integer
+        each, so an entry, their difference, is within 1 + n_classes·total·2⁻⁵² of ``total * p``
+        (the last part is the error of the sums in floating point).
+    """
+    ends = np.rint(np.cumsum(simplex.T, axis=0) * total)
+    np.minimum(ends, total, out=ends)
+    ends[-1] = total
+    labels: Integers = np.diff(ends, axis=0, prepend=0).astype(np.int64).T
+    return labels
+
+
+def quantize_range(
+    values: Array, low: float, high: float, total: int = 1 << LATTICE_BITS
+) -> Integers:
+    """Clip a regressor's outputs to [low, high] and round them to integers in [0, total].
+
+    NaN becomes the middle of the range, an infinity its nearer end.
+    """
+    with np.errstate(all="ignore"):
+        middle = low + (high - low) / 2
+        clipped = np.clip(np.where(np.isnan(values), middle, values), low, high)
+        steps = np.rint((clipped - low) / (high - low) * total)
+    return np.clip(steps, 0, total).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The integers that one row is rounded to, and how far one unit moves them.
+
+    Parameters
+    ----------
+    total : int
+        The integer that stands for a probability of 1, or for the width of the output range.
+    l1, l2 : float
+        How far one unit moves the integers of one row, rounding included.
+    """
+
+    total: int
+    l1: float
+    l2: float
+
+
+# A bound on the move of a row is enlarged by this part at most to make room for rounding.
+_ROUNDING = 2.0**-10
+_MOST_BITS = 44
+_SQRT_2 = math.nextafter(math.sqrt(2), 2)
+
+
+def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Lattice:
+    """Choose the lattice for probability vectors that one unit moves by (l1, l2).
+
+    The finer the bound, the finer the lattice: the move in integers, rounding included, is at most
+    1 + 2⁻¹⁰ times the bound, *by a number that depends on the bound alone* (as long as that takes
+    44 bits at most). So releases of different precision have one sensitivity, and a coarser one
+    can be drawn from a finer one (:mod:`skdistill.release.replay.progressive`).
+
+    Parameters
+    ----------
+    l1, l2 : float
+        In units of probability.
+    n_classes : int
+    noise : float
+        Scale of the noise on a probability; see :func:`lattice_bits`.
+
+    Notes
+    -----
+    Proof. Let q, q' be the integer rows of p, p'. Both are non-negative and sum to S, so
+    ‖q − q'‖₁ ≤ 2S and ‖q − q'‖₂ ≤ √2·S (the diameter, exact). Also |q_j − S·p_j| ≤ e with
+    e = 1 + n_classes·S·2⁻⁵² (:func:`quantize_simplex`), so by the triangle inequality the move is
+    at most S·l1 + 2e·n_classes in L1 and S·l2 + 2e·√n_classes in L2. The smaller holds.
+    """
+    most = _MOST_BITS - max(0, math.ceil(math.log2(n_classes)) - 3)
+    needed = math.log2(4 * max(n_classes / l1, math.sqrt(n_classes) / l2) / _ROUNDING)
+    is_diameter = l2 >= math.sqrt(2) * (1 - 1e-12)
+    fine = 1 if is_diameter else min(most, math.ceil(needed))
+    bits = max(fine, min(most, lattice_bits(noise)))
+    total, entry = float(1 << bits), 2 * (1 + n_classes * 2.0 ** (bits - 52))
+    counted = total * l1 + entry * n_classes, total * l2 + entry * math.sqrt(n_classes)
+    return Lattice(
+        1 << bits,
+        min(2 * total, max(counted[0], total * l1 * (1 + _ROUNDING))),
+        min(_SQRT_2 * total, max(counted[1], total * l2 * (1 + _ROUNDING))),
+    )
+
+
+def vote_lattice(l1: float, l2: float, n_votes: int, noise: float) -> Lattice:
+    """Choose the lattice for shares of `n_votes` votes: counts, in units fine enough for noise.
+
+    Counts need no rounding, so (l1, l2) times the number of votes is the move itself.
+    """
+    total = n_votes << lattice_bits(noise * n_votes)
+    return Lattice(total, total * l1 * (1 + 2.0**-50), total * l2 * (1 + 2.0**-50))
+
+
+def range_lattice(width: float, noise: float) -> Lattice:
+    """Choose the lattice for numbers in a range of width 1 that one unit moves by `width`.
+
+    Proof. |round(a) − round(b)| ≤ |a − b| + 1, and 2⁻⁴ more for the roundings of floating point
+    (three, of 2⁻⁵³ of at most 2⁴⁴), and never more than the whole range.
+    """
+    fine = min(_MOST_BITS, max(1, math.ceil(math.log2(2 / (width * _ROUNDING)))))
+    bits = max(1 if width >= 1 else fine, lattice_bits(noise))
+    total = float(1 << bits)
+    moved = min(total, max(total * width + 1.0625, total * width * (1 + _ROUNDING)))
+    return Lattice(1 << bits, moved, moved)
+
+
+def lattice_bits(unit_scale: float) -> int:
+    """Choose how fine the lattice is from the noise, a public number.
+
+    `unit_scale` is the noise scale where a row has sum 1 (or a range has width 1). Noise that is
+    far coarser than the lattice would only make the exact sampler work with numbers it must look
+    at twice, so the lattice is made coarser too: its step stays below 2⁻²⁵ of the noise.
+    """
+    if unit_scale <= 0:
+        return LATTICE_BITS
+    return int(min(LATTICE_BITS, max(1, 30 - math.ceil(math.log2(unit_scale)))))

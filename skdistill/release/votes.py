@@ -1,0 +1,338 @@
+r"""Labels only: the class with the most votes, after noise (PATE as published).
+
+Every member of an ensemble on disjoint shards votes for one class of each row. The result is an
+arg-max of noisy vote counts: on all rows (:class:`NoisyMax`), or on those where a noisy test finds
+that the members agreed (:class:`ConfidentMax`). Papernot et al. [1]_ report a loss that depends on
+the votes, and so is private itself; here the price is fixed before a vote is counted.
+
+*Sensitivity of the counts.* Replacing one record changes one member, and a member casts at most
+one vote in a row. So in each row one count may fall by 1 (its old vote) and one may rise by 1 (its
+new one); if these are the same count, or a vote is missing, less happens. A row moves by at most √2
+in L2 and 2 in L1, each count by at most 1. Counts are multiplied by a power of two before the
+noise, which changes the unit and nothing else.
+
+References
+----------
+.. [1] N. Papernot, S. Song, I. Mironov, A. Raghunathan, K. Talwar, U. Erlingsson, "Scalable
+   private learning with PATE", ICLR 2018, arXiv:1802.08908.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill._tables import take_rows
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.boundary import call_privately
+from skdistill.release.mechanism import Labels, Mechanism, TransferSet
+from skdistill.release.quantization import as_outputs, lattice_bits, to_simplex
+from skdistill.release.query import Integers, Queries, Query, RowQuery
+
+__all__ = [
+    "NO_ANSWER",
+    "TEST_SHARE",
+    "ConfidentMax",
+    "NoisyMax",
+    "confident_max",
+    "count_votes",
+    "hard_votes",
+    "most_queries",
+]
+
+#: The label of a row without an answer; scikit-learn's semi-supervised students read it so.
+NO_ANSWER = -1
+
+#: Part of μ² that the tests of :class:`ConfidentMax` take.
+TEST_SHARE = Fraction(1, 3)
+
+_SQRT_2 = math.nextafter(math.sqrt(2), 2)
+
+
+class _Vote(Mechanism):
+    """What the two votes have in common."""
+
+    kind = "members"
+    sampler: str
+
+    def suit(self, bound: Any, asked: TransferSet) -> None:
+        """Raise for teachers that are no classifiers."""
+        if asked.classes is None:
+            raise ValueError(
+                f"mechanism={self.title!r} is a vote of many classifiers: it needs a "
+                'TeacherEnsemble of classifiers as teacher. Use "gaussian", "laplace" or "auto".'
+            )
+
+    def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return 0: a winner is a class, without noise on it."""
+        return 0.0
+
+
+class NoisyMax(_Vote):
+    """The class with the most votes on every row: GNMax, or its Laplace original without δ.
+
+    Parameters
+    ----------
+    sampler : {"exact", "diffprivlib"}, default="exact"
+        Where noise comes from; see :class:`~skdistill.release.soft_labels.SoftLabels`.
+
+    Notes
+    -----
+    The noise on a count is √(2m)/μ votes for a Gaussian loss, √2·2m/ε for a Laplace one, on m
+    rows. The arg-max is post-processing (Papernot et al. 2017, arXiv:1610.05755, section 2.1, and
+    2018, arXiv:1802.08908, section 4.1: GNMax is the arg-max of noisy counts).
+    """
+
+    title = "noisy_max"
+
+    def __init__(self, *, sampler: str = "exact") -> None:
+        self.sampler = sampler
+
+    def most_rows(self, bound: Any, n_classes: int, loss: PrivacyLoss) -> int | None:
+        """Return the number of rows that the budget can answer well."""
+        return most_queries(bound.n_teachers, n_classes, loss)
+
+    def queries(
+        self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
+    ) -> Queries[Labels]:
+        """Yield one query of the vote counts on all rows."""
+        moved = 2.0 * asked.n_rows if loss.kind == "laplace" else math.sqrt(2 * asked.n_rows)
+        unit = 1 << lattice_bits(loss.scale(moved))
+        noisy = yield RowQuery(
+            "votes",
+            lambda rows: _count(bound, asked, rows) * unit,
+            (asked.n_rows, asked.n_outputs),
+            2.0 * unit,
+            _SQRT_2 * unit,
+            1.0 / unit,
+            X=asked.X,
+            settings=(asked.classes, bound.n_teachers),
+        )
+        winners = np.asarray(noisy).argmax(axis=1)
+        return _labels(winners, asked.n_outputs)
+
+
+class ConfidentMax(_Vote):
+    r"""The class with the most votes, on the rows on which the members seem to agree.
+
+    First every row's largest count is released with noise. Rows where it reaches the threshold
+    are answered, highest first, until a limit is met. The other rows stay without a label.
+
+    Parameters
+    ----------
+    threshold : float, default=None
+        Votes that a row's noisy largest count must reach. None is half of the teachers.
+    max_answers : int, default=None
+        Largest number of answers. None: :func:`most_queries` at the price that the tests leave.
+    sampler : {"exact", "diffprivlib"}, default="exact"
+        Where noise comes from; see :class:`~skdistill.release.soft_labels.SoftLabels`.
+    """
+
+    title = "confident_max"
+
+    def __init__(
+        self,
+        threshold: float | None = None,
+        max_answers: int | None = None,
+        *,
+        sampler: str = "exact",
+    ) -> None:
+        self.threshold = threshold
+        self.max_answers = max_answers
+        self.sampler = sampler
+
+    def check(self) -> None:
+        """Raise for settings that cannot be."""
+        super().check()
+        if self.threshold is not None and not 0 <= self.threshold < math.inf:
+            raise ValueError(f"threshold={self.threshold!r} must be a number of votes, or None.")
+        if self.max_answers is not None and not self.max_answers >= 1:
+            raise ValueError(f"max_answers={self.max_answers!r} must be at least 1, or None.")
+
+    def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
+        """Take Gaussian noise: rows are chosen by noisy counts, and μ² adds."""
+        if delta == 0:
+            raise ValueError(
+                "mechanism='confident_max' with delta=0: it needs Gaussian noise, which gives no "
+                "pure differential privacy. Set a delta such as 1e-6, or use 'noisy_max'."
+            )
+        return PrivacyLoss.gaussian(epsilon, delta)
+
+    def most_rows(self, bound: Any, n_classes: int, loss: PrivacyLoss) -> int | None:
+        """Return the number of rows that are worth a test."""
+        return 4 * most_queries(bound.n_teachers, n_classes, loss.part(1 - TEST_SHARE))
+
+    def is_progressive(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> bool:
+        """Which rows are answered depends on all of them."""
+        return False
+
+    def queries(
+        self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
+    ) -> Queries[Labels]:
+        """Yield the tests of all rows, then the counts of those that passed."""
+        counts = _count(bound, asked, None)
+        threshold = bound.n_teachers / 2 if self.threshold is None else float(self.threshold)
+        most = self.max_answers
+        if most is None:
+            left = loss.part(1 - TEST_SHARE)
+            most = most_queries(bound.n_teachers, asked.n_outputs, left)
+        winners = yield from confident_max(counts, loss, threshold, most)
+        return _labels(winners, asked.n_outputs)
+
+
+def confident_max(
+    counts: Integers, loss: PrivacyLoss, threshold: float, max_answers: int
+) -> Queries[NDArray[np.int64]]:
+    r"""Answer the rows on which the members seem to agree: confident GNMax.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (m, n_classes)
+        As :func:`count_votes` returns them, for the rows to test. Private.
+    loss : PrivacyLoss
+        The price of all tests and answers together; Gaussian.
+    threshold : float
+        Votes that a row's noisy largest count must reach.
+    max_answers : int
+        No more answers than this.
+
+    Returns
+    -------
+    winners : ndarray of int64, shape (m,)
+        Index of a class for each row; :data:`NO_ANSWER` where there is none.
+
+    Notes
+    -----
+    Proof. (1) |max(a) − max(b)| ≤ max|a − b|, and one record moves each count by at most 1, so it
+    moves the m largest counts by at most √m in L2, and m in L1. All m are charged, whether the row
+    is answered or not. (2) Which rows are answered, in which order and how many are functions of
+    those noisy numbers and of public ones. For any value of them, the counts of n given rows move
+    by at most √(2n) in L2, and 2n in L1.
+    """
+    m, n_classes = counts.shape
+    winners = np.full(m, NO_ANSWER, dtype=np.int64)
+    unit = 1 << lattice_bits(loss.part(TEST_SHARE).scale(math.sqrt(m)))
+    largest = yield Query(
+        counts.max(axis=1) * unit, float(m * unit), _root(m) * unit, TEST_SHARE
+    )
+    largest = np.asarray(largest, dtype=np.float64) / unit
+    rows = np.argsort(-largest, kind="stable")
+    rows = rows[largest[rows] >= threshold][:max_answers]
+    n = len(rows)
+    if n:
+        rest = 1 - TEST_SHARE
+        unit = 1 << lattice_bits(loss.part(rest).scale(math.sqrt(2 * n)))
+        noisy = yield Query(counts[rows] * unit, 2.0 * n * unit, _root(2 * n) * unit, rest)
+        winners[rows] = np.asarray(noisy).argmax(axis=1)
+    return winners
+
+
+def hard_votes(outputs: Any, n_rows: int, n_classes: int) -> NDArray[np.int32]:
+    """Return the class a member votes for in each row, :data:`NO_ANSWER` where it has none.
+
+    Never raises, whatever the outputs are. The first of several largest entries wins. A row that
+    prefers no class casts no vote: all entries equal, or made so because it is no distribution
+    (:func:`~skdistill.release.quantization.to_simplex`) or because the member failed.
+
+    Parameters
+    ----------
+    outputs : object
+        From a member; an array of shape (n_rows, n_classes) if all is well.
+
+    Returns
+    -------
+    votes : ndarray of int32, shape (n_rows,)
+    """
+    simplex = to_simplex(as_outputs(outputs, (n_rows, n_classes)))
+    undecided = simplex.max(axis=1) == simplex.min(axis=1)
+    return np.where(undecided, NO_ANSWER, simplex.argmax(axis=1)).astype(np.int32)
+
+
+def count_votes(
+    member_votes: Callable[[Any, Callable[[Any], Any]], Iterable[NDArray[np.int32]]],
+    X: Any,
+    n_rows: int,
+    n_classes: int,
+) -> Integers:
+    r"""Count the members' votes, holding one member's at a time. Private.
+
+    Parameters
+    ----------
+    member_votes : callable
+        ``member_votes(X, function)`` yields ``function(outputs)`` for each member. The function
+        can be pickled, so that worker processes return n_rows small integers and not the outputs.
+    X : array-like of shape (n_rows, d)
+        Public rows.
+    n_rows, n_classes : int
+        Shape of the outputs.
+
+    Returns
+    -------
+    counts : ndarray of int64, shape (n_rows, n_classes)
+    """
+    counts = np.zeros((n_rows, n_classes), dtype=np.int64)
+
+    def add_up(rows: Any) -> None:
+        vote = partial(hard_votes, n_rows=n_rows, n_classes=n_classes)
+        for votes in member_votes(rows, vote):
+            voters = np.flatnonzero(votes >= 0)
+            counts[voters, votes[voters]] += 1
+
+    call_privately(add_up, X)
+    return counts
+
+
+def most_queries(n_teachers: int, n_classes: int, loss: PrivacyLoss) -> int:
+    r"""Choose how many rows to ask about, from public numbers.
+
+    The noise on a count may have the standard deviation of a quarter of the teachers: then an
+    answer that nearly all give is seldom lost, and no more rows are asked than that allows,
+    :math:`n = (k\mu/4)^2/2` (or :math:`n = k\varepsilon/(8\sqrt2)` for Laplace noise), but one
+    for each class. :class:`ConfidentMax` tests four times the rows it answers. On simulated votes
+    (:math:`k` = 250, ten classes, a student that spreads labels over neighbours) this was about
+    the best number for :math:`\varepsilon \le 1`, far better than asking about all of 1,797 rows
+    (accuracy .94 against .85 at :math:`\varepsilon` = 1); at 2, all rows gained a point.
+
+    Parameters
+    ----------
+    n_teachers, n_classes : int
+        Numbers of members and classes.
+    loss : PrivacyLoss
+        The price of the answers.
+
+    Returns
+    -------
+    n : int
+        At least `n_classes`. Which rows they are must be public too: the first, or a random
+        draw that does not look at votes.
+    """
+    if loss.mu is None:
+        answers = n_teachers * loss.epsilon / (8 * math.sqrt(2))
+    else:
+        answers = (n_teachers * loss.mu / 4) ** 2 / 2
+    return max(n_classes, int(min(answers, 2.0**31)))
+
+
+def _count(bound: Any, asked: TransferSet, rows: NDArray[np.intp] | None) -> Integers:
+    X = asked.X if rows is None else take_rows(asked.X, rows)
+    n_rows = asked.n_rows if rows is None else len(rows)
+    return count_votes(bound.member_votes, X, n_rows, asked.n_outputs)
+
+
+def _labels(winners: NDArray[Any], n_classes: int) -> Labels:
+    """Return one-hot labels; rows without an answer are all zero."""
+    answered = winners >= 0
+    values = np.zeros((len(winners), n_classes))
+    values[np.flatnonzero(answered), winners[answered]] = 1.0
+    return Labels(values, 0.0, answered)
+
+
+def _root(n: int) -> float:
+    """Return √n, rounded up."""
+    return math.nextafter(math.sqrt(n), math.inf)
