@@ -30,9 +30,9 @@ from skdistill._checks import (
     check_teacher,
     check_transfer_set,
     forget,
-    n_rows,
 )
 from skdistill._display import as_html, as_text, visual_block
+from skdistill._tables import n_rows
 from skdistill.accounting.charging import adopt, for_pickle, replays
 from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall, certify
 from skdistill.certificates.base import unwrap

@@ -42,7 +42,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._rows import take_rows
+from skdistill._tables import take_rows
 from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates import DisjointTeachers, ParameterBall

@@ -29,7 +29,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._rows import take_rows
+from skdistill._tables import take_rows
 from skdistill.accounting.charging import charge, replays
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates import DisjointTeachers, ParameterBall, RowBound
