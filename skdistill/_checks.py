@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite, check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill._tables import n_rows
 from skdistill.accounting.charging import check_accountant
 
 __all__ = [
@@ -25,7 +26,6 @@ __all__ = [
     "check_teacher",
     "check_transfer_set",
     "forget",
-    "n_rows",
 ]
 
 _MECHANISMS = ("auto", "gaussian", "laplace", "noisy_max", "confident_max")
@@ -257,11 +257,6 @@ def forget(estimator: Any, *names: str) -> None:
     """Take back what an earlier fit left behind: a new student beside an old statement is a lie."""
     for name in names:
         vars(estimator).pop(name, None)
-
-
-def n_rows(X: Any) -> int:
-    """Return the number of rows of whatever holds a transfer set."""
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
 
 
 def _holds_numbers(X: Any) -> bool:

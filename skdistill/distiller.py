@@ -30,9 +30,9 @@ from skdistill._checks import (
     check_teacher,
     check_transfer_set,
     forget,
-    n_rows,
 )
 from skdistill._display import as_html, as_text, visual_block
+from skdistill._tables import n_rows, take_rows
 from skdistill.accounting.charging import adopt, for_pickle, replays
 from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall, certify
 from skdistill.certificates.base import unwrap
@@ -67,7 +67,6 @@ from skdistill.students import (
     offsets_for_prior,
     predicted_labels,
     probabilities,
-    take_rows,
 )
 
 __all__ = ["PrivateDistiller"]

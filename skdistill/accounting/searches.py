@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 
-from skdistill._rows import take_rows
+from skdistill._tables import take_rows
 from skdistill.accounting.charging import replays
 from skdistill.accounting.composition import Charge, Totals
 from skdistill.accounting.loss import PrivacyLoss

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from skdistill._tables import take_rows
 from skdistill.audit.bounds import _whole
-from skdistill.students import take_rows
 
 __all__ = ["KINDS", "Canaries", "make_canaries", "stack_rows"]
 

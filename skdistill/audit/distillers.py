@@ -15,13 +15,13 @@ from sklearn.base import clone, is_regressor
 from sklearn.utils import check_consistent_length, check_random_state
 
 from skdistill._checks import check_parameters
+from skdistill._tables import take_rows
 from skdistill.audit.bounds import OneRunAudit, one_run_audit
 from skdistill.audit.canaries import Canaries, make_canaries, stack_rows
 from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall
 from skdistill.certificates.base import unwrap
 from skdistill.distiller import PrivateDistiller
 from skdistill.statement import PrivacyStatement
-from skdistill.students import take_rows
 
 __all__ = ["AuditResult", "audit_distiller"]
 

@@ -26,7 +26,7 @@ from scipy.stats import beta, hypergeom, norm, rankdata
 from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 
-from skdistill._rows import take_rows
+from skdistill._tables import take_rows
 from skdistill.audit.attacks import (
     classwise_attack,
     lira_attack,

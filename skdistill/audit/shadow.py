@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
-from skdistill._rows import take_rows
+from skdistill._tables import take_rows
 from skdistill.audit.attacks import log_odds
 
 __all__ = ["ShadowDistiller", "ShadowModels", "train_shadow_models"]

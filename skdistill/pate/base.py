@@ -23,6 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._checks import check_parameters, forget
+from skdistill._tables import cells_of, check_lengths, check_table
 from skdistill.accounting.charging import adopt, charge, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates.base import Certificate
@@ -30,7 +31,7 @@ from skdistill.distiller import PrivateDistiller
 from skdistill.neural import clone_network
 from skdistill.pate.costs import cost_text, costs_of_parts, noisy_n_teachers
 from skdistill.pate.settings import check_count, is_transformer, settings_shown
-from skdistill.pate.tables import cells_of, check_lengths, check_table, withheld
+from skdistill.pate.tables import withheld
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
 from skdistill.release.noise import active_sampler
 from skdistill.release.plan import ReleasePlan

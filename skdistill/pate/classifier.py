@@ -10,12 +10,12 @@ from sklearn.base import ClassifierMixin, clone, is_classifier, is_regressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 
+from skdistill._tables import check_label_types, classes_in, label_codes
 from skdistill.certificates.base import is_public_map
 from skdistill.pate.base import PATE, Part, Task
 from skdistill.pate.settings import type_name
-from skdistill.pate.tables import check_label_types, withheld
+from skdistill.pate.tables import withheld
 from skdistill.students import predicted_labels, probabilities
 from skdistill.teachers import StableLogisticRegression
 
@@ -271,10 +271,7 @@ class PATEClassifier(ClassifierMixin, PATE):
         if isinstance(self.classes, str):
             if self.classes != "public":
                 raise ValueError(f'classes={self.classes!r} must be a list of labels or "public".')
-            found = np.asarray(cells)
-            with np.errstate(invalid="ignore"):
-                check_classification_targets(found)
-            self.classes_ = np.unique(found)
+            self.classes_ = classes_in(cells)
         else:
             self.classes_ = np.unique(np.asarray(list(self.classes)))
             check_label_types(y, self.classes_)
@@ -282,14 +279,8 @@ class PATEClassifier(ClassifierMixin, PATE):
             raise ValueError(
                 f"A classifier needs at least two classes, and there is {len(self.classes_)} class."
             )
-        known = {label: label for label in self.classes_.tolist()}
-        targets = np.empty(len(cells), dtype=object)
-        for i, cell in enumerate(cells):
-            try:
-                targets[i] = known.get(cell)
-            except Exception:  # unhashable, so no label
-                targets[i] = None
-        return targets, len(self.classes_)
+        known = np.array([*self.classes_.tolist(), None], dtype=object)
+        return known[label_codes(cells, self.classes_)], len(self.classes_)
 
     def _is_single(self) -> bool:
         """Whether one StableLogisticRegression is to see all rows."""

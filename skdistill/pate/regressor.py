@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin, is_regressor
 from sklearn.linear_model import Ridge
 
+from skdistill._tables import as_floats
 from skdistill.pate.base import PATE, Part
 from skdistill.pate.settings import type_name
 from skdistill.schema import Column
@@ -129,9 +130,7 @@ class PATERegressor(RegressorMixin, PATE):
     def _read_targets(self, y: Any, cells: list[Any]) -> tuple[NDArray[Any], int]:
         """Return targets in their range."""
         low, high = (float(end) for end in self.target_range)
-        objects = np.empty(len(cells), dtype=object)
-        objects[:] = cells
-        values = Column("y", low=low, high=high, missing=True).read(objects)
+        values = Column("y", low=low, high=high, missing=True).read(as_floats(cells))
         return np.where(np.isnan(values), low / 2 + high / 2, values), 1
 
     def _blank_student(self) -> Any:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill._tables import group_names
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.lattice import lattice_bits
 from skdistill.release.noise import Sampler
@@ -146,17 +147,10 @@ def measure_marginals(
 
 
 def group_numbers(groups: Any) -> Integers:
-    """Return the number of each row's group, by the text of its label: 7.0 and "7" are one."""
-    labels = np.asarray(groups, dtype=object)
-    if labels.ndim != 1:
-        raise ValueError("groups must be one-dimensional: one label for each row.")
+    """Return the number of each row's group, in order of appearance."""
     number: dict[str, int] = {}
-    names = (
-        str(int(label) if isinstance(label, float) and label.is_integer() else label)
-        for label in labels.tolist()
-    )
-    found = (number.setdefault(name, len(number)) for name in names)
-    return np.fromiter(found, dtype=np.int64, count=len(labels))
+    found = [number.setdefault(name, len(number)) for name in group_names(groups)]
+    return np.array(found, dtype=np.int64)
 
 
 def weighted_counts(cells: Integers, n_cells: int, groups: Integers | None, unit: int) -> Integers:

@@ -7,7 +7,7 @@ What comes back is as untrusted as the teacher: it is handed to
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from skdistill.neural import adapted
 from skdistill.release.boundary import call_privately
 from skdistill.release.quantization import as_outputs
 
-__all__ = ["class_outputs", "in_chunks", "output_method", "value_outputs"]
+__all__ = ["before_last_step", "class_outputs", "in_chunks", "member_votes", "output_method", "value_outputs"]
 
 Array = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ def class_outputs(
     X: Any,
     n_rows: int,
     classes: NDArray[Any],
-    outputs: Callable[[Any, Any], Any] | None = None,
+    outputs: Callable[[Any], Any] | None = None,
 ) -> Array:
     """Return a classifier's labels for X, shape ``(n_rows, n_classes)``, not yet sanitised.
 
@@ -56,7 +56,7 @@ def class_outputs(
     """
     shape = (n_rows, len(classes))
     if outputs is not None:
-        return as_outputs(call_privately(partial(outputs, teacher), X), shape)
+        return as_outputs(call_privately(outputs, X), shape)
     method, said = call_privately(partial(_ask, teacher), X)
     if method == "predict_proba":
         return as_outputs(said, shape)
@@ -68,6 +68,16 @@ def class_outputs(
 def value_outputs(teacher: Any, X: Any, n_rows: int) -> Array:
     """Return a regressor's outputs for X, shape ``(n_rows,)``, not yet clipped."""
     return as_outputs(call_privately(lambda rows: adapted(teacher).predict(rows), X), (n_rows,))
+
+
+def before_last_step(bound: Any, X: Any) -> Any:
+    """Return rows as the last step of the teacher's pipeline takes them. Private."""
+    return X if bound.transformer is None else bound.transformer.transform(X)
+
+
+def member_votes(bound: Any, X: Any, function: Callable[[Any], Any]) -> Iterator[Any]:
+    """Iterate over the votes of the members of an ensemble. Private."""
+    return bound.member_votes(before_last_step(bound, X), function)
 
 
 def _ask(teacher: Any, X: Any) -> tuple[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet, check_temperature
-from skdistill.release.outputs import in_chunks
+from skdistill.release.outputs import before_last_step, in_chunks
 from skdistill.release.query import Integers, Queries, RowQuery
 
 __all__ = ["Parameters"]
@@ -67,7 +67,7 @@ class Parameters(Mechanism):
         weights = noisy.reshape(bound.shape)
 
         def label(rows: Any, n_rows: int) -> Array:
-            scores = np.asarray(call_privately(bound.features, rows) @ weights.T)
+            scores = np.asarray(call_privately(partial(_features, bound), rows) @ weights.T)
             return np.asarray(bound.link(scores / self.temperature))
 
         values = in_chunks(label, asked.X, asked.shape, np.float64, asked.n_jobs)
@@ -103,3 +103,8 @@ def _integers(bound: Any, step: float, rows: Any) -> Integers:
     with np.errstate(all="ignore"):
         scaled = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0) / step
         return np.rint(np.clip(scaled, -(2.0**60), 2.0**60)).astype(np.int64).reshape(1, -1)
+
+
+def _features(bound: Any, X: Any) -> Any:
+    """Return the public map of the rows. Behind the boundary, since the teacher holds it."""
+    return bound.features(before_last_step(bound, X))

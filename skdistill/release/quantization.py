@@ -181,12 +181,13 @@ def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Latti
 
 
 def vote_lattice(l1: float, l2: float, n_votes: int, noise: float) -> Lattice:
-    """Choose the lattice for shares of `n_votes` votes: counts, in units fine enough for noise.
+    """Choose the lattice for rows of `n_votes` votes, of which one unit moves (l1, l2).
 
-    Counts need no rounding, so (l1, l2) times the number of votes is the move itself.
+    Counts are integers, so the bound is the move itself; they are only multiplied by a power of
+    two, so that there is room for noise that is finer than a vote.
     """
-    total = n_votes << lattice_bits(noise * n_votes)
-    return Lattice(total, total * l1 * (1 + 2.0**-50), total * l2 * (1 + 2.0**-50))
+    unit = 1 << lattice_bits(noise * n_votes)
+    return Lattice(n_votes * unit, l1 * unit, math.nextafter(l2, math.inf) * unit)
 
 
 def range_lattice(width: float, noise: float) -> Lattice:

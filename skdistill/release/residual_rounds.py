@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -35,6 +36,7 @@ from skdistill.release.mechanism import (
     check_basis,
     check_temperature,
 )
+from skdistill.release.outputs import member_votes
 from skdistill.release.quantization import (
     LATTICE_BITS,
     as_outputs,
@@ -246,7 +248,7 @@ class ResidualRounds(Mechanism):
         """Ask the members. Private."""
         X = asked.X if rows is None else take_rows(asked.X, rows)
         return collect_votes(
-            bound.member_votes,
+            partial(member_votes, bound),
             X,
             bases,
             asked.n_rows if rows is None else len(rows),

@@ -18,7 +18,12 @@ from skdistill.release.mechanism import (
     check_basis,
     check_temperature,
 )
-from skdistill.release.outputs import class_outputs, in_chunks, value_outputs
+from skdistill.release.outputs import (
+    before_last_step,
+    class_outputs,
+    in_chunks,
+    value_outputs,
+)
 from skdistill.release.quantization import (
     Integers,
     Lattice,
@@ -35,6 +40,9 @@ from skdistill.release.smoothing import MAX_BASIS, smoothed_labels, smoothing_ba
 __all__ = ["SoftLabels", "Unprotected"]
 
 Array = NDArray[np.float64]
+
+# The diameter of the simplex, which any map into it satisfies.
+_DIAMETER = math.sqrt(2) * (1 - 1e-12)
 
 
 class SoftLabels(Mechanism):
@@ -87,7 +95,7 @@ class SoftLabels(Mechanism):
 
     def suit(self, bound: Any, asked: TransferSet) -> None:
         """Raise where tempering could stretch a small change without limit."""
-        if self.temperature != 1 and asked.classes is not None and not bound.is_diameter:
+        if self.temperature != 1 and asked.classes is not None and bound.l2 < _DIAMETER:
             raise ValueError(
                 f"temperature={self.temperature!r} with the certificate {bound.name!r}: its bound "
                 "holds for the teacher's own probabilities, and tempering can stretch a small "
@@ -188,7 +196,7 @@ def row_lattice(bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Lattice:
     if asked.classes is None:
         return range_lattice(min(l1, 1.0), noise)
     if bound.n_votes is not None:
-        return vote_lattice(l1, l2, bound.n_votes, noise)
+        return vote_lattice(*bound.vote_bounds, bound.n_votes, noise)
     return simplex_lattice(l1, l2, len(asked.classes), noise)
 
 
@@ -221,6 +229,13 @@ def _said(
     """Return a teacher's labels: on the simplex, or a regressor's as they are. Private."""
     if asked.classes is None:
         return value_outputs(teacher, rows, n_rows)
-    outputs = getattr(bound, "outputs", None)
+    outputs = None
+    if getattr(bound, "outputs", None) is not None:
+        outputs = partial(bound_outputs, bound)
     said = class_outputs(teacher, rows, n_rows, asked.classes, outputs)
     return to_simplex(said, mechanism.temperature)
+
+
+def bound_outputs(bound: Any, X: Any) -> Any:
+    """Return the outputs that a certificate bounds, where they are its own. Private."""
+    return bound.outputs(before_last_step(bound, X))

@@ -32,6 +32,7 @@ from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet
+from skdistill.release.outputs import member_votes
 from skdistill.release.quantization import as_outputs, lattice_bits, to_simplex
 from skdistill.release.query import Integers, Queries, Query, RowQuery
 
@@ -322,7 +323,7 @@ def most_queries(n_teachers: int, n_classes: int, loss: PrivacyLoss) -> int:
 def _count(bound: Any, asked: TransferSet, rows: NDArray[np.intp] | None) -> Integers:
     X = asked.X if rows is None else take_rows(asked.X, rows)
     n_rows = asked.n_rows if rows is None else len(rows)
-    return count_votes(bound.member_votes, X, n_rows, asked.n_outputs)
+    return count_votes(partial(member_votes, bound), X, n_rows, asked.n_outputs)
 
 
 def _labels(winners: NDArray[Any], n_classes: int) -> Labels:

@@ -1,7 +1,6 @@
 """Students: training ordinary scikit-learn estimators on noisy soft labels."""
 
 from skdistill.students.defaults import default_classifier, default_regressor
-from skdistill.students.rows import take_rows
 from skdistill.students.soft_targets import (
     class_scores,
     fit_on_soft_labels,
@@ -32,5 +31,4 @@ __all__ = [
     "predicted_codes",
     "predicted_labels",
     "probabilities",
-    "take_rows",
 ]

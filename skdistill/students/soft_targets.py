@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
+from skdistill._tables import stack_copies, take_rows
 from skdistill.neural import adapted, clone_network, fit_soft, takes_soft_labels
-from skdistill.students.rows import stack_copies, take_rows
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
 __all__ = [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skdistill.students.rows import stack_copies, take_rows
+from skdistill._tables import stack_copies, take_rows
 
 TABLE = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 

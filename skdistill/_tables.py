@@ -1,0 +1,638 @@
+"""Rows, cells, labels and groups of every container, each made canonical by itself.
+
+The dtype of a container depends on all its cells: one text among numbers makes objects of a whole
+column, one missing value makes floats of integers, one new value extends the categories. A member
+of an ensemble must not see that of a record in another shard. So every cell is read by itself
+(:func:`canonical_cell`), and the dtype of a column is chosen again from the cells that one member
+is given (:meth:`Table.take`).
+
+Public, and therefore allowed to matter for all rows: the kind of container, the names and the
+number of columns, the number of axes, and the dtype of a NumPy array or a sparse matrix.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.multiclass import check_classification_targets
+
+__all__ = [
+    "Table",
+    "as_floats",
+    "canonical_cell",
+    "canonical_rows",
+    "cells_of",
+    "check_label_types",
+    "check_lengths",
+    "check_table",
+    "classes_in",
+    "group_names",
+    "is_missing",
+    "label_codes",
+    "n_rows",
+    "read_table",
+    "stack_copies",
+    "take_rows",
+]
+
+_NS = np.dtype("datetime64[ns]")
+
+
+# Rows of any container, as they are.
+
+
+def n_rows(X: Any) -> int:
+    """Return the number of rows of any container."""
+    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
+
+
+def take_rows(X: Any, indices: NDArray[np.intp]) -> Any:
+    """Return the rows of X at `indices`, in the container X came in."""
+    if hasattr(X, "iloc"):
+        return X.iloc[indices]
+    if hasattr(X, "tocsr"):
+        return X.tocsr()[indices]
+    if isinstance(X, (list, tuple)):
+        return [X[i] for i in indices]
+    return X[indices]
+
+
+def stack_copies(X: Any, times: int) -> Any:
+    """Return `times` copies of X, one below the other, in the container X came in."""
+    copies = [X] * times
+    if isinstance(X, np.ndarray):
+        return np.concatenate(copies)
+    if hasattr(X, "tocsr"):
+        return sparse.vstack(copies, format="csr")
+    library = sys.modules.get(type(X).__module__.partition(".")[0])  # pandas or polars
+    concat = getattr(library, "concat", None)
+    if concat is not None:
+        return concat(copies)
+    return take_rows(X, np.tile(np.arange(len(X)), times))
+
+
+def check_table(X: Any) -> Any:
+    """Return a table, or raise for one without rows or columns: shapes and dtypes are public."""
+    if not hasattr(X, "shape") and not hasattr(X, "__len__"):
+        X = np.asarray(X)
+    shape = X.shape if hasattr(X, "shape") else (len(X),)
+    if isinstance(X, np.ndarray) and (not shape or (len(shape) == 1 and X.dtype.kind in "biufc")):
+        raise ValueError(
+            f"Expected 2D array, got {len(shape)}D array instead. Reshape your data: "
+            "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
+        )
+    for size, counted in zip(shape, ("sample", "feature"), strict=False):
+        if size == 0:
+            raise ValueError(
+                f"Found array with 0 {counted}(s) (shape={shape}) while a minimum of 1 is required."
+            )
+    if getattr(getattr(X, "dtype", None), "kind", "") == "c":
+        raise ValueError("Complex data not supported: X has a complex dtype.")
+    return X
+
+
+def check_lengths(X: Any, **others: Any) -> None:
+    """Raise where something has another length than X: lengths are public."""
+    for name, given in others.items():
+        if given is not None and len(given) != n_rows(X):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has {n_rows(X)}, "
+                f"{name} has {len(given)}."
+            )
+
+
+# One cell.
+
+
+def canonical_cell(cell: Any) -> Any:
+    """Return a cell as a float, a str, bytes or a ``datetime64[ns]``; NaN for everything else.
+
+    Numbers, booleans, decimals and fractions become floats (an integer beyond the range of floats
+    becomes infinite), durations become seconds, dates with a time zone are told in UTC. Intervals,
+    periods and UUIDs become text. Missing values, complex numbers, lists and objects of other
+    classes become NaN, and so do dates outside the years 1678 to 2261.
+
+    The function never raises, and it runs no method of a class that it does not know: a private
+    cell's own code belongs behind the boundary.
+    """
+    kind = type(cell)
+    if kind is float:
+        return cell if cell == cell else np.nan
+    try:
+        value = _canonical(cell, kind)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        return np.nan
+    return np.nan if value is None or value != value else value
+
+
+def _canonical(cell: Any, kind: type) -> Any:
+    if issubclass(kind, float):
+        return float.__float__(cell)
+    if issubclass(kind, int):
+        return _float_of_int(cell)
+    if issubclass(kind, str):
+        return str.__str__(cell)
+    if issubclass(kind, np.generic):
+        return _of_numpy(cell)
+    if kind is complex:
+        return cell.real if cell.imag == 0 else None
+    if kind in (Decimal, Fraction):
+        return float(cell)
+    if kind is bytes:
+        return cell
+    if kind in (datetime, date):
+        return _date(cell)
+    if kind is timedelta:
+        return cell.total_seconds()
+    if kind is UUID:
+        return str(cell)
+    if kind.__module__.partition(".")[0] == "pandas":
+        return _of_pandas(cell)
+    return None
+
+
+def _float_of_int(cell: int) -> float:
+    try:
+        return int.__float__(cell)
+    except OverflowError:
+        return -np.inf if int.__lt__(cell, 0) else np.inf
+
+
+def _of_numpy(cell: Any) -> Any:
+    if isinstance(cell, np.datetime64):
+        return _dates(np.array([cell]))[0]
+    if isinstance(cell, np.timedelta64):
+        return float(cell / np.timedelta64(1, "s"))
+    if isinstance(cell, np.complexfloating):
+        return float(cell.real) if cell.imag == 0 else None
+    if isinstance(cell, np.bytes_):
+        return bytes(cell)
+    return float(cell) if isinstance(cell, (np.number, np.bool_)) else None
+
+
+def _of_pandas(cell: Any) -> Any:
+    if is_missing(cell):
+        return None
+    if isinstance(cell, datetime):  # a Timestamp
+        return _dates(np.array([cell.to_datetime64()]))[0]  # type: ignore[attr-defined]
+    if isinstance(cell, timedelta):
+        return cell.total_seconds()
+    return str(cell) if type(cell).__name__ in ("Interval", "Period") else None
+
+
+def _date(cell: date) -> Any:
+    zone = getattr(cell, "tzinfo", None)
+    if zone is not None:
+        if type(zone).__module__.partition(".")[0] not in ("datetime", "zoneinfo", "pytz"):
+            return None  # the zone's own code
+        assert isinstance(cell, datetime)
+        offset = cell.utcoffset()
+        cell = cell.replace(tzinfo=None) - (offset or timedelta(0))
+    return _dates(np.array([cell], dtype="datetime64[us]"))[0]
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell is None, NaN, NA or NaT."""
+    kind = type(cell)
+    if cell is None or kind.__name__ in ("NAType", "NaTType"):
+        return True
+    if issubclass(kind, (np.datetime64, np.timedelta64)):
+        return bool(np.isnat(cell))
+    return issubclass(kind, (float, complex, np.inexact)) and bool(cell != cell)
+
+
+# One column.
+
+
+def _vector(cells: Sequence[Any]) -> NDArray[Any]:
+    """Return canonical cells: an array of objects, or of float64 where all are numbers."""
+    return _narrow(_objects([c if type(c) is str else canonical_cell(c) for c in cells]))
+
+
+def _objects(cells: Sequence[Any]) -> NDArray[Any]:
+    """Return a one-dimensional array of objects, whatever the cells are."""
+    array = np.empty(len(cells), dtype=object)
+    for i, cell in enumerate(cells):
+        array[i] = cell
+    return array
+
+
+def _narrow(cells: NDArray[Any]) -> NDArray[Any]:
+    """Choose the dtype of a column of canonical cells from these cells alone."""
+    if cells.dtype == _NS:
+        return np.full(len(cells), np.nan) if np.isnat(cells).all() else cells
+    if cells.dtype != object:
+        return cells
+    listed = list(cells)
+    kinds = set(map(type, listed))
+    if kinds <= {float}:
+        return cells.astype(np.float64)
+    if kinds == {np.datetime64} or (
+        kinds == {np.datetime64, float} and all(c != c for c in listed if type(c) is float)
+    ):
+        return np.array([np.datetime64("NaT") if type(c) is float else c for c in listed], _NS)
+    return cells
+
+
+def _column(cells: Any) -> NDArray[Any]:
+    """Return one column of a table as canonical cells: float64, datetime64[ns] or objects."""
+    if isinstance(cells, np.ndarray):
+        return _column_of_array(cells)
+    if hasattr(cells, "iloc"):
+        return _column_of_pandas(cells)
+    dtype = cells.dtype  # polars
+    if dtype.is_numeric() or str(dtype) == "Boolean":
+        return _numbers(cells.cast(sys.modules["polars"].Float64).to_numpy())
+    return _vector(cells.to_list())
+
+
+def _column_of_array(cells: NDArray[Any]) -> NDArray[Any]:
+    kind = cells.dtype.kind
+    if kind in "biuf":
+        return _numbers(cells.astype(np.float64))
+    if kind == "c":  # beside one complex number, pandas makes all of them complex
+        return _numbers(np.where(cells.imag == 0, cells.real, np.nan).astype(np.float64))
+    if kind == "M":
+        return _dates(cells)
+    return _vector(list(cells) if kind == "m" else cells.tolist())
+
+
+def _column_of_pandas(cells: Any) -> NDArray[Any]:
+    dtype = cells.dtype
+    if isinstance(dtype, np.dtype):
+        return _column_of_array(cells.to_numpy())
+    if hasattr(dtype, "ordered"):  # categorical
+        values = _objects([*_vector(list(dtype.categories)), np.nan])
+        return _narrow(values[cells.cat.codes.to_numpy()])  # -1 is missing
+    if dtype.kind in "biuf":
+        return _numbers(cells.to_numpy(dtype=np.float64, na_value=np.nan))
+    return _vector(cells.to_list())
+
+
+def _numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Make every NaN the usual one: at a signalling one arithmetic warns, and a warning tells."""
+    missing = np.isnan(values)
+    return np.where(missing, values.dtype.type(np.nan), values) if missing.any() else values
+
+
+def _dates(values: NDArray[Any]) -> NDArray[Any]:
+    """Return dates in nanoseconds, NaT where they do not fit."""
+    dates = values.astype(_NS)
+    dates[dates.astype(values.dtype) != values] = np.datetime64("NaT")
+    return dates
+
+
+def as_floats(cells: Any) -> NDArray[np.float64]:
+    """Return cells as floats, NaN for what is no number (text that reads like one, too)."""
+    column = _vector(cells) if isinstance(cells, (list, tuple)) else _column(cells)
+    if column.dtype == object:
+        return np.array([c if type(c) is float else np.nan for c in column], dtype=np.float64)
+    return np.full(len(column), np.nan) if column.dtype == _NS else column
+
+
+# A table.
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose cells are canonical; its layout is public.
+
+    Parameters
+    ----------
+    kind : {"numbers", "sparse", "array", "list", "pandas", "series", "polars", "polars series"}
+        Layout. "numbers" is a NumPy array of numbers; "array" any other array, or rows in a list.
+    shape : tuple of int
+        Number of rows, then the axes of one row.
+    values : ndarray, CSR matrix or None
+        Rows of "numbers" and "sparse".
+    columns : tuple of ndarray
+        Columns of the other kinds.
+    names : Any
+        Names of columns, or of a series.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    values: Any = None
+    columns: tuple[NDArray[Any], ...] = ()
+    names: Any = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows; public."""
+        return self.shape[0]
+
+    @property
+    def width(self) -> int | None:
+        """Number of columns, None for a list or series of cells; public."""
+        return self.shape[1] if len(self.shape) > 1 else None
+
+    def take(self, rows: NDArray[np.intp] | None = None) -> Any:
+        """Return rows in a container of their own, a function of these rows and of the layout.
+
+        Parameters
+        ----------
+        rows : ndarray of int, optional
+            Which rows; None is all of them.
+
+        Returns
+        -------
+        ndarray, CSR matrix, DataFrame, Series or list
+            A frame for a frame, with the same names; a list for a list of cells; an array for
+            rows in a list or tuple. Columns are float64 where all their cells are numbers or
+            missing, datetime64[ns] where all are dates or missing, and else objects. Indices of
+            pandas are numbered anew.
+        """
+        if self.values is not None:
+            return self.values if rows is None else self.values[rows]
+        columns = [_narrow(cells if rows is None else cells[rows]) for cells in self.columns]
+        return _BUILDERS[self.kind](columns, self)
+
+
+def read_table(X: Any, width: int | None = None) -> Table:
+    """Read every cell of a table by itself.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or data frame of shape (n, ...)
+        Rows, which may be private. They are not changed.
+    width : int, optional
+        Number of columns, as public knowledge, for rows that come in a list. Without it, it is
+        the length that most rows have. A row of another length, and anything that is not a row,
+        becomes a row of missing cells.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    ValueError
+        For what is public: no rows, no columns, a complex dtype, a one-dimensional array of
+        numbers. No cell raises.
+    """
+    X = check_table(X)
+    if sparse.issparse(X):
+        return Table("sparse", X.shape, values=_canonical_csr(X))
+    if isinstance(X, (list, tuple)):
+        return _table_of_list(list(X), width)
+    library = type(X).__module__.partition(".")[0]
+    if hasattr(X, "iloc"):
+        return _table_of_pandas(X)
+    if library == "polars":
+        if len(X.shape) == 1:
+            return Table("polars series", X.shape, columns=(_column(X),), names=X.name)
+        columns = tuple(map(_column, X.iter_columns()))
+        return Table("polars", X.shape, columns=columns, names=X.columns)
+    array = check_table(np.asarray(X))
+    if array.dtype.kind in "biuf":
+        single = array.dtype in (np.float16, np.float32)
+        numbers = array.astype(np.float32 if single else np.float64, copy=False)
+        return Table("numbers", array.shape, values=_numbers(numbers))
+    if array.ndim == 1:  # of objects: documents, or rows one of which is shorter than the others
+        return _table_of_list(array.tolist(), width, cells="array")
+    flat = array.reshape(len(array), -1)
+    return Table("array", array.shape, columns=tuple(map(_column, flat.T)))
+
+
+def canonical_rows(X: Any, width: int | None = None) -> Any:
+    """Return all rows of X as :func:`read_table` reads them, in a container of the same layout."""
+    return read_table(X, width).take()
+
+
+def _canonical_csr(X: Any) -> Any:
+    rows = sparse.csr_matrix if isinstance(X, sparse.spmatrix) else sparse.csr_array
+    csr = rows(X, dtype=np.float64, copy=True)
+    csr.sum_duplicates()
+    csr.data = _numbers(csr.data)
+    return csr
+
+
+def _table_of_pandas(X: Any) -> Table:
+    if len(X.shape) == 1:
+        return Table("series", X.shape, columns=(_column(X),), names=X.name)
+    columns = tuple(_column(X.iloc[:, j]) for j in range(X.shape[1]))
+    return Table("pandas", X.shape, columns=columns, names=X.columns)
+
+
+def _table_of_list(X: list[Any], width: int | None, cells: str = "list") -> Table:
+    """Read rows in a list; where most are no rows, single cells, whose layout `cells` names."""
+    rows = [_cells_of_row(row) for row in X]
+    lengths = Counter(len(row) for row in rows if row is not None)
+    if 2 * lengths.total() < len(rows):  # documents, for instance
+        return Table(cells, (len(X),), columns=(_vector(X),))
+    if width is None:
+        width = max(lengths, key=lambda length: (lengths[length], length))
+    if not width:
+        raise ValueError("Found array with 0 feature(s) while a minimum of 1 is required.")
+    missing = [np.nan] * width
+    full = [row if row is not None and len(row) == width else missing for row in rows]
+    columns = tuple(map(_vector, zip(*full, strict=True)))
+    return Table("array", (len(X), width), columns=columns)
+
+
+def _cells_of_row(row: Any) -> Sequence[Any] | None:
+    """Return the cells of a row in a list, None for what is not a row."""
+    kind = type(row)
+    if issubclass(kind, list):
+        return list.__getitem__(row, slice(None))
+    if issubclass(kind, tuple):
+        return tuple.__getitem__(row, slice(None))
+    if kind is np.ndarray and row.ndim == 1:
+        return list(row)
+    return None
+
+
+def _array_of(columns: list[NDArray[Any]], table: Table) -> NDArray[Any]:
+    if all(cells.dtype == np.float64 for cells in columns):
+        return np.column_stack(columns).reshape(-1, *table.shape[1:])
+    rows = np.empty((len(columns[0]), len(columns)), dtype=object)
+    for j, cells in enumerate(columns):
+        rows[:, j] = _objects(list(cells)) if cells.dtype == _NS else cells
+    return rows.reshape(-1, *table.shape[1:])
+
+
+def _list_of(columns: list[NDArray[Any]], table: Table) -> list[Any]:
+    return list(columns[0]) if columns[0].dtype == _NS else columns[0].tolist()
+
+
+def _frame_of(columns: list[NDArray[Any]], table: Table) -> Any:
+    import pandas as pd
+
+    if all(cells.dtype == np.float64 for cells in columns):
+        return pd.DataFrame(np.column_stack(columns), columns=table.names)
+    frame = pd.DataFrame({j: pd.Series(x, dtype=x.dtype) for j, x in enumerate(columns)})
+    frame.columns = table.names
+    return frame
+
+
+def _series_of(columns: list[NDArray[Any]], table: Table) -> Any:
+    import pandas as pd
+
+    return pd.Series(columns[0], dtype=columns[0].dtype, name=table.names)
+
+
+def _polars_column(cells: NDArray[Any], name: str) -> Any:
+    """Return texts as String with null for missing, cells of several kinds as Object."""
+    import polars as pl
+
+    if cells.dtype != object:
+        return pl.Series(name, cells)
+    kinds = set(map(type, cells.tolist()))
+    if kinds <= {str, float} and all(c != c for c in cells if type(c) is float):
+        return pl.Series(name, [c if type(c) is str else None for c in cells], dtype=pl.String)
+    return pl.Series(name, cells.tolist(), dtype=pl.Object)
+
+
+def _polars_frame_of(columns: list[NDArray[Any]], table: Table) -> Any:
+    import polars as pl
+
+    return pl.DataFrame(list(map(_polars_column, columns, table.names)))
+
+
+_BUILDERS: dict[str, Callable[[list[NDArray[Any]], Table], Any]] = {
+    "array": _array_of,
+    "list": _list_of,
+    "pandas": _frame_of,
+    "series": _series_of,
+    "polars": _polars_frame_of,
+    "polars series": lambda columns, table: _polars_column(columns[0], table.names),
+}
+
+
+# Labels and groups.
+
+
+def cells_of(y: Any, name: str = "y") -> list[Any]:
+    """Return labels, targets or names of groups one by one, as they are.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,) or (n, 1)
+        May be private. One of them being of another type changes nothing about the others.
+    name : str, default="y"
+        Named in errors.
+
+    Raises
+    ------
+    ValueError
+        For another shape, which is public.
+    """
+    if isinstance(y, (list, tuple)):
+        return list(y)
+    if hasattr(y, "to_list"):  # a series
+        return list(y.to_list())
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        warnings.warn(
+            f"A column-vector {name} was passed when a 1d array was expected. Please change the "
+            f"shape of {name} to (n_samples,), for example using ravel().",
+            DataConversionWarning,
+            stacklevel=4,
+        )
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ValueError(
+            f"{name} should be a 1d array, got an array of shape {values.shape} instead."
+        )
+    return list(values) if values.dtype.kind in "mM" else values.tolist()
+
+
+def label_codes(y: Any, classes: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the index of each label in `classes`, -1 for a label outside of it; no label raises.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Labels, which may be private. 1, 1.0 and True are the same label, 1 and "1" are not.
+    classes : ndarray of shape (n_classes,)
+        Distinct labels; public.
+    """
+    if isinstance(y, np.ndarray) and y.dtype.kind in "biuf" and classes.dtype.kind in "biuf":
+        order = np.argsort(classes)
+        place = np.minimum(np.searchsorted(classes[order], y), len(classes) - 1)
+        return np.where(classes[order][place] == y, order[place], -1)
+    index = {canonical_cell(label): code for code, label in enumerate(classes.tolist())}
+    found = (index.get(canonical_cell(label), -1) for label in cells_of(y))
+    return np.fromiter(found, np.intp)
+
+
+def classes_in(y: Any) -> NDArray[Any]:
+    """Return the sorted labels of y without missing ones; which labels occur counts as public.
+
+    Raises
+    ------
+    ValueError
+        Where the labels are of several types or are no classes: fixed text.
+    """
+    pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
+    present = [cell for cell, read in pairs if read == read]
+    if len({isinstance(read, str) for _, read in pairs if read == read}) > 1:
+        raise ValueError(
+            "The labels in y are of several types, text and numbers. List the labels in `classes`: "
+            "records with another label are then left out."
+        )
+    labels = np.asarray(present)
+    with np.errstate(invalid="ignore"):
+        check_classification_targets(labels)
+    return np.unique(labels)
+
+
+def check_label_types(y: Any, classes: NDArray[Any]) -> None:
+    """Raise for an array of text where classes are numbers, or the reverse: dtypes are public.
+
+    A list or an array of objects has no dtype that could tell, so it never raises.
+    """
+    kind = _text_or_numbers(getattr(y, "dtype", None))
+    wanted = "text" if classes.dtype.kind in "US" else "numbers"
+    if classes.dtype.kind in "USbiuf" and kind is not None and kind != wanted:
+        raise ValueError(
+            f"The labels in y are {kind} and the classes {classes.tolist()[:5]} are {wanted}: no "
+            "label would be known. Give both as text or both as numbers."
+        )
+
+
+def _text_or_numbers(dtype: Any) -> str | None:
+    """Tell what a dtype says of its values: "text", "numbers" or None."""
+    name = str(dtype).lower()
+    if re.fullmatch(r"[<>|=]?[us]\d+|str|string(\[\w+\])?", name):
+        return "text"
+    return "numbers" if re.fullmatch(r"(u?int|float)\d+|bool(ean)?", name) else None
+
+
+def group_names(groups: Any) -> list[str]:
+    """Return the name of each row's group, whatever the labels beside it made of its type.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n,)
+        Label of each row's group. 7, 7.0 and "7" are the same group, and all missing labels are
+        one group. Integers beyond 2^53 are the same group where they are the same float: an
+        integer column becomes one of floats as soon as one label is missing.
+    """
+    return [_group_name(cell) for cell in cells_of(groups, "groups")]
+
+
+def _group_name(label: Any) -> str:
+    if type(label) is tuple:
+        return f"({', '.join(map(_group_name, label))})"
+    value = canonical_cell(label)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value)
