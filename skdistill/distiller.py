@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,66 +14,45 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._checks import (
-    WithheldTeacher,
-    check_columns,
-    check_finite,
-    check_numbers,
-    check_parameters,
-    check_teacher,
-    check_transfer_set,
-    forget,
-)
 from skdistill._display import as_html, as_text, visual_block
-from skdistill._tables import n_rows, take_rows
+from skdistill._tables import check_table
+from skdistill._validate import (
+    Inputs,
+    WithheldTeacher,
+    check_inputs,
+    check_student,
+    clear_fitted,
+)
 from skdistill.accounting.charging import adopt, for_pickle, replays
-from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall, certify
+from skdistill.certificates import Certificate, certify
 from skdistill.certificates.base import unwrap
 from skdistill.neural import adapted, clone_network
-from skdistill.publishing import Published, export, refuse_private_settings
-from skdistill.release.partitions import (
-    Partitions,
-    draw_partitions,
-    fetch_rows,
-    is_partitioned,
-    partitions_of,
+from skdistill.publishing import Published, export
+from skdistill.release.calibration import (
+    Release,
+    calibrate,
+    choose_queries,
+    noise_warning,
 )
-from skdistill.release.releases import (
-    Released,
-    ReleasePlan,
-    assumed_of,
-    draw,
-    plan_release,
-    query_limit,
-    rehearsed,
-)
+from skdistill.release.mechanism import Labels, TransferSet
+from skdistill.release.replay.cache_keys import assumed_of
 from skdistill.statement import PrivacyStatement
 from skdistill.students import (
-    class_scores,
-    default_classifier,
-    default_regressor,
-    fit_on_soft_labels,
-    fit_on_values,
-    fit_with_unlabelled,
-    fixed_offsets,
-    how_to_train,
-    offsets_for_prior,
+    match_threshold,
     predicted_labels,
     probabilities,
+    train,
 )
+from skdistill.transfer.dask_rows import fetch_rows, is_dask
 
 __all__ = ["PrivateDistiller"]
 
 Array = NDArray[np.float64]
-
-# Rows of X on which the share of each class is matched: it is known to .001 then.
-_MOST_MATCHED = 200_000
 
 
 def _student_has(method: str) -> Any:
@@ -114,18 +92,19 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
     delta : float, default=1e-6
         Probability with which the guarantee may fail; well below 1/n. 0 asks for pure
         differential privacy.
-    mechanism : str, default="auto"
-        "gaussian" or "laplace" noise on soft labels; "auto" takes the one with less noise, and
-        "laplace" for ``delta=0``. "noisy_max" and "confident_max" release only the class that
-        most members of a TeacherEnsemble vote for, the latter only where they agree.
+    mechanism : str or mechanism, default="auto"
+        How the answers are protected. "auto" takes what fits the certificate; "gaussian" and
+        "laplace" name the law of its noise; "noisy_max" and "confident_max" release only the class
+        that most members of a TeacherEnsemble vote for, the latter only where they agree. An
+        object sets more: :class:`~skdistill.SoftLabels`, :class:`~skdistill.ResidualRounds`,
+        :class:`~skdistill.Parameters`, :class:`~skdistill.NoisyMax`,
+        :class:`~skdistill.ConfidentMax`; a grid reaches ``mechanism__n_rounds``.
     certificate : "auto" or Certificate, default="auto"
         How far one record can move the teacher. "auto" looks for a proof in the registry of
         :mod:`skdistill.certificates` and falls back on the worst case.
     output_range : tuple of (float, float), default=None
         Public range (low, high) of a regression teacher's outputs, in units of the target; they
         are clipped to it. Required for a regression teacher unless `epsilon` is infinite.
-    temperature : float, default=1.0
-        Softens (above 1) or sharpens (below 1) the teacher's labels.
     threshold : {"prior"}, float or None, default="prior"
         How ``predict`` decides. "prior" cuts where each class is predicted on X as often as the
         released class prior says (of more than two classes only for students with probabilities);
@@ -134,22 +113,10 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
     max_queries : int, default=None
         Label a random subset of at most this many rows of X; noise grows with the rows. None
         is all rows, and for a vote ("noisy_max", "confident_max") a number by a public rule.
-    n_rounds : int or "auto", default="auto"
-        For a TeacherEnsemble and Gaussian noise: after the first noisy answer, how often the
-        members are compared with it, each time with less noise. 1 is PATE with soft labels;
-        "auto" is 2, or 1 where a first of two answers would show too little.
-    basis : {"auto", "pca", "graph"}, callable, ndarray or None, default="auto"
-        For a TeacherEnsemble: public functions on X in which residual rounds are made, and the
-        labels of a single round are smoothed at no cost. Principal components, eigenvectors of
-        the neighbour graph, what ``basis(X)`` returns, or an array of shape (m, p); "auto" takes
-        the kind that fits the first answer. None: one round, and no smoothing.
     accountant : PrivacyLedger or diffprivlib.BudgetAccountant, default=None
         Charged before the teacher is called. A :class:`~skdistill.PrivacyLedger` holds in every
         process, and replays at no cost what was released before. A BudgetAccountant is charged
         with (epsilon, delta) each time, shared by clones in one process, and refused in another.
-    sampler : {"exact", "diffprivlib"}, default="exact"
-        Where noise comes from. "diffprivlib" calls that library's scalar mechanisms, whose
-        floating-point noise leaks; it is there to compare with, and the statement says so.
     random_state : int, RandomState or None, default=None
         Drives what is public: the choice of `max_queries` rows and the student. Never the noise.
     n_jobs : int, default=None
@@ -237,16 +204,12 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         *,
         epsilon: float = 1.0,
         delta: float = 1e-6,
-        mechanism: str = "auto",
+        mechanism: Any = "auto",
         certificate: str | Certificate = "auto",
         output_range: tuple[float, float] | None = None,
-        temperature: float = 1.0,
         threshold: str | float | None = "prior",
         max_queries: int | None = None,
-        n_rounds: str | int = "auto",
-        basis: Any = "auto",
         accountant: Any = None,
-        sampler: str = "exact",
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
@@ -258,13 +221,9 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         self.mechanism = mechanism
         self.certificate = certificate
         self.output_range = output_range
-        self.temperature = temperature
         self.threshold = threshold
         self.max_queries = max_queries
-        self.n_rounds = n_rounds
-        self.basis = basis
         self.accountant = accountant
-        self.sampler = sampler
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -295,26 +254,19 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         skdistill.release.TeacherError
             The teacher raised. Its message is withheld and the charge stays.
         """
-        if is_partitioned(X):
-            check_parameters(self)
-            rows, X = fetch_rows(X, self.max_queries, self._random_rows)
-            self.fit(X, **fit_params)
-            self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]
+        if is_dask(X):
+            rows, X = fetch_rows(X, self.max_queries, self.random_state)
+            self.fit(X, **fit_params).query_indices_ = rows[self.query_indices_]
             return self
-        teacher, X = self._check_fit(X, y)
-        self._check_student(teacher, X)
+        inputs = check_inputs(self, X, y)
         student_params = self._route(fit_params)
-        certificate = self._certificate(teacher)
-        rows, X_asked = self._choose_queries(X, certificate)
-        plan = self._plan(certificate, len(rows))
-        bases = self._bases(plan, X_asked)
-        released = draw(plan, teacher, X_asked, self.accountant, self.n_jobs, bases)
-        forget(self, "student_", "privacy_")  # should this fit fail, no earlier statement is left
-        self.query_indices_ = rows
-        self.released_labels_ = released.labels
-        self.student_ = self._train(X, rows, released, student_params)
-        self.decision_offsets_ = self._match_threshold(X, released.prior)
-        self.privacy_ = plan.statement()
+        check_student(self.student, inputs, self.threshold)
+        bound = self._certify(inputs)
+        asked = self._choose_queries(inputs, bound)
+        release = self._calibrate(bound, asked)
+        labels = release.draw(inputs.teacher, self.accountant)
+        student = self._train(inputs, asked, labels, student_params)
+        self._keep(inputs, asked, labels, student, release)
         return self
 
     def release(self, X: Any) -> Array:
@@ -325,23 +277,18 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
-            Public rows. A dask array or data frame is labelled partition by partition, on the
-            workers of the cluster, in one round.
+            Public rows.
 
         Returns
         -------
         labels : ndarray of shape (m, n_classes) or (m,)
             Noisy, not clipped to the simplex; see ``privacy_`` of a fit, or :meth:`preview`, for
-            what is promised. For a partitioned X a dask array, whose partitions stay where they
-            were made; they are drawn once (:class:`~skdistill.release.partitions.LabelsLost`).
+            the promise.
         """
-        if is_partitioned(X):
-            return clone(self)._release_in_place(partitions_of(X))
-        blank = clone(self)
-        teacher, X = blank._check_fit(X, None)
-        plan = blank._plan(blank._certificate(teacher), n_rows(X), with_prior=False)
-        bases = self._bases(plan, X)
-        return draw(plan, teacher, X, self.accountant, self.n_jobs, bases).labels
+        inputs = check_inputs(self, X, None)
+        asked = self._transfer_set(inputs, np.arange(inputs.n_rows))
+        release = self._calibrate(self._certify(inputs), asked, with_prior=False)
+        return release.draw(inputs.teacher, self.accountant).values
 
     def preview(self, X: Any) -> PrivacyStatement:
         """Return the statement that ``fit(X)`` would make. Nothing is asked or charged.
@@ -355,21 +302,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         -------
         statement : PrivacyStatement
         """
-        return self._foresee(X)[0].statement()
-
-    def rehearse(self, X: Any, accountant: Any) -> None:
-        """Charge an accountant what ``fit(X)`` would cost. Nothing is asked of the teacher.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-            Public transfer set.
-        accountant : PrivacyLedger, BudgetAccountant, or the like
-            Not the distiller's own, which is left alone, but one to practise on:
-            :func:`skdistill.accounting.plan` adds up a whole search that way.
-        """
-        plan, teacher, X_asked = self._foresee(X)
-        rehearsed(plan, teacher, X_asked, accountant)
+        return self._statement(self._foresee(X)[0])
 
     def export(self) -> Published:
         """Return the student as an ordinary estimator, and its statement, to be published.
@@ -463,51 +396,17 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
 
     # --------------------------------------------------------------------------- the steps of fit
 
-    def _foresee(self, X: Any) -> tuple[ReleasePlan, Any, Any]:
-        """Return the plan of ``fit(X)``, the teacher, and the rows it would be asked about."""
-        blank = clone(self).set_params(verbose=0)
-        teacher, X = blank._check_fit(X, None)
-        blank._check_student(teacher, X)
-        certificate = blank._certificate(teacher)
-        rows, X_asked = blank._choose_queries(X, certificate)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return blank._plan(certificate, len(rows)), teacher, X_asked
-
-    def _random_rows(self, m: int, n: int) -> NDArray[np.intp]:
-        """Choose n of m rows, by number only."""
-        rng = check_random_state(self.random_state)
-        return np.asarray(sample_without_replacement(m, n, random_state=rng))
-
-    def _release_in_place(self, parts: Partitions) -> Any:
-        """Release labels of a partitioned X; in one round, since rounds look at all rows."""
-        if self.n_rounds == "auto":
-            self.n_rounds = 1
-        teacher, _ = self._check_fit(parts.example, None)
-        plan = self._plan(self._certificate(teacher), parts.n_rows, with_prior=False)
-        plan = replace(plan, basis=None)  # functions on all rows would need them in one place
-        return draw_partitions(plan, teacher, parts, self.accountant)
-
-    def _check_fit(self, X: Any, y: Any) -> tuple[Any, Any]:
-        """Check everything that is public; return the teacher and the transfer set."""
-        check_parameters(self)
-        classes = check_teacher(self.teacher)
-        teacher = unwrap(self.teacher)
-        X = check_transfer_set(X, y)
-        validate_data(self, X, skip_check_array=True)
-        check_columns(self, teacher)
-        check_finite(X, teacher)
-        if classes is not None:
-            self.classes_: NDArray[Any] = classes
-        return teacher, X
-
-    def _check_student(self, teacher: Any, X: Any) -> None:
-        """Check that the student holds no teacher, and that it can learn from X."""
-        if self.student is None:
-            check_numbers(X)
-        else:
-            refuse_private_settings(self.student, teacher)
-        check_finite(X, self._blank_student())
+    def _foresee(self, X: Any) -> tuple[Release, Any]:
+        """Return the release that ``fit(X)`` would make, and the teacher. Says and asks nothing."""
+        inputs = check_inputs(self, X, None)
+        check_student(self.student, inputs, self.threshold)
+        bound = self._certify(inputs)
+        asked = self._choose_queries(inputs, bound)
+        with_prior = self.threshold == "prior"
+        release = calibrate(
+            bound, asked, self.epsilon, self.delta, self.mechanism, with_prior=with_prior
+        )
+        return release, inputs.teacher
 
     def _route(self, fit_params: dict[str, Any]) -> dict[str, Any]:
         """Return the fit parameters that are the student's."""
@@ -515,140 +414,89 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             return fit_params
         return dict(process_routing(self, "fit", **fit_params).student.fit)
 
-    def _choose_queries(self, X: Any, certificate: Certificate) -> tuple[NDArray[np.intp], Any]:
-        """Choose the rows to label, at random and by number only."""
-        m, limit = n_rows(X), self.max_queries
-        if limit is None and hasattr(self, "classes_"):
-            limit = query_limit(
-                certificate,
-                len(self.classes_),
-                epsilon=float(self.epsilon),
-                delta=float(self.delta),
-                mechanism=self.mechanism,
-            )
-        if limit is None or limit >= m:
-            return np.arange(m), X
-        rng = check_random_state(self.random_state)
-        rows = np.sort(rng.permutation(m)[:limit])
-        return rows, take_rows(X, rows)
-
-    def _plan(
-        self, certificate: Certificate, n_queries: int, with_prior: bool = True
-    ) -> ReleasePlan:
-        """Choose the mechanism and calibrate the price; say what is to come."""
-        plan = plan_release(
-            certificate,
-            n_rows=n_queries,
-            epsilon=float(self.epsilon),
-            delta=float(self.delta),
-            mechanism=self.mechanism,
-            sampler=self.sampler,
-            classes=getattr(self, "classes_", None),
-            output_range=self.output_range,
-            temperature=float(self.temperature),
-            want_prior=with_prior and self.threshold == "prior",
-            n_rounds=self.n_rounds,
-            basis=self.basis,
-            assumes=assumed_of(self.teacher) if replays(self.accountant) else (),
-        )
-        if plan.noise_scale > plan.signal_scale:
-            said = _noise_warning(plan, unwrap(self.teacher), self.output_range)
-            warnings.warn(said, UserWarning, stacklevel=3)
-        spent = plan.statement().epsilon
-        if plan.mechanism == "post-processing" and spent > self.epsilon:
-            warnings.warn(
-                f"epsilon={self.epsilon:g} was asked for, but the teacher has already spent "
-                f"epsilon={spent:g}; the statement reports the latter.",
-                UserWarning,
-                stacklevel=3,
-            )
-        if self.verbose > 0:
-            print(plan.statement())
-        return plan
-
-    def _certificate(self, teacher: Any) -> Certificate:
-        if isinstance(self.certificate, Certificate):
-            return self.certificate
-        if self.certificate != "auto":
-            raise TypeError(
-                f'certificate={self.certificate!r} must be "auto" or a Certificate, e.g. '
-                "skdistill.certificates.RowBound(l1=0.1, l2=0.07)."
-            )
+    def _certify(self, inputs: Inputs) -> Certificate:
+        """Return how far one record can move the teacher."""
         if np.isinf(self.epsilon):
             return Certificate(name="none", reason="No noise was asked for.", assumes=())
-        return certify(teacher, output_range=self.output_range)
+        if isinstance(self.certificate, Certificate):
+            return self.certificate
+        return certify(inputs.teacher, inputs.X, output_range=self.output_range)
 
-    def _bases(self, plan: ReleasePlan, X: Any) -> tuple[Array, ...]:
-        """Return public bases of functions on X, if the release is made in them, or smoothed."""
-        if plan.basis is None:
-            return ()
-        from skdistill.transfer import public_bases
+    def _choose_queries(self, inputs: Inputs, bound: Certificate) -> TransferSet:
+        """Choose the rows to label, at random and by number only."""
+        rows = choose_queries(
+            inputs.n_rows,
+            self.max_queries,
+            self.random_state,
+            bound,
+            inputs.classes,
+            self.epsilon,
+            self.delta,
+            self.mechanism,
+        )
+        return self._transfer_set(inputs, rows)
 
-        return public_bases(X, plan.basis)
+    def _transfer_set(self, inputs: Inputs, rows: NDArray[np.intp]) -> TransferSet:
+        return TransferSet(
+            inputs.rows(rows), rows, inputs.classes, self.output_range, self.n_jobs
+        )
+
+    def _calibrate(self, bound: Certificate, asked: TransferSet, with_prior: bool = True) -> Release:
+        """Choose the mechanism and the price; say what is to come."""
+        release = calibrate(
+            bound,
+            asked,
+            float(self.epsilon),
+            float(self.delta),
+            self.mechanism,
+            with_prior=with_prior and self.threshold == "prior",
+        )
+        warning = noise_warning(release, self.teacher, float(self.epsilon))
+        if warning:
+            warnings.warn(warning, UserWarning, stacklevel=3)
+        if self.verbose > 0:
+            print(self._statement(release))
+        return release
+
+    def _statement(self, release: Release) -> PrivacyStatement:
+        assumed = assumed_of(self.teacher) if replays(self.accountant) else ()
+        return release.statement(assumed if release.loss is not None else ())
 
     def _train(
-        self, X: Any, rows: NDArray[np.intp], released: Released, params: dict[str, Any]
+        self, inputs: Inputs, asked: TransferSet, labels: Labels, params: dict[str, Any]
     ) -> Any:
-        """Train the student on what was released, for the rows that were answered."""
-        labels, noise = released.labels, released.noise_scale
-        if self.student is not None and how_to_train(self.student) == "unlabelled rows":
-            codes = np.full(n_rows(X), -1)
-            codes[rows] = np.where(released.answered, labels.argmax(axis=1), -1)
-            student = self._seeded(self.student)
-            return fit_with_unlabelled(student, X, codes, self.classes_, params)
-        if not released.answered.any():
-            raise ValueError(
-                "No row got a confident answer at this epsilon, so there is nothing to train on. "
-                'Use mechanism="noisy_max", a larger epsilon, or a semi-supervised student.'
-            )
-        rows, labels = rows[released.answered], labels[released.answered]
-        params = _take_params(params, rows, X)
-        X = X if len(rows) == n_rows(X) else take_rows(X, rows)
-        if labels.ndim == 1:
-            student = self.student
-            if student is None:
-                student = default_regressor(X, labels, noise, self.output_range)
-            return fit_on_values(self._seeded(student), X, labels, params)
-        student = self.student
-        if student is None:
-            student = default_classifier(X, noise)
-        return fit_on_soft_labels(self._seeded(student), X, labels, self.classes_, params)
+        """Train the student on the caller's own X, which no teacher has touched."""
+        return train(
+            self.student,
+            inputs.X,
+            asked.indices,
+            labels.values,
+            answered=labels.answered,
+            noise_scale=labels.noise_scale,
+            classes=inputs.classes,
+            output_range=self.output_range,
+            fit_params=params,
+            random_state=self.random_state,
+        )
 
-    def _match_threshold(self, X: Any, prior: Array | None) -> Array | None:
-        """Find the decision offsets on the public X."""
-        if self.threshold is None or prior is None:
-            return None
-        self.class_prior_ = prior
-        step = -(-n_rows(X) // _MOST_MATCHED)
-        if step > 1:
-            X = take_rows(X, np.arange(0, n_rows(X), step))
-        scored = class_scores(self.student_, X, self.classes_)
-        if scored is None:
-            return None
-        scores, scale = scored
-        if self.threshold == "prior":
-            # Margins of more than two classes have no common scale to shift them on.
-            comparable = scale != "margin" or len(prior) == 2
-            return offsets_for_prior(scores, prior) if comparable else None
-        if len(prior) != 2:
-            raise ValueError(
-                f"threshold={self.threshold!r} needs two classes, and there are {len(prior)}. "
-                'Use threshold="prior" or None.'
-            )
-        return fixed_offsets(float(self.threshold), scale)
-
-    def _seeded(self, student: Any) -> Any:
-        """Return a clone of the student with its open random states set from ours."""
-        student = adapted(clone_network(student))
-        if self.random_state is None:
-            return student
-        rng = check_random_state(self.random_state)
-        seeds = {
-            name: int(rng.randint(np.iinfo(np.int32).max))
-            for name, value in sorted(student.get_params().items())
-            if name.split("__")[-1] == "random_state" and value is None
-        }
-        return student.set_params(**seeds)
+    def _keep(
+        self, inputs: Inputs, asked: TransferSet, labels: Labels, student: Any, release: Release
+    ) -> None:
+        """Set the attributes of a fit, all of them at its end."""
+        offsets = match_threshold(
+            student, inputs.X, self.threshold, labels.prior, inputs.classes
+        )
+        statement = self._statement(release)
+        clear_fitted(self)
+        validate_data(self, inputs.X, skip_check_array=True)
+        if inputs.classes is not None:
+            self.classes_: NDArray[Any] = inputs.classes
+            self.class_prior_ = labels.prior
+        self.query_indices_: NDArray[np.intp] = asked.indices
+        self.released_labels_ = labels.values
+        self.student_ = student
+        self.decision_offsets_ = offsets
+        self.privacy_ = statement
 
     # -------------------------------------------------------------------- being an estimator
 
@@ -662,7 +510,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
 
     def _check_predict(self, X: Any) -> Any:
         check_is_fitted(self)
-        X = check_transfer_set(X, None)
+        X = check_table(X)
         validate_data(self, X, reset=False, skip_check_array=True)
         return X
 
@@ -790,43 +638,3 @@ def _frozen(teacher: Any) -> Any:
     except (NotFittedError, TypeError, AttributeError):
         return clone(teacher, safe=False)
     return FrozenEstimator(teacher)
-
-
-def _take_params(params: dict[str, Any], rows: NDArray[np.intp], X: Any) -> dict[str, Any]:
-    """Restrict fit parameters with one entry per row of X to the rows that were labelled."""
-    m = n_rows(X)
-    if len(rows) == m:
-        return params
-    return {
-        name: take_rows(value, rows) if hasattr(value, "__len__") and len(value) == m else value
-        for name, value in params.items()
-    }
-
-
-def _noise_warning(plan: ReleasePlan, teacher: Any, output_range: Any) -> str:
-    """Say that there is more noise than signal, and what helps for this teacher."""
-    certificate, fewer = plan.certificate, ", or fewer rows (max_queries)"
-    steps = getattr(teacher, "steps", ())
-    if isinstance(certificate, ParameterBall):
-        better, fewer = "a smaller C (stable_C(epsilon, delta, max_row_norm=...) chooses it)", ""
-    elif isinstance(certificate, DisjointTeachers):
-        better = "more teachers in the ensemble"
-        better += "" if plan.basis is not None else ', and a basis to smooth them in (basis="auto")'
-    elif steps and certify(steps[-1][1], output_range=output_range).name != certificate.name:
-        better = (
-            "earlier steps that learn nothing from private rows. One of them was fitted together "
-            f"with the {type(steps[-1][1]).__name__}, whose own bound does not hold therefore. Fit "
-            "that step on public rows and wrap it in FrozenEstimator, or use "
-            "BoundedFeatures(schema). Besides"
-        )
-    else:
-        better = (
-            "a teacher with a bound of its own (StableLogisticRegression, or a TeacherEnsemble: "
-            "many teachers on disjoint shards)"
-        )
-    return (
-        f"The released labels are mostly noise: standard deviation {plan.noise_scale:.3g} per "
-        f"label, against at most {plan.signal_scale:.3g} for the signal (certificate: "
-        f"{certificate.name}). A student can average over rows, but do not expect much. What "
-        f"helps: {better}, a larger epsilon{fewer}."
-    )

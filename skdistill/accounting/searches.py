@@ -72,7 +72,7 @@ def plan(search: Any, X: Any, y: Any = None, *, delta: float | None = None) -> S
 
     Notes
     -----
-    Every fit is rehearsed (:meth:`PrivateDistiller.rehearse`) in the order of a serial search,
+    Every fit is run dry (:meth:`skdistill.release.calibration.Release.foresee`) in the order of a serial search,
     against a ledger in memory. The total does not depend on the order for Gaussian noise: each
     row ends at the highest level that any fit asks of it (:mod:`skdistill.release.ladder`).
     Steps of a pipeline before the distiller are fitted on X as the search would fit them; X is

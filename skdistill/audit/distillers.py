@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone, is_regressor
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skdistill._checks import check_parameters
+from skdistill._validate import check_settings
 from skdistill._tables import take_rows
 from skdistill.audit.bounds import OneRunAudit, one_run_audit
 from skdistill.audit.canaries import Canaries, make_canaries, stack_rows
@@ -453,7 +453,7 @@ def _check(distiller: Any, X_private: Any, y_private: Any, charge: bool) -> None
             f"The teacher ({type(unwrap(distiller.teacher)).__name__}) has no fit: an audit trains "
             "it anew. (A distiller that was loaded after fit comes without its teacher.)"
         )
-    check_parameters(distiller)
+    check_settings(distiller)
     check_consistent_length(X_private, y_private)
     _check_charge(distiller, charge)
 

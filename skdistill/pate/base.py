@@ -22,27 +22,31 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._checks import check_parameters, forget
 from skdistill._tables import cells_of, check_lengths, check_table
+from skdistill._validate import check_count, check_settings, clear_fitted
 from skdistill.accounting.charging import adopt, charge, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.certificates.base import Certificate
+from skdistill.accounting.relation import Unit
+from skdistill.certificates import certify
 from skdistill.distiller import PrivateDistiller
 from skdistill.neural import clone_network
-from skdistill.pate.costs import cost_text, costs_of_parts, noisy_n_teachers
-from skdistill.pate.settings import check_count, is_transformer, settings_shown
-from skdistill.pate.tables import withheld
+from skdistill.pate.costs import cost_text, noisy_n_teachers
+from skdistill.pate.settings import is_transformer, settings_shown
+from skdistill.release.boundary import call_privately
+from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
+from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.noise import active_sampler
-from skdistill.release.plan import ReleasePlan
-from skdistill.release.rounds import automatic_rounds
+from skdistill.release.query import Queries, answer, at_share
+from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.schema import Schema, as_schema
-from skdistill.statement import PrivacyStatement
+from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
+from skdistill.students import match_threshold, train
 from skdistill.teachers import BoundedFeatures, TeacherEnsemble
 from skdistill.transfer.features import SchemaFeatures, SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
 
-__all__ = ["PATE", "Part", "Task"]
+__all__ = ["PATE", "Task"]
 
 _NOT_PROTECTED = (
     "the schema: names, bounds and categories of the columns",
@@ -224,7 +228,7 @@ class PATE(BaseEstimator):
 
     def _check_settings(self) -> None:
         """Raise for a parameter that cannot be."""
-        check_parameters(self._blank_distiller(accountant=self.accountant))
+        check_settings(self._blank_distiller(accountant=self.accountant))
         self._check_estimator()
         for name, others in (("n_transfer", ""), ("n_bins", ""), ("n_teachers", ' or "auto"')):
             check_count(name, getattr(self, name), others)

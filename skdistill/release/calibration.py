@@ -11,23 +11,36 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils import check_random_state
 
 from skdistill.accounting.charging import charge, replays
 from skdistill.accounting.loss import PrivacyLoss
+from skdistill.certificates import certify
+from skdistill.certificates.base import unwrap
 from skdistill.release.class_counts import class_counts, mean_label
 from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.parameters import Parameters
 from skdistill.release.query import Queries, answer, at_share
-from skdistill.release.replay.cache_keys import assumed_of
+
 from skdistill.release.replay.store import charge_dry_run, replayed
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.release.soft_labels import SoftLabels, Unprotected
 from skdistill.release.votes import ConfidentMax, NoisyMax
 from skdistill.statement import PrivacyStatement
 
-__all__ = ["PRIOR_SHARE", "Release", "calibrate", "check_mechanism", "choose_mechanism"]
+__all__ = [
+    "PRIOR_SHARE",
+    "Release",
+    "calibrate",
+    "check_mechanism",
+    "choose_mechanism",
+    "choose_queries",
+    "noise_warning",
+]
 
 #: Part of μ² (or, without δ, of ε) that buys the class prior, where a teacher keeps class counts.
 PRIOR_SHARE = Fraction(1, 50)
@@ -294,3 +307,87 @@ def calibrate(
     loss = replace(chosen.price(bound, asked, epsilon, delta), unit=bound.unit)
     counted = with_prior and asked.classes is not None and bound.class_counts is not None
     return Release(bound, asked, chosen, loss, counted)
+
+
+def choose_queries(
+    n_rows: int,
+    max_queries: int | None,
+    random_state: Any,
+    bound: Any,
+    classes: NDArray[Any] | None,
+    epsilon: float,
+    delta: float,
+    mechanism: Any,
+) -> NDArray[np.intp]:
+    """Choose which rows to label, at random and by number only.
+
+    Returns
+    -------
+    rows : ndarray of shape (n,)
+        Sorted; all of them where neither `max_queries` nor the mechanism sets a limit.
+    """
+    limit = max_queries
+    if limit is None and classes is not None and not math.isinf(epsilon):
+        chosen = choose_mechanism(mechanism, bound)
+        if not isinstance(chosen, Unprotected):
+            everything = TransferSet(None, np.arange(n_rows), classes)
+            loss = chosen.price(bound, everything, epsilon, delta)
+            limit = chosen.most_rows(bound, len(classes), loss)
+    if limit is None or limit >= n_rows:
+        return np.arange(n_rows)
+    return np.sort(check_random_state(random_state).permutation(n_rows)[:limit])
+
+
+def noise_warning(release: Release, teacher: Any, epsilon: float) -> str:
+    """Say that there is more noise than signal, and a remedy for this teacher; "" if there is not.
+
+    Parameters
+    ----------
+    release : Release
+    teacher : estimator
+    epsilon : float
+        As it was asked for.
+    """
+    bound, asked = release.bound, release.asked
+    if release.loss is None:
+        spent = getattr(bound, "epsilon", 0.0) if bound.kind == "private" else 0.0
+        if spent <= epsilon:
+            return ""
+        return (
+            f"epsilon={epsilon:g} was asked for, but the teacher has already spent "
+            f"epsilon={spent:g}; the statement reports the latter."
+        )
+    signal = asked.width / 2
+    noise = release.noise_scale
+    if noise <= signal:
+        return ""
+    fewer = "" if bound.kind == "parameters" else ", or fewer rows (max_queries)"
+    return (
+        f"The released labels are mostly noise: standard deviation {noise:.3g} per "
+        f"label, against at most {signal:.3g} for the signal (certificate: "
+        f"{bound.name}). A student can average over rows, but do not expect much. A remedy is "
+        f"{_remedy(release, teacher)}, a larger epsilon{fewer}."
+    )
+
+
+def _remedy(release: Release, teacher: Any) -> str:
+    """Name what would lower the noise for this kind of teacher."""
+    bound, steps = release.bound, getattr(unwrap(teacher), "steps", ())
+    if bound.kind == "parameters":
+        return "a smaller C (stable_C(epsilon, delta, max_row_norm=...) chooses it)"
+    if bound.kind == "members":
+        smoothed = getattr(release.mechanism, "basis", None) is not None
+        return "more teachers in the ensemble" + (
+            "" if smoothed else ', and a basis to smooth them in (basis="auto")'
+        )
+    if steps and certify(steps[-1][1], output_range=release.asked.output_range).name != bound.name:
+        return (
+            "earlier steps that learn nothing from private rows. One of them was fitted together "
+            f"with the {type(steps[-1][1]).__name__}, whose own bound does not hold therefore. Fit "
+            "that step on public rows and wrap it in FrozenEstimator, or use "
+            "BoundedFeatures(schema). Besides"
+        )
+    return (
+        "a teacher with a bound of its own (StableLogisticRegression, or a TeacherEnsemble: "
+        "many teachers on disjoint shards)"
+    )

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
@@ -26,9 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill._tables import group_names
+from skdistill._tables import group_names
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.lattice import lattice_bits
-from skdistill.release.noise import Sampler
+from skdistill.release.mechanism import WHOLE
+from skdistill.release.quantization import lattice_bits
+from skdistill.release.query import Queries, Query
 
 __all__ = [
     "MAX_PAIRED_COLUMNS",
@@ -46,7 +49,8 @@ _Pair = tuple[int, int]
 MAX_PAIRED_COLUMNS = 60
 
 # Parts of the price: of one-way marginals, of choosing pairs, of the chosen pairs.
-_ONE_WAY, _CHOICE = 0.5, 0.05
+_ONE_WAY, _CHOICE = Fraction(1, 2), Fraction(1, 20)
+_REST = 1 - _ONE_WAY - _CHOICE
 # The choice is worth its price where its noise is below this part of the records.
 _CLEAR = 0.08
 # A pair with more cells is not counted.
@@ -85,12 +89,11 @@ def measure_marginals(
     codes: Integers,
     n_codes: Sequence[int],
     loss: PrivacyLoss | None,
-    sampler: Sampler,
     *,
     groups: Any = None,
     pairs: bool | str = False,
-) -> NoisyMarginals:
-    r"""Release noisy marginals of a table. The price must be charged before.
+) -> Queries[NoisyMarginals]:
+    r"""Release noisy marginals of a table.
 
     Parameters
     ----------
@@ -100,8 +103,6 @@ def measure_marginals(
         Public.
     loss : PrivacyLoss or None
         The price of the whole; None for no noise.
-    sampler : Sampler
-        Where the noise comes from.
     groups : array-like of shape (n,), optional
         The group of each row; one group then takes the place of a record. Their number is public.
     pairs : bool or "auto", default=False
@@ -122,32 +123,30 @@ def measure_marginals(
     in L2, 2d·U in L1. (2) For each pair the number Σ|C − E| of cells C of its table and of public
     integers E (the rounded product of the noisy one-way marginals): by the triangle inequality it
     moves by at most ‖C − C'‖₁ ≤ 2U, all r of them by 2√r·U in L2 and 2r·U in L1. (3) The tables of
-    the e pairs that the noisy numbers of (2) select: √(2e)·U and 2e·U. Each is the Gaussian (or
-    Laplace) mechanism, rounded (:meth:`~skdistill.release.noise.ExactSampler.perturb`), at a
-    share of the loss; the shares sum to 1, and adaptive composition adds them (Dong, Roth and Su
-    2022, Corollary 2; Dwork and Roth 2014, Theorem 3.16). What is in between is post-processing.
+    the e pairs that the noisy numbers of (2) select: √(2e)·U and 2e·U. What is in between is
+    post-processing.
     """
     numbers = None if groups is None else group_numbers(groups)
     total = len(codes) if numbers is None else int(numbers.max(initial=-1)) + 1
-    counter = _Counter(codes, tuple(n_codes), numbers, loss, sampler)
+    counter = _Counter(codes, tuple(n_codes), numbers, loss)
     singles = [(j,) for j in range(len(n_codes))]
     candidates = _candidates(n_codes)
     if pairs == "auto":
         pairs = counter.spread(_CHOICE, *_choice_moves(candidates)) <= _CLEAR * total
     if not (pairs and candidates):
-        return NoisyMarginals(total, *counter.release(singles, 1.0))
-    one_way, scale = counter.release(singles, _ONE_WAY)
-    chosen = _choose_pairs(counter, one_way, candidates, total)
-    rest = 1 - _ONE_WAY - _CHOICE
+        one_way, scale = yield from counter.release(singles, WHOLE)
+        return NoisyMarginals(total, one_way, scale)
+    one_way, scale = yield from counter.release(singles, _ONE_WAY)
+    chosen = yield from _choose_pairs(counter, one_way, candidates, total)
     if not chosen:
-        again, second = counter.release(singles, rest)
+        again, second = yield from counter.release(singles, _REST)
         return NoisyMarginals(total, *_averaged(one_way, scale, again, second))
-    two_way, pair_scale = counter.release(chosen, rest)
+    two_way, pair_scale = yield from counter.release(chosen, _REST)
     return NoisyMarginals(total, one_way, scale, tuple(chosen), two_way, pair_scale)
 
 
 def group_numbers(groups: Any) -> Integers:
-    """Return the number of each row's group, in order of appearance."""
+    """Return the number of each row's group, by its canonical name."""
     number: dict[str, int] = {}
     found = [number.setdefault(name, len(number)) for name in group_names(groups)]
     return np.array(found, dtype=np.int64)
@@ -189,9 +188,8 @@ class _Counter:
         n_codes: tuple[int, ...],
         groups: Integers | None,
         loss: PrivacyLoss | None,
-        sampler: Sampler,
     ) -> None:
-        self.codes, self.n_codes, self.loss, self.sampler = codes, n_codes, loss, sampler
+        self.codes, self.n_codes, self.loss = codes, n_codes, loss
         self.groups, self.unit = groups, 1
         if groups is not None:
             # Finer than the noise on one count of one marginal, at any share.
@@ -206,27 +204,28 @@ class _Counter:
         return flat.reshape(shape)
 
     def release(
-        self, marginals: Sequence[Sequence[int]], share: float
-    ) -> tuple[tuple[Array, ...], float]:
+        self, marginals: Sequence[Sequence[int]], share: Fraction
+    ) -> Queries[tuple[tuple[Array, ...], float]]:
         """Return noisy tables of counts, in records, and the deviation of their noise."""
         tables = [self.count(columns) for columns in marginals]
         flat = np.concatenate([np.zeros(0, np.int64), *(table.ravel() for table in tables)])
         moves = sum(table.size > 1 for table in tables)  # a single cell holds all the records
-        noisy, scale = self.noise(flat, share, 2.0 * moves, math.sqrt(2.0 * moves))
+        noisy, scale = yield from self.noise(flat, share, 2.0 * moves, math.sqrt(2.0 * moves))
         ends = np.cumsum([table.size for table in tables])[:-1]
         pieces = np.split(noisy, ends)
         return tuple(x.reshape(t.shape) for x, t in zip(pieces, tables, strict=True)), scale
 
-    def noise(self, integers: Integers, share: float, l1: float, l2: float) -> tuple[Array, float]:
+    def noise(
+        self, integers: Integers, share: Fraction, l1: float, l2: float
+    ) -> Queries[tuple[Array, float]]:
         """Return integers with noise, in records, and its standard deviation."""
-        if self.loss is None or l1 == 0:
+        if l1 == 0:
             return integers / self.unit, 0.0
-        loss = self.loss.part(share)
-        moved = (l1 if loss.kind == "laplace" else l2) * self.unit
-        noisy = np.asarray(self.sampler.perturb(integers, loss, moved), dtype=np.float64)
-        return noisy / self.unit, self.spread(share, l1, l2)
+        up = 1 + 2.0**-50
+        noisy = yield Query(integers, l1 * self.unit * up, l2 * self.unit * up, share)
+        return np.asarray(noisy, dtype=np.float64) / self.unit, self.spread(share, l1, l2)
 
-    def spread(self, share: float, l1: float, l2: float) -> float:
+    def spread(self, share: Fraction, l1: float, l2: float) -> float:
         """Return the standard deviation of the noise on what moves so far, in records."""
         if self.loss is None or l1 == 0:
             return 0.0
@@ -252,7 +251,7 @@ def _choice_moves(candidates: Sequence[_Pair]) -> tuple[float, float]:
 
 def _choose_pairs(
     counter: _Counter, one_way: tuple[Array, ...], candidates: Sequence[_Pair], total: int
-) -> list[_Pair]:
+) -> Queries[list[_Pair]]:
     """Release how much the columns of each pair depend on each other, and choose a forest.
 
     The tree of Chow and Liu (1968), by L1 distance to independence, less the noise that counting
@@ -266,9 +265,9 @@ def _choose_pairs(
         return int(np.abs(counter.count((i, j)) - np.rint(independent).astype(np.int64)).sum())
 
     distances = np.array([apart(i, j) for i, j in candidates], dtype=np.int64)
-    noisy, _ = counter.noise(distances, _CHOICE, *_choice_moves(candidates))
+    noisy, _ = yield from counter.noise(distances, _CHOICE, *_choice_moves(candidates))
     most = 2.0 * (len(one_way) - 1)
-    scale = counter.spread(1 - _ONE_WAY - _CHOICE, most, math.sqrt(most))
+    scale = counter.spread(_REST, most, math.sqrt(most))
     cells = np.array([len(shares[i]) * len(shares[j]) for i, j in candidates])
     return _best_forest(len(one_way), candidates, noisy - math.sqrt(2 / math.pi) * scale * cells)
 

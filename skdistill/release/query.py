@@ -130,7 +130,9 @@ Queries = Generator[Any, NDArray[Any], Result]
 """A generator of queries, which is sent their noisy answers."""
 
 
-def answer(mechanism: Queries[Result], loss: PrivacyLoss, sampler: Sampler) -> Result:
+def answer(
+    mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sampler
+) -> Result:
     """Run a mechanism: answer each of its queries with noise.
 
     Parameters
@@ -138,7 +140,7 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss, sampler: Sampler) -> R
     mechanism : generator of Query
         Not started.
     loss : PrivacyLoss
-        What the whole of it may cost; charged already.
+        What the whole of it may cost; charged already. None adds no noise, for no guarantee.
     sampler : Sampler
         Where the noise comes from.
 
@@ -178,7 +180,11 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss, sampler: Sampler) -> R
         spent += query.share
         if spent > 1:
             raise ValueError("The shares of a mechanism's queries sum to more than 1.")
-        noisy = sampler.perturb(query.values, loss.part(query.share), query.sensitivity(loss))
+        if loss is None:
+            noisy = query.values
+        else:
+            part = loss.part(query.share)
+            noisy = sampler.perturb(query.values, part, query.sensitivity(part))
 
 
 def at_share(mechanism: Queries[Result], share: Fraction) -> Queries[Result]:

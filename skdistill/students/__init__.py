@@ -16,8 +16,10 @@ from skdistill.students.threshold import (
     predicted_codes,
     predicted_labels,
 )
+from skdistill.students.training import check_threshold, match_threshold, train
 
 __all__ = [
+    "check_threshold",
     "class_scores",
     "default_classifier",
     "default_regressor",
@@ -27,8 +29,10 @@ __all__ = [
     "fixed_offsets",
     "hard_labels",
     "how_to_train",
+    "match_threshold",
     "offsets_for_prior",
     "predicted_codes",
     "predicted_labels",
     "probabilities",
+    "train",
 ]

@@ -16,6 +16,7 @@ from skdistill.accounting.charging import adopt, charge, check_accountant, for_p
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
 from skdistill.release.noise import Sampler, active_sampler
+from skdistill.release.query import answer
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PrivacyStatement
 from skdistill.students.simplex import project_rows
@@ -256,9 +257,10 @@ class MarginalSampler(BaseEstimator):
         check_consistent_length(codes, numbers)
         sampler = active_sampler("exact")
         charge(self.accountant, loss)
-        self.marginals_ = measure_marginals(
-            codes, schema.n_codes(self.n_bins), loss, sampler, groups=numbers, pairs=pairs
+        queries = measure_marginals(
+            codes, schema.n_codes(self.n_bins), loss, groups=numbers, pairs=pairs
         )
+        self.marginals_ = answer(queries, loss, sampler)
         self.schema_ = schema
         self.kind_ = Schema.kind_of(X)
         self.privacy_ = _statement(self.marginals_, loss, sampler, groups is not None)

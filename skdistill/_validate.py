@@ -1,8 +1,9 @@
-"""Checks of what the user passed: public quantities, before anything is charged."""
+"""Checks of public quantities, before anything is charged."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,25 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils import assert_all_finite, check_consistent_length, get_tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._tables import n_rows
+from skdistill._tables import check_table, n_rows, take_rows
 from skdistill.accounting.charging import check_accountant
+from skdistill.certificates.base import Certificate, unwrap
+from skdistill.publishing import refuse_private_settings
+from skdistill.release.calibration import check_mechanism
+from skdistill.students import check_threshold
 
 __all__ = [
+    "Inputs",
     "WithheldTeacher",
-    "check_columns",
-    "check_finite",
-    "check_numbers",
+    "check_count",
+    "check_inputs",
+    "check_number",
     "check_output_range",
-    "check_parameters",
+    "check_settings",
+    "check_student",
     "check_teacher",
-    "check_transfer_set",
-    "forget",
+    "clear_fitted",
 ]
-
-_MECHANISMS = ("auto", "gaussian", "laplace", "noisy_max", "confident_max")
 
 
 class WithheldTeacher(BaseEstimator):
@@ -56,7 +61,70 @@ class WithheldTeacher(BaseEstimator):
         return tags
 
 
-def _number(name: str, value: Any, requirement: str, ok: Any) -> float:
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The checked, public arguments of a fit, and the teacher.
+
+    Parameters
+    ----------
+    teacher : estimator
+        Fitted; private.
+    X : array-like of shape (m, d)
+        The caller's own transfer set.
+    n_rows : int
+        m.
+    classes : ndarray of shape (n_classes,) or None
+        None for a regressor.
+    """
+
+    teacher: Any
+    X: Any
+    n_rows: int
+    classes: NDArray[Any] | None
+
+    def rows(self, indices: NDArray[np.intp]) -> Any:
+        """Return rows of X."""
+        return self.X if len(indices) == self.n_rows else take_rows(self.X, indices)
+
+
+class _Columns(BaseEstimator):
+    """Holds the names and the number of the columns of one table."""
+
+
+def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
+    """Check settings, teacher and transfer set, and set nothing.
+
+    Raises
+    ------
+    TypeError, ValueError, sklearn.exceptions.NotFittedError
+        The error names the wrong value, the reason, and the fix.
+    """
+    check_settings(distiller)
+    classes = check_teacher(distiller.teacher)
+    teacher = unwrap(distiller.teacher)
+    X = check_table(X)
+    if y is not None:
+        check_consistent_length(X, y)
+    columns = _Columns()
+    validate_data(columns, X, skip_check_array=True)
+    _check_columns(columns, teacher)
+    _check_finite(X, teacher)
+    return Inputs(teacher, X, n_rows(X), classes)
+
+
+def check_student(student: Any, inputs: Inputs, threshold: Any) -> None:
+    """Check that the student holds no teacher, and that it can learn from X and be cut."""
+    if student is None:
+        _check_numbers(inputs.X)
+        _check_finite(inputs.X, LogisticRegression() if inputs.classes is not None else Ridge())
+    else:
+        refuse_private_settings(student, inputs.teacher)
+        _check_finite(inputs.X, student)
+    check_threshold(student, threshold, inputs.classes)
+
+
+def check_number(name: str, value: Any, requirement: str, ok: Any) -> float:
+    """Return a number for which `ok` holds, or raise."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name}={value!r} is not a number; {name} must be {requirement}.")
     if math.isnan(value) or not ok(value):
@@ -64,7 +132,7 @@ def _number(name: str, value: Any, requirement: str, ok: Any) -> float:
     return float(value)
 
 
-def check_parameters(distiller: Any) -> None:
+def check_settings(distiller: Any) -> None:
     """Raise a clear error for a parameter that cannot be.
 
     Raises
@@ -72,34 +140,29 @@ def check_parameters(distiller: Any) -> None:
     TypeError, ValueError
         What was given, what it must be, and how to mend it.
     """
-    epsilon = _number(
+    epsilon = check_number(
         "epsilon",
         distiller.epsilon,
         'a positive number (float("inf") means no noise and no privacy)',
         lambda v: v > 0 and not 0 < v < np.finfo(float).tiny,
     )
-    delta = _number("delta", distiller.delta, "in [0, 1), e.g. 1e-6", lambda v: 0 <= v < 1)
+    delta = check_number("delta", distiller.delta, "in [0, 1), e.g. 1e-6", lambda v: 0 <= v < 1)
     if 0 < delta < np.finfo(float).tiny:
         raise ValueError(f"delta={delta!r} is subnormal; use 0 or a normal number such as 1e-9.")
-    _number(
-        "temperature",
-        distiller.temperature,
-        "positive and finite (1 leaves soft labels as they are)",
-        lambda v: 0 < v < math.inf,
-    )
-    mechanism = distiller.mechanism
-    if mechanism not in _MECHANISMS:
-        raise ValueError(
-            f"mechanism={mechanism!r} is unknown. Use one of {', '.join(map(repr, _MECHANISMS))}."
+    check_mechanism(distiller.mechanism)
+    if not isinstance(distiller.certificate, Certificate) and distiller.certificate != "auto":
+        raise TypeError(
+            f'certificate={distiller.certificate!r} must be "auto" or a Certificate, e.g. '
+            "skdistill.certificates.RowBound(l1=0.1, l2=0.07)."
         )
-    if mechanism in ("gaussian", "confident_max") and delta == 0 and not math.isinf(epsilon):
+    law = getattr(distiller.mechanism, "noise", distiller.mechanism)
+    if law == "gaussian" and delta == 0 and not math.isinf(epsilon):
         raise ValueError(
-            f"mechanism={mechanism!r} with delta=0: no Gaussian noise gives pure differential "
+            'mechanism="gaussian" with delta=0: no Gaussian noise gives pure differential '
             'privacy. Use mechanism="laplace", or a delta such as 1e-6.'
         )
-    _check_rounds(distiller.n_rounds)
-    _check_basis(distiller.basis, distiller.n_rounds)
-    _check_max_queries(distiller.max_queries)
+    if distiller.max_queries is not None:
+        check_count("max_queries", distiller.max_queries, ", or None for all rows")
     _check_threshold(distiller.threshold)
     check_output_range(distiller.output_range)
     check_accountant(distiller.accountant)
@@ -110,29 +173,10 @@ def check_parameters(distiller: Any) -> None:
         )
 
 
-def _check_rounds(value: Any) -> None:
-    if isinstance(value, str) and value == "auto":
-        return
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= int(value) <= 8:
-        raise ValueError(f'n_rounds={value!r} must be "auto" or a whole number from 1 to 8.')
-
-
-def _check_basis(value: Any, n_rounds: Any) -> None:
-    known = isinstance(value, str) and value in ("auto", "pca", "graph")
-    if not (value is None or known or callable(value) or isinstance(value, np.ndarray)):
-        raise ValueError(
-            f'basis={value!r} must be "auto", "pca", "graph", a function of X, an array with one '
-            "row for each row of X, or None."
-        )
-    if value is None and n_rounds not in ("auto", 1):
-        raise ValueError(f"n_rounds={n_rounds!r} with basis=None: residual rounds need a basis.")
-
-
-def _check_max_queries(value: Any) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
-        raise ValueError(f"max_queries={value!r} must be a positive integer, or None for all rows.")
+def check_count(name: str, value: Any, others: str = "") -> None:
+    """Raise where `value` is no whole number of at least 1; `others` says what else it may be."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name}={value!r} must be a whole number of at least 1{others}.")
 
 
 def _check_threshold(value: Any) -> None:
@@ -223,50 +267,16 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
     return np.asarray(classes)
 
 
-def check_transfer_set(X: Any, y: Any) -> Any:
-    """Return X, made an array only if it has neither a shape nor a length; raise if it is empty.
-
-    Raises
-    ------
-    ValueError
-        For an X without rows or columns, or of one dimension; for a y of another length.
-    """
-    if not hasattr(X, "shape") and not hasattr(X, "__len__"):
-        X = np.asarray(X)
-    if n_rows(X) == 0:
-        raise ValueError(
-            f"Found array with 0 sample(s) (shape={np.shape(X)}) while a minimum of 1 is required: "
-            "the transfer set X is empty."
-        )
-    shape = np.shape(X) if isinstance(X, (np.ndarray, list, tuple)) else X.shape
-    if len(shape) == 1 and _holds_numbers(X):
-        raise ValueError(
-            "Expected 2D array, got 1D array instead. Reshape your data: X.reshape(-1, 1) if it "
-            "has one feature, X.reshape(1, -1) if it is one row."
-        )
-    if len(shape) > 1 and shape[1] == 0:
-        raise ValueError(
-            f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required."
-        )
-    if y is not None:
-        check_consistent_length(X, y)
-    return X
+def clear_fitted(estimator: Any) -> None:
+    """Remove the results of an earlier fit."""
+    for name in [name for name in vars(estimator) if name.endswith("_") and name[0] != "_"]:
+        del vars(estimator)[name]
 
 
-def forget(estimator: Any, *names: str) -> None:
-    """Take back what an earlier fit left behind: a new student beside an old statement is a lie."""
-    for name in names:
-        vars(estimator).pop(name, None)
-
-
-def _holds_numbers(X: Any) -> bool:
-    return np.asarray(X).dtype.kind in "biufc"
-
-
-def check_columns(distiller: Any, teacher: Any) -> None:
+def _check_columns(columns: Any, teacher: Any) -> None:
     """Raise where X has other columns than the teacher was trained on. Columns are public."""
     names = getattr(teacher, "feature_names_in_", None)
-    given = getattr(distiller, "feature_names_in_", None)
+    given = getattr(columns, "feature_names_in_", None)
     if names is not None and given is not None and list(names) != list(given):
         missing = [str(name) for name in names if name not in set(given)]
         extra = [str(name) for name in given if name not in set(names)]
@@ -275,14 +285,14 @@ def check_columns(distiller: Any, teacher: Any) -> None:
             f"The transfer set's columns are not those the teacher was trained on: {detail}."
         )
     width = getattr(teacher, "n_features_in_", None)
-    if width is not None and width != distiller.n_features_in_:
+    if width is not None and width != getattr(columns, "n_features_in_", width):
         raise ValueError(
-            f"X has {distiller.n_features_in_} features, but {type(teacher).__name__} was trained "
+            f"X has {columns.n_features_in_} features, but {type(teacher).__name__} was trained "
             f"with {width}."
         )
 
 
-def check_numbers(X: Any) -> None:
+def _check_numbers(X: Any) -> None:
     """Raise for an X that is no table of finite numbers: the default student takes no other.
 
     X is public. Found out later, the release would have been paid for.
@@ -305,7 +315,7 @@ def check_numbers(X: Any) -> None:
     assert_all_finite(values, input_name="X")
 
 
-def check_finite(X: Any, *estimators: Any) -> None:
+def _check_finite(X: Any, *estimators: Any) -> None:
     """Raise for NaN or infinity in a numeric X, where any of the estimators says it takes none."""
     if all(_takes_nan(each) for each in estimators):
         return

@@ -1,0 +1,175 @@
+"""From released labels to a fitted student and its threshold. All of it is post-processing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_regressor
+from sklearn.utils import check_random_state
+
+from skdistill._tables import n_rows, take_rows
+from skdistill.neural import adapted, clone_network
+from skdistill.students.defaults import default_classifier, default_regressor
+from skdistill.students.soft_targets import (
+    class_scores,
+    fit_on_soft_labels,
+    fit_on_values,
+    fit_with_unlabelled,
+    how_to_train,
+)
+from skdistill.students.threshold import fixed_offsets, offsets_for_prior
+
+__all__ = ["check_threshold", "match_threshold", "train"]
+
+Array = NDArray[np.float64]
+
+# Rows of X on which the share of each class is matched: it is known to .001 then.
+_MOST_MATCHED = 200_000
+
+
+def train(
+    student: Any,
+    X: Any,
+    rows: NDArray[np.intp],
+    values: Array,
+    *,
+    answered: NDArray[np.bool_],
+    noise_scale: float,
+    classes: NDArray[Any] | None,
+    output_range: tuple[float, float] | None = None,
+    fit_params: dict[str, Any] | None = None,
+    random_state: Any = None,
+) -> Any:
+    """Train a clone of the student on released labels.
+
+    Parameters
+    ----------
+    student : estimator or None
+        None is the default student, whose penalty is set from the noise.
+    X : array-like of shape (m, d)
+        All public rows.
+    rows : ndarray of shape (n,)
+        Which of them were asked about.
+    values : ndarray of shape (n, n_classes) or (n,)
+        Their released labels.
+    answered : ndarray of bool, shape (n,)
+        Which of them got a label. Students that learn from unlabelled rows see the others too.
+    noise_scale : float
+        Standard deviation of independent noise on one label; 0 where there is none.
+    classes : ndarray of shape (n_classes,) or None
+        None for regression.
+    output_range : tuple of (float, float) or None
+        Of a regression.
+    fit_params : dict
+        For the student's ``fit``; entries with one value per row of X follow the rows.
+    random_state : int, RandomState or None
+        Fills the student's open random states.
+
+    Returns
+    -------
+    fitted : estimator
+
+    Raises
+    ------
+    ValueError
+        If no row was answered, and the student cannot do without.
+    """
+    params = fit_params or {}
+    if student is not None and classes is not None and _takes_unlabelled(student):
+        codes = np.full(n_rows(X), -1)
+        codes[rows] = np.where(answered, values.argmax(axis=1), -1)
+        return fit_with_unlabelled(_seeded(student, random_state), X, codes, classes, params)
+    if not answered.any():
+        raise ValueError(
+            "No row got a confident answer at this epsilon, so there is nothing to train on. "
+            'Use mechanism="noisy_max", a larger epsilon, or a semi-supervised student.'
+        )
+    rows, values = rows[answered], values[answered]
+    params = _of_rows(params, rows, n_rows(X))
+    X = X if len(rows) == n_rows(X) else take_rows(X, rows)
+    if classes is None:
+        student = student or default_regressor(X, values, noise_scale, output_range)
+        return fit_on_values(_seeded(student, random_state), X, values, params)
+    if student is None:
+        student = default_classifier(X, noise_scale)
+    return fit_on_soft_labels(_seeded(student, random_state), X, values, classes, params)
+
+
+def check_threshold(student: Any, threshold: Any, classes: NDArray[Any] | None) -> None:
+    """Raise where a threshold on a probability cannot be had: before anything is charged.
+
+    Parameters
+    ----------
+    student : estimator or None
+        None is the default student.
+    threshold : "prior", float or None
+    classes : ndarray of shape (n_classes,) or None
+    """
+    if classes is None or threshold is None or isinstance(threshold, str):
+        return
+    if len(classes) != 2:
+        raise ValueError(
+            f"threshold={threshold!r} needs two classes, and there are {len(classes)}. "
+            'Use threshold="prior" or None.'
+        )
+    if student is None or is_regressor(student):
+        return
+    student = adapted(student)
+    if not hasattr(student, "predict_proba") and hasattr(student, "decision_function"):
+        fixed_offsets(float(threshold), "margin")
+
+
+def match_threshold(
+    student: Any, X: Any, threshold: Any, prior: Array | None, classes: NDArray[Any] | None
+) -> Array | None:
+    """Find the decision offsets of a fitted student on the public X.
+
+    Returns
+    -------
+    offsets : ndarray of shape (n_classes,) or None
+        None where the student decides.
+    """
+    if threshold is None or prior is None or classes is None:
+        return None
+    step = -(-n_rows(X) // _MOST_MATCHED)
+    if step > 1:
+        X = take_rows(X, np.arange(0, n_rows(X), step))
+    scored = class_scores(student, X, classes)
+    if scored is None:
+        return None
+    scores, scale = scored
+    if threshold != "prior":
+        return fixed_offsets(float(threshold), scale)
+    # Margins of more than two classes have no common scale to shift them on.
+    comparable = scale != "margin" or len(prior) == 2
+    return offsets_for_prior(scores, prior) if comparable else None
+
+
+def _takes_unlabelled(student: Any) -> bool:
+    return how_to_train(student) == "unlabelled rows"
+
+
+def _seeded(student: Any, random_state: Any) -> Any:
+    """Return a clone of the student with its open random states set."""
+    student = adapted(clone_network(student))
+    if random_state is None:
+        return student
+    rng = check_random_state(random_state)
+    seeds = {
+        name: int(rng.randint(np.iinfo(np.int32).max))
+        for name, value in sorted(student.get_params().items())
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    return student.set_params(**seeds)
+
+
+def _of_rows(params: dict[str, Any], rows: NDArray[np.intp], m: int) -> dict[str, Any]:
+    """Restrict fit parameters with one entry per row of X to the rows that were labelled."""
+    if len(rows) == m:
+        return params
+    return {
+        name: take_rows(value, rows) if hasattr(value, "__len__") and len(value) == m else value
+        for name, value in params.items()
+    }

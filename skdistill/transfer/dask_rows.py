@@ -1,0 +1,97 @@
+"""Random rows of a dask array or data frame, fetched into this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.random import sample_without_replacement
+
+from skdistill._tables import take_rows
+
+__all__ = ["fetch_rows", "is_dask"]
+
+
+def is_dask(X: Any) -> bool:
+    """Whether X is a dask collection. Does not import dask."""
+    return type(X).__module__.partition(".")[0] in ("dask", "dask_expr")
+
+
+def fetch_rows(X: Any, n: int | None, random_state: Any) -> tuple[NDArray[np.intp], Any]:
+    """Bring n random rows of X into this process.
+
+    Parameters
+    ----------
+    X : dask array or dask data frame of shape (m, d)
+        Sizes of partitions that dask does not know are counted, which reads X once more.
+    n : int or None
+        Number of rows; None is refused, since all of them may not fit.
+    random_state : int, RandomState or None
+        Public.
+
+    Returns
+    -------
+    indices : ndarray of shape (min(n, m),)
+        Sorted.
+    rows : array or data frame of shape (min(n, m), d)
+
+    Raises
+    ------
+    TypeError
+        For another collection than an array or a data frame.
+    ValueError
+        For `n` None, and for an X that is not two-dimensional or has no rows.
+    """
+    import dask
+
+    if n is None:
+        raise ValueError(
+            "X is a dask collection, and a student is trained in one process: set max_queries to "
+            "the number of rows to fetch and label. Predict for the rest where it lies: "
+            "X.map_blocks(distiller.predict)."
+        )
+    blocks, sizes = _blocks(X)
+    m = sum(sizes)
+    if not m:
+        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+    drawn = sample_without_replacement(m, min(n, m), random_state=check_random_state(random_state))
+    rows = np.sort(drawn).astype(np.intp)
+    starts = np.cumsum([0, *sizes])
+    cuts = np.searchsorted(rows, starts)
+    taken = [
+        dask.delayed(take_rows)(block, rows[a:b] - start)
+        for block, start, a, b in zip(blocks, starts[:-1], cuts[:-1], cuts[1:], strict=True)
+        if b > a
+    ]
+    (fetched,) = dask.compute(taken)
+    if hasattr(fetched[0], "iloc"):
+        from dask.dataframe.dispatch import concat  # unites categories, where pandas drops them
+
+        return rows, concat(fetched)
+    return rows, np.concatenate(fetched)
+
+
+def _blocks(X: Any) -> tuple[list[Any], list[int]]:
+    """Return the parts of X, with all columns each, and their numbers of rows."""
+    import dask
+
+    sizes: Any = None
+    if hasattr(X, "chunks"):
+        if X.ndim != 2:
+            raise ValueError(
+                f"Expected 2D array, got {X.ndim}D array instead: a row for each record, a column "
+                "for each feature."
+            )
+        X = X.rechunk({1: -1})
+        sizes = X.chunks[0]
+    elif not (hasattr(X, "partitions") and hasattr(X, "columns")):
+        raise TypeError(
+            f"X is a {type(X).__name__}; of dask's collections, rows of an array or of a data frame "
+            "can be fetched."
+        )
+    blocks = list(np.ravel(np.asarray(X.to_delayed(), dtype=object)))
+    if sizes is None or np.isnan(sizes).any():
+        (sizes,) = dask.compute([dask.delayed(len)(block) for block in blocks])
+    return blocks, [int(size) for size in sizes]
