@@ -40,6 +40,7 @@ __all__ = [
     "check_lengths",
     "check_table",
     "classes_in",
+    "copy_rows",
     "group_names",
     "is_missing",
     "label_codes",
@@ -83,6 +84,13 @@ def stack_copies(X: Any, times: int) -> Any:
     if concat is not None:
         return concat(copies)
     return take_rows(X, np.tile(np.arange(len(X)), times))
+
+
+def copy_rows(X: Any) -> Any:
+    """Return a copy of canonical rows; their cells cannot be changed, so they are not copied."""
+    if isinstance(X, list):
+        return list(X)
+    return X.clone() if hasattr(X, "clone") else X.copy()
 
 
 def check_table(X: Any) -> Any:
@@ -535,6 +543,8 @@ def cells_of(y: Any, name: str = "y") -> list[Any]:
         For another shape, which is public.
     """
     if isinstance(y, (list, tuple)):
+        if 2 * sum(issubclass(type(cell), (list, np.ndarray)) for cell in y) > len(y):
+            raise ValueError(f"{name} must be one-dimensional: one label for each row.")
         return list(y)
     if hasattr(y, "to_list"):  # a series
         return list(y.to_list())
@@ -569,7 +579,8 @@ def label_codes(y: Any, classes: NDArray[Any]) -> NDArray[np.intp]:
         place = np.minimum(np.searchsorted(classes[order], y), len(classes) - 1)
         return np.where(classes[order][place] == y, order[place], -1)
     index = {canonical_cell(label): code for code, label in enumerate(classes.tolist())}
-    found = (index.get(canonical_cell(label), -1) for label in cells_of(y))
+    cells = (cell if type(cell) is str else canonical_cell(cell) for cell in cells_of(y))
+    found = (index.get(cell, -1) for cell in cells)
     return np.fromiter(found, np.intp)
 
 
@@ -594,14 +605,25 @@ def classes_in(y: Any) -> NDArray[Any]:
     return np.unique(labels)
 
 
-def check_label_types(y: Any, classes: NDArray[Any]) -> None:
-    """Raise for an array of text where classes are numbers, or the reverse: dtypes are public.
+def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
+    """Raise for an array of text where numbers are wanted, or the reverse: dtypes are public.
 
     A list or an array of objects has no dtype that could tell, so it never raises.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Labels or targets; private.
+    classes : ndarray, optional
+        All labels; None for targets of a regression.
     """
     kind = _text_or_numbers(getattr(y, "dtype", None))
-    wanted = "text" if classes.dtype.kind in "US" else "numbers"
-    if classes.dtype.kind in "USbiuf" and kind is not None and kind != wanted:
+    if classes is None:
+        if kind == "text":
+            raise ValueError("The targets in y are text, and a regressor learns numbers.")
+        return
+    wanted = _text_or_numbers(classes.dtype)
+    if kind != wanted and None not in (kind, wanted):
         raise ValueError(
             f"The labels in y are {kind} and the classes {classes.tolist()[:5]} are {wanted}: no "
             "label would be known. Give both as text or both as numbers."

@@ -19,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import _callbacks
-from skdistill.teachers.ensemble import ConstantVoter, TeacherEnsemble
+from skdistill.teachers.ensemble import TeacherEnsemble
+from skdistill.teachers.members import ConstantVoter
 
 try:
     import sklearn.callback

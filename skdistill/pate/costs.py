@@ -8,7 +8,7 @@ import numpy as np
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.plan import ReleasePlan
-from skdistill.teachers.ensemble import default_n_teachers
+from skdistill.teachers.shards import default_n_teachers
 
 __all__ = ["cost_text", "costs_of_parts", "noisy_n_teachers"]
 
@@ -20,7 +20,7 @@ def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
     """Choose the number of teachers from public numbers: more of them where there is more noise.
 
     ``120 / mu``, but at least ``n // (40 * n_classes)``, forty records of each class in a shard
-    (:func:`skdistill.teachers.ensemble.default_n_teachers`), and at most ``n // 40``. A vote of k
+    (:func:`skdistill.teachers.shards.default_n_teachers`), and at most ``n // 40``. A vote of k
     teachers is noisy in proportion to 1/(k·μ).
 
     Parameters

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from skdistill import PrivateDistiller, TeacherEnsemble
 from skdistill.certificates import certify
 from skdistill.neural import NetworkClassifier, NetworkRegressor, adapted, clone_network
-from skdistill.teachers.ensemble import ConstantVoter
+from skdistill.teachers.members import ConstantVoter
 from skdistill.testing import no_noise
 
 INF = float("inf")

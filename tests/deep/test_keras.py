@@ -18,7 +18,7 @@ from sklearn.dummy import DummyClassifier  # noqa: E402
 from skdistill import PrivateDistiller, TeacherEnsemble  # noqa: E402
 from skdistill.neural import NetworkClassifier, adapted  # noqa: E402
 from skdistill.neural.backends import backend_of  # noqa: E402
-from skdistill.teachers.ensemble import ConstantVoter  # noqa: E402
+from skdistill.teachers.members import ConstantVoter  # noqa: E402
 
 INF = float("inf")
 # Keras on PyTorch calls NumPy 2 in the old way.

@@ -24,10 +24,12 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
+from skdistill._tables import group_names
 from skdistill.teachers import ensemble as module
-from skdistill.teachers.ensemble import (
-    ConstantVoter,
-    TeacherEnsemble,
+from skdistill.teachers import shards as sharding
+from skdistill.teachers.ensemble import TeacherEnsemble
+from skdistill.teachers.members import ConstantVoter
+from skdistill.teachers.shards import (
     default_n_teachers,
     label_counts,
     shards_of_groups,
@@ -237,7 +239,7 @@ def test_replacing_a_groups_records_changes_one_shard(seed, k, n_groups):
 
 
 def test_automatic_number_counts_groups_not_rows(monkeypatch):
-    monkeypatch.setattr(module, "ROWS_PER_CLASS", 1)
+    monkeypatch.setattr(sharding, "ROWS_PER_CLASS", 1)
     groups = np.arange(40) // 2
     fitted = TeacherEnsemble(Recorder()).fit(np.zeros((40, 1)), groups % 2, groups=groups)
     assert fitted.n_teachers_ == 10
@@ -247,9 +249,9 @@ def test_automatic_number_counts_groups_not_rows(monkeypatch):
 def test_a_mixed_type_newcomer_does_not_move_the_others():
     """One odd label must not change how the labels beside it are spelled."""
     groups = [1, 2, 3, 4, 5, 6, 7, 8]
-    names = module._group_names(groups)
+    names = group_names(groups)
     for odd in (2.5, "x", None, float("nan"), True):
-        assert module._group_names([*groups[:-1], odd])[:-1] == names[:-1]
+        assert group_names([*groups[:-1], odd])[:-1] == names[:-1]
 
 
 def test_member_seeds_do_not_depend_on_the_number_of_rows_of_a_group():

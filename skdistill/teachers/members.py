@@ -1,0 +1,162 @@
+"""Members of an ensemble: trained and asked behind the private boundary, each by itself."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from joblib import wrap_non_picklable_objects
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from skdistill._tables import copy_rows, label_codes
+from skdistill.neural import adapted, clone_network, fit_soft, takes_soft_labels
+from skdistill.release.boundary import TeacherError, call_privately
+
+__all__ = ["ConstantVoter", "fit_member", "pack", "seeded_clone", "unpack", "votes_of"]
+
+Classes = NDArray[Any] | None
+
+
+class ConstantVoter(BaseEstimator):
+    """What stands in for a member that has nothing to learn from, or could not learn.
+
+    Parameters
+    ----------
+    vote : ndarray of shape (n_classes,) or float
+        The same answer for every row: one class, the uniform distribution, or NaN ("no answer";
+        the release puts the middle of the public output range in its place).
+    """
+
+    def __init__(self, vote: Any = np.nan):
+        self.vote = vote
+
+    def votes(self, n: int) -> NDArray[np.float64]:
+        """Repeat the vote `n` times."""
+        return np.repeat(np.asarray(self.vote, dtype=float)[None], n, axis=0)
+
+
+def nothing(classes: Classes) -> ConstantVoter:
+    """Return the voter that knows nothing: uniform, or NaN in a regression."""
+    return ConstantVoter(np.nan if classes is None else np.full(len(classes), 1.0 / len(classes)))
+
+
+def seeded_clone(estimator: Any, random_state: np.random.RandomState) -> Any:
+    """Return a clone whose parameters called `random_state` are seeds, where they were None."""
+    member = adapted(clone_network(estimator))
+    seeds = {
+        name: random_state.randint(np.iinfo(np.int32).max)
+        for name, value in sorted(member.get_params().items())
+        if value is None and (name == "random_state" or name.endswith("__random_state"))
+    }
+    return member.set_params(**seeds)
+
+
+def fit_member(
+    member: Any, X: Any, y: NDArray[Any], classes: Classes, seed: int, away: bool = False
+) -> Any:
+    """Train `member` on one shard; whatever it raises, the voter that knows nothing comes back.
+
+    Runs in the worker. No exception and no warning leaves it: both can quote a private cell.
+
+    Parameters
+    ----------
+    member : estimator
+        Unfitted, and of this shard alone.
+    X : array-like, sparse matrix or data frame
+        Rows of this shard, which the member may change.
+    y : ndarray
+        Index of each record's class, or its target.
+    classes : ndarray or None
+        Labels; None in a regression.
+    seed : int
+        Public, of this member: the global generators start from it.
+    away : bool, default=False
+        Whether the member is to be packed for its way to another process.
+    """
+    fitted = _fitted(member, X, y, classes, seed)
+    return pack(fitted, classes) if away else fitted
+
+
+def _fitted(member: Any, X: Any, y: NDArray[Any], classes: Classes, seed: int) -> Any:
+    if not len(y):
+        return nothing(classes)
+    if classes is not None and (y == y[0]).all():
+        return ConstantVoter(np.eye(len(classes))[y[0]])
+    try:
+        return call_privately(lambda: _train(member, X, y, classes), seed=seed)
+    except TeacherError:
+        return nothing(classes)
+
+
+def _train(member: Any, X: Any, y: NDArray[Any], classes: Classes) -> Any:
+    if classes is None:
+        return member.fit(X, y)
+    if takes_soft_labels(member):
+        return fit_soft(member, X, np.eye(len(classes))[y], classes, y, {})
+    return member.fit(X, classes[y])
+
+
+def votes_of(
+    member: Any,
+    X: Any,
+    n: int,
+    classes: Classes,
+    seed: int,
+    function: Callable[..., Any] | None = None,
+) -> Any:
+    """Return the votes of one member on a copy of all rows of `X`, passed through `function`.
+
+    A member that raises votes uniform, or NaN in a regression.
+    """
+    member = unpack(member, classes)
+    try:
+        if isinstance(member, ConstantVoter):
+            votes = member.votes(n)
+        else:
+            votes = call_privately(lambda: _ask(member, copy_rows(X), n, classes), seed=seed)
+    except TeacherError:
+        votes = nothing(classes).votes(n)
+    return votes if function is None else function(votes)
+
+
+def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
+    """Predictions of a fitted member, its columns put where `classes` has its labels."""
+    if classes is None:
+        return np.asarray(member.predict(X), dtype=float).reshape(n)
+    votes = np.zeros((n, len(classes)))
+    if hasattr(member, "predict_proba"):
+        columns = label_codes(member.classes_, classes)
+        known = columns >= 0
+        votes[:, columns[known]] = np.asarray(member.predict_proba(X), dtype=float)[:, known]
+    else:
+        answers = label_codes(np.asarray(member.predict(X)).reshape(n), classes)
+        votes[np.flatnonzero(answers >= 0), answers[answers >= 0]] = 1.0
+    return votes
+
+
+# Between processes. What a member has learned decides whether it can be pickled, and the error of
+# one that cannot would come out of joblib: so members travel as bytes.
+
+
+def pack(member: Any, classes: Classes) -> bytes:
+    """Pickle a fitted member; one that cannot be pickled becomes the voter that knows nothing."""
+    try:
+        packed: bytes = call_privately(
+            lambda: pickle.dumps(wrap_non_picklable_objects(member, keep_wrapper=False))
+        )
+    except TeacherError:
+        packed = pickle.dumps(nothing(classes))
+    return packed
+
+
+def unpack(member: Any, classes: Classes) -> Any:
+    """Return what :func:`pack` packed, and anything else as it is."""
+    if not isinstance(member, bytes):
+        return member
+    try:
+        return call_privately(lambda: pickle.loads(member))
+    except TeacherError:
+        return nothing(classes)
