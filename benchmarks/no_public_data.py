@@ -55,7 +55,7 @@ class Data:
     """A private table, rows to score, and what is public of both."""
 
     schema: Schema
-    target_range: tuple[float, float] | None  # None for a classification into 0 and 1
+    output_range: tuple[float, float] | None  # None for a classification into 0 and 1
     X: pd.DataFrame
     y: Array
     X_scored: pd.DataFrame
@@ -190,13 +190,13 @@ def wine(run: int) -> Data:
 
 def _split(
     schema: Schema,
-    target_range: tuple[float, float] | None,
+    output_range: tuple[float, float] | None,
     table: pd.DataFrame,
     y: Array,
     run: int,
 ) -> Data:
     X, X_scored, y, y_scored = train_test_split(table, y, test_size=0.2, random_state=run)
-    return Data(schema, target_range, X, y, X_scored, y_scored)
+    return Data(schema, output_range, X, y, X_scored, y_scored)
 
 
 DATA: dict[str, Callable[[int], Data]] = {
@@ -212,16 +212,16 @@ DATA: dict[str, Callable[[int], Data]] = {
 def ours(data: Data, epsilon: float, **settings: Any) -> Any:
     """Linear teachers on disjoint shards; every other setting is the default."""
     settings = {"schema": data.schema, "epsilon": epsilon, "delta": DELTA, **settings}
-    if data.target_range is None:
+    if data.output_range is None:
         model = PATEClassifier(LogisticRegression(max_iter=300), classes=[0, 1], **settings)
     else:
-        model = PATERegressor(Ridge(), target_range=data.target_range, **settings)
+        model = PATERegressor(Ridge(), output_range=data.output_range, **settings)
     return model.fit(data.X, data.y)
 
 
 def stable(data: Data, epsilon: float) -> Any:
     """One stable linear teacher on all rows, C by the public rule."""
-    if data.target_range is not None:
+    if data.output_range is not None:
         return None
     C = stable_C(epsilon, DELTA, intercept_scaling=CONSTANT, logit_noise=LOGIT_NOISE)
     teacher = StableLogisticRegression(C, intercept_scaling=CONSTANT)
@@ -243,10 +243,10 @@ def dp_ebm(data: Data, epsilon: float) -> Any:
         "n_jobs": 1,
     }
     X = plain(data, data.X)
-    if data.target_range is None:
+    if data.output_range is None:
         fitted = DPExplainableBoostingClassifier(**settings).fit(X, data.y)
     else:
-        low, high = data.target_range
+        low, high = data.output_range
         model = DPExplainableBoostingRegressor(
             privacy_target_min=low, privacy_target_max=high, **settings
         )
@@ -272,13 +272,13 @@ def diffprivlib_linear(data: Data, epsilon: float) -> Any:
     features = BoundedFeatures(data.schema)
     A = features.transform(data.X)
     norm = float(np.linalg.norm(A, axis=1).max())  # a liberty in its favour
-    if data.target_range is None:
+    if data.output_range is None:
         model = LogisticRegression(
             epsilon=epsilon, data_norm=1.0, fit_intercept=False, C=0.03, max_iter=1000
         )
         return On(lambda X: features.transform(X) / norm, model.fit(A / norm, data.y))
     bounds = (A.min(axis=0), A.max(axis=0))
-    model = LinearRegression(epsilon=epsilon, bounds_X=bounds, bounds_y=data.target_range)
+    model = LinearRegression(epsilon=epsilon, bounds_X=bounds, bounds_y=data.output_range)
     return On(features.transform, model.fit(A, data.y))
 
 
@@ -286,7 +286,7 @@ def diffprivlib_forest(data: Data, epsilon: float) -> Any:
     """Diffprivlib's RandomForestClassifier on codes."""
     from diffprivlib.models import RandomForestClassifier
 
-    if data.target_range is not None:
+    if data.output_range is not None:
         return None
     encode = data.schema.encode
     bounds = (np.zeros(len(data.schema)), np.array(data.schema.n_codes()) - 1)
@@ -297,7 +297,7 @@ def diffprivlib_forest(data: Data, epsilon: float) -> Any:
 def reference_linear(data: Data, epsilon: float) -> Any:
     """One linear model without privacy, on the features that our teachers get."""
     features = SchemaFeatures(data.schema)
-    model = LogisticRegression(max_iter=1000) if data.target_range is None else Ridge()
+    model = LogisticRegression(max_iter=1000) if data.output_range is None else Ridge()
     return make_pipeline(features, model).fit(data.X, data.y)
 
 
@@ -305,7 +305,7 @@ def reference_boosting(data: Data, epsilon: float) -> Any:
     """Gradient boosting without privacy."""
     kind = (
         HistGradientBoostingClassifier
-        if data.target_range is None
+        if data.output_range is None
         else HistGradientBoostingRegressor
     )
     features = SchemaFeatures(data.schema)
@@ -354,8 +354,8 @@ NAMES = {
 def score(data: Data, model: Any) -> list[float]:
     """AUC, accuracy, F1; or RMSE."""
     predicted = model.predict(data.X_scored)
-    if data.target_range is not None:
-        off = np.clip(predicted, *data.target_range) - data.y_scored
+    if data.output_range is not None:
+        off = np.clip(predicted, *data.output_range) - data.y_scored
         return [float(np.sqrt(np.mean(off**2)))]
     scores = model.predict_proba(data.X_scored)[:, 1]
     y = data.y_scored
@@ -419,7 +419,7 @@ def main() -> None:
     print(f"mean and standard deviation of {args.runs} runs; δ={DELTA:g}")
     for dataset in args.only:
         data, began = DATA[dataset](0), time.perf_counter()
-        heads = ("AUC", "accuracy", "F1") if data.target_range is None else ("RMSE",)
+        heads = ("AUC", "accuracy", "F1") if data.output_range is None else ("RMSE",)
         print(f"\n{dataset}: {len(data.y):,} private records, {len(data.schema)} columns")
         print(f"{'':32}{'ε':>6}  " + "".join(f"{head:17}" for head in heads))
         for line in rows(dataset, args.models, args.epsilons, args.runs):

@@ -399,7 +399,7 @@ class PrivacyLedger(_BudgetAccountant):
     # -- what was released -----------------------------------------------------------------
 
     @contextmanager
-    def exclusive(self) -> Iterator[PrivacyLedger]:
+    def locked(self, key: bytes = b"") -> Iterator[PrivacyLedger]:
         """Hold the ledger alone: one thread of one process in the world is inside at a time.
 
         For what must happen once: look up a release, and make it if it is not there. Charges of

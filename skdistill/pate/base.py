@@ -12,6 +12,7 @@ import copy
 import html
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from numbers import Real
 from typing import Any, Self
 
@@ -22,12 +23,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._tables import cells_of, check_lengths, check_table
+from skdistill._tables import cells_of, check_lengths, check_table, n_rows
 from skdistill._validate import check_count, check_settings, clear_fitted
 from skdistill.accounting.charging import adopt, charge, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
-from skdistill.certificates import certify
+from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
 from skdistill.neural import clone_network
 from skdistill.pate.costs import cost_text, noisy_n_teachers
@@ -46,7 +47,7 @@ from skdistill.teachers import BoundedFeatures, TeacherEnsemble
 from skdistill.transfer.features import SchemaFeatures, SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
 
-__all__ = ["PATE", "Task"]
+__all__ = ["PATE", "PrivateStepError", "Task"]
 
 _NOT_PROTECTED = (
     "the schema: names, bounds and categories of the columns",
@@ -71,15 +72,39 @@ class Task:
     X_public: Any
 
 
-class Part(PrivateDistiller):
-    """A distiller that spends a part of a price that has been charged already."""
+@dataclass(frozen=True)
+class Found:
+    """Everything that one fit released, and what was computed from it; public.
 
-    part: PrivacyLoss | None = None
-    plan: ReleasePlan
+    Parameters
+    ----------
+    marginals : NoisyMarginals or None
+        None where transfer rows were given.
+    inputs : transformer
+        From rows of the schema to the rows that teachers and student see.
+    rows : array-like
+        Transfer rows, as the student sees them.
+    release : Release
+        Of the labels, at their part of the price.
+    labels : Labels
+        The released labels of the transfer rows.
+    """
 
-    def _plan(self, certificate: Certificate, n_queries: int, with_prior: bool = True) -> Any:
-        self.plan = replace(super()._plan(certificate, n_queries, with_prior), loss=self.part)
-        return self.plan
+    marginals: NoisyMarginals | None
+    inputs: Any
+    rows: Any
+    release: Release
+    labels: Labels
+
+
+class PrivateStepError(ValueError):
+    """A step before the teachers raised on private rows."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A step before the teachers raised on the private rows; its message is withheld "
+            "because it may quote them. Try it on rows you may see, such as model.sample(100)."
+        )
 
 
 class PATE(BaseEstimator):
@@ -143,18 +168,15 @@ class PATE(BaseEstimator):
         by more than the rounding of 1 - f. (4) The student, its threshold and all synthetic rows
         are post-processing. Groups take the place of records throughout, in (1) and in the shards.
         """
+        clear_fitted(self)  # should this fit fail, no earlier statement is left
         task = self._check(X, y, groups, X_public)
-        loss = self._loss()
+        loss, sampler = self._loss(task), active_sampler("exact")
         charge(self.accountant, loss, f"{type(self).__name__}; {len(task.targets)} private rows")
-        forget(self, "student_", "privacy_")  # should this fit fail, no earlier statement is left
         random_state = check_random_state(self.random_state)
-        costs, rows = self._transfer_rows(task, loss, random_state)
-        inputs = self._inputs(task.schema, rows)
-        teacher = self._teach(task, inputs, costs["labels"], random_state)
-        distiller = self._distil(teacher, inputs, rows, costs["labels"], random_state)
-        self._keep(task, inputs, distiller)
-        self.costs_ = costs_of_parts(distiller.plan, costs)
-        self.privacy_ = self._statement(task, distiller.plan, loss)
+        found = answer(self._queries(task, loss, random_state), loss, sampler)
+        self._train(task, found, random_state)
+        self.costs_ = self._costs(task, found, loss)
+        self.privacy_ = self._statement(task, found, loss)
         if self.verbose > 0:
             print(self.privacy_)
         return self
@@ -228,10 +250,11 @@ class PATE(BaseEstimator):
 
     def _check_settings(self) -> None:
         """Raise for a parameter that cannot be."""
-        check_settings(self._blank_distiller(accountant=self.accountant))
+        check_settings(self._settings())
         self._check_estimator()
-        for name, others in (("n_transfer", ""), ("n_bins", ""), ("n_teachers", ' or "auto"')):
-            check_count(name, getattr(self, name), others)
+        for name, others in (("n_transfer", ""), ("n_bins", ""), ("n_teachers", ', or "auto"')):
+            if not (others and isinstance(getattr(self, name), str) and self.n_teachers == "auto"):
+                check_count(name, getattr(self, name), others)
         if self.degree not in ("auto", 1, 2) or isinstance(self.degree, bool):
             raise ValueError(f'degree={self.degree!r} must be "auto", 1 or 2.')
         share = self.marginals_share
@@ -244,43 +267,61 @@ class PATE(BaseEstimator):
         if self.encoder != "auto" if by_name else not is_transformer(self.encoder):
             raise ValueError(f'encoder={self.encoder!r} must be "auto", None or a transformer.')
 
-    def _loss(self) -> PrivacyLoss | None:
+    def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
         if math.isinf(self.epsilon):
             return None
         if self.delta == 0:
-            return PrivacyLoss.laplace(float(self.epsilon))
-        return PrivacyLoss.gaussian(float(self.epsilon), float(self.delta))
+            loss = PrivacyLoss.laplace(float(self.epsilon))
+        else:
+            loss = PrivacyLoss.gaussian(float(self.epsilon), float(self.delta))
+        return replace(loss, unit=Unit.RECORD if task.groups is None else Unit.GROUP)
 
-    def _transfer_rows(
+    def _queries(
         self, task: Task, loss: PrivacyLoss | None, random_state: np.random.RandomState
-    ) -> tuple[dict[str, PrivacyLoss | None], Any]:
-        """Release marginals and make transfer rows of them; say what is left for the labels."""
-        self.marginals_: NoisyMarginals | None = None
-        if task.X_public is not None:
-            return {"labels": loss}, task.X_public
-        share = float(self.marginals_share)
-        costs = {
-            "marginals": None if loss is None else loss.part(share),
-            "labels": None if loss is None else loss.part(1 - share),
-        }
-        self.marginals_ = measure_marginals(
-            task.schema.encode(task.rows, self.n_bins),
-            task.schema.n_codes(self.n_bins),
-            costs["marginals"],
-            active_sampler("exact"),
-            groups=task.groups,
-            pairs="auto" if self.degree == "auto" else self.degree == 2,
-        )
-        rows = synthetic_rows(
-            self.marginals_,
-            task.schema,
-            self.n_transfer,
-            _generator(random_state),
-            n_bins=self.n_bins,
-            kind=task.kind,
-        )
-        return costs, rows
+    ) -> Queries[Found]:
+        """Join marginals, then labels of the rows that are made of them, under one price."""
+        share = Fraction(0) if task.X_public is not None else Fraction(self.marginals_share)
+        marginals, rows = None, task.X_public
+        if share:
+            measured = measure_marginals(
+                task.schema.encode(task.rows, self.n_bins),
+                task.schema.n_codes(self.n_bins),
+                _part(loss, share),
+                groups=task.groups,
+                pairs="auto" if self.degree == "auto" else self.degree == 2,
+            )
+            marginals = yield from at_share(measured, share)
+            rng = _generator(random_state)
+            rows = synthetic_rows(
+                marginals, task.schema, self.n_transfer, rng, n_bins=self.n_bins, kind=task.kind
+            )
+        inputs = self._inputs(task.schema, rows)
+        seen, left = inputs.transform(rows), _part(loss, 1 - share)
+        teacher = self._teach(task, inputs, left, random_state)
+        release = self._label(teacher, seen, left, synthetic=marginals is not None)
+        queries = release.queries(teacher, release.prepare())
+        labels = yield from at_share(queries, 1 - share)
+        return Found(marginals, inputs, seen, release, labels)
+
+    def _label(
+        self, teacher: Any, rows: Any, loss: PrivacyLoss | None, *, synthetic: bool
+    ) -> Release:
+        """Return the release of the labels of the transfer rows, at a price that is given."""
+        classes, output_range = getattr(self, "classes_", None), self._output_range()
+        asked = TransferSet(rows, np.arange(n_rows(rows)), classes, output_range, self.n_jobs)
+        if loss is None:
+            bound: Certificate = Certificate(name="none", reason="No noise was asked for.")
+            return calibrate(bound, asked)
+        bound = certify(teacher, rows, output_range=output_range)
+        mechanism: Any = loss.kind
+        if not self._is_single():
+            # Synthetic rows have no neighbourhoods to speak of.
+            pca = synthetic and isinstance(self.basis, str) and self.basis == "auto"
+            basis = "pca" if pca else self.basis
+            mechanism = ResidualRounds(self.n_rounds, basis, noise=loss.kind)
+        with_prior = getattr(self, "threshold", None) == "prior"
+        return calibrate(bound, asked, mechanism=mechanism, with_prior=with_prior, loss=loss)
 
     def _inputs(self, schema: Schema, rows: Any) -> Any:
         """Return the public map from rows to what teachers and student see, fitted."""
@@ -307,7 +348,7 @@ class PATE(BaseEstimator):
         random_state: np.random.RandomState,
     ) -> Any:
         """Train the teachers on the private rows. Nothing that they raise gets out."""
-        A = withheld(lambda: inputs.transform(task.rows))
+        A = call_privately(inputs.transform, task.rows, error=PrivateStepError)
         seed = random_state.randint(np.iinfo(np.int32).max)
         if self._is_single():
             return self._teach_one(A, task.targets)
@@ -322,72 +363,74 @@ class PATE(BaseEstimator):
         )
         return ensemble.fit(A, task.targets, task.groups)
 
-    def _distil(
-        self,
-        teacher: Any,
-        inputs: Any,
-        rows: Any,
-        loss: PrivacyLoss | None,
-        random_state: np.random.RandomState,
-    ) -> Part:
-        """Release the labels of the transfer rows, and train the student."""
-        student = self.student
-        if student is None and isinstance(inputs, SchemaRows):
-            encode = SchemaFeatures(inputs.schema)
+    def _train(self, task: Task, found: Found, random_state: np.random.RandomState) -> None:
+        """Train the student, place its threshold, and keep what was made of the release."""
+        student, labels, classes = self.student, found.labels, getattr(self, "classes_", None)
+        if student is None and isinstance(found.inputs, SchemaRows):
+            encode = SchemaFeatures(found.inputs.schema)
             student = Pipeline([("features", encode), ("student", self._blank_student())])
-        distiller = self._blank_distiller(teacher=teacher, student=student)
-        distiller.part = loss
-        if loss is not None:
-            distiller.mechanism = loss.kind
-            many = not self._is_single() and self.basis is not None
-            if self.n_rounds == "auto" and loss.mu is not None and many:
-                n_classes = len(self.classes_) if hasattr(self, "classes_") else None
-                distiller.n_rounds = automatic_rounds(teacher.n_teachers_, loss.mu, n_classes)
-        if isinstance(self.basis, str) and self.basis == "auto" and self.marginals_ is not None:
-            distiller.basis = "pca"  # synthetic rows have no neighbourhoods to speak of
-        if self.random_state is not None:
-            distiller.random_state = random_state.randint(np.iinfo(np.int32).max)
-        return distiller.fit(inputs.transform(rows))
+        seed = None if self.random_state is None else random_state.randint(np.iinfo(np.int32).max)
+        trained = train(
+            student,
+            found.rows,
+            found.release.asked.indices,
+            labels.values,
+            answered=labels.answered,
+            noise_scale=labels.noise_scale,
+            classes=classes,
+            output_range=self._output_range(),
+            random_state=seed,
+        )
+        if classes is not None:
+            threshold = getattr(self, "threshold", None)
+            self.class_prior_ = labels.prior
+            self.decision_offsets_ = match_threshold(
+                trained, found.rows, threshold, labels.prior, classes
+            )
+        self.schema_, self._kind, self.marginals_ = task.schema, task.kind, found.marginals
+        self.student_ = Pipeline([("inputs", found.inputs), ("student", trained)])
+        self.n_teachers_ = int(getattr(found.release.bound, "n_teachers", 1))
 
-    def _keep(self, task: Task, inputs: Any, distiller: Part) -> None:
-        """Keep what was made of the release, and no teacher."""
-        self.schema_, self._kind = task.schema, task.kind
-        self.student_ = Pipeline([("inputs", inputs), ("student", distiller.student_)])
-        self.n_teachers_ = int(getattr(distiller.plan.certificate, "n_teachers", 1))
+    def _costs(
+        self, task: Task, found: Found, loss: PrivacyLoss | None
+    ) -> dict[str, PrivacyLoss | None]:
+        """Return the cost of each part of a fit, in the order in which they were released."""
+        share = Fraction(self.marginals_share) if task.X_public is None else Fraction(0)
+        parts = {"marginals": share, "class prior": Fraction(0), "labels": 1 - share}
+        if found.release.with_prior:
+            parts["class prior"] = (1 - share) * PRIOR_SHARE
+            parts["labels"] -= parts["class prior"]
+        return {name: _part(loss, part) for name, part in parts.items() if part}
 
     def _statement(
-        self, task: Task, plan: ReleasePlan, loss: PrivacyLoss | None
+        self, task: Task, found: Found, loss: PrivacyLoss | None
     ) -> PrivacyStatement:
         """Say what the whole promises, and what each part of it cost."""
-        found, unit = plan.statement(), plan.certificate.unit
-        # The distiller within calls the range of the targets its output_range.
-        assumes = [text.replace("output_range", "target_range") for text in found.assumes]
-        assumes += self._assumes()
+        release, unit = found.release, found.release.bound.unit
+        assumes = self._assumes()
         not_protected = [f"the number of {unit}s", *_NOT_PROTECTED, self._public_targets()]
-        bound = found.certificate["bound"]
+        bound = release.bound.bound_text
         if self.schema is not None:
             assumes.append("the schema was not read off the private table")
         if not (self.encoder is None or isinstance(self.encoder, str)):
             assumes.append("the encoder maps rows one by one")
         if task.X_public is not None:
             not_protected.append("the rows X_public")
-        if self.marginals_ is not None:
-            d = len(self.marginals_.one_way) + len(self.marginals_.two_way)
+        if found.marginals is not None:
+            d = len(found.marginals.one_way) + len(found.marginals.two_way)
             bound += f"; one {unit} moves two cells of each of {d} marginals by one"
         rows = "synthetic" if task.X_public is None else "public"
+        whole = release.statement(tuple(assumes))
         return replace(
-            found,
+            whole,
             epsilon=math.inf if loss is None else loss.epsilon,
             delta=0.0 if loss is None else loss.delta,
             mu=None if loss is None else loss.mu,
-            relation=(
-                f"replace one {unit} of the private table, features and labels; the number of "
-                f"{unit}s is public"
-            ),
-            mechanism=f"{found.mechanism}, {rows} transfer rows{cost_text(self.costs_, loss)}",
-            certificate={**found.certificate, "bound": bound},
-            assumes=tuple(assumes),
+            subject=PRIVATE_TABLE,
+            mechanism=f"{release.title}, {rows} transfer rows{cost_text(self.costs_, loss)}",
+            certificate={**whole.certificate, "bound": bound},
             not_protected=tuple(not_protected),
+            accounted=self.accountant is not None,
         )
 
     # ----------------------------------------------------- what classifier and regressor differ in
@@ -413,16 +456,19 @@ class PATE(BaseEstimator):
     def _is_single(self) -> bool:
         return False
 
-    def _blank_distiller(self, **settings: Any) -> Part:
-        """Return the distiller within, with the settings that are passed on to it."""
-        return Part(
-            settings.pop("teacher", None),
+    def _output_range(self) -> tuple[float, float] | None:
+        return None
+
+    def _settings(self) -> PrivateDistiller:
+        """Return a distiller with the settings that are checked as its own are."""
+        return PrivateDistiller(
+            None,
             epsilon=self.epsilon,
             delta=self.delta,
-            n_rounds=self.n_rounds,
-            basis=self.basis,
-            n_jobs=self.n_jobs,
-            **settings,
+            mechanism=ResidualRounds(self.n_rounds, self.basis),
+            threshold=getattr(self, "threshold", None),
+            output_range=self._output_range(),
+            accountant=self.accountant,
         )
 
     # ------------------------------------------------------------------------- being an estimator
@@ -486,6 +532,10 @@ class PATE(BaseEstimator):
     def _sk_visual_block_(self) -> Any:
         block = type(Pipeline([("step", "passthrough")])._sk_visual_block_())
         return block("single", repr(self), names=type(self).__name__, name_details=repr(self))
+
+
+def _part(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:
+    return None if loss is None else loss.part(share)
 
 
 def _generator(random_state: np.random.RandomState) -> np.random.Generator:

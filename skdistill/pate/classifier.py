@@ -13,9 +13,9 @@ from sklearn.utils.metaestimators import available_if
 
 from skdistill._tables import check_label_types, classes_in, label_codes
 from skdistill.certificates.public_maps import is_public_map
-from skdistill.pate.base import PATE, Part, Task
+from skdistill.pate.base import PATE, PrivateStepError
 from skdistill.pate.settings import type_name
-from skdistill.pate.tables import withheld
+from skdistill.release.boundary import call_privately
 from skdistill.students import predicted_labels, probabilities
 from skdistill.teachers import StableLogisticRegression
 
@@ -301,20 +301,12 @@ class PATEClassifier(ClassifierMixin, PATE):
         labels = np.array([first if label is None else label for label in targets.tolist()])
         if isinstance(A, np.ndarray) and A.dtype.kind == "f":
             A = np.nan_to_num(A)
-        return (
-            teacher.fit(A, labels) if teacher is last else withheld(lambda: teacher.fit(A, labels))
-        )
-
-    def _keep(self, task: Task, inputs: Any, distiller: Part) -> None:
-        super()._keep(task, inputs, distiller)
-        self.class_prior_ = getattr(distiller, "class_prior_", None)
-        self.decision_offsets_ = distiller.decision_offsets_
+        if teacher is last:
+            return teacher.fit(A, labels)
+        return call_privately(teacher.fit, A, labels, error=PrivateStepError)
 
     def _blank_student(self) -> Any:
         return LogisticRegression(max_iter=1000) if self.student is None else self.student
-
-    def _blank_distiller(self, **settings: Any) -> Part:
-        return super()._blank_distiller(threshold=self.threshold, **settings)
 
     def _public_targets(self) -> str:
         return "the set of class labels"

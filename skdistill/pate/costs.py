@@ -7,10 +7,9 @@ import math
 import numpy as np
 
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.plan import ReleasePlan
 from skdistill.teachers.shards import default_n_teachers
 
-__all__ = ["cost_text", "costs_of_parts", "noisy_n_teachers"]
+__all__ = ["cost_text", "noisy_n_teachers"]
 
 #: k·μ from which on the noise of a vote of k teachers matters less than the size of their shards.
 _ENOUGH = 120.0
@@ -46,15 +45,6 @@ def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
     if loss is None:
         return few
     return many if loss.mu is None else int(np.clip(math.ceil(_ENOUGH / loss.mu), few, many))
-
-
-def costs_of_parts(
-    plan: ReleasePlan, parts: dict[str, PrivacyLoss | None]
-) -> dict[str, PrivacyLoss | None]:
-    """Return what each part of a fit cost, in the order in which they were released."""
-    prior = {"class prior": plan.prior_loss} if plan.with_prior else {}
-    marginals = {name: loss for name, loss in parts.items() if name == "marginals"}
-    return {**marginals, **prior, "labels": plan.label_loss}
 
 
 def cost_text(costs: dict[str, PrivacyLoss | None], whole: PrivacyLoss | None) -> str:

@@ -10,7 +10,7 @@ from sklearn.base import RegressorMixin, is_regressor
 from sklearn.linear_model import Ridge
 
 from skdistill._tables import as_floats
-from skdistill.pate.base import PATE, Part
+from skdistill.pate.base import PATE
 from skdistill.pate.settings import type_name
 from skdistill.schema import Column
 
@@ -30,7 +30,7 @@ class PATERegressor(RegressorMixin, PATE):
         Trained on the noisy answers; sees what the teachers see. None is a Ridge.
     schema : Schema or tuple of (float, float)
         What is publicly known of the columns; see :class:`PATEClassifier`.
-    target_range : tuple of (float, float)
+    output_range : tuple of (float, float)
         Public range of the targets, in their unit. A target outside is clipped, silently, and one
         that is no number becomes the middle.
     epsilon, delta, n_teachers, n_transfer, marginals_share, degree, n_bins, encoder
@@ -68,12 +68,12 @@ class PATERegressor(RegressorMixin, PATE):
     >>> from skdistill import PATERegressor
     >>> X, y = make_regression(20_000, n_features=5, random_state=0)
     >>> model = PATERegressor(
-    ...     Ridge(), schema=(-5, 5), target_range=(-400, 400), epsilon=1.0, random_state=0)
+    ...     Ridge(), schema=(-5, 5), output_range=(-400, 400), epsilon=1.0, random_state=0)
     >>> model.fit(X, y).score(X, y) > 0.7
     True
     """
 
-    target_range: Any
+    output_range: Any
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class PATERegressor(RegressorMixin, PATE):
         student: Any = None,
         *,
         schema: Any = None,
-        target_range: tuple[float, float] | None = None,
+        output_range: tuple[float, float] | None = None,
         epsilon: float = 1.0,
         delta: float = 1e-6,
         n_teachers: int | str = "auto",
@@ -100,7 +100,7 @@ class PATERegressor(RegressorMixin, PATE):
         self.estimator = estimator
         self.student = student
         self.schema = schema
-        self.target_range = target_range
+        self.output_range = output_range
         self.epsilon = epsilon
         self.delta = delta
         self.n_teachers = n_teachers
@@ -121,23 +121,23 @@ class PATERegressor(RegressorMixin, PATE):
             raise TypeError(
                 f"estimator={type_name(self.estimator)} must be a regressor: an instance."
             )
-        if self.target_range is None:
+        if self.output_range is None:
             raise ValueError(
-                "target_range must be given: (low, high), public knowledge about the target. The "
+                "output_range must be given: (low, high), public knowledge about the target. The "
                 "smallest and largest value in y are private."
             )
 
     def _read_targets(self, y: Any, cells: list[Any]) -> tuple[NDArray[Any], int]:
         """Return targets in their range."""
-        low, high = (float(end) for end in self.target_range)
+        low, high = (float(end) for end in self.output_range)
         values = Column("y", low=low, high=high, missing=True).read(as_floats(cells))
         return np.where(np.isnan(values), low / 2 + high / 2, values), 1
 
     def _blank_student(self) -> Any:
         return Ridge() if self.student is None else self.student
 
-    def _blank_distiller(self, **settings: Any) -> Part:
-        return super()._blank_distiller(output_range=self.target_range, **settings)
+    def _output_range(self) -> tuple[float, float] | None:
+        return self.output_range
 
     def _public_targets(self) -> str:
         return "the range of the target"

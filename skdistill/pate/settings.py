@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from numbers import Integral
 from typing import Any
 
-__all__ = ["check_count", "is_transformer", "settings_shown", "type_name"]
+__all__ = ["is_transformer", "settings_shown", "type_name"]
 
 
 def settings_shown(model: Any) -> list[str]:
@@ -28,11 +27,3 @@ def type_name(value: Any) -> str:
 def is_transformer(encoder: Any) -> bool:
     """Whether `encoder` is a transformer (an instance) or None."""
     return encoder is None or (hasattr(encoder, "transform") and not isinstance(encoder, type))
-
-
-def check_count(name: str, value: Any, others: str) -> None:
-    """Raise where `value` is no whole number of at least 1, nor "auto" where `others` says so."""
-    if others and isinstance(value, str) and value == "auto":
-        return
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name}={value!r} must be a whole number of at least 1{others}.")

@@ -30,7 +30,7 @@ from skdistill.release.replay.store import charge_dry_run, replayed
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.release.soft_labels import SoftLabels, Unprotected
 from skdistill.release.votes import ConfidentMax, NoisyMax
-from skdistill.statement import PrivacyStatement
+from skdistill.statement import NOT_PROTECTED, PrivacyStatement
 
 __all__ = [
     "PRIOR_SHARE",
@@ -246,42 +246,34 @@ class Release:
         assumes : tuple of str
             Assumptions beside those of the certificate.
         """
-        bound, private = self.bound, self.bound.kind == "private"
-        if self.loss is not None:
-            epsilon, delta, mu = self.loss.epsilon, self.loss.delta, self.loss.mu
-        elif private:
-            epsilon, delta, mu = bound.epsilon, bound.delta, None
-        else:
-            epsilon, delta, mu = math.inf, 0.0, None
+        bound, loss = self.bound, self.loss
+        if loss is None and bound.kind == "private":
+            return bound.statement(self.asked.n_rows)
         return PrivacyStatement(
-            epsilon=epsilon,
-            delta=delta,
-            mu=mu,
-            relation=(
-                f"replace one {bound.unit} of the teacher's training data, whose size is public"
-            ),
+            epsilon=math.inf if loss is None else loss.epsilon,
+            delta=0.0 if loss is None else loss.delta,
+            mu=None if loss is None else loss.mu,
+            relation=bound.relation,
+            unit=bound.unit,
             mechanism=self.title,
-            certificate={
-                "name": bound.name,
-                "bound": bound.bound_text,
-                "reason": bound.reason,
-                "reference": bound.reference,
-            },
+            certificate=bound.proof,
             n_queries=self.asked.n_rows,
             assumes=(*bound.assumes, *assumes),
-            sampler=self.sampler.name if self.loss is not None else "no noise",
-            private=private or (self.loss is not None and self.sampler.private),
+            not_protected=(*NOT_PROTECTED, *bound.not_protected),
+            sampler="no noise" if loss is None else self.sampler.name,
+            private=loss is not None and self.sampler.private,
         )
 
 
 def calibrate(
     bound: Any,
     asked: TransferSet,
-    epsilon: float,
-    delta: float,
+    epsilon: float = math.inf,
+    delta: float = 0.0,
     mechanism: Any = "auto",
     *,
     with_prior: bool = True,
+    loss: PrivacyLoss | None = None,
 ) -> Release:
     """Choose the mechanism and its price. Touches no output of the teacher.
 
@@ -290,10 +282,12 @@ def calibrate(
     bound : Certificate
     asked : TransferSet
     epsilon, delta : float
-        The price of the whole release; `epsilon` may be infinite.
+        The price of the whole release; an infinite `epsilon` is no noise.
     mechanism : str or Mechanism
     with_prior : bool, default=True
         Whether class counts are released, where the teacher keeps them.
+    loss : PrivacyLoss, optional
+        The price, where it is part of another one.
 
     Raises
     ------
@@ -301,10 +295,11 @@ def calibrate(
         Where the settings contradict each other, with the one line that mends it.
     """
     chosen = choose_mechanism(mechanism, bound)
-    if isinstance(chosen, Unprotected) or math.isinf(epsilon):
+    if isinstance(chosen, Unprotected) or (loss is None and math.isinf(epsilon)):
         return Release(bound, asked, Unprotected(getattr(chosen, "temperature", 1.0)), None)
     chosen.suit(bound, asked)
-    loss = replace(chosen.price(bound, asked, epsilon, delta), unit=bound.unit)
+    if loss is None:
+        loss = replace(chosen.price(bound, asked, epsilon, delta), unit=bound.unit)
     counted = with_prior and asked.classes is not None and bound.class_counts is not None
     return Release(bound, asked, chosen, loss, counted)
 

@@ -27,7 +27,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill._tables import group_names
-from skdistill._tables import group_names
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import WHOLE
 from skdistill.release.quantization import lattice_bits

@@ -64,7 +64,7 @@ class Parameters(Mechanism):
         """Yield one query of all parameters, and label the rows with the answer."""
         query = self._query(bound)
         noisy = np.asarray((yield query), dtype=np.float64) * query.step
-        weights = noisy.reshape(bound.shape)
+        weights = noisy.reshape(_shape(bound))
 
         def label(rows: Any, n_rows: int) -> Array:
             scores = np.asarray(call_privately(partial(_features, bound), rows) @ weights.T)
@@ -80,7 +80,7 @@ class Parameters(Mechanism):
         return self._query(bound).noise_scale(loss) * bound.feature_norm / 4
 
     def _query(self, bound: Any) -> RowQuery:
-        size = math.prod(bound.shape)
+        size = math.prod(_shape(bound))
         step = 2.0 ** math.floor(math.log2(bound.radius / math.sqrt(size)) - _ROUNDING_BITS)
         moved = bound.radius / step
         return RowQuery(
@@ -90,16 +90,22 @@ class Parameters(Mechanism):
             math.sqrt(size) * moved + size,
             moved + math.sqrt(size),
             step,
-            settings=(bound.radius, bound.shape),
+            settings=(bound.radius, _shape(bound)),
         )
+
+
+def _shape(bound: Any) -> tuple[int, int]:
+    """Return the shape of the parameters: the numbers of scores and of features are public."""
+    rows, columns = np.shape(np.atleast_2d(call_privately(bound.weights)))
+    return int(rows), int(columns)
 
 
 def _integers(bound: Any, step: float, rows: Any) -> Integers:
     """Return the parameters on the lattice; an entry that is not finite counts as zero. Private."""
     # The conversion is inside the boundary: NumPy's message would quote a cell that is no number.
     weights = call_privately(lambda: np.asarray(bound.weights(), dtype=np.float64))
-    if weights.size != math.prod(bound.shape):
-        weights = np.zeros(bound.shape)
+    if weights.size != math.prod(_shape(bound)):
+        weights = np.zeros(_shape(bound))
     with np.errstate(all="ignore"):
         scaled = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0) / step
         return np.rint(np.clip(scaled, -(2.0**60), 2.0**60)).astype(np.int64).reshape(1, -1)

@@ -81,7 +81,7 @@ EXPECTED = {
         PATEClassifier(
             LogisticRegression(), schema=(-20, 20), classes="public", threshold=None, epsilon=1e7
         ),
-        PATERegressor(Ridge(), schema=(-20, 20), target_range=(-5, 5), epsilon=1e7),
+        PATERegressor(Ridge(), schema=(-20, 20), output_range=(-5, 5), epsilon=1e7),
     ],
     expected_failed_checks=lambda estimator: {
         name: why
@@ -180,7 +180,7 @@ def test_more_than_two_classes():
 
 def test_regression():
     X, y = make_regression(5000, n_features=5, noise=5, random_state=0)
-    model = PATERegressor(Ridge(), schema=(-5, 5), target_range=(-400, 400), epsilon=20)
+    model = PATERegressor(Ridge(), schema=(-5, 5), output_range=(-400, 400), epsilon=20)
     assert model.fit(X, y).score(X, y) > 0.9
     assert model.n_teachers_ == 125
     assert "the range of the target" in model.privacy_.not_protected
@@ -410,15 +410,15 @@ def test_tables_that_cannot_be(X, y, message):
     assert len(accountant) == 0
 
 
-@pytest.mark.parametrize("target_range", [None, (1, 0), (0, np.inf), "range"])
-def test_a_regressor_needs_a_public_range(target_range):
+@pytest.mark.parametrize("output_range", [None, (1, 0), (0, np.inf), "range"])
+def test_a_regressor_needs_a_public_range(output_range):
     with pytest.raises(ValueError, match="range"):
-        PATERegressor(Ridge(), schema=(0, 1), target_range=target_range).fit([[0.5]], [0.5])
+        PATERegressor(Ridge(), schema=(0, 1), output_range=output_range).fit([[0.5]], [0.5])
 
 
 def test_a_regressor_needs_regressors():
     with pytest.raises(TypeError, match="must be a regressor"):
-        PATERegressor(GaussianNB(), schema=(0, 1), target_range=(0, 1)).fit([[0.5]], [0.5])
+        PATERegressor(GaussianNB(), schema=(0, 1), output_range=(0, 1)).fit([[0.5]], [0.5])
 
 
 # ------------------------------------------------------- labels and targets that are none; texts
@@ -437,7 +437,7 @@ def test_one_strange_label_changes_no_other():
 
 
 def test_one_strange_target_changes_no_other():
-    model = PATERegressor(LinearRegression(), schema=(0, 1), target_range=(0, 10))
+    model = PATERegressor(LinearRegression(), schema=(0, 1), output_range=(0, 10))
     for strange, becomes in (("x", 5), (None, 5), (np.nan, 5), ([1], 5), (99, 10), (-np.inf, 0)):
         targets, _ = model._read_targets(None, [1.0, 2, strange])
         assert targets.tolist() == [1, 2, becomes]

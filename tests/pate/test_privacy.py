@@ -197,7 +197,7 @@ def test_one_record_moves_no_release_further_than_declared(name, stranger):
 @pytest.mark.parametrize("member", [Ridge(), DecisionTreeRegressor(max_depth=3, random_state=0)])
 def test_nor_in_a_regression(member, stranger):
     X, _, y, _ = table()
-    model = PATERegressor(member, target_range=(-10, 10), n_teachers=20, **COMMON)
+    model = PATERegressor(member, output_range=(-10, 10), n_teachers=20, **COMMON)
     compare(model, (X, y), neighbour(X, y, stranger, TARGETS[stranger]))
 
 
@@ -413,7 +413,7 @@ def test_any_table_gives_a_model(name, estimator, labels):
 @pytest.mark.parametrize("name", TABLES)
 def test_any_table_gives_a_regression(name):
     schema, X = TABLES[name]
-    model = PATERegressor(Ridge(), schema=schema, target_range=(0, 1), n_transfer=100)
+    model = PATERegressor(Ridge(), schema=schema, output_range=(0, 1), n_transfer=100)
     assert np.isfinite(model.fit(X, np.full(len(X), np.nan)).predict(X)).all()
 
 
