@@ -5,22 +5,36 @@ from __future__ import annotations
 import html
 import json
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+from unicodedata import category
 
-__all__ = ["PrivacyStatement"]
+from skdistill.accounting.relation import Relation, Unit
+
+__all__ = ["NOT_PROTECTED", "PRIVATE_TABLE", "TEACHER_DATA", "PrivacyStatement"]
+
+#: The data that a distiller's statement is about.
+TEACHER_DATA = "the teacher's training data"
+
+#: The data that the statement of an estimator for private tables is about.
+PRIVATE_TABLE = "the private table, features and labels"
+
+PUBLIC_TRANSFER_SET = "the transfer set X: the student sees its features in the clear"
 
 NOT_PROTECTED = (
-    "the transfer set X: the student sees its features in the clear",
+    PUBLIC_TRANSFER_SET,
     "the number of training records of the teacher",
     "the teacher's class labels and column names",
     "that the teacher raised an exception, where it did (not what it said)",
 )
 
+_NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+_PROOF = frozenset({"name", "bound", "reason", "reference"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyStatement:
-    """What one release promises about the teacher's training records.
+    """What one release promises about the private records.
 
     Parameters
     ----------
@@ -29,10 +43,14 @@ class PrivacyStatement:
         part of the release is inside.
     mu : float or None
         The Gaussian-DP parameter of the release (Dong, Roth and Su 2022), if it has one.
-    relation : str
-        Which data sets count as neighbours.
+    relation : Relation
+        How neighbouring data sets differ: ``"replace-one"`` or ``"add-or-remove"``.
+    unit : Unit
+        What is replaced, added or removed: ``"record"`` or ``"group"``.
+    subject : str
+        The data set that the promise is about, such as "the teacher's training data".
     mechanism : str
-        ``"gaussian"``, ``"laplace"``, ``"post-processing"`` or ``"none"``.
+        ``"gaussian"``, ``"laplace"``, ``"post-processing"`` or ``"none"``, with details.
     certificate : dict
         ``name``, ``bound``, ``reason`` and ``reference`` of the sensitivity bound.
     n_queries : int
@@ -45,12 +63,23 @@ class PrivacyStatement:
         Where the noise came from.
     private : bool
         False where no guarantee is given (no noise, or seeded noise).
+    accounted : bool
+        Whether an accountant was charged for the release. If not, the statement says that other
+        fits on the same data are not counted.
+    cap : tuple of (float, float) or None
+        The (epsilon, delta) that the accountant allows for everything that is charged to it, if
+        it has such a cap. This is the figure to publish: a total that is read off after looking
+        at results is not a guarantee.
+    cap_relation : Relation
+        The relation that `cap` is counted in.
     """
 
     epsilon: float
     delta: float
     mu: float | None
-    relation: str
+    relation: Relation = Relation.REPLACE_ONE
+    unit: Unit = Unit.RECORD
+    subject: str = TEACHER_DATA
     mechanism: str
     certificate: dict[str, str]
     n_queries: int
@@ -58,20 +87,109 @@ class PrivacyStatement:
     not_protected: tuple[str, ...] = NOT_PROTECTED
     sampler: str
     private: bool
+    accounted: bool = False
+    cap: tuple[float, float] | None = None
+    cap_relation: Relation = Relation.REPLACE_ONE
+
+    def __post_init__(self) -> None:
+        # The dataclass is frozen; strings are accepted and kept as enum members.
+        object.__setattr__(self, "relation", Relation(self.relation))
+        object.__setattr__(self, "unit", Unit(self.unit))
+        object.__setattr__(self, "cap_relation", Relation(self.cap_relation))
+
+    @property
+    def neighbours(self) -> str:
+        """Which data sets count as neighbours, in words."""
+        if self.relation is Relation.REPLACE_ONE:
+            return (
+                f"replace one {self.unit} of {self.subject}; the number of {self.unit}s is public"
+            )
+        return f"add one {self.unit} to {self.subject}, or remove one"
+
+    @property
+    def scope(self) -> str:
+        """Whether other releases are counted, in words."""
+        if not self.accounted:
+            return "Other fits on the same data are not counted"
+        if self.cap is None or not math.isfinite(self.cap[0]):
+            return "An accountant without a cap was charged"
+        return (
+            f"Everything charged to the same ledger together is held to {_price(*self.cap)} "
+            f"({self.cap_relation})"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the statement as a JSON-serialisable dictionary (an infinite ε as a string)."""
         record = asdict(self)
-        record["assumes"] = list(self.assumes)
-        record["not_protected"] = list(self.not_protected)
-        for name, value in record.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                record[name] = str(value)
+        for name in ("relation", "unit", "cap_relation"):
+            record[name] = record[name].value
+        for name in ("assumes", "not_protected"):
+            record[name] = list(record[name])
+        for name in ("epsilon", "delta", "mu"):
+            record[name] = _as_json(record[name])
+        if self.cap is not None:
+            record["cap"] = [_as_json(value) for value in self.cap]
         return record
 
     def to_json(self, **options: Any) -> str:
         """Return :meth:`to_dict` as JSON text; `options` go to :func:`json.dumps`."""
         return json.dumps(self.to_dict(), **options)
+
+    @classmethod
+    def from_dict(cls, record: Any) -> Self:
+        """Read a statement back from :meth:`to_dict`.
+
+        Parameters
+        ----------
+        record : dict
+            Exactly the fields of a statement.
+
+        Returns
+        -------
+        statement : PrivacyStatement
+
+        Raises
+        ------
+        ValueError
+            If a field is missing, unknown or of another type, if a text holds control characters
+            (which can hide what is printed), or if the numbers cannot be those of a guarantee.
+        """
+        if type(record) is not dict or set(record) != {field.name for field in fields(cls)}:
+            raise ValueError("A privacy statement has other fields.")
+        record = dict(record)
+        for name in ("epsilon", "delta"):
+            record[name] = _number(record[name])
+        record["mu"] = None if record["mu"] is None else _number(record["mu"])
+        for name in ("assumes", "not_protected"):
+            record[name] = _texts(record[name])
+        for name in ("relation", "unit", "subject", "mechanism", "sampler", "cap_relation"):
+            _texts([record[name]])
+        if type(record["certificate"]) is not dict or not set(record["certificate"]) >= _PROOF:
+            raise ValueError("A privacy statement names its certificate.")
+        _texts(list(record["certificate"].values()))
+        if record["cap"] is not None:
+            epsilon, delta = _listed(record["cap"])
+            record["cap"] = (_number(epsilon), _number(delta))
+        whole = type(record["n_queries"]) is int and record["n_queries"] >= 0
+        if not (whole and type(record["private"]) is type(record["accounted"]) is bool):
+            raise ValueError("A field of a privacy statement has another type.")
+        statement = cls(**record)
+        if not statement._is_sound():
+            raise ValueError("These numbers are not those of a guarantee.")
+        return statement
+
+    def _is_sound(self) -> bool:
+        """Whether the numbers could be those of a guarantee."""
+        cap = (0.0, 0.0) if self.cap is None else self.cap
+        return (
+            self.epsilon >= 0
+            and 0 <= self.delta <= 1
+            and (self.mu is None or self.mu >= 0)
+            and (math.isfinite(self.epsilon) or not self.private)
+            and cap[0] >= 0
+            and 0 <= cap[1] <= 1
+            and (self.accounted or self.cap is None)
+        )
 
     def __str__(self) -> str:
         if not self.private:
@@ -80,13 +198,12 @@ class PrivacyStatement:
                 f"mechanism {self.mechanism!r} and noise from {self.sampler}."
             )
         else:
-            delta = "" if self.delta == 0 else f", δ={self.delta:.3g}"
             mu = "" if self.mu is None else f" (Gaussian-DP parameter μ={self.mu:.4g})"
             rows = f" of {self.n_queries} transfer rows together" if self.n_queries else ""
             promise = (
-                f"This release is differentially private with ε={self.epsilon:.6g}{delta}{mu}. "
-                f"That is for the whole release{rows}. "
-                f"Neighbouring data sets: {self.relation}. "
+                f"This release is differentially private with {_price(self.epsilon, self.delta)}"
+                f"{mu}. That is for the whole release{rows}. {self.scope}. "
+                f"Neighbouring data sets: {self.neighbours}. "
                 f"Mechanism: {self.mechanism}; noise from {self.sampler}."
             )
         proof = self.certificate
@@ -105,7 +222,8 @@ class PrivacyStatement:
         rows = [
             ("mechanism", self.mechanism),
             ("noise", self.sampler),
-            ("neighbours", self.relation),
+            ("neighbours", self.neighbours),
+            ("counted", self.scope),
             ("bound", f"{self.certificate['name']}: {self.certificate['bound']}"),
             ("why", f"{self.certificate['reason']} {self.certificate['reference']}"),
             ("transfer rows", str(self.n_queries or "none")),
@@ -123,3 +241,37 @@ class PrivacyStatement:
             f"<table><caption style='color:{color};font-weight:bold;text-align:left'>"
             f"{html.escape(head)}</caption>{body}</table>"
         )
+
+
+def _price(epsilon: float, delta: float) -> str:
+    return f"ε={epsilon:.6g}" + ("" if delta == 0 else f", δ={delta:.3g}")
+
+
+def _as_json(value: Any) -> Any:
+    """Return a number, or its text where JSON has none for it."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> float:
+    """Return a number that :func:`_as_json` wrote."""
+    if type(value) is str and value in _NOT_FINITE:
+        return _NOT_FINITE[value]
+    if type(value) is int or type(value) is float:
+        return value
+    raise ValueError("A number of a privacy statement is none.")
+
+
+def _listed(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise ValueError("A field of a privacy statement has another type.")
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    """Return texts that show themselves: without controls that move or hide what is printed."""
+    for value in _listed(values):
+        if type(value) is not str:
+            raise ValueError("A text of a privacy statement is none.")
+        if any(category(each) in ("Cc", "Cf") and each not in "\n\t" for each in value):
+            raise ValueError("A text of a privacy statement holds control characters.")
+    return tuple(values)

@@ -1,20 +1,33 @@
-"""The shapes a certificate can have.
+"""The kinds of certificates.
 
 A certificate is a proved statement of how far *one replaced record* (or one replaced group, for
-a teacher trained with groups) can move what a fitted teacher says. It is computed from public
-quantities only: the kind of the teacher, its settings, and the number of records.
+a teacher trained with groups) can move the outputs of a fitted teacher. It is computed from
+public quantities only: the class of the teacher, its settings, and the number of records.
+
+Certificates are data. The attribute `kind` of a certificate's class names its shape, and the
+release has one table from kinds to mechanisms. The callables in a certificate may see private
+records; only :mod:`skdistill.release` calls them, through its boundary.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import get_tags
+
+from skdistill.accounting.relation import Relation, Unit, as_replace_one
+from skdistill.statement import (
+    NOT_PROTECTED,
+    PUBLIC_TRANSFER_SET,
+    TEACHER_DATA,
+    PrivacyStatement,
+)
 
 __all__ = [
     "AlreadyPrivate",
@@ -22,7 +35,7 @@ __all__ = [
     "DisjointTeachers",
     "ParameterBall",
     "RowBound",
-    "is_public_map",
+    "is_exactly",
     "unwrap",
 ]
 
@@ -36,7 +49,7 @@ def iter_nothing(X: Any, function: Callable[[Any], Any]) -> Iterator[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """What the shapes of a certificate have in common; not used by itself.
+    """The fields that all kinds of certificates have; not used by itself.
 
     Parameters
     ----------
@@ -48,20 +61,67 @@ class Certificate:
         The paper and theorem the reason rests on.
     assumes : tuple of str
         What the user asserts and the package cannot check; listed in the statement.
+    not_protected : tuple of str
+        What the guarantee does not cover, beyond what no release covers; listed in the statement.
+    relation : Relation
+        The neighbouring relation of the bound. Bounds that noise is calibrated to are for
+        replace-one, the relation of the package's ledger; only an :class:`AlreadyPrivate` can
+        have another one.
+    unit : Unit
+        What is replaced: a record, or all records of a group.
     class_counts : callable or None
         Returns the integer counts of the teacher's training records per class, shape
         ``(n_classes,)``. Replacing one record moves two of them by one (L2 √2, L1 2). None where
         a teacher keeps no such counts.
-    unit : {"record", "group"}
-        What is replaced in the neighbouring relation.
+    transformer : object or None
+        The fitted steps of a pipeline before its last step: ``transformer.transform(X)`` turns
+        transfer rows into the rows that `outputs`, `member_votes` and `features` take. None where
+        they take transfer rows as they are. A teacher that is asked as a whole (``outputs=None``,
+        or a private one) transforms its rows by itself.
+
+    Attributes
+    ----------
+    kind : {"rows", "members", "parameters", "private", "none"}
+        Attribute of the class: the shape of the bound, which decides the mechanism.
     """
+
+    kind: ClassVar[str] = "none"
 
     name: str = "user-supplied"
     reason: str = "Asserted by the user."
     reference: str = ""
     assumes: tuple[str, ...] = ("the bound passed as `certificate` holds for this teacher",)
-    class_counts: Callable[[], NDArray[np.int64]] | None = None
-    unit: str = "record"
+    not_protected: tuple[str, ...] = ()
+    relation: Relation = Relation.REPLACE_ONE
+    unit: Unit = Unit.RECORD
+    class_counts: Callable[[], NDArray[np.int64]] | None = field(default=None, repr=False)
+    transformer: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        # The dataclass is frozen; strings are accepted and kept as enum members.
+        object.__setattr__(self, "relation", Relation(self.relation))
+        object.__setattr__(self, "unit", Unit(self.unit))
+        if self.relation is not Relation.REPLACE_ONE and self.kind != "private":
+            raise ValueError(
+                f"{type(self).__name__}(relation={self.relation.value!r}): noise is calibrated "
+                "and charged under replace-one. Replacing is removing and adding, so pass twice "
+                "the bound and leave the relation out."
+            )
+
+    @property
+    def bound_text(self) -> str:
+        """The bound in words, for the privacy statement."""
+        return "none"
+
+    @property
+    def proof(self) -> dict[str, str]:
+        """Name, bound, reason and reference: the field `certificate` of a statement."""
+        return {
+            "name": self.name,
+            "bound": self.bound_text,
+            "reason": self.reason,
+            "reference": self.reference,
+        }
 
 
 @dataclass(frozen=True)
@@ -78,8 +138,11 @@ class RowBound(Certificate):
         For a classifier in units of probability (rows are points of the simplex, of diameter 2
         and √2); for a regressor in units of the target.
     outputs : callable or None
-        ``outputs(teacher, X) -> (m, n_classes)``: how the bounded output is computed, where that
-        is not ``predict_proba``. Only :mod:`skdistill.release` calls it.
+        ``outputs(X) -> (m, n_classes)``: how the bounded output is computed, where that is not
+        the teacher's ``predict_proba``. It takes rows that went through `transformer`.
+    n_votes : int or None
+        Where each row is the counts of `n_votes` votes, divided by `n_votes`: a release can put
+        noise on the counts, which are integers already. See :attr:`vote_bounds`.
 
     Examples
     --------
@@ -87,28 +150,57 @@ class RowBound(Certificate):
     >>> bound = RowBound(0.02, 0.015, name="my proof", reason="Lemma 3 of our report.")
     >>> bound.l2
     0.015
+    >>> bound.bound_text
+    'each row moves by at most 0.02 (L1), 0.015 (L2)'
     """
+
+    kind: ClassVar[str] = "rows"
 
     l1: float
     l2: float
-    outputs: Callable[[Any, Any], Any] | None = None
+    outputs: Callable[[Any], Any] | None = field(default=None, repr=False)
+    n_votes: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        for field in ("l1", "l2"):
-            _check_positive(self, field)
+        super().__post_init__()
+        for name in ("l1", "l2"):
+            _check_positive(self, name)
         if not self.l2 <= self.l1 * (1 + 1e-12):
             raise ValueError(
                 f"RowBound(l1={self.l1!r}, l2={self.l2!r}): a vector's L2 norm never exceeds its "
                 "L1 norm, so the smaller valid bound is l2 <= l1. Did you swap them?"
             )
+        n_votes = self.n_votes
+        if n_votes is None:
+            return
+        if isinstance(n_votes, bool) or not isinstance(n_votes, (int, np.integer)) or n_votes < 1:
+            raise ValueError(f"RowBound: n_votes must be a positive integer, got {n_votes!r}.")
+
+    @property
+    def vote_bounds(self) -> tuple[float, float] | None:
+        """How far one record moves a row of *counts*, in the L1 and the L2 norm; None if no votes.
+
+        Counts are integers, so the L1 norm and the squared L2 norm of a difference are integers.
+        Both bounds are rounded up to the next one.
+        """
+        if self.n_votes is None:
+            return None
+        l1, l2 = self.l1 * self.n_votes, self.l2 * self.n_votes
+        # 1e-9: l1 = 2/k times k is 2 up to rounding, and must not become 3.
+        return float(math.ceil(l1 - 1e-9)), math.sqrt(math.ceil(l2**2 - 1e-9))
+
+    @property
+    def bound_text(self) -> str:
+        """The bound in words, for the privacy statement."""
+        return f"each row moves by at most {self.l1:.6g} (L1), {self.l2:.6g} (L2)"
 
 
 @dataclass(frozen=True)
 class DisjointTeachers(RowBound):
     """Many teachers, no record of which has been seen by two of them.
 
-    One record moves one teacher's answers, by the diameter of what it can say at most, and the
-    sum over all teachers by no more: `l1` and `l2` are those of the average.
+    One record moves one teacher's answers, by the diameter of its range at most, and the sum over
+    all teachers by no more: `l1` and `l2` are those of the average.
 
     Parameters
     ----------
@@ -116,12 +208,16 @@ class DisjointTeachers(RowBound):
         Number of teachers k, public.
     member_votes : callable
         ``member_votes(X, function) -> iterator`` over ``function(votes)`` for the raw votes of
-        one teacher after another, shape ``(m, n_classes)`` or ``(m,)``. Only
-        :mod:`skdistill.release` calls it.
+        one teacher after another, shape ``(m, n_classes)`` or ``(m,)``. It takes rows that went
+        through `transformer`.
     """
 
+    kind: ClassVar[str] = "members"
+
     n_teachers: int = 1
-    member_votes: Callable[[Any, Callable[[Any], Any]], Iterator[Any]] = iter_nothing
+    member_votes: Callable[[Any, Callable[[Any], Any]], Iterator[Any]] = field(
+        default=iter_nothing, repr=False
+    )
 
 
 @dataclass(frozen=True)
@@ -135,10 +231,10 @@ class ParameterBall(Certificate):
     radius : float
         Bound on ``‖W − W'‖`` in the Frobenius norm.
     weights : callable
-        ``weights() -> ndarray of shape (n_scores, n_features)``: the private parameters. Only
-        :mod:`skdistill.release` calls it.
+        ``weights() -> ndarray of shape (n_scores, n_features)``: the private parameters.
     features : callable
-        ``features(X) -> (m, n_features)``, array or CSR: the public map Φ.
+        ``features(X) -> (m, n_features)``, array or CSR: the public map Φ. It takes rows that
+        went through `transformer`.
     link : callable
         ``link(scores) -> (m, n_classes)`` or, for a regressor, ``(m,)``: from scores to soft
         labels.
@@ -146,14 +242,22 @@ class ParameterBall(Certificate):
         A bound on the norm of a row of Φ(X), used only to say how large the noise on a score is.
     """
 
+    kind: ClassVar[str] = "parameters"
+
     radius: float
-    weights: Callable[[], Array]
-    features: Callable[[Any], Any]
-    link: Callable[[Array], Array]
+    weights: Callable[[], Array] = field(repr=False)
+    features: Callable[[Any], Any] = field(repr=False)
+    link: Callable[[Array], Array] = field(repr=False)
     feature_norm: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_positive(self, "radius")
+
+    @property
+    def bound_text(self) -> str:
+        """The bound in words, for the privacy statement."""
+        return f"the parameters move by at most {self.radius:.6g} (L2)"
 
 
 @dataclass(frozen=True)
@@ -161,61 +265,150 @@ class AlreadyPrivate(Certificate):
     """The teacher is itself differentially private: whatever is computed from it is free.
 
     Proof: differential privacy is closed under post-processing (Dwork and Roth 2014,
-    Proposition 2.1); the labels are a function of the teacher and of the public X alone.
+    Proposition 2.1); the labels are a function of the teacher and of the public X alone. The
+    student's guarantee is the teacher's, in the teacher's own relation and unit.
 
     Parameters
     ----------
     epsilon, delta : float
-        What the teacher says of itself.
+        The teacher's guarantee under `relation`.
+    mu : float or None
+        Its Gaussian-DP parameter, if it has one.
+    inherited : PrivacyStatement or None
+        The teacher's own statement, where it has one: its mechanism, its noise source, the data
+        it is about and the cap of its ledger become those of the student's statement.
+
+    Examples
+    --------
+    A claim under add-or-remove is one of twice the ε under replace-one:
+
+    >>> from skdistill.certificates import AlreadyPrivate
+    >>> claim = AlreadyPrivate(1.0, relation="add-or-remove")
+    >>> claim.as_replace_one().epsilon
+    2.0
     """
+
+    kind: ClassVar[str] = "private"
 
     epsilon: float
     delta: float = 0.0
+    mu: float | None = field(default=None, kw_only=True)
+    inherited: PrivacyStatement | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_positive(self, "epsilon", zero=True)
+        _check_number(self, "delta")
         if not 0 <= self.delta < 1:
             raise ValueError(f"AlreadyPrivate: delta must be in [0, 1), got {self.delta!r}.")
+        if self.mu is not None:
+            _check_positive(self, "mu", zero=True)
+
+    @property
+    def bound_text(self) -> str:
+        """The bound in words, for the privacy statement."""
+        return "nothing more is released than the teacher already protects"
+
+    def statement(self, n_queries: int) -> PrivacyStatement:
+        """Return the statement of a student that was distilled from the teacher.
+
+        Parameters
+        ----------
+        n_queries : int
+            Transfer rows that were labelled.
+
+        Returns
+        -------
+        statement : PrivacyStatement
+            The teacher's guarantee in full, and that the transfer set is public.
+        """
+        own = self.inherited
+        public = NOT_PROTECTED if own is None else (PUBLIC_TRANSFER_SET,)
+        mechanism = "post-processing"
+        if own is not None:
+            mechanism = f"{mechanism} of {own.mechanism.removeprefix(mechanism + ' of ')}"
+        return PrivacyStatement(
+            epsilon=self.epsilon,
+            delta=self.delta,
+            mu=self.mu,
+            relation=self.relation,
+            unit=self.unit,
+            subject=TEACHER_DATA if own is None else own.subject,
+            mechanism=mechanism,
+            certificate=self.proof,
+            n_queries=n_queries,
+            assumes=self.assumes,
+            not_protected=tuple(dict.fromkeys((*self.not_protected, *public))),
+            sampler="the teacher's own noise" if own is None else own.sampler,
+            private=True,
+            accounted=own is not None and own.accounted,
+            cap=None if own is None else own.cap,
+            cap_relation=Relation.REPLACE_ONE if own is None else own.cap_relation,
+        )
+
+    def as_replace_one(self) -> AlreadyPrivate:
+        """Return the same guarantee under the relation replace-one.
+
+        Returns
+        -------
+        certificate : AlreadyPrivate
+            Itself, if its relation is replace-one. Otherwise with ε and δ of
+            :func:`skdistill.accounting.relation.as_replace_one` and with 2μ (group privacy of
+            Gaussian DP for two: Dong, Roth and Su 2022, Theorem 2.14).
+
+        Raises
+        ------
+        ValueError
+            If the converted δ is 1: nothing is promised then.
+        """
+        if self.relation is Relation.REPLACE_ONE:
+            return self
+        epsilon, delta = as_replace_one(self.epsilon, self.delta, self.relation)
+        return replace(
+            self,
+            epsilon=epsilon,
+            delta=delta,
+            mu=None if self.mu is None else 2 * self.mu,
+            relation=Relation.REPLACE_ONE,
+        )
 
 
-def _check_positive(certificate: Certificate, field: str, zero: bool = False) -> None:
-    value = getattr(certificate, field)
+def _check_number(certificate: Certificate, name: str) -> None:
+    value = getattr(certificate, name)
     is_number = isinstance(value, (int, float, np.integer, np.floating))
     if isinstance(value, (bool, np.bool_)) or not is_number:
-        raise TypeError(f"{type(certificate).__name__}: {field} must be a number, got {value!r}.")
+        raise TypeError(f"{type(certificate).__name__}: {name} must be a number, got {value!r}.")
+
+
+def _check_positive(certificate: Certificate, name: str, zero: bool = False) -> None:
+    _check_number(certificate, name)
+    value = getattr(certificate, name)
     if not (0 < value < np.inf or (zero and value == 0)):
         raise ValueError(
-            f"{type(certificate).__name__}: {field} must be positive and finite, got {value!r}."
+            f"{type(certificate).__name__}: {name} must be positive and finite, got {value!r}."
         )
 
 
 def unwrap(teacher: Any) -> Any:
-    """Return what FrozenEstimators hold."""
-    while isinstance(teacher, FrozenEstimator):
+    """Return the estimator that FrozenEstimators hold; a subclass of FrozenEstimator stays."""
+    while type(teacher) is FrozenEstimator:
         teacher = teacher.estimator
     return teacher
 
 
-def is_public_map(step: Any) -> bool:
-    """Whether a transformer learned nothing from the rows a pipeline was fitted on.
+def is_exactly(value: Any, path: str) -> bool:
+    """Whether an object is of one class and of no subclass.
 
-    True for ``"passthrough"``, ``"drop"``, None, transformers that declare that they need no fit
-    (scikit-learn's tag ``requires_fit``), FrozenEstimators, and Pipelines, FeatureUnions and
-    ColumnTransformers made of those alone.
+    Parameters
+    ----------
+    value : object
+    path : str
+        ``"module.Class"``. A module that was never imported is not imported: then `value` cannot
+        be an object of its class.
+
+    Returns
+    -------
+    bool
     """
-    from sklearn.compose import ColumnTransformer
-    from sklearn.pipeline import FeatureUnion, Pipeline
-
-    if step is None or isinstance(step, (str, FrozenEstimator)):
-        return True
-    if type(step) is Pipeline:
-        return all(is_public_map(inner) for _, inner in step.steps)
-    if type(step) is FeatureUnion:
-        return all(is_public_map(inner) for _, inner in step.transformer_list)
-    if type(step) is ColumnTransformer:
-        inner = [transformer for _, transformer, _ in step.transformers]
-        return all(is_public_map(each) for each in [*inner, step.remainder])
-    try:
-        return not get_tags(step).requires_fit
-    except (AttributeError, TypeError):
-        return False
+    module, _, name = path.rpartition(".")
+    return type(value) is getattr(sys.modules.get(module), name, None)

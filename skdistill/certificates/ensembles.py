@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skdistill.accounting.relation import Unit
 from skdistill.certificates.base import Certificate, DisjointTeachers
-from skdistill.teachers.ensemble import TeacherEnsemble
 
 __all__ = ["disjoint_teachers"]
 
@@ -20,10 +20,9 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
     (:func:`skdistill.teachers.ensemble.shards_of_records`; for groups ``shards_of_groups``), so
     one member's answers. Brought on the simplex (or clipped to the output range) one by one, they
     move by its diameter at most, (2, √2) or the width of the range, and their average over k by
-    1/k of that (PATE, Papernot et al., ICLR 2017). Whatever a member is and does is covered.
+    1/k of that (PATE, Papernot et al., ICLR 2017). That a member is a function of its own shard,
+    of public rows and of a public seed is enforced where members are fitted.
     """
-    if type(teacher) is not TeacherEnsemble:
-        return None
     k = len(teacher.estimators_)
     classes = getattr(teacher, "classes_", None)
     if classes is None:
@@ -32,14 +31,14 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
         l1 = l2 = (output_range[1] - output_range[0]) / k
     else:
         l1, l2 = 2.0 / k, math.sqrt(2.0) / k
-    unit = "group" if teacher.group_level_ else "record"
+    unit = Unit.GROUP if teacher.group_level_ else Unit.RECORD
     assumes = ["the records were not sorted or filtered by their content before the shards"]
     if classes is not None and not teacher.classes_given_:
         assumes.append("the set of class labels is public")
     if teacher.group_level_:
         assumes.append("the set of group labels is public: a group's records are replaced")
     if output_range is not None and classes is None:
-        assumes.append("output_range was chosen without looking at the private data")
+        assumes.append("the range of the outputs was chosen without looking at the private data")
     return DisjointTeachers(
         l1,
         l2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -13,10 +14,11 @@ from skdistill.certificates.base import Array, Certificate, RowBound
 __all__ = ["neighbor_votes", "uniform_neighbors"]
 
 # Metrics that look at two rows alone. Others ("seuclidean", "mahalanobis") may take a scale from
-# all training rows, and then every distance moves with one record.
+# all training rows, and then every distance moves with one record. A function of the user's, or
+# "precomputed" distances, may do the same.
 _PAIRWISE_METRICS = (
     *("minkowski", "euclidean", "l2", "manhattan", "cityblock", "l1", "chebyshev"),
-    *("cosine", "canberra", "braycurtis", "hamming"),
+    *("cosine", "canberra", "braycurtis", "hamming", "nan_euclidean"),
 )
 
 
@@ -26,23 +28,30 @@ def uniform_neighbors(teacher: Any) -> Certificate | None:
     Proof. Order the records by (distance to the query, position). The votes are those of the
     first k. Replacing the record at one position changes that record's key alone, so of the first
     k at most one leaves and one enters: one vote moves from one class to another, which is 2/k in
-    L1 and √2/k in L2. The bound is per row; all rows may move at once.
+    L1 and √2/k in L2. The bound is per row; all rows may move at once. The rows are counts of k
+    votes, and in counts the bound is 2 and √2.
+
+    It needs a distance that looks at two rows alone. The distance in use is the fitted
+    ``effective_metric_`` with ``effective_metric_params_``, whatever the parameter `metric` says
+    since; parameters other than the power p (weights, scales) may come from the records.
 
     The order matters: scikit-learn breaks ties between equal distances by the inner order of its
     search, which replacing one record can change for *every* tied record (on integer-valued
     tables ties are the rule), so ``predict_proba`` itself has no better bound than the worst case.
     :func:`neighbor_votes` computes the same votes with ties broken by position.
-    """
-    if type(teacher).__name__ != "KNeighborsClassifier":
-        return None  # so that sklearn.neighbors is imported only where it is needed
-    from sklearn.neighbors import KNeighborsClassifier
 
+    A KNeighborsRegressor has the worst case: its mean of k targets moves by the width of the
+    range over k, but only if each target is clipped before they are averaged, which it does not.
+    """
     k = int(teacher.n_neighbors) if isinstance(teacher.n_neighbors, Integral) else 0
+    metric = getattr(teacher, "effective_metric_", None)
+    parameters = getattr(teacher, "effective_metric_params_", None) or {}
     provable = (
-        type(teacher) is KNeighborsClassifier
+        isinstance(teacher.weights, str | None)
         and teacher.weights in ("uniform", None)
-        and teacher.metric in _PAIRWISE_METRICS
-        and not teacher.metric_params
+        and isinstance(metric, str)
+        and metric in _PAIRWISE_METRICS
+        and set(parameters) <= ({"p"} if metric == "minkowski" else set())
         and hasattr(teacher, "_fit_X")
         and np.ndim(teacher._y) == 1
         and 1 <= k <= teacher.n_samples_fit_
@@ -52,7 +61,8 @@ def uniform_neighbors(teacher: Any) -> Certificate | None:
     return RowBound(
         2.0 / k,
         math.sqrt(2.0) / k,
-        neighbor_votes,
+        partial(neighbor_votes, teacher),
+        n_votes=k,
         name="uniform nearest neighbours",
         reason=f"One record holds at most one of the {k} votes on each transfer row.",
         reference="Counting argument in skdistill.certificates.neighbors.",

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from skdistill.certificates.already_private import already_private
-from skdistill.certificates.base import Certificate, unwrap
+from skdistill.certificates.already_private import stated_privacy
+from skdistill.certificates.base import Certificate, is_exactly, unwrap
+from skdistill.certificates.diffprivlib_models import diffprivlib_model, why_not_private
 from skdistill.certificates.ensembles import disjoint_teachers
 from skdistill.certificates.neighbors import uniform_neighbors
 from skdistill.certificates.pipelines import pipeline
 from skdistill.certificates.stable_linear import stable_logistic_regression
 from skdistill.certificates.worst_case import worst_case
 
-__all__ = ["certify", "prove", "register"]
+__all__ = ["FAMILIES", "certify", "prove", "register"]
 
-Prover = Callable[[Any], "Certificate | None"]
+Prover = Callable[..., "Certificate | None"]
+
+#: The package's families: a class, and the function that proves a bound for its objects (for
+#: exactly this class). A new family is one file and one line here.
+FAMILIES: dict[str, Prover] = {
+    "sklearn.neighbors.KNeighborsClassifier": uniform_neighbors,
+    "skdistill.teachers.StableLogisticRegression": stable_logistic_regression,
+    "skdistill.teachers.TeacherEnsemble": disjoint_teachers,
+    "sklearn.pipeline.Pipeline": pipeline,
+    "diffprivlib.models.DecisionTreeClassifier": diffprivlib_model,
+    "diffprivlib.models.RandomForestClassifier": diffprivlib_model,
+    "diffprivlib.models.GaussianNB": diffprivlib_model,
+    "diffprivlib.models.LogisticRegression": diffprivlib_model,
+}
 
 _REGISTERED: dict[type, Prover] = {}
 
@@ -35,8 +52,15 @@ def register(cls: type) -> Callable[[Prover], Prover]:
     Returns
     -------
     decorator : callable
-        Takes ``prove(teacher) -> Certificate or None``; None means that this teacher's settings
-        admit no proof, and the worst case is used.
+        Takes the proof: a function of ``(teacher)``, ``(teacher, X)`` or
+        ``(teacher, X, output_range)`` that returns a :class:`Certificate`, or None where it does
+        not apply to these settings; then the package's own families are searched.
+
+        - `teacher` is fitted and without its FrozenEstimator. Only its settings and other public
+          quantities may be looked at.
+        - `X` is the transfer set. It is None where :func:`certify` was called without one, and
+          for the last step of a pipeline, which is not asked about X but about transformed rows.
+        - `output_range` is the distiller's, or None.
 
     Examples
     --------
@@ -51,9 +75,9 @@ def register(cls: type) -> Callable[[Prover], Prover]:
     ...     return RowBound(1e-9, 1e-9, name="constant", reason="It ignores its records.")
     """
 
-    def decorator(prove: Prover) -> Prover:
-        _REGISTERED[cls] = prove
-        return prove
+    def decorator(proof: Prover) -> Prover:
+        _REGISTERED[cls] = proof
+        return proof
 
     return decorator
 
@@ -68,20 +92,25 @@ def certify(
     teacher : estimator
         A fitted classifier or regressor; a FrozenEstimator is looked into.
     X : array-like, optional
-        The transfer set. No built-in proof depends on it; accepted so that a user's own may.
+        The transfer set. No built-in proof depends on it; it is handed to registered proofs.
     output_range : tuple of (float, float), optional
         For a regressor, the public range its outputs are clipped to.
 
     Returns
     -------
     certificate : Certificate
-        The registered proof for exactly this class, or else the worst case (the diameter of the
-        simplex, or of `output_range`).
+        Of the proof registered for exactly this class, or of the package's proof for it, or else
+        the worst case (the diameter of the simplex, or of `output_range`).
 
     Raises
     ------
     ValueError
         For a regressor without `output_range`: no bound holds for unbounded outputs.
+    TypeError
+        If a registered proof returns something else than a Certificate or None.
+    RuntimeError
+        If a registered proof raises. Its message is withheld, because a proof sees the private
+        teacher and its message may quote a record.
 
     Examples
     --------
@@ -92,19 +121,72 @@ def certify(
     >>> certify(teacher).name
     'worst case'
     """
-    found = prove(unwrap(teacher), output_range)
-    return found if found is not None else worst_case(teacher, output_range)
+    found = prove(unwrap(teacher), X, output_range)
+    if found is not None:
+        return found
+    bound, refused = worst_case(teacher, output_range), why_not_private(unwrap(teacher))
+    return replace(bound, reason=f"{bound.reason} {refused}") if refused else bound
 
 
-def prove(teacher: Any, output_range: tuple[float, float] | None = None) -> Certificate | None:
+def prove(
+    teacher: Any, X: Any = None, output_range: tuple[float, float] | None = None
+) -> Certificate | None:
     """Return the proof for a teacher that is not wrapped, or None where there is none."""
+    public = {"X": X, "output_range": output_range}
     registered = _REGISTERED.get(type(teacher))
     if registered is not None:
-        return registered(teacher)
-    return (
-        already_private(teacher)
-        or uniform_neighbors(teacher)
-        or stable_logistic_regression(teacher)
-        or disjoint_teachers(teacher, output_range)
-        or pipeline(teacher, lambda last: prove(last, output_range))
-    )
+        found = _ask(registered, teacher, public)
+        if found is not None:
+            return found
+    found = stated_privacy(teacher)
+    if found is not None:
+        return found
+    for path, family in FAMILIES.items():
+        if is_exactly(teacher, path):
+            inner = partial(prove, X=None, output_range=output_range)
+            return family(teacher, **_public_arguments(family, {**public, "prove": inner}))
+    return None
+
+
+def _ask(proof: Prover, teacher: Any, public: dict[str, Any]) -> Certificate | None:
+    """Call a user's proof; see :func:`certify` for what is raised."""
+    name = getattr(proof, "__qualname__", type(proof).__name__)
+    found, failed = None, False
+    arguments = _public_arguments(proof, public)
+    try:
+        found = proof(teacher, **arguments)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        failed = True
+    # Raised after the except block, so that no context keeps the exception and its frames.
+    if failed:
+        raise RuntimeError(
+            f"The proof {name} registered for {type(teacher).__name__} raised an exception; its "
+            "message is withheld because it may quote private data. Call the proof by itself to "
+            "see it, and let it return None where it does not apply."
+        )
+    if found is not None and not isinstance(found, Certificate):
+        raise TypeError(
+            f"The proof {name} registered for {type(teacher).__name__} must return a Certificate, "
+            f"or None where it does not apply; it returned an object of {type(found).__name__}."
+        )
+    return found
+
+
+def _public_arguments(proof: Prover, public: dict[str, Any]) -> dict[str, Any]:
+    """Return the public arguments that a proof's signature asks for, besides the teacher.
+
+    They are found by name; a required parameter of another name is given the one of its position.
+    """
+    arguments = {}
+    in_order = iter(public.values())
+    for parameter in list(inspect.signature(proof).parameters.values())[1:]:
+        value = next(in_order, None)
+        if parameter.name in public:
+            arguments[parameter.name] = public[parameter.name]
+        elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD and (
+            parameter.default is parameter.empty
+        ):
+            arguments[parameter.name] = value
+    return arguments

@@ -7,19 +7,16 @@ from typing import Any
 import numpy as np
 
 from skdistill.certificates.base import Array, Certificate, ParameterBall
-from skdistill.teachers.stable_linear import StableLogisticRegression
 
 __all__ = ["stable_logistic_regression"]
 
 
-def stable_logistic_regression(teacher: Any) -> Certificate | None:
+def stable_logistic_regression(teacher: Any) -> Certificate:
     """Certify a StableLogisticRegression: ParameterBall(2·L·C·R + slack).
 
     The proof, and the slack that makes it hold for what a computer returns, stand where the
     number is computed: :class:`skdistill.teachers.StableLogisticRegression`.
     """
-    if type(teacher) is not StableLogisticRegression:
-        return None
     return ParameterBall(
         teacher.sensitivity_,
         lambda: np.asarray(teacher.weights_, dtype=np.float64),

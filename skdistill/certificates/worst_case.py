@@ -40,7 +40,7 @@ def worst_case(teacher: Any, output_range: tuple[float, float] | None) -> Certif
         high - low,
         high - low,
         name="worst case",
-        reason="Outputs are clipped to output_range, and two of them differ by its width at most.",
+        reason="Outputs are clipped to a public range: two of them differ by its width at most.",
         reference="Diameter of an interval.",
-        assumes=("output_range was chosen without looking at the private data",),
+        assumes=("the range of the outputs was chosen without looking at the private data",),
     )

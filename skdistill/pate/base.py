@@ -36,7 +36,7 @@ from skdistill.release.noise import active_sampler
 from skdistill.release.plan import ReleasePlan
 from skdistill.release.rounds import automatic_rounds
 from skdistill.schema import Schema, as_schema
-from skdistill.statement import PrivacyStatement
+from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
 from skdistill.teachers import BoundedFeatures, TeacherEnsemble
 from skdistill.transfer.features import SchemaFeatures, SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
@@ -355,9 +355,7 @@ class PATE(BaseEstimator):
     ) -> PrivacyStatement:
         """Say what the whole promises, and what each part of it cost."""
         found, unit = plan.statement(), plan.certificate.unit
-        # The distiller within calls the range of the targets its output_range.
-        assumes = [text.replace("output_range", "target_range") for text in found.assumes]
-        assumes += self._assumes()
+        assumes = [*found.assumes, *self._assumes()]
         not_protected = [f"the number of {unit}s", *_NOT_PROTECTED, self._public_targets()]
         bound = found.certificate["bound"]
         if self.schema is not None:
@@ -375,10 +373,7 @@ class PATE(BaseEstimator):
             epsilon=math.inf if loss is None else loss.epsilon,
             delta=0.0 if loss is None else loss.delta,
             mu=None if loss is None else loss.mu,
-            relation=(
-                f"replace one {unit} of the private table, features and labels; the number of "
-                f"{unit}s is public"
-            ),
+            subject=PRIVATE_TABLE,
             mechanism=f"{found.mechanism}, {rows} transfer rows{cost_text(self.costs_, loss)}",
             certificate={**found.certificate, "bound": bound},
             assumes=tuple(assumes),

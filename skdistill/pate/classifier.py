@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
-from skdistill.certificates.base import is_public_map
+from skdistill.certificates.public_maps import is_public_map
 from skdistill.pate.base import PATE, Part, Task
 from skdistill.pate.settings import type_name
 from skdistill.pate.tables import check_label_types, withheld

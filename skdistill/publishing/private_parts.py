@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from skdistill.certificates.base import is_public_map, unwrap
+from skdistill.certificates.base import unwrap
+from skdistill.certificates.public_maps import is_public_map
 
 __all__ = ["refuse_private_parts", "refuse_private_settings"]
 

@@ -13,7 +13,7 @@ from skdistill.release.lattice import LATTICE_BITS
 from skdistill.release.noisy_max import confident_max, count_votes, noisy_max
 from skdistill.release.plan import LABEL_ONLY, ReleasePlan
 from skdistill.release.rounds import Votes, collect_votes, residual_rounds
-from skdistill.release.teacher_calls import guarded
+from skdistill.release.teacher_calls import guarded, transformed
 
 __all__ = ["ensemble_labels"]
 
@@ -45,7 +45,7 @@ def ensemble_labels(
         raise TypeError("ensemble_labels needs DisjointTeachers and a price.")
 
     def ask(function: Callable[[Any], Any]) -> Iterator[Any]:
-        return bound.member_votes(X, function)
+        return bound.member_votes(transformed(bound, X), function)
 
     everything = np.ones(plan.n_rows, dtype=bool)
     if plan.mechanism in LABEL_ONLY and plan.classes is not None:

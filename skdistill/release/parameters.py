@@ -13,7 +13,7 @@ from skdistill.certificates import ParameterBall
 from skdistill.release.noise import Sampler
 from skdistill.release.plan import ReleasePlan
 from skdistill.release.soft_labels import in_chunks
-from skdistill.release.teacher_calls import guarded
+from skdistill.release.teacher_calls import guarded, transformed
 
 __all__ = ["labels_of", "noisy_weights", "parameter_labels", "private_weights"]
 
@@ -98,7 +98,7 @@ def labels_of(plan: ReleasePlan, weights: Array, X: Any, n_jobs: int | None) -> 
     assert isinstance(ball, ParameterBall)
 
     def label(rows: Any, count: int) -> Array:
-        scores = np.asarray(guarded(lambda: ball.features(rows)) @ weights.T)
+        scores = np.asarray(guarded(lambda: ball.features(transformed(ball, rows))) @ weights.T)
         return np.asarray(ball.link(scores / plan.temperature))
 
     n_outputs = 1 if plan.classes is None else len(plan.classes)

@@ -20,7 +20,7 @@ from skdistill.certificates import (
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.noisy_max import most_queries
 from skdistill.release.rounds import automatic_rounds, basis_size, default_shares
-from skdistill.statement import PrivacyStatement
+from skdistill.statement import NOT_PROTECTED, PrivacyStatement
 
 __all__ = ["LABEL_ONLY", "PRIOR_SHARE", "ReleasePlan", "plan_release", "query_limit"]
 
@@ -145,31 +145,25 @@ class ReleasePlan:
     def statement(self) -> PrivacyStatement:
         """Say what this release promises."""
         bound = self.certificate
-        free = bound if isinstance(bound, AlreadyPrivate) else None
+        if isinstance(bound, AlreadyPrivate):
+            return bound.statement(self.n_rows)
         if self.loss is not None:
             epsilon, delta, mu = self.loss.epsilon, self.loss.delta, self.loss.mu
-        elif free is not None:
-            epsilon, delta, mu = free.epsilon, free.delta, None
         else:
             epsilon, delta, mu = math.inf, 0.0, None
         return PrivacyStatement(
             epsilon=epsilon,
             delta=delta,
             mu=mu,
-            relation=(
-                f"replace one {bound.unit} of the teacher's training data, whose size is public"
-            ),
+            relation=bound.relation,
+            unit=bound.unit,
             mechanism=self.mechanism + self._rounds_text(),
-            certificate={
-                "name": bound.name,
-                "bound": _bound_text(bound),
-                "reason": bound.reason,
-                "reference": bound.reference,
-            },
+            certificate=bound.proof,
             n_queries=self.n_rows,
             assumes=(*bound.assumes, *self.assumes),
+            not_protected=(*NOT_PROTECTED, *bound.not_protected),
             sampler=self.sampler.name if self.loss is not None else "no noise",
-            private=free is not None or (self.loss is not None and self.sampler.private),
+            private=self.loss is not None and self.sampler.private,
         )
 
     @property
@@ -273,16 +267,6 @@ def query_limit(
     loss = _loss(mechanism, epsilon, delta)
     confident = mechanism == "confident_max"
     return most_queries(certificate.n_teachers, n_classes, loss, confident)
-
-
-def _bound_text(bound: Certificate) -> str:
-    if isinstance(bound, RowBound):
-        return f"each row moves by at most {bound.l1:.6g} (L1), {bound.l2:.6g} (L2)"
-    if isinstance(bound, ParameterBall):
-        return f"the parameters move by at most {bound.radius:.6g} (L2)"
-    if isinstance(bound, AlreadyPrivate):
-        return "nothing more is released than the teacher already protects"
-    return "none"
 
 
 def is_diameter(certificate: Certificate) -> bool:

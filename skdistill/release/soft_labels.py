@@ -22,7 +22,7 @@ from skdistill.release.lattice import (
     to_simplex,
 )
 from skdistill.release.plan import ReleasePlan
-from skdistill.release.teacher_calls import class_outputs, value_outputs
+from skdistill.release.teacher_calls import class_outputs, transformed, value_outputs
 
 __all__ = ["free_labels", "in_chunks", "noisy_labels"]
 
@@ -107,6 +107,8 @@ def _integers(plan: ReleasePlan, teacher: Any, rows: Any, count: int, bits: int)
 
 def _raw(plan: ReleasePlan, teacher: Any, rows: Any, count: int) -> Array:
     outputs = plan.certificate.outputs if isinstance(plan.certificate, RowBound) else None
+    if outputs is not None:
+        rows = transformed(plan.certificate, rows)
     assert plan.classes is not None
     return class_outputs(teacher, rows, count, plan.classes, outputs)
 

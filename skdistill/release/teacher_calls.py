@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.certificates import Certificate
 from skdistill.neural import adapted
 from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.lattice import as_outputs
@@ -26,6 +27,13 @@ Array = NDArray[np.float64]
 def guarded(call: Callable[[], Any]) -> Any:
     """Call a teacher; see :func:`skdistill.release.boundary.call_privately`."""
     return call_privately(call)
+
+
+def transformed(certificate: Certificate, X: Any) -> Any:
+    """Return transfer rows as the last step of a certified pipeline takes them."""
+    if certificate.transformer is None:
+        return X
+    return call_privately(certificate.transformer.transform, X)
 
 
 def output_method(teacher: Any) -> str:
@@ -45,7 +53,7 @@ def class_outputs(
     X: Any,
     n_rows: int,
     classes: NDArray[Any],
-    outputs: Callable[[Any, Any], Any] | None,
+    outputs: Callable[[Any], Any] | None,
 ) -> Array:
     """Return a classifier's labels for X, shape ``(n_rows, n_classes)``, not yet sanitised.
 
@@ -56,7 +64,7 @@ def class_outputs(
     n_classes = len(classes)
     shape = (n_rows, n_classes)
     if outputs is not None:
-        return as_outputs(guarded(lambda: outputs(teacher, X)), shape)
+        return as_outputs(guarded(lambda: outputs(X)), shape)
     teacher = guarded(lambda: adapted(teacher))
     method = output_method(teacher)
     if method == "predict_proba":
