@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from sklearn.base import clone, is_regressor
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skdistill._validate import check_settings
 from skdistill._tables import take_rows
+from skdistill._validate import check_settings
+from skdistill.accounting.relation import Unit
 from skdistill.audit.bounds import OneRunAudit, one_run_audit
 from skdistill.audit.canaries import Canaries, make_canaries, stack_rows
 from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall
@@ -312,7 +313,7 @@ def audit_distiller(
         confidence=confidence,
         guesses=guesses,
         middle=0.0,
-        group_size=1 if "replace one group" in statement.relation else pairs.n_copies,
+        group_size=1 if statement.unit is Unit.GROUP else pairs.n_copies,
     )
     result = AuditResult(bound, statement, pairs.kind, len(pairs), view)
     say(result)

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.accounting.charging import adopt, charge, check_accountant, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
+from skdistill.accounting.relation import Unit
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.query import answer
@@ -340,7 +341,8 @@ def _statement(
         epsilon=math.inf if loss is None else loss.epsilon,
         delta=0.0 if loss is None else loss.delta,
         mu=None if loss is None else loss.mu,
-        relation=f"replace one {unit} of the private table, whose number of {unit}s is public",
+        unit=Unit(unit),
+        subject="the private table",
         mechanism="none" if loss is None else loss.kind,
         certificate={
             "name": "marginals",

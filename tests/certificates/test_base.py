@@ -16,7 +16,7 @@ from sklearn.utils import all_estimators
 
 from skdistill import PrivateDistiller
 from skdistill.certificates import AlreadyPrivate, ParameterBall, RowBound, certify, register
-from skdistill.certificates.base import is_public_map
+from skdistill.certificates.public_maps import is_public_map
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = np.arange(40) % 2
