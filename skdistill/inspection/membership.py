@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta
 
-from skdistill.audit.membership import MembershipReport, membership_report, roc_points
+from skdistill.audit.membership import membership_report
+from skdistill.audit.report import MembershipReport
+from skdistill.audit.roc import roc_points
 from skdistill.inspection._axes import NEUTRAL, axes_and_figure, need_matplotlib, place_legend
 
 __all__ = ["MembershipDisplay", "private_tpr"]
