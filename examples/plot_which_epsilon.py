@@ -66,11 +66,14 @@ try:
 except ImportError:
     raise SystemExit from None
 _, (upper, lower) = plt.subplots(2, 1, figsize=(5.5, 7), sharex=True, layout="constrained")
-draw = PrivacyUtilityDisplay.from_scores
-lines = {"forest": accuracy[0], "student without noise": accuracies[-1].mean()}
-draw(EPSILONS, accuracies[:-1], baselines=lines, metric_name="test accuracy", ax=upper)
-name, lines = "members found at 1 % false positives", {"forest": found[0], "chance": FPR}
-draw(EPSILONS, founds[:-1], baselines=lines, metric_name=name, ax=lower)
+baselines = {"forest": accuracy[0], "student without noise": accuracies[-1].mean()}
+PrivacyUtilityDisplay(
+    epsilons=EPSILONS, scores=accuracies[:-1], baselines=baselines, metric_name="test accuracy"
+).plot(ax=upper)
+name, baselines = "members found at 1 % false positives", {"forest": found[0], "chance": FPR}
+PrivacyUtilityDisplay(
+    epsilons=EPSILONS, scores=founds[:-1], baselines=baselines, metric_name=name
+).plot(ax=lower)
 lower.plot(EPSILONS, allowed[:-1], "--", color="C3", label="most that ε allows")
 lower.set_yscale("log")
 lower.legend(loc="center left", fontsize="small")

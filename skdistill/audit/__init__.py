@@ -1,4 +1,4 @@
-"""Audit: what teacher and student leak, and whether the guarantee holds."""
+"""Audits: how much teacher and student leak, and whether the guarantee holds."""
 
 from skdistill.audit.attacks import (
     classwise_attack,
@@ -11,18 +11,21 @@ from skdistill.audit.attacks import (
     squared_error_attack,
 )
 from skdistill.audit.bounds import (
-    OneRunAudit,
-    TwoWorldAudit,
     clopper_pearson_epsilon,
     clopper_pearson_mu,
-    one_run_audit,
     one_run_epsilon,
     one_run_p_value,
-    two_world_audit,
 )
 from skdistill.audit.canaries import Canaries, make_canaries
 from skdistill.audit.distillers import AuditResult, audit_distiller
-from skdistill.audit.membership import MembershipReport, attack, membership_report
+from skdistill.audit.experiments import (
+    OneRunAudit,
+    TwoWorldAudit,
+    one_run_audit,
+    two_world_audit,
+)
+from skdistill.audit.membership import attack, membership_report
+from skdistill.audit.report import MembershipReport
 from skdistill.audit.shadow import ShadowDistiller, ShadowModels, train_shadow_models
 
 __all__ = [

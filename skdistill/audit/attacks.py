@@ -1,11 +1,11 @@
-"""Membership inference attacks on arrays: what a model says of a record, turned into a score.
+r"""Membership inference attacks on arrays: a model's answers become scores.
 
-Every attack returns one score per record; higher means "more likely a member", that is, one of the
-records the model was trained on. Which threshold to use is left to the caller: the scores of
-records known to be members and of others make a ROC curve.
+Every attack returns one score per record. Higher means "more likely a member", that is, one of the
+records the model was trained on. The caller chooses the threshold: the scores of known members and
+of other records make a ROC curve.
 
-Most attacks start from the *log-odds* of the true label, :func:`log_odds`: near-Gaussian over
-retrained models, and without the loss of precision that probabilities close to 1 suffer.
+Most attacks start from the *log-odds* of the true label, :func:`log_odds`. Over retrained models
+they are nearly Gaussian, and they do not lose precision where probabilities are close to 1.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
-# Probabilities below this are taken for it: a forest says 0 where it means "less than 1/trees".
+# Smaller probabilities are replaced by this: a forest says 0 where it means "less than 1/trees".
 _FLOOR = 1e-12
 
 # Shadow models on each side from which a variance of its own per record is worth its error
@@ -39,6 +40,8 @@ _ENOUGH_FOR_VARIANCE = 32
 
 def log_odds(probabilities: ArrayLike, y: ArrayLike) -> Array:
     """Return log p_y − log(1 − p_y), the logit-scaled confidence.
+
+    Source: Carlini et al., IEEE S&P 2022, arXiv:2112.03570, section IV-A.
 
     Parameters
     ----------
@@ -50,17 +53,12 @@ def log_odds(probabilities: ArrayLike, y: ArrayLike) -> Array:
     Returns
     -------
     confidences : ndarray of shape (n,)
-        Finite: both sums are at least 1e-12.
+        Finite, since both probabilities are replaced by 1e-12 where they are smaller.
 
     Raises
     ------
     ValueError
-        For other shapes, entries that are no probabilities, or codes that are no columns.
-
-    References
-    ----------
-    .. [1] Carlini, Chien, Nasr, Song, Terzis, Tramèr. "Membership inference attacks from first
-       principles". IEEE S&P 2022, arXiv:2112.03570, section IV-A.
+        For other shapes, entries that are not probabilities, or codes that are not columns.
 
     Examples
     --------
@@ -68,40 +66,25 @@ def log_odds(probabilities: ArrayLike, y: ArrayLike) -> Array:
     >>> log_odds([[0.9, 0.1], [0.9, 0.1]], [0, 1]).round(3)
     array([ 2.197, -2.197])
     """
-    p, codes = _checked(probabilities, y)
-    rows = np.arange(len(p))
-    true = p[rows, codes]
-    others = p.copy()
-    others[rows, codes] = 0.0
+    true, others = _split(probabilities, y)
     return np.asarray(np.log(np.maximum(true, _FLOOR)) - np.log(np.maximum(others.sum(1), _FLOOR)))
 
 
 def loss_attack(probabilities: ArrayLike, y: ArrayLike) -> Array:
     """Score by the loss: the logarithm of the probability of the true label.
 
-    An attack by confidence ranks alike.
+    An attack by confidence ranks alike. Source: Yeom et al., CSF 2018, arXiv:1709.01604,
+    adversary 2.
 
     Parameters
     ----------
-    probabilities : array-like of shape (n, n_classes)
-    y : array-like of int, shape (n,)
-        True labels, as columns of `probabilities`.
+    probabilities, y : array-like
+        As for :func:`log_odds`.
 
     Returns
     -------
     scores : ndarray of shape (n,)
         At most 0; higher means member.
-
-    References
-    ----------
-    .. [1] Yeom, Giacomelli, Fredrikson, Jha. "Privacy risk in machine learning: analyzing the
-       connection to overfitting". CSF 2018, arXiv:1709.01604, adversary 2.
-
-    Examples
-    --------
-    >>> from skdistill.audit import loss_attack
-    >>> loss_attack([[0.9, 0.1], [0.5, 0.5]], [0, 0]).round(3)
-    array([-0.105, -0.693])
     """
     return np.asarray(log_expit(log_odds(probabilities, y)))
 
@@ -109,30 +92,27 @@ def loss_attack(probabilities: ArrayLike, y: ArrayLike) -> Array:
 def squared_error_attack(predictions: ArrayLike, y: ArrayLike) -> Array:
     """Score a regressor by its squared error, negated.
 
+    Source: Yeom et al., CSF 2018, arXiv:1709.01604, section 3.2.
+
     Parameters
     ----------
     predictions, y : array-like of shape (n,)
-        What the model says, and the true targets.
+        The model's predictions and the true targets.
 
     Returns
     -------
     scores : ndarray of shape (n,)
         At most 0; higher means member.
-
-    References
-    ----------
-    .. [1] Yeom, Giacomelli, Fredrikson, Jha. "Privacy risk in machine learning: analyzing the
-       connection to overfitting". CSF 2018, arXiv:1709.01604, section 3.2.
     """
-    said, true = np.asarray(predictions, dtype=float), np.asarray(y, dtype=float)
-    if said.ndim != 1 or said.shape != true.shape:
+    predicted, true = np.asarray(predictions, dtype=float), np.asarray(y, dtype=float)
+    if predicted.ndim != 1 or predicted.shape != true.shape:
         raise ValueError(
-            f"predictions of shape {said.shape} and targets of shape {true.shape}: both must be "
-            "one-dimensional and of one length. Attack one output at a time."
+            f"predictions of shape {predicted.shape} and targets of shape {true.shape}: both must "
+            "be one-dimensional and of one length. Attack one output at a time."
         )
-    if not (np.isfinite(said).all() and np.isfinite(true).all()):
+    if not (np.isfinite(predicted).all() and np.isfinite(true).all()):
         raise ValueError("Predictions and targets must be finite; some are NaN or infinite.")
-    return -np.square(said - true)
+    return -np.square(predicted - true)
 
 
 def modified_entropy_attack(probabilities: ArrayLike, y: ArrayLike) -> Array:
@@ -140,37 +120,23 @@ def modified_entropy_attack(probabilities: ArrayLike, y: ArrayLike) -> Array:
 
     .. math:: -(1 - p_y) \log p_y - \sum_{c \ne y} p_c \log(1 - p_c)
 
-    is small where the model is sure *and* right; plain entropy does not see the label.
+    is small where the model is sure *and* right; plain entropy does not see the label. Source:
+    Song and Mittal, USENIX Security 2021, arXiv:2003.10595, section 3.2.
 
     Parameters
     ----------
-    probabilities : array-like of shape (n, n_classes)
-    y : array-like of int, shape (n,)
-        True labels, as columns of `probabilities`.
+    probabilities, y : array-like
+        As for :func:`log_odds`.
 
     Returns
     -------
     scores : ndarray of shape (n,)
         At most 0; higher means member.
-
-    References
-    ----------
-    .. [1] Song, Mittal. "Systematic evaluation of privacy risks of machine learning models".
-       USENIX Security 2021, arXiv:2003.10595, section 3.2.
-
-    Examples
-    --------
-    >>> from skdistill.audit import modified_entropy_attack
-    >>> modified_entropy_attack([[0.9, 0.1], [0.1, 0.9]], [0, 0]).round(3)
-    array([-0.021, -4.145])
     """
-    p, codes = _checked(probabilities, y)
-    rows = np.arange(len(p))
-    true = np.maximum(p[rows, codes], _FLOOR)
-    others = np.minimum(p, 1 - _FLOOR)
-    others[rows, codes] = 0.0
-    wrong = np.maximum(others.sum(axis=1), 0.0)
-    return np.asarray(xlogy(wrong, true) + xlog1py(others, -others).sum(axis=1))
+    true, others = _split(probabilities, y)
+    others = np.minimum(others, 1 - _FLOOR)
+    entropy = xlogy(others.sum(axis=1), np.maximum(true, _FLOOR))
+    return np.asarray(entropy + xlog1py(others, -others).sum(axis=1))
 
 
 def classwise_attack(
@@ -181,18 +147,17 @@ def classwise_attack(
 ) -> Array:
     """Score by the loss, with a threshold of its own for each class.
 
-    One threshold on the score is one on each class's loss, at which the same share of that class's
-    reference records, known not to be members, is exceeded. (A score is the rank of the record's
-    log-odds among those of its class, divided by their number; the odds break ties.)
+    A score is the rank of the record's log-odds among those of the reference records of its class,
+    divided by their number; the odds break ties. So one threshold on the score has the same
+    false-positive rate in every class. Source: Song and Mittal, USENIX Security 2021,
+    arXiv:2003.10595, section 3.2.
 
     Parameters
     ----------
-    probabilities : array-like of shape (n, n_classes)
-    y : array-like of int, shape (n,)
-        True labels, as columns of `probabilities`.
-    reference_probabilities : array-like of shape (r, n_classes)
-        What the model says of records that are not members.
-    y_reference : array-like of int, shape (r,)
+    probabilities, y : array-like
+        As for :func:`log_odds`.
+    reference_probabilities, y_reference : array-like
+        The same of records that are not members.
 
     Returns
     -------
@@ -203,11 +168,6 @@ def classwise_attack(
     ------
     ValueError
         If a class of `y` has no reference record.
-
-    References
-    ----------
-    .. [1] Song, Mittal. "Systematic evaluation of privacy risks of machine learning models".
-       USENIX Security 2021, arXiv:2003.10595, section 3.2.
     """
     confidences = log_odds(probabilities, y)
     reference = log_odds(reference_probabilities, y_reference)
@@ -221,7 +181,8 @@ def classwise_attack(
     scores = np.empty(len(confidences))
     for code in np.unique(codes):
         own, known = codes == code, np.sort(reference[reference_codes == code])
-        scores[own] = _ranks(confidences[own], known)
+        values = confidences[own]
+        scores[own] = (np.searchsorted(known, values) + expit(values / 4)) / (len(known) + 1)
     return scores
 
 
@@ -237,9 +198,10 @@ def lira_attack(
 
     Each record has Gaussians of its own, fitted to the log-odds that shadow models trained with it
     (in) and without it (out) give to its label. *Online*, the score is
-    :math:`\log N(t; \mu_{in}, \sigma^2_{in}) - \log N(t; \mu_{out}, \sigma^2_{out})`; *offline*,
-    where only models without the record count, it is how many :math:`\sigma_{out}` the target's
-    log-odds t lie above :math:`\mu_{out}`, which ranks as the probability in the paper does.
+    :math:`\log N(t; \mu_{in}, \sigma^2_{in}) - \log N(t; \mu_{out}, \sigma^2_{out})`. *Offline*,
+    where only models without the record count, it is :math:`(t - \mu_{out}) / \sigma_{out}`, which
+    ranks as the probability in the paper does. Source: Carlini et al., IEEE S&P 2022,
+    arXiv:2112.03570, algorithm 1.
 
     Log-odds of probabilities that are exactly 0 or 1, as a forest's often are, would dominate
     every mean and variance. Where there are any, all are clipped at twice the odds that 99 % of
@@ -255,8 +217,8 @@ def lira_attack(
         Which shadow model was trained with which record. None: none with any (offline only).
     online : bool, default=True
     variance : {"auto", "per_example", "global"}, default="auto"
-        "global" pools the squared deviations of all records, each from its own mean, which few
-        shadow models need; "auto" does so with fewer than 32 models on a side.
+        "global" pools the squared deviations of all records, each from its own mean, for which a
+        few shadow models are enough; "auto" does so with fewer than 32 models on a side.
 
     Returns
     -------
@@ -267,16 +229,15 @@ def lira_attack(
     ------
     ValueError
         For other shapes, or if a record has fewer than two models on a side that is needed.
-
-    References
-    ----------
-    .. [1] Carlini, Chien, Nasr, Song, Terzis, Tramèr. "Membership inference attacks from first
-       principles". IEEE S&P 2022, arXiv:2112.03570, algorithm 1.
     """
     target, shadow, inside = _checked_shadows(confidences, shadow_confidences, member)
     if variance not in ("auto", "per_example", "global"):
         raise ValueError(f'variance={variance!r} must be "auto", "per_example" or "global".')
-    target, shadow = _unsaturated(target, shadow)
+    saturated = np.isclose(np.abs(shadow), -np.log(_FLOOR), rtol=0, atol=1e-6)
+    if saturated.any():
+        others = np.abs(shadow)[~saturated]
+        limit = np.log(2) + (np.quantile(others, 0.99) if others.size else 0.0)
+        target, shadow = np.clip(target, -limit, limit), np.clip(shadow, -limit, limit)
     mean, deviation = _gaussians(shadow, ~inside, variance, "without")
     distance = (target - mean) / deviation
     if not online:
@@ -284,6 +245,19 @@ def lira_attack(
     mean_in, deviation_in = _gaussians(shadow, inside, variance, "with")
     distance_in = (target - mean_in) / deviation_in
     return np.asarray((distance**2 - distance_in**2) / 2 + np.log(deviation) - np.log(deviation_in))
+
+
+def _gaussians(shadow: Array, chosen: Mask, variance: str, side: str) -> tuple[Array, Array]:
+    """Return mean and standard deviation of each record over the chosen shadow models."""
+    counts = _counted(chosen, 2, side)
+    mean = np.where(chosen, shadow, 0.0).sum(axis=0) / counts
+    squares = np.where(chosen, shadow - mean, 0.0) ** 2
+    pooled = squares.sum() / max(counts.sum() - len(counts), 1)
+    if variance == "global" or (variance == "auto" and counts.min() < _ENOUGH_FOR_VARIANCE):
+        found = np.full(len(counts), pooled)
+    else:
+        found = squares.sum(axis=0) / (counts - 1)
+    return mean, np.sqrt(np.maximum(found, 1e-4 * pooled + 1e-12))
 
 
 def rmia_attack(
@@ -303,6 +277,7 @@ def rmia_attack(
     :math:`\frac{p_\theta(x)}{p(x)} \ge \gamma \frac{p_\theta(z)}{p(z)}`. Here p(x) averages the
     reference models: half with x and half without; where no model has it,
     :math:`\frac{1}{2}((1 + a)\,\bar p_{out}(x) + 1 - a)`. Ties are broken by the ratio of x.
+    Source: Zarifzadeh, Liu and Shokri, ICML 2024, arXiv:2312.03262, section 3.
 
     Parameters
     ----------
@@ -310,15 +285,14 @@ def rmia_attack(
         The attacked model's :func:`log_odds` on the records x.
     shadow_confidences : array-like of shape (n_shadows, n)
         Those of each reference (shadow) model.
-    reference_confidences : array-like of shape (r,)
-        The attacked model's log-odds on population records z, which are not its members.
-    reference_shadow_confidences : array-like of shape (n_shadows, r)
+    reference_confidences, reference_shadow_confidences : array-like
+        The same on r population records z, which are not members of the attacked model.
     member : array-like of bool, shape (n_shadows, n), default=None
         Which shadow model was trained with which x. None: none with any (the offline attack).
     reference_member : array-like of bool, shape (n_shadows, r), default=None
         The same for z.
     gamma : float, default=2.0
-        By how much x must beat z.
+        Factor by which the ratio of x must exceed that of z.
     offline_a : float, default=0.3
         The paper's a, between 0 and 1.
 
@@ -326,21 +300,29 @@ def rmia_attack(
     -------
     scores : ndarray of shape (n,)
         In [0, 1]; higher means member.
-
-    References
-    ----------
-    .. [1] Zarifzadeh, Liu, Shokri. "Low-cost high-power membership inference attacks". ICML 2024,
-       arXiv:2312.03262, section 3.
     """
     if not gamma > 0 or not 0 <= offline_a <= 1:
         raise ValueError(f"gamma={gamma!r} must be positive and offline_a={offline_a!r} in [0, 1].")
     online = member is not None and bool(np.any(member))
-    ratios = _lifts(confidences, shadow_confidences, member, online, offline_a)
-    population = _lifts(
-        reference_confidences, reference_shadow_confidences, reference_member, online, offline_a
+    ratios, population = (
+        _lifts(*_checked_shadows(*arrays), online, offline_a)
+        for arrays in (
+            (confidences, shadow_confidences, member),
+            (reference_confidences, reference_shadow_confidences, reference_member),
+        )
     )
     beaten = np.searchsorted(np.sort(population) * gamma, ratios, side="right")
     return np.asarray((beaten + ratios / (1 + ratios)) / (len(population) + 1))
+
+
+def _lifts(target: Array, shadow: Array, inside: Mask, online: bool, a: float) -> Array:
+    """Return p_θ(x)/p(x) for each record."""
+    p, counts_in = expit(shadow), inside.sum(axis=0)
+    out = np.where(inside, 0.0, p).sum(axis=0) / _counted(~inside, 1, "without")
+    within = np.where(inside, p, 0.0).sum(axis=0) / np.maximum(counts_in, 1)
+    both = online & (counts_in > 0)
+    average = np.where(both, (within + out) / 2, ((1 + a) * out + (1 - a)) / 2)
+    return np.asarray(expit(target) / np.maximum(average, _FLOOR))
 
 
 def quantile_attack(
@@ -354,11 +336,12 @@ def quantile_attack(
 ) -> Array:
     r"""Quantile regression attack: no shadow models, one regression on non-members.
 
-    How confident a model that has *not* seen x would be of x is regressed on x: its median
+    The confidence that a model which has *not* seen x would have is regressed on x: its median
     :math:`q_{.5}(x)` and a high quantile :math:`q_\tau(x)`. The score is
     :math:`(t - q_{.5}(x)) / (q_\tau(x) - q_{.5}(x))`, the location-scale form of the paper's
     Gaussian variant: the test "score > 1" has a false-positive rate of 1 - τ on every kind of
     record, and so has every other threshold if records differ by location and scale only.
+    Source: Bertran et al., NeurIPS 2023, arXiv:2307.03694, algorithm 1.
 
     Parameters
     ----------
@@ -366,9 +349,8 @@ def quantile_attack(
         The attacked model's :func:`log_odds`.
     X : array-like of shape (n, d)
         Numeric features of the records; their label should be one of them.
-    reference_confidences : array-like of shape (r,)
-        The attacked model's log-odds on records that are not members.
-    X_reference : array-like of shape (r, d)
+    reference_confidences, X_reference : array-like of shape (r,), (r, d)
+        The same of records that are not members.
     quantile : float, default=0.9
         τ, between 0.5 and 1. About (1 - τ)·r reference records lie above, so it cannot be high.
     regressor : estimator, default=None
@@ -379,53 +361,50 @@ def quantile_attack(
     -------
     scores : ndarray of shape (n,)
         Higher means member.
-
-    References
-    ----------
-    .. [1] Bertran, Tang, Roth, Kearns, Morgenstern, Wu. "Scalable membership inference attacks via
-       quantile regression". NeurIPS 2023, arXiv:2307.03694, algorithm 1.
     """
     from sklearn.base import clone
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     if not 0.5 < quantile < 1:
         raise ValueError(f"quantile={quantile!r} must be above 0.5 and below 1.")
-    target = np.asarray(confidences, dtype=float)
     reference = np.asarray(reference_confidences, dtype=float)
     if regressor is None:
         regressor = HistGradientBoostingRegressor(loss="quantile", quantile=0.5, random_state=0)
     middle, high = (
-        _regressed(clone(regressor).set_params(quantile=level), X_reference, reference, X)
+        clone(regressor).set_params(quantile=level).fit(X_reference, reference).predict(X)
         for level in (0.5, quantile)
     )
     least = 1e-3 * max(float(np.std(reference)), 1e-9)  # quantiles regressed apart can cross
-    return np.asarray((target - middle) / np.maximum(high - middle, least))
+    return np.asarray((np.asarray(confidences) - middle) / np.maximum(high - middle, least))
 
 
-# ------------------------------------------------------------------------------------------ parts
+# -- Checks ------------------------------------------------------------------------------------
 
 
-def _checked(probabilities: ArrayLike, y: ArrayLike) -> tuple[Array, NDArray[np.intp]]:
-    """Return probabilities and codes as arrays, or raise."""
+def _split(probabilities: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    """Return the probability of each true label, and all with 0 in its place, or raise."""
     p, codes = np.asarray(probabilities, dtype=float), np.asarray(y)
     if p.ndim != 2 or p.shape[1] < 2 or codes.shape != p.shape[:1]:
         raise ValueError(
             f"probabilities of shape {p.shape} and y of shape {codes.shape}: they must be "
             "(n, n_classes), with at least two classes, and (n,)."
         )
-    if not ((p >= 0) & (p <= 1 + 1e-6)).all():
-        bad = int((~((p >= 0) & (p <= 1 + 1e-6))).any(axis=1).sum())
+    bad = ~((p >= 0) & (p <= 1 + 1e-6)).all(axis=1)
+    if bad.any():
         raise ValueError(
-            f"{bad} of {len(p)} rows hold entries that are no probabilities in [0, 1]."
+            f"{int(bad.sum())} of {len(p)} rows hold entries that are not probabilities in [0, 1]."
         )
     if codes.dtype.kind not in "biu" or not ((codes >= 0) & (codes < p.shape[1])).all():
         raise ValueError(f"y must hold column numbers of probabilities: 0 to {p.shape[1] - 1}.")
-    return np.minimum(p, 1.0), codes.astype(np.intp)
+    others, chosen = np.minimum(p, 1.0), (np.arange(len(p)), codes.astype(np.intp))
+    true = others[chosen]
+    others[chosen] = 0.0
+    return true, others
 
 
 def _checked_shadows(
     confidences: ArrayLike, shadow_confidences: ArrayLike, member: ArrayLike | None
-) -> tuple[Array, Array, NDArray[np.bool_]]:
+) -> tuple[Array, Array, Mask]:
     target, shadow = np.asarray(confidences, float), np.asarray(shadow_confidences, float)
     inside = np.zeros(shadow.shape, bool) if member is None else np.asarray(member, dtype=bool)
     if shadow.shape[1:] != target.shape or target.ndim != 1 or inside.shape != shadow.shape:
@@ -438,66 +417,13 @@ def _checked_shadows(
     return target, shadow, inside
 
 
-def _ranks(values: Array, known: Array) -> Array:
-    """Return the share of the sorted `known` below each value; the value itself breaks ties."""
-    return np.asarray((np.searchsorted(known, values) + expit(values / 4)) / (len(known) + 1))
-
-
-def _unsaturated(target: Array, shadow: Array) -> tuple[Array, Array]:
-    """Clip log-odds of probabilities that are exactly 0 or 1, where there are any."""
-    size = np.abs(shadow)
-    saturated = np.isclose(size, -np.log(_FLOOR), rtol=0, atol=1e-6)
-    if not saturated.any():
-        return target, shadow
-    limit = np.log(2) + (0.0 if saturated.all() else np.quantile(size[~saturated], 0.99))
-    return np.clip(target, -limit, limit), np.clip(shadow, -limit, limit)
-
-
-def _gaussians(
-    shadow: Array, chosen: NDArray[np.bool_], variance: str, side: str
-) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each record over the chosen shadow models."""
+def _counted(chosen: Mask, least: int, side: str) -> NDArray[np.intp]:
+    """Return how many shadow models are chosen for each record, or raise for too few."""
     counts = chosen.sum(axis=0)
-    if len(counts) and counts.min() < 2:
+    if len(counts) and counts.min() < least:
+        few = "no shadow model" if least == 1 else "fewer than two shadow models"
         raise ValueError(
-            f"{int((counts < 2).sum())} of {len(counts)} records have fewer than two shadow models "
-            f"trained {side} them. Train more shadow models"
-            + (", or attack offline." if side == "with" else ".")
+            f"{int((counts < least).sum())} of {len(counts)} records have {few} trained {side} "
+            "them. Train more shadow models" + (", or attack offline." if side == "with" else ".")
         )
-    mean = np.where(chosen, shadow, 0.0).sum(axis=0) / counts
-    squares = np.where(chosen, shadow - mean, 0.0) ** 2
-    pooled = squares.sum() / max(counts.sum() - len(counts), 1)
-    if variance == "global" or (variance == "auto" and counts.min() < _ENOUGH_FOR_VARIANCE):
-        found = np.full(len(counts), pooled)
-    else:
-        found = squares.sum(axis=0) / (counts - 1)
-    return mean, np.sqrt(np.maximum(found, 1e-4 * pooled + 1e-12))
-
-
-def _lifts(
-    confidences: ArrayLike,
-    shadow_confidences: ArrayLike,
-    member: ArrayLike | None,
-    online: bool,
-    a: float,
-) -> Array:
-    """Return p_θ(x)/p(x) for each record."""
-    target, shadow, inside = _checked_shadows(confidences, shadow_confidences, member)
-    counts_in, counts_out = inside.sum(axis=0), (~inside).sum(axis=0)
-    if counts_out.size and counts_out.min() < 1:
-        raise ValueError(
-            f"{int((counts_out < 1).sum())} of {len(counts_out)} records have no shadow model "
-            "trained without them. Train more shadow models."
-        )
-    p = expit(shadow)
-    out = np.where(inside, 0.0, p).sum(axis=0) / counts_out
-    within = np.where(inside, p, 0.0).sum(axis=0) / np.maximum(counts_in, 1)
-    both = online & (counts_in > 0)
-    average = np.where(both, (within + out) / 2, ((1 + a) * out + (1 - a)) / 2)
-    return np.asarray(expit(target) / np.maximum(average, _FLOOR))
-
-
-def _regressed(regressor: Any, X_reference: Any, confidences: Array, X: Any) -> Array:
-    """Fit on the reference records and return the values at X."""
-    model = regressor.fit(X_reference, confidences)
-    return np.asarray(model.predict(X), dtype=float)
+    return counts

@@ -1,8 +1,7 @@
-"""Canaries: records put among the private ones by fair coins, to be looked for afterwards."""
+"""Canaries: records that fair coins choose, put among the private records and looked for later."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +11,17 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from skdistill._tables import take_rows
-from skdistill.audit.bounds import _whole
+from skdistill.audit.bounds import check_whole
+from skdistill.audit.tables import frame_like, n_rows
 
-__all__ = ["KINDS", "Canaries", "make_canaries", "stack_rows"]
+__all__ = ["KINDS", "Canaries", "make_canaries"]
 
 #: The kinds that :func:`make_canaries` knows.
 KINDS = ("mislabelled", "outlier", "duplicated")
 
 # Standard deviations between an outlier and the middle of the transfer set.
 _FAR = 10.0
-# How often a duplicated canary is there, where nothing else is asked.
+# Copies of a duplicated canary by default.
 _COPIES = 5
 
 
@@ -29,8 +29,8 @@ _COPIES = 5
 class Canaries:
     """Pairs of records: slot i holds ``(X[i], first[i])`` or ``(X[i], second[i])``.
 
-    Both must be chosen without looking at the private records, or the audit's result says more
-    about those than the guarantee allows.
+    Both must be chosen without looking at the private records. Otherwise the result of the audit
+    is not covered by the guarantee.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ class Canaries:
     kind : str
         For the report.
     n_copies : int, default=1
-        How many records with this content a slot holds.
+        Number of equal records in a slot.
     rows : ndarray of shape (n_canaries,) or None
-        Where X was taken from the transfer set: which rows.
+        Rows of the transfer set that X was taken from, if any.
     """
 
     X: Any
@@ -54,7 +54,7 @@ class Canaries:
     rows: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
-        n = self.X.shape[0] if hasattr(self.X, "shape") else len(self.X)
+        n = n_rows(self.X)
         if not 1 <= n == len(self.first) == len(self.second):
             raise ValueError(
                 f"Canaries: X has {n} rows, first {len(self.first)} and second "
@@ -65,7 +65,7 @@ class Canaries:
                 "Canaries: `first` and `second` are equal in some slots, where there would be "
                 "nothing to guess."
             )
-        _whole("n_copies", self.n_copies, 1)
+        check_whole("n_copies", self.n_copies, 1)
 
     def __len__(self) -> int:
         return len(self.first)
@@ -82,11 +82,8 @@ class Canaries:
         X : array-like of shape (n_canaries * n_copies, d)
         y : ndarray of shape (n_canaries * n_copies,)
         """
-        labels = np.where(coins, self.first, self.second)
-        if self.n_copies == 1:
-            return self.X, labels
         again = np.repeat(np.arange(len(self)), self.n_copies)
-        return take_rows(self.X, again), labels[again]
+        return take_rows(self.X, again), np.where(coins, self.first, self.second)[again]
 
 
 def make_canaries(
@@ -110,12 +107,11 @@ def make_canaries(
     classes : array-like of shape (n_classes,), default=None
         Class labels; the two labels of a slot are drawn from them.
     output_range : tuple of (float, float), default=None
-        For regression: the two targets of a slot are its ends.
+        For regression: its ends are the two targets of a slot.
     kind : {"mislabelled", "outlier", "duplicated"}, default="mislabelled"
-        "mislabelled" are distinct transfer rows with two labels, one of which is wrong at least.
-        "outlier" are rows ten standard deviations from the middle of X_transfer, in random
-        directions; numeric features only. "duplicated" are mislabelled rows that are entered
-        several times.
+        "mislabelled" takes distinct transfer rows with two labels, at least one of which is wrong.
+        "outlier" makes rows ten standard deviations from the middle of X_transfer, in random
+        directions; numeric features only. "duplicated" enters mislabelled rows several times.
     n_copies : int, default=None
         Records in a slot: 1, or 5 for "duplicated".
     random_state : int, RandomState or None, default=None
@@ -124,13 +120,13 @@ def make_canaries(
     Returns
     -------
     canaries : Canaries
-        Which of the two labels comes first is drawn too, so that no label speaks for a coin.
+        The order of the two labels is random, so that no label speaks for a coin.
 
     Raises
     ------
     ValueError, TypeError
         For an unknown kind, fewer than two classes, too few rows, or outliers of columns that
-        are no numbers.
+        are not numbers.
 
     Examples
     --------
@@ -140,16 +136,15 @@ def make_canaries(
     >>> len(canaries), sorted({canaries.first[0], canaries.second[0]}) == ["no", "yes"]
     (4, True)
     """
-    n, rng = _whole("n_canaries", n_canaries, 1), check_random_state(random_state)
+    n, rng = check_whole("n_canaries", n_canaries, 1), check_random_state(random_state)
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is unknown. Use one of {', '.join(map(repr, KINDS))}.")
-    first, second = _labels(n, classes, output_range, rng)
+    first, second = _labels(n, output_range if classes is None else classes, rng)
     if n_copies is None:
         n_copies = _COPIES if kind == "duplicated" else 1
-    n_copies = _whole("n_copies", n_copies, 1)
     if kind == "outlier":
         return Canaries(_outliers(X_transfer, n, rng), first, second, kind, n_copies)
-    m = X_transfer.shape[0] if hasattr(X_transfer, "shape") else len(X_transfer)
+    m = n_rows(X_transfer)
     if n > m:
         raise ValueError(
             f"n_canaries={n}: {kind} canaries are distinct rows of X_transfer, and it has {m}. "
@@ -159,16 +154,11 @@ def make_canaries(
     return Canaries(take_rows(X_transfer, rows), first, second, kind, n_copies, rows)
 
 
-def _labels(
-    n: int, classes: Any, output_range: Any, rng: np.random.RandomState
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _labels(n: int, choices: Any, rng: np.random.RandomState) -> tuple[NDArray[Any], NDArray[Any]]:
     """Draw two different labels for each slot, in random order."""
-    if classes is None:
-        if output_range is None:
-            raise ValueError("Give classes (classification) or output_range (regression).")
-        choices = np.asarray(output_range, dtype=np.float64)
-    else:
-        choices = np.asarray(classes)
+    if choices is None:
+        raise ValueError("Give classes (classification) or output_range (regression).")
+    choices = np.asarray(choices)
     if len(choices) < 2:
         raise ValueError(f"Two labels are needed for a pair; there is {len(choices)}.")
     codes = rng.randint(len(choices), size=n)
@@ -178,9 +168,8 @@ def _labels(
 
 def _outliers(X: Any, n: int, rng: np.random.RandomState) -> Any:
     """Return rows far from the middle of X, one in each random direction, as X's container."""
-    dense = X.toarray() if hasattr(X, "toarray") else X
     try:
-        values = np.asarray(dense, dtype=np.float64)
+        values = np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float64)
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.ndim != 2 or not np.isfinite(values).any(axis=0).all():
@@ -200,25 +189,4 @@ def _outliers(X: Any, n: int, rng: np.random.RandomState) -> Any:
         from scipy import sparse
 
         return sparse.csr_array(far) if isinstance(X, sparse.sparray) else sparse.csr_matrix(far)
-    if hasattr(X, "columns"):
-        library = sys.modules[type(X).__module__.partition(".")[0]]
-        return library.DataFrame({name: far[:, i] for i, name in enumerate(X.columns)})
-    return far.tolist()
-
-
-def stack_rows(first: Any, second: Any) -> Any:
-    """Return the rows of both tables, in the container of the first."""
-    if hasattr(first, "tocsr"):
-        from scipy import sparse
-
-        return sparse.vstack([first, second], format="csr")
-    library = sys.modules.get(type(first).__module__.partition(".")[0])
-    if hasattr(first, "columns") and hasattr(library, "concat"):
-        if type(second) is not type(first):
-            second = type(first)(np.asarray(second), columns=first.columns)
-        if hasattr(first, "iloc"):  # pandas: a new index, so that no label occurs twice
-            return library.concat([first, second], ignore_index=True)  # type: ignore[union-attr]
-        return library.concat([first, second], how="vertical_relaxed")  # type: ignore[union-attr]
-    if isinstance(first, (list, tuple)):
-        return [*first, *second]
-    return np.concatenate([np.asarray(first), np.asarray(second)])
+    return frame_like(X, far) if hasattr(X, "columns") else far.tolist()

@@ -1,4 +1,4 @@
-"""Pictures: what ε costs, what a model leaks, what a ledger has spent.
+"""Pictures: the price of ε, the leakage of a model, the spending of a ledger.
 
 Displays follow scikit-learn's conventions: a class method computes, ``plot`` draws, ``ax_`` and
 ``figure_`` hold what was drawn. They need matplotlib: ``pip install skdistill[plot]``.

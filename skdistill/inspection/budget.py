@@ -1,9 +1,9 @@
-"""BudgetDisplay: what a ledger has spent, and what is left."""
+"""BudgetDisplay: the spent and the remaining part of a ledger's budget."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -23,20 +23,18 @@ class BudgetDisplay:
     times : sequence of datetime
         When each release was charged, in order.
     totals : array-like of shape (n_releases,)
-        ε of everything up to and with that release, at the ledger's δ.
+        ε of all releases up to and including that one, at the ledger's δ.
     epsilon : float
         The budget.
     delta : float, default=0.0
         The δ at which ε is counted.
     kinds : sequence of str, default=None
-        What was charged; each kind has a marker of its own.
+        Kind of each charge; each kind has a marker of its own.
 
     Attributes
     ----------
-    line_ : matplotlib Line2D
-        The total.
-    limit_line_ : matplotlib Line2D
-        The budget.
+    line_, limit_line_ : matplotlib Line2D
+        The total and the budget.
     marks_ : dict of str to matplotlib Line2D
         The releases, by kind.
     ax_ : matplotlib Axes
@@ -61,7 +59,7 @@ class BudgetDisplay:
         delta: float = 0.0,
         kinds: Iterable[str] | None = None,
     ) -> None:
-        self.times = [_moment(time) for time in times]
+        self.times = [_in_utc(time) for time in times]
         self.totals = np.asarray(list(totals), dtype=float)
         self.epsilon = float(epsilon)
         self.delta = float(delta)
@@ -74,7 +72,7 @@ class BudgetDisplay:
 
     @property
     def remaining(self) -> float:
-        """The ε that is left (what a further release may cost depends on its kind)."""
+        """The ε that is left (the price of a further release depends on its kind)."""
         spent = float(self.totals[-1]) if len(self.totals) else 0.0
         return round(max(self.epsilon - spent, 0.0), 12)
 
@@ -86,13 +84,8 @@ class BudgetDisplay:
         ----------
         ledger : PrivacyLedger
             Anything with `history()`, `epsilon` and `delta`.
-        ax : matplotlib Axes, default=None
-        **kwargs : dict
+        ax, **kwargs
             For :meth:`plot`.
-
-        Returns
-        -------
-        display : BudgetDisplay
         """
         return cls.from_history(
             ledger.history(), epsilon=ledger.epsilon, delta=ledger.delta, ax=ax, **kwargs
@@ -108,17 +101,12 @@ class BudgetDisplay:
         ----------
         history : DataFrame or sequence of dict
             With columns "time", "kind", "epsilon", "delta", "total_epsilon" and "intact", as
-            ``PrivacyLedger.history`` returns it. What is no charge is left out.
+            ``PrivacyLedger.history`` returns it. Entries that charge nothing are left out.
         epsilon : float
             The budget.
         delta : float, default=0.0
-        ax : matplotlib Axes, default=None
-        **kwargs : dict
+        ax, **kwargs
             For :meth:`plot`.
-
-        Returns
-        -------
-        display : BudgetDisplay
 
         Raises
         ------
@@ -135,19 +123,16 @@ class BudgetDisplay:
                 "chain of hashes (see its verify())."
             )
         charges = [row for row in rows if row["epsilon"] > 0 or row["delta"] > 0]
-        display = cls(
-            times=[row["time"] for row in charges],
-            totals=[row["total_epsilon"] for row in charges],
-            kinds=[row["kind"] for row in charges],
-            epsilon=epsilon,
-            delta=delta,
+        times, totals, kinds = (
+            [row[column] for row in charges] for column in ("time", "total_epsilon", "kind")
         )
+        display = cls(times=times, totals=totals, kinds=kinds, epsilon=epsilon, delta=delta)
         return display.plot(ax=ax, **kwargs)
 
     def plot(
         self, ax: Any = None, *, name: str | None = None, x: str = "time", **kwargs: Any
     ) -> BudgetDisplay:
-        """Draw.
+        """Draw the display and return it.
 
         Parameters
         ----------
@@ -156,24 +141,19 @@ class BudgetDisplay:
         name : str, default=None
             Label of the total.
         x : {"time", "release"}, default="time"
-            The horizontal axis: when, or how many releases.
+            The horizontal axis: time, or number of releases.
         **kwargs : dict
             For matplotlib's ``plot`` of the total.
-
-        Returns
-        -------
-        self : BudgetDisplay
         """
         if x not in ("time", "release"):
             raise ValueError(f'x={x!r} must be "time" or "release".')
         self.ax_, self.figure_ = axes_and_figure(ax, f"{type(self).__name__}.plot")
         places: list[Any] = list(range(1, len(self.times) + 1)) if x == "release" else self.times
-        delta = f" (δ={self.delta:g})" if self.delta else ""
         options = {"drawstyle": "steps-post", "label": name or "spent", "color": "C0"} | kwargs
-        (self.line_,) = self.ax_.plot(
-            [*places[:1], *places], [0.0, *self.totals][: len(places) + bool(places)], **options
-        )
+        totals = [0.0, *self.totals] if places else []
+        (self.line_,) = self.ax_.plot([*places[:1], *places], totals, **options)
         self.marks_ = {}
+        color = self.line_.get_color()
         for i, kind in enumerate(dict.fromkeys(self.kinds)):
             chosen = [j for j, each in enumerate(self.kinds) if each == kind]
             (self.marks_[kind],) = self.ax_.plot(
@@ -182,31 +162,30 @@ class BudgetDisplay:
                 linestyle="none",
                 marker="osD^v"[i % 5],
                 markersize=5,
-                color=self.line_.get_color(),
-                markerfacecolor="none" if i else self.line_.get_color(),
+                color=color,
+                markerfacecolor="none" if i else color,
                 label=kind,
             )
         self.limit_line_ = self.ax_.axhline(
             self.epsilon, color=NEUTRAL, linestyle="--", label=f"budget, ε={self.epsilon:g}"
         )
         self.ax_.set(
-            ylabel=f"ε spent in all{delta}",
+            ylabel="ε spent in all" + (f" (δ={self.delta:g})" if self.delta else ""),
             xlabel="releases" if x == "release" else "time (UTC)",
             ylim=(0, 1.08 * max([self.epsilon, *self.totals])),
         )
-        self._mark_places(x)
+        self._set_ticks(x)
         place_legend(self.ax_, loc="best")
         return self
 
-    def _mark_places(self, x: str) -> None:
+    def _set_ticks(self, x: str) -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
         from matplotlib.ticker import MaxNLocator
 
         if not self.times:
             self.ax_.set_xticks([])
-            self.ax_.text(
-                0.5, 0.5, "nothing charged yet", transform=self.ax_.transAxes, ha="center"
-            )
+            middle = {"transform": self.ax_.transAxes, "ha": "center"}
+            self.ax_.text(0.5, 0.5, "nothing charged yet", **middle)
         elif x == "release":
             self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         else:
@@ -215,10 +194,8 @@ class BudgetDisplay:
             self.ax_.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
-def _moment(time: Any) -> datetime:
-    """Return a datetime of a datetime, an ISO text, or seconds since 1970; in UTC, without zone."""
-    from datetime import UTC
-
+def _in_utc(time: Any) -> datetime:
+    """Convert a datetime, an ISO text or seconds since 1970 to a datetime in UTC without zone."""
     if isinstance(time, (int, float)):
         time = datetime.fromtimestamp(time, UTC)
     elif not isinstance(time, datetime):

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
 
-from skdistill.audit.membership import MembershipReport, membership_report, roc_points
+from skdistill.audit.bounds import clopper_pearson
+from skdistill.audit.membership import membership_report
+from skdistill.audit.report import MembershipReport
+from skdistill.audit.roc import roc_points
 from skdistill.inspection._axes import NEUTRAL, axes_and_figure, need_matplotlib, place_legend
 
 __all__ = ["MembershipDisplay", "private_tpr"]
 
 Array = NDArray[np.float64]
-
 
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
@@ -25,7 +26,8 @@ def private_tpr(fpr: ArrayLike, epsilon: ArrayLike, delta: float = 0.0) -> Array
     r"""Return the highest true-positive rate that (ε, δ)-differential privacy allows.
 
     :math:`\min(1,\ e^\varepsilon \mathrm{FPR} + \delta,\
-    1 - e^{-\varepsilon}(1 - \delta - \mathrm{FPR}))`, for any attack on one record.
+    1 - e^{-\varepsilon}(1 - \delta - \mathrm{FPR}))`, for any attack on one record (Kairouz, Oh and
+    Viswanath, ICML 2015, arXiv:1311.0776, theorem 2.1).
 
     Parameters
     ----------
@@ -39,11 +41,6 @@ def private_tpr(fpr: ArrayLike, epsilon: ArrayLike, delta: float = 0.0) -> Array
     -------
     tpr : ndarray
 
-    References
-    ----------
-    .. [1] Kairouz, Oh, Viswanath. "The composition theorem for differential privacy". ICML 2015,
-       arXiv:1311.0776, theorem 2.1.
-
     Examples
     --------
     >>> from skdistill.inspection.membership import private_tpr
@@ -51,15 +48,14 @@ def private_tpr(fpr: ArrayLike, epsilon: ArrayLike, delta: float = 0.0) -> Array
     array([0.    , 0.0272, 1.    ])
     """
     x, factor = np.asarray(fpr, dtype=float), np.exp(np.minimum(epsilon, 700.0))
-    steep = factor * x + delta
     flat = 1 - np.maximum(1 - delta - x, 0.0) / factor
-    return np.minimum(np.minimum(steep, flat), 1.0)
+    return np.minimum(np.minimum(factor * x + delta, flat), 1.0)
 
 
 class MembershipDisplay:
     """ROC curves of membership attacks on doubly logarithmic axes.
 
-    What matters is the left edge: members found beyond doubt, at next to no false positives. Use
+    Look at the left edge: members found at next to no false positives are found for certain. Use
     :meth:`from_report`, :meth:`from_estimator` or :meth:`from_predictions` to make one. Not for
     publication: it is computed from private records.
 
@@ -73,15 +69,14 @@ class MembershipDisplay:
     models : dict of str to str, default=None
         The model that each curve attacks: curves of one model share a colour.
     claims : dict of str to (float, float), default=None
-        ε and δ that some of the curves' models promise; what they allow is drawn as a limit.
+        ε and δ that some of the curves' models promise; the rates they allow are drawn as a limit.
 
     Attributes
     ----------
-    lines_ : dict of str to matplotlib Line2D
+    lines_, limit_lines_ : dict of str to matplotlib Line2D
     line_ : matplotlib Line2D
-        The first of them.
+        The first of `lines_`.
     chance_line_ : matplotlib Line2D
-    limit_lines_ : dict of str to matplotlib Line2D
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     """
@@ -110,12 +105,7 @@ class MembershipDisplay:
 
     @classmethod
     def from_report(
-        cls,
-        report: MembershipReport,
-        *,
-        attack: str = "strongest",
-        ax: Any = None,
-        **kwargs: Any,
+        cls, report: MembershipReport, *, attack: str = "strongest", ax: Any = None, **kwargs: Any
     ) -> MembershipDisplay:
         """Draw the attacks of a membership report.
 
@@ -126,35 +116,36 @@ class MembershipDisplay:
             "strongest" draws, for each model, the attack with the highest true-positive rate at
             the lowest false-positive rate of the report (then, by AUC); "all" draws every attack;
             else the name of one.
-        ax : matplotlib Axes, default=None
-        **kwargs : dict
-            For matplotlib's ``plot``.
-
-        Returns
-        -------
-        display : MembershipDisplay
+        ax, **kwargs
+            For :meth:`plot`.
         """
+
+        def strength(row: Any) -> tuple[float, float]:
+            return (min(row.tpr)[1] if row.tpr else 0.0, row.auc[0])
+
         names = list(dict.fromkeys(row.model for row in report.rows))
-        rows = [
-            row
-            for name in names
-            for row in _chosen([row for row in report.rows if row.model == name], attack)
-        ]
+        if attack == "strongest":
+            rows = [
+                max((r for r in report.rows if r.model == name), key=strength) for name in names
+            ]
+        else:
+            rows = [row for row in report.rows if attack in ("all", row.attack)]
         if not rows:
             known = sorted({row.attack for row in report.rows})
             raise ValueError(f'attack={attack!r} must be "strongest", "all" or one of {known}.')
-        labels = [
-            row.attack if names == ["model"] else f"{row.model}, {row.attack}" for row in rows
-        ]
-        curves = {
-            label: roc_points(*report.scores[row.model, row.attack])
-            for label, row in zip(labels, rows, strict=True)
+        labelled = {
+            row.attack if names == ["model"] else f"{row.model}, {row.attack}": row for row in rows
         }
-        claims = {row.model: (row.epsilon, row.delta) for row in rows}
-        models = {label: row.model for label, row in zip(labels, rows, strict=True)}
-        return cls(curves=curves, n_members=report.n_members, models=models, claims=claims).plot(
-            ax=ax, **kwargs
+        display = cls(
+            curves={
+                label: roc_points(*report.scores[row.model, row.attack])
+                for label, row in labelled.items()
+            },
+            n_members=report.n_members,
+            models={label: row.model for label, row in labelled.items()},
+            claims={row.model: (row.epsilon, row.delta) for row in rows},
         )
+        return display.plot(ax=ax, **kwargs)
 
     @classmethod
     def from_estimator(
@@ -179,15 +170,10 @@ class MembershipDisplay:
         X_nonmember, y_nonmember : array-like of shape (m, d) and (m,)
         attack : str, default="strongest"
             Which curves to draw: see :meth:`from_report`.
-        ax : matplotlib Axes, default=None
-        line_kw : dict, default=None
-            For matplotlib's ``plot``.
+        ax, line_kw : matplotlib Axes and dict, default=None
+            For :meth:`plot`.
         **report_params : dict
             For :func:`skdistill.audit.membership_report`.
-
-        Returns
-        -------
-        display : MembershipDisplay
         """
         need_matplotlib(f"{cls.__name__}.from_estimator")
         report = membership_report(
@@ -206,7 +192,7 @@ class MembershipDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> MembershipDisplay:
-        """Draw scores of records of which it is known whether they are members.
+        """Draw scores of records of known membership.
 
         Parameters
         ----------
@@ -218,13 +204,8 @@ class MembershipDisplay:
             Label of a single curve.
         claims : dict of str to (float, float), default=None
             ε and δ to draw the limits of.
-        ax : matplotlib Axes, default=None
-        **kwargs : dict
-            For matplotlib's ``plot``.
-
-        Returns
-        -------
-        display : MembershipDisplay
+        ax, **kwargs
+            For :meth:`plot`.
         """
         inside = np.asarray(y_member).astype(bool)
         if inside.ndim != 1 or not inside.any() or inside.all():
@@ -244,11 +225,9 @@ class MembershipDisplay:
         ax: Any = None,
         *,
         name: str | None = None,
-        chance_kw: dict[str, Any] | None = None,
-        limit_kw: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> MembershipDisplay:
-        """Draw.
+        """Draw the display and return it.
 
         Parameters
         ----------
@@ -256,49 +235,23 @@ class MembershipDisplay:
             None makes new ones.
         name : str, default=None
             Label of a single curve.
-        chance_kw, limit_kw : dict, default=None
-            For the lines of chance and of what differential privacy allows.
         **kwargs : dict
             For matplotlib's ``plot`` of the curves.
-
-        Returns
-        -------
-        self : MembershipDisplay
         """
         crowded = len(self.curves) > 3
         self.ax_, self.figure_ = axes_and_figure(
             ax, f"{type(self).__name__}.plot", (8.5, 5.0) if crowded else (5.5, 5.0)
         )
-        edge = min(_smallest_step(curve) for curve in self.curves.values())
-        names, drawn = list(dict.fromkeys(self.models.values())), dict[str, int]()
-        self.lines_ = {}
-        for label, (fpr, tpr) in self.curves.items():
-            model = self.models[label]
-            drawn[model] = drawn.get(model, -1) + 1
-            options = {
-                "label": name if name and len(self.curves) == 1 else label,
-                "drawstyle": "steps-post",
-                "color": f"C{names.index(model)}",
-                "linestyle": _STYLES[drawn[model] % len(_STYLES)],
-            } | kwargs
-            # What is found without any false positive is drawn at the left edge.
-            x = np.maximum(fpr, edge)
-            (self.lines_[label],) = self.ax_.plot(x, tpr, **options)
-            if self.n_members and not crowded:
-                color = self.lines_[label].get_color()
-                low, high = _band(tpr, self.n_members)
-                self.ax_.fill_between(x, low, high, step="post", color=color, alpha=0.15, lw=0)
-        self.line_ = next(iter(self.lines_.values()))
+        edge = min(_smallest_step(fpr) for fpr, _ in self.curves.values())
+        self._draw_curves(edge, name if len(self.curves) == 1 else None, not crowded, kwargs)
         x = np.geomspace(edge, 1.0, 400)
         self.limit_lines_ = {}
-        for label, (epsilon, delta) in self.claims.items():
-            options = {"color": NEUTRAL, "linestyle": "--"} | (limit_kw or {})
-            text = f"most that ε={epsilon:.3g} allows ({label})"
+        for label, claim in self.claims.items():
+            text = f"most that ε={claim[0]:.3g} allows ({label})"
             (self.limit_lines_[label],) = self.ax_.plot(
-                x, private_tpr(x, epsilon, delta), **({"label": text} | options)
+                x, private_tpr(x, *claim), color=NEUTRAL, linestyle="--", label=text
             )
-        options = {"color": NEUTRAL, "linestyle": ":", "label": "chance"} | (chance_kw or {})
-        (self.chance_line_,) = self.ax_.plot(x, x, **options)
+        (self.chance_line_,) = self.ax_.plot(x, x, color=NEUTRAL, linestyle=":", label="chance")
         self.ax_.set(
             xscale="log",
             yscale="log",
@@ -312,29 +265,31 @@ class MembershipDisplay:
         place_legend(self.ax_, **(beside if crowded else {"loc": "lower right"}))
         return self
 
+    def _draw_curves(
+        self, edge: float, name: str | None, with_band: bool, kwargs: dict[str, Any]
+    ) -> None:
+        """Draw each curve: a colour for its model, a line style among the model's attacks."""
+        names, drawn = list(dict.fromkeys(self.models.values())), dict[str, int]()
+        self.lines_ = {}
+        for label, (fpr, tpr) in self.curves.items():
+            model = self.models[label]
+            drawn[model] = drawn.get(model, -1) + 1
+            options = {
+                "label": name or label,
+                "drawstyle": "steps-post",
+                "color": f"C{names.index(model)}",
+                "linestyle": _STYLES[drawn[model] % len(_STYLES)],
+            } | kwargs
+            # Members found without any false positive are drawn at the left edge.
+            x = np.maximum(fpr, edge)
+            (self.lines_[label],) = self.ax_.plot(x, tpr, **options)
+            if self.n_members and with_band:
+                low, high = clopper_pearson(np.rint(tpr * self.n_members), self.n_members)
+                color = self.lines_[label].get_color()
+                self.ax_.fill_between(x, low, high, step="post", color=color, alpha=0.15, lw=0)
+        self.line_ = next(iter(self.lines_.values()))
 
-def _chosen(rows: list[Any], attack: str) -> list[Any]:
-    """Return the rows of one model that are to be drawn."""
-    if attack == "all":
-        return rows
-    if attack != "strongest":
-        return [row for row in rows if row.attack == attack]
 
-    def strength(row: Any) -> tuple[float, float]:
-        return (min(row.tpr)[1] if row.tpr else 0.0, row.auc[0])
-
-    return [max(rows, key=strength)]
-
-
-def _band(tpr: Array, n: int) -> tuple[Array, Array]:
-    """Return pointwise 95 % intervals of Clopper and Pearson (1934)."""
-    hits = np.rint(tpr * n)
-    low = beta.ppf(0.025, np.maximum(hits, 1e-9), n - hits + 1)
-    high = beta.ppf(0.975, hits + 1, np.maximum(n - hits, 1e-9))
-    return np.where(hits > 0, low, 0.0), np.where(hits < n, high, 1.0)
-
-
-def _smallest_step(curve: tuple[Array, Array]) -> float:
+def _smallest_step(fpr: Array) -> float:
     """Return the smallest false-positive rate above 0, at most 0.1."""
-    positive = curve[0][curve[0] > 0]
-    return min(float(positive.min()), 0.1) if len(positive) else 0.1
+    return float(fpr[fpr > 0].min(initial=0.1))

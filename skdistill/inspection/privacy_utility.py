@@ -1,4 +1,4 @@
-"""PrivacyUtilityDisplay: what a smaller ε costs."""
+"""PrivacyUtilityDisplay: the price of a smaller ε in accuracy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["PrivacyUtilityDisplay"]
 class PrivacyUtilityDisplay:
     """A metric against ε: mean and standard deviation over releases, with baselines.
 
-    Use :meth:`from_estimator` or :meth:`from_scores` to make one.
+    Use :meth:`from_estimator` to make one, or draw scores of your own with :meth:`plot`.
 
     Parameters
     ----------
@@ -37,10 +37,10 @@ class PrivacyUtilityDisplay:
 
     Attributes
     ----------
-    line_ : matplotlib Line2D
-        The curve of means.
     errorbar_ : matplotlib ErrorbarContainer
-        The curve and its bars.
+        The curve of means and its bars.
+    line_ : matplotlib Line2D
+        The curve alone.
     baseline_lines_ : dict of str to matplotlib Line2D
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
@@ -109,11 +109,11 @@ class PrivacyUtilityDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> PrivacyUtilityDisplay:
-        """Fit the distiller at several ε, several times each, and draw how good its students are.
+        """Fit the distiller at several ε, several times each, and draw the scores of its students.
 
-        Such a picture is no gift of privacy: all its releases together cost up to the sum of their
-        ε. Make it on data you may spend that much on (public data of the same kind, say), or give
-        the distiller a ledger as accountant and pass ``spend=True``.
+        All releases together cost up to the sum of their ε. Make the picture on data you may spend
+        that much on (public data of the same kind, for example), or give the distiller a ledger as
+        accountant and pass ``spend=True``.
 
         Parameters
         ----------
@@ -130,23 +130,16 @@ class PrivacyUtilityDisplay:
         scoring : str or callable, default=None
             As in scikit-learn; None is the distiller's ``score``.
         teacher : estimator, default=None
-            Fitted model to draw as a baseline. What it scores is computed without noise: hand it
-            over only where the picture may show that.
+            Fitted model to draw as a baseline. Its score is computed without noise: pass it only
+            where the picture may show that score.
         without_noise : bool, default=False
             Also fit a student at ε=∞, which is not private, and draw it as a baseline.
         spend : bool, default=False
             Agree to charge the distiller's accountant.
         metric_name : str, default=None
             Label of the vertical axis; None is the name of the scoring.
-        name : str, default=None
-            Label of the curve.
-        ax : matplotlib Axes, default=None
-        **kwargs : dict
-            For matplotlib's ``errorbar``.
-
-        Returns
-        -------
-        display : PrivacyUtilityDisplay
+        name, ax, **kwargs
+            For :meth:`plot`.
 
         Raises
         ------
@@ -183,58 +176,13 @@ class PrivacyUtilityDisplay:
             default = "R²" if is_regressor(distiller) else "accuracy"
             metric_name = scoring if isinstance(scoring, str) else default
             metric_name = "score" if callable(scoring) else metric_name.replace("_", " ")
-        return cls.from_scores(
-            epsilons,
-            scores,
-            baselines=baselines,
-            metric_name=metric_name,
-            name=name,
-            ax=ax,
-            **kwargs,
-        )
-
-    @classmethod
-    def from_scores(
-        cls,
-        epsilons: ArrayLike,
-        scores: ArrayLike,
-        *,
-        baselines: Mapping[str, float] | None = None,
-        metric_name: str = "score",
-        name: str | None = None,
-        ax: Any = None,
-        **kwargs: Any,
-    ) -> PrivacyUtilityDisplay:
-        """Draw scores that are already there.
-
-        Parameters
-        ----------
-        epsilons : array-like of shape (n_epsilons,)
-        scores : array-like of shape (n_epsilons, n_repeats) or (n_epsilons,)
-        baselines : dict of str to float, default=None
-        metric_name : str, default="score"
-        name : str, default=None
-        ax : matplotlib Axes, default=None
-        **kwargs : dict
-            For matplotlib's ``errorbar``.
-
-        Returns
-        -------
-        display : PrivacyUtilityDisplay
-        """
-        display = cls(
-            epsilons=epsilons,
-            scores=scores,
-            baselines=baselines,
-            metric_name=metric_name,
-            name=name,
-        )
-        return display.plot(ax=ax, **kwargs)
+        found: dict[str, Any] = {"epsilons": epsilons, "scores": scores, "baselines": baselines}
+        return cls(**found, metric_name=metric_name, name=name).plot(ax=ax, **kwargs)
 
     def plot(
         self, ax: Any = None, *, name: str | None = None, **kwargs: Any
     ) -> PrivacyUtilityDisplay:
-        """Draw.
+        """Draw the display and return it.
 
         Parameters
         ----------
@@ -244,10 +192,6 @@ class PrivacyUtilityDisplay:
             Label of the curve; None takes the one given before.
         **kwargs : dict
             For matplotlib's ``errorbar``.
-
-        Returns
-        -------
-        self : PrivacyUtilityDisplay
         """
         self.ax_, self.figure_ = axes_and_figure(ax, f"{type(self).__name__}.plot")
         order = np.argsort(self.epsilons)

@@ -10,8 +10,8 @@ from skdistill.transfer.basis import (
     graph_eigenvectors,
     principal_components,
     public_bases,
-    public_features,
 )
+from skdistill.transfer.encoding import public_features
 from skdistill.transfer.features import SchemaFeatures
 from skdistill.transfer.marginals import MarginalSampler, synthetic_rows
 

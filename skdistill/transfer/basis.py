@@ -1,20 +1,18 @@
 """Orthonormal bases of functions on the transfer set.
 
-A release of labels for m rows is a function on these rows. Most functions a model computes are
-smooth: a few coefficients in a good basis say almost all of it, and noise on a few coefficients is
-far less than noise on m rows.
+A release of labels for m rows is a function on these rows. Most such functions are smooth: a few
+coefficients in a good basis describe them almost completely, and noise on a few coefficients is far
+less than noise on m rows.
 
-Everything here is free: a basis is computed from the transfer set X alone, which is public. No
-teacher is called, and no argument of any function here depends on a private record. A basis is
-therefore a constant of the mechanism that uses it, and it needs neither noise nor budget. For the
-same reason all random numbers here are seeded.
+Everything here is free, because a basis is computed from the public transfer set X alone. No
+teacher is called, and no argument of any function here depends on a private record, so a basis is a
+constant of the mechanism that uses it. For the same reason all random numbers here are seeded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from decimal import Decimal
-from numbers import Integral, Real
+from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -22,18 +20,15 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from sklearn.decomposition import PCA
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.impute import SimpleImputer
 from sklearn.neighbors import kneighbors_graph
-from sklearn.preprocessing import OneHotEncoder
-from sklearn.utils.extmath import randomized_svd
+
+from skdistill.transfer.encoding import count_rows, public_features, transformed
 
 __all__ = [
     "MAX_GRAPH_ROWS",
     "graph_eigenvectors",
     "principal_components",
     "public_bases",
-    "public_features",
 ]
 
 Array = NDArray[np.float64]
@@ -43,16 +38,11 @@ MAX_GRAPH_ROWS = 20_000
 
 _NEIGHBOURS = 7
 _GRAPH_DIMENSIONS = 50
-# Weight that ties each row to the whole: a graph of many pieces hangs together.
+# Weight that ties each row to all others, so that a graph of many pieces is connected.
 _TELEPORT = 0.1
 # Solved in full up to here, by Lanczos iterations above.
 _DENSE = 500
 _RESTARTS = 100
-# Numbers whose ranges differ by no more than this factor are taken to share a unit.
-_SAME_UNIT = 10.0
-_CATEGORIES = 40
-_RARE = 0.005
-_SPARSE_DIMENSIONS = 100
 # A direction whose deviation is below this part of the largest one is rounding error.
 _NEGLIGIBLE = 1e-6
 # A unit column closer than this to the span of earlier ones depends on them.
@@ -72,16 +62,16 @@ def public_bases(
         "pca": :func:`principal_components`. "graph": :func:`graph_eigenvectors`, for at most
         ``MAX_GRAPH_ROWS`` rows. "auto": both, or the first alone where there are more rows.
         Else p functions on the rows of X, the most important first, or a callable X -> such an
-        array. They must be public: derived from X, never from private records. Include a
-        constant column unless the labels' mean is to be lost.
+        array. They must be derived from X, never from private records. Include a constant column,
+        or the labels' mean is lost.
     size : int, default=64
         Largest number of functions in a basis.
 
     Returns
     -------
     bases : tuple of ndarray of shape (m, p), 1 <= p <= min(size, m)
-        Orthonormal columns. The first q columns span what the first q given functions span, less
-        those that are linear combinations of earlier ones.
+        Orthonormal columns. The first q columns span the first q given functions, without those
+        that are linear combinations of earlier ones.
 
     Raises
     ------
@@ -100,7 +90,7 @@ def public_bases(
     >>> bool(np.abs(line.T @ line - np.eye(2)).max() < 1e-14)
     True
     """
-    size = _check_size(size)
+    size, m = _check_size(size), count_rows(X)
     if not isinstance(basis, str):
         return (_users_basis(X, basis, size),)
     if basis not in ("auto", "pca", "graph"):
@@ -108,72 +98,28 @@ def public_bases(
             f'basis={basis!r} is unknown. Use "auto", "pca", "graph", an array with one row per '
             "row of X, or a callable that makes one from X."
         )
-    m = _count(X)
     if basis == "graph" and m > MAX_GRAPH_ROWS:
         raise ValueError(
             f'basis="graph" with {m} rows: the neighbour graph is offered up to {MAX_GRAPH_ROWS}. '
             'Use basis="pca", or fewer transfer rows.'
         )
     features = public_features(X)
-    bases = []
-    if basis != "graph":
-        bases.append(principal_components(features, size))
+    bases = [] if basis == "graph" else [principal_components(features, size)]
     if basis == "graph" or (basis == "auto" and m <= MAX_GRAPH_ROWS):
         bases.append(graph_eigenvectors(features, size))
     return tuple(bases)
 
 
-def public_features(X: Any) -> Array:
-    """Describe the rows of whatever holds X by comparable numbers.
-
-    Parameters
-    ----------
-    X : array-like, sparse matrix or data frame of shape (m, d, ...), or sequence of m texts
-        pandas and polars frames may hold numbers, booleans, dates, categories and texts, with
-        missing values. Axes after the second are flattened (images).
-
-    Returns
-    -------
-    features : ndarray of shape (m, p)
-        Finite; no constant column, so that p may be 0. By the kind of column:
-
-        - numbers (an infinite one counts as missing): where the ranges of all are within a factor
-          of 10, give or take a tenth of the columns on either side, they share a unit (pixels,
-          principal components, scaled columns) and are divided by their root mean variance;
-          otherwise each is standardised. Missing values become the mean, and an indicator tells.
-        - booleans, categories, texts in a table: indicators of the 40 most frequent values; the
-          others, and those in fewer than 0.5 % of the rows, share one. Missing is a value.
-        - sparse matrices of more than 100 columns: their 100 leading singular directions.
-        - a sequence of texts: the same of their tf-idf weights.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what holds neither a table nor texts; for no rows.
-    """
-    if _count(X) == 0:
-        raise ValueError("The transfer set X is empty; a basis needs at least one row.")
-    if hasattr(X, "tocsr"):
-        return _informative(_sparse_features(X.tocsr()))
-    if hasattr(X, "dtypes") and hasattr(X, "columns"):
-        return _informative(_mixed_features([_frame_column(each) for each in _frame_columns(X)]))
-    values = _array(X)
-    if values.ndim == 1 and all(isinstance(v, str) or _missing(v) for v in values):
-        return _informative(_text_features(values))
-    if values.ndim < 2:
-        raise TypeError(
-            "No public basis can be made of these transfer rows: they are neither a table nor "
-            "texts. Pass basis=an array with one row per row of X, or a callable that makes one "
-            "(or, to a distiller, None: plain PATE)."
-        )
-    values = values.reshape(len(values), -1)
-    if values.dtype.kind == "f":
-        return _informative(_scaled(values))
-    return _informative(_mixed_features([_object_column(column) for column in values.T]))
+# -- Bases -------------------------------------------------------------------------------------
 
 
 def principal_components(features: Any, size: int = 64) -> Array:
     """Compute the constant and the leading principal components, as functions on the rows.
+
+    Of all q-dimensional spaces of functions on the rows, that of the first q components holds
+    most of the variance of the features (Eckart and Young 1936), hence of linear functions of
+    them. Above 1,000 rows and columns the solver is randomised (Halko, Martinsson and Tropp,
+    SIAM Review 2011), with a fixed seed.
 
     Parameters
     ----------
@@ -187,22 +133,8 @@ def principal_components(features: Any, size: int = 64) -> Array:
     basis : ndarray of shape (m, p), 1 <= p <= min(size, m, d + 1)
         Orthonormal columns: 1/sqrt(m), then the scores of the principal components by decreasing
         variance, each divided by its norm. The first q columns are the basis of size q.
-
-    Notes
-    -----
-    Of all q-dimensional spaces of functions on the rows, that of the first q components holds
-    most of the variance of the features (Eckart and Young), hence of linear functions of them.
-    Above 1,000 rows and columns the solver is randomised, with a fixed seed.
-
-    References
-    ----------
-    .. [1] Eckart, Young. "The approximation of one matrix by another of lower rank".
-       Psychometrika 1, 1936.
-    .. [2] Halko, Martinsson, Tropp. "Finding structure with randomness: probabilistic algorithms
-       for constructing approximate matrix decompositions". SIAM Review 53, 2011.
     """
-    size = _check_size(size)
-    features = _check_matrix(features, "features")
+    size, features = _check_size(size), _check_matrix(features, "features")
     constant = np.ones((len(features), 1))
     return _orthonormal(np.hstack([constant, _scores(features, size - 1)]), size)
 
@@ -225,13 +157,12 @@ def graph_eigenvectors(features: Any, size: int = 64) -> Array:
 
     Notes
     -----
-    W joins each distinct row to its 7 nearest, symmetrised, and D holds the degrees. Rows that
-    are equal are one node, since they would otherwise fill each other's lists of neighbours. A
-    function f on the nodes is smooth where f'(D - W)f / f'Df is small: the minimisers are
-    D^(-1/2) v, with v the lowest eigenvectors of the symmetric normalised Laplacian
-    I - D^(-1/2) W D^(-1/2) [1]_, [2]_. Classes that form clusters are such functions. Each node
-    is also tied to all others by a total weight of 0.1, so that a graph of many pieces has no
-    piece as its smoothest function [3]_.
+    W joins each distinct row to its 7 nearest, symmetrised, and D holds the degrees. Equal rows
+    are one node, since they would otherwise fill each other's lists of neighbours. A function f on
+    the nodes is smooth where f'(D - W)f / f'Df is small: the minimisers are D^(-1/2) v, with v the
+    lowest eigenvectors of I - D^(-1/2) W D^(-1/2) [1]_, [2]_. Classes that form clusters are such
+    functions. Each node is also tied to all others by a total weight of 0.1, so that a piece of
+    the graph by itself is not the smoothest function [3]_.
 
     References
     ----------
@@ -242,8 +173,11 @@ def graph_eigenvectors(features: Any, size: int = 64) -> Array:
     .. [3] Zhang, Rohe. "Understanding regularized spectral clustering via graph conductance".
        NeurIPS 2018.
     """
-    size = _check_size(size)
-    nodes, node_of_row = _distinct_rows(_check_matrix(features, "features"))
+    size, features = _check_size(size), _check_matrix(features, "features")
+    seen: dict[bytes, int] = {}
+    rows = (row.tobytes() for row in features + 0.0)  # -0.0 becomes 0.0
+    node_of_row = np.array([seen.setdefault(row, len(seen)) for row in rows])
+    nodes = features[np.unique(node_of_row, return_index=True)[1]]
     functions = _smooth_functions(_scores(nodes, _GRAPH_DIMENSIONS), size)
     return _orthonormal(functions[node_of_row], size)
 
@@ -272,19 +206,10 @@ def _smooth_functions(nodes: Array, size: int) -> Array:
             values, vectors = eigsh(
                 operator, k=size, which="LA", v0=start, tol=1e-8, maxiter=_RESTARTS
             )
-        except ArpackNoConvergence as stopped:  # those found so far are a basis too
+        except ArpackNoConvergence as stopped:  # those found so far are a basis
             values, vectors = stopped.eigenvalues, stopped.eigenvectors
     smooth = (vectors[:, np.argsort(-values)[:size]].T * root).T
     return np.hstack([constant, smooth])
-
-
-def _distinct_rows(features: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Return the distinct rows, in order of appearance, and which of them each row is."""
-    seen: dict[bytes, int] = {}
-    positive = features + 0.0  # -0.0 becomes 0.0
-    node_of_row = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in positive])
-    first = np.unique(node_of_row, return_index=True)[1]
-    return features[first], node_of_row
 
 
 def _scores(features: Array, size: int) -> Array:
@@ -296,7 +221,7 @@ def _scores(features: Array, size: int) -> Array:
     if size < 1 or np.abs(features).max() <= 1e-13:
         return np.empty((m, 0))
     solver = "covariance_eigh" if d <= 1000 else "full" if m <= 1000 else "randomized"
-    scores = _transformed(PCA(size, svd_solver=solver, random_state=0), features)
+    scores = transformed(PCA(size, svd_solver=solver, random_state=0), features)
     deviation = scores.std(axis=0)
     return np.asarray(scores[:, deviation > _NEGLIGIBLE * deviation.max()])
 
@@ -305,8 +230,7 @@ def _orthonormal(columns: Array, size: int) -> Array:
     """Orthonormalise columns in their order, without those that depend on earlier ones.
 
     Gram-Schmidt with every projection repeated ("twice is enough", Giraud, Langou and Rozloznik
-    2005); the factor Q of a QR decomposition, but for the signs and the dependent columns. (A
-    Householder QR puts an arbitrary direction in a dependent column's place.)
+    2005). A Householder QR would put an arbitrary direction in a dependent column's place.
     """
     basis = np.empty((len(columns), min(size, *columns.shape)), order="F")
     p = 0
@@ -331,9 +255,9 @@ def _orthonormal(columns: Array, size: int) -> Array:
 
 
 def _users_basis(X: Any, basis: Any, size: int) -> Array:
-    """Check and orthonormalise what the user gave."""
+    """Check and orthonormalise the user's functions."""
     columns = _check_matrix(basis(X) if callable(basis) else basis, "basis")
-    m = _count(X)
+    m = count_rows(X)
     if len(columns) != m:
         raise ValueError(
             f"basis has shape {columns.shape}, but the transfer set has {m} rows. Give one row "
@@ -368,154 +292,3 @@ def _check_size(size: Any) -> int:
     if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
         raise ValueError(f"size={size!r} must be a positive integer: how many functions at most.")
     return int(size)
-
-
-def _count(X: Any) -> int:
-    """Return the number of rows."""
-    shape = getattr(X, "shape", None)
-    return int(shape[0]) if shape else len(X)
-
-
-def _frame_columns(X: Any) -> list[Any]:
-    """Return the columns of a pandas or polars frame."""
-    if hasattr(X, "get_columns"):
-        return list(X.get_columns())
-    return [X.iloc[:, j] for j in range(X.shape[1])]
-
-
-def _frame_column(column: Any) -> NDArray[Any]:
-    """Return a column as floats with NaN, or as an object array of strings; imports no library."""
-    dtype = column.dtype
-    if hasattr(dtype, "is_numeric"):  # polars
-        if dtype.is_temporal():
-            column = column.to_physical()
-        if column.dtype.is_numeric():
-            return np.array(column.cast(float).to_numpy(), dtype=np.float64)
-        return _object_column(column.to_list())
-    kind = getattr(dtype, "kind", "O")
-    if kind in "mM":
-        column = (column - column.min()).dt.total_seconds()
-    if kind in "iufmM":
-        return np.array(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    return _object_column(column.astype(object))
-
-
-def _array(X: Any) -> NDArray[Any]:
-    """Return an array of floats where all is numeric, of objects otherwise."""
-    try:
-        values = np.asarray(X)
-        if values.dtype.kind not in "biufmM":
-            values = np.asarray(X, dtype=object)
-    except ValueError:
-        raise TypeError(
-            "The transfer set is no table: its rows differ in length. Pass an array, a sparse "
-            "matrix or a data frame."
-        ) from None
-    if values.dtype.kind == "O" and any(isinstance(v, complex) for v in values.ravel()):
-        raise TypeError("The transfer set is no table of real numbers: it holds complex ones.")
-    if values.dtype.kind in "mM":
-        return np.where(np.isnat(values), np.nan, values.astype(np.int64))
-    return values if values.dtype.kind == "O" else values.astype(np.float64)
-
-
-def _object_column(values: Iterable[Any]) -> NDArray[Any]:
-    """Return floats with NaN where all that is present are numbers, else strings, missing ""."""
-    column = [None if _missing(v) else v for v in values]
-    if all(
-        v is None or (isinstance(v, Real | Decimal) and not isinstance(v, bool)) for v in column
-    ):
-        return np.array([np.nan if v is None else _number(v) for v in column])
-    return np.array(["" if v is None else str(v) for v in column], dtype=object)
-
-
-def _number(value: Any) -> float:
-    """Return a real number as a float; NaN where it has none."""
-    try:
-        return float(value)
-    except OverflowError:
-        return np.nan
-
-
-def _missing(value: Any) -> bool:
-    """Whether a cell is None, NaN, NaT or pandas.NA."""
-    try:
-        return value is None or bool(value != value)
-    except (TypeError, ValueError, ArithmeticError):
-        return True
-
-
-def _mixed_features(columns: list[NDArray[Any]]) -> Array:
-    """Scale the numbers, make indicators of the rest."""
-    numbers = [column for column in columns if column.dtype.kind == "f"]
-    names = [column for column in columns if column.dtype.kind != "f"]
-    parts = [_scaled(np.column_stack(numbers))] if numbers else []
-    if names:
-        table = np.column_stack(names)
-        rare = 2 + int(_RARE * len(table))
-        encoder = OneHotEncoder(
-            max_categories=_CATEGORIES + 1,
-            min_frequency=rare,
-            drop="if_binary",
-            sparse_output=False,
-        )
-        parts.append(_transformed(encoder, table))
-    return np.hstack(parts)
-
-
-def _transformed(transformer: Any, table: NDArray[Any]) -> Array:
-    """Fit and transform, to an array whatever the user's ``transform_output`` is."""
-    return np.asarray(transformer.set_output(transform="default").fit_transform(table))
-
-
-def _scaled(table: Array) -> Array:
-    """Centre and scale numbers (see :func:`public_features`); fill in and mark what is missing."""
-    table = np.where(np.isfinite(table), table, np.nan)
-    table = table[:, ~np.isnan(table).all(axis=0)]
-    if table.shape[1] == 0:
-        return table
-    low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
-    half = high / 2 - low / 2  # the range may overflow, its half cannot
-    varied = half > 4 * np.finfo(float).eps * np.maximum(np.abs(low), np.abs(high))
-    half = np.where(varied, half, 1.0)
-    unit = np.where(varied, (table - (low / 2 + high / 2)) / half, 0 * table)
-    filled = _transformed(SimpleImputer(add_indicator=True), unit)
-    numbers, indicators = filled[:, : len(half)][:, varied], filled[:, len(half) :]
-    if varied.any():
-        half = half[varied]
-        numbers -= numbers.mean(axis=0)
-        deviation = numbers.std(axis=0)
-        smaller = np.quantile(half, 0.1, method="lower")
-        larger = np.quantile(half, 0.9, method="higher")
-        if larger / _SAME_UNIT <= smaller:
-            half /= half.max()
-            numbers *= half / np.sqrt(np.mean((half * deviation) ** 2))
-        else:
-            numbers /= deviation
-    return np.hstack([numbers, indicators])
-
-
-def _sparse_features(table: Any) -> Array:
-    """Return a narrow sparse matrix in full, of a wide one the leading singular directions."""
-    if table.shape[1] <= _SPARSE_DIMENSIONS:
-        return _scaled(np.asarray(table.toarray(), dtype=np.float64))
-    table = table.astype(np.float64)  # a copy
-    table.data = np.where(np.isfinite(table.data), table.data, 0.0)
-    table.data /= max(np.abs(table.data).max(initial=0.0), np.finfo(float).tiny)
-    size = min(_SPARSE_DIMENSIONS, table.shape[0])
-    left, values, _ = randomized_svd(table, size, random_state=0)
-    return np.asarray(left * values)
-
-
-def _text_features(texts: Iterable[Any]) -> Array:
-    """Return the leading singular directions of the texts' tf-idf weights."""
-    documents = ["" if _missing(text) else text for text in texts]
-    try:
-        return _sparse_features(TfidfVectorizer().fit_transform(documents).tocsr())
-    except ValueError:  # not one word
-        return np.empty((len(documents), 0))
-
-
-def _informative(features: Array) -> Array:
-    """Leave out constant columns."""
-    spread = features.max(axis=0) - features.min(axis=0)
-    return np.ascontiguousarray(features[:, spread > 1e-12 * np.abs(features).max(initial=0.0)])

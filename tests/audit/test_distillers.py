@@ -21,7 +21,7 @@ from skdistill.accounting import BudgetAccountant
 from skdistill.audit import Canaries, audit_distiller
 from skdistill.audit import distillers as module
 from skdistill.certificates import ParameterBall, RowBound, certify
-from skdistill.release.releases import TeacherError
+from skdistill.release.boundary import TeacherError
 
 INF = float("inf")
 RNG = np.random.default_rng(0)  # public features and labels; no test depends on the seed

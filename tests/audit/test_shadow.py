@@ -17,13 +17,8 @@ from sklearn.tree import DecisionTreeClassifier
 from skdistill import PrivateDistiller
 from skdistill.accounting import BudgetAccountant
 from skdistill.audit.attacks import log_odds
-from skdistill.audit.shadow import (
-    ShadowDistiller,
-    ShadowModels,
-    aligned_probabilities,
-    stacked,
-    train_shadow_models,
-)
+from skdistill.audit.shadow import ShadowDistiller, train_shadow_models
+from skdistill.audit.tables import stack_rows
 
 pytestmark = [pytest.mark.filterwarnings("ignore:The released labels are mostly noise")]
 
@@ -61,8 +56,6 @@ def test_only_trainable_records_are_trained_on(binary):
     found = train_shadow_models(GaussianNB(), X, y, n_shadows=4, trainable=allowed)
     assert not found.member[:, 100:].any()
     assert set(found.member[:, :100].sum(axis=0)) == {2}
-    part = found.take(slice(100, None))
-    assert isinstance(part, ShadowModels) and part.confidences.shape == (4, len(y) - 100)
 
 
 def test_halves_are_drawn_by_random_state_and_jobs_do_not_matter(binary):
@@ -96,17 +89,6 @@ def test_a_class_that_a_half_lacks_has_probability_zero():
     assert np.all(one.confidences > 20)
 
 
-def test_columns_are_matched_by_label():
-    class Reversed(ClassifierMixin, BaseEstimator):
-        classes_ = np.array(["b", "a"])
-
-        def predict_proba(self, X):
-            return np.tile([0.9, 0.1], (len(X), 1))
-
-    found = aligned_probabilities(Reversed(), np.zeros((2, 1)), np.array(["a", "b", "c"]))
-    assert found.tolist() == [[0.1, 0.9, 0.0]] * 2
-
-
 @pytest.mark.parametrize("as_container", [
     lambda X: X, lambda X: X.tolist(), sp.csr_matrix, sp.coo_array,
     lambda X: pytest.importorskip("pandas").DataFrame(X, columns=list("abcd")),
@@ -114,9 +96,7 @@ def test_columns_are_matched_by_label():
 ], ids=["array", "list", "csr", "coo", "pandas", "polars"])  # fmt: skip
 def test_pools_come_in_any_container(binary, as_container):
     X, y, *_ = binary
-    pool = stacked([as_container(X[:100]), as_container(X[100:])])
-    values = pool.toarray() if hasattr(pool, "toarray") else np.asarray(pool)
-    assert np.array_equal(values, X)
+    pool = stack_rows(as_container(X[:100]), as_container(X[100:]))
     found = train_shadow_models(LogisticRegression(), pool, y, n_shadows=2, random_state=0)
     same = train_shadow_models(LogisticRegression(), X, y, n_shadows=2, random_state=0)
     assert np.allclose(found.confidences, same.confidences, atol=1e-3)
@@ -148,7 +128,9 @@ class Talkative(ClassifierMixin, BaseEstimator):
 @pytest.mark.parametrize("where", ["fit", "predict_proba"])
 def test_what_a_shadow_model_raises_is_withheld(where):
     X, y = np.full((100, 1), 731.25), np.arange(100) % 2  # a half of them is never empty
-    with pytest.raises(ValueError, match=f"{where} raised KeyError; its message is withheld") as e:
+    with pytest.raises(
+        ValueError, match=f"{where} raised an exception; its message is withheld"
+    ) as e:
         train_shadow_models(Talkative(where), X, y, n_shadows=2)
     assert "731" not in str(e.value)
     assert e.value.__cause__ is None and e.value.__context__ is None

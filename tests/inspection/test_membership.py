@@ -5,12 +5,9 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import PrivateDistiller
-from skdistill.audit.membership import (
-    AttackResult,
-    MembershipReport,
-    membership_report,
-    roc_points,
-)
+from skdistill.audit.membership import membership_report
+from skdistill.audit.report import AttackResult, MembershipReport
+from skdistill.audit.roc import roc_points
 from skdistill.inspection import MembershipDisplay
 from skdistill.inspection.membership import private_tpr
 

@@ -42,9 +42,12 @@ def test_mean_and_deviation_over_releases():
 
 
 def test_picture_shows_the_scores(plt):
-    display = PrivacyUtilityDisplay.from_scores(
-        [0.5, 2, 1], SCORES, baselines={"teacher": 0.9, "other": 0.85}, metric_name="AUC"
-    )
+    display = PrivacyUtilityDisplay(
+        epsilons=[0.5, 2, 1],
+        scores=SCORES,
+        baselines={"teacher": 0.9, "other": 0.85},
+        metric_name="AUC",
+    ).plot()
     assert np.allclose(display.line_.get_xydata(), [[0.5, 0.61], [1, 0.725], [2, 0.75]])
     (bars,) = display.errorbar_.lines[2]
     heights = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
@@ -60,7 +63,9 @@ def test_picture_shows_the_scores(plt):
 
 
 def test_a_second_curve_joins_the_first(plt):
-    first = PrivacyUtilityDisplay.from_scores([0.5, 1], [0.6, 0.7], baselines={"teacher": 0.9})
+    first = PrivacyUtilityDisplay(
+        epsilons=[0.5, 1], scores=[0.6, 0.7], baselines={"teacher": 0.9}
+    ).plot()
     second = PrivacyUtilityDisplay(
         epsilons=[2.0, 1.0], scores=[0.7, 0.8], baselines={"teacher": 0.9}, name="ensemble"
     )

@@ -1,0 +1,56 @@
+"""Tables of an audit: stacked in any container, as numbers, and row by row."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import sparse
+
+from skdistill.audit.tables import as_numbers, row_keys, stack_rows
+
+X = np.random.default_rng(0).normal(size=(12, 3))
+NAMES = ["a", "b", "c"]
+CONTAINERS = {
+    "array": lambda X: X,
+    "list": lambda X: X.tolist(),
+    "pandas": lambda X: pd.DataFrame(X, columns=NAMES, index=[f"row {i}" for i in range(len(X))]),
+    "polars": lambda X: pl.DataFrame({name: X[:, i] for i, name in enumerate(NAMES)}),
+    "csr_matrix": sparse.csr_matrix,
+    "csr_array": sparse.csr_array,
+    "coo_array": sparse.coo_array,
+}
+
+
+def dense(X):
+    return X.toarray() if sparse.issparse(X) else np.asarray(X)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_stacks_keep_the_first_container_and_the_order(container):
+    make = CONTAINERS[container]
+    parts = [make(X[:5]), make(X[5:6]), make(X[6:])]
+    both = stack_rows(*parts)
+    assert np.array_equal(dense(both), X)
+    assert type(both) is type(parts[0]) or container == "coo_array"
+    if hasattr(both, "columns"):
+        assert list(both.columns) == NAMES
+        assert np.array_equal(dense(stack_rows(parts[0], X[5:])), X)  # an array of the user's
+    if container == "pandas":
+        assert both.index.is_unique
+    assert np.array_equal(dense(stack_rows(parts[0])), X[:5])
+
+
+def test_columns_of_other_things_are_coded():
+    table = np.array([["b", 1.5], ["a", 2.5], ["b", 1.5]], dtype=object)
+    assert as_numbers(table).tolist() == [[1.0, 1.5], [0.0, 2.5], [1.0, 1.5]]
+    assert as_numbers(["x", "y", "x"]).tolist() == [[0.0], [1.0], [0.0]]
+
+
+def test_keys_are_equal_for_equal_records_only():
+    table = np.array([[0.0, 1.0], [-0.0, 1.0], [0.0, 1.0], [np.nan, 1.0], [-np.nan, 1.0]])
+    y = np.array(["b", "b", "a", "b", "b"])
+    first, same, other_label, missing, also_missing = row_keys(table, y)
+    assert first == same != other_label and missing == also_missing != first
+    assert row_keys(sparse.csr_array(table[:3]), y[:3])[0] != other_label
+    keys = row_keys(sparse.csr_array(table[:3]), y[:3])
+    assert keys[0] == keys[1] != keys[2]
