@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite, check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill._withheld import WithheldTeacher
 from skdistill.accounting.charging import check_accountant
 
 __all__ = [
-    "WithheldTeacher",
     "check_columns",
     "check_finite",
     "check_numbers",
@@ -29,31 +29,6 @@ __all__ = [
 ]
 
 _MECHANISMS = ("auto", "gaussian", "laplace", "noisy_max", "confident_max")
-
-
-class WithheldTeacher(BaseEstimator):
-    """Stands where the teacher was in a distiller that was pickled after fit.
-
-    Parameters
-    ----------
-    name : str
-        Class name of the teacher.
-    kind : {"classifier", "regressor"}
-        What it was.
-    """
-
-    def __init__(self, name: str = "teacher", kind: str = "classifier") -> None:
-        self.name = name
-        self.kind = kind
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, RegressorTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = self.kind
-        tags.classifier_tags = ClassifierTags() if self.kind == "classifier" else None
-        tags.regressor_tags = RegressorTags() if self.kind == "regressor" else None
-        return tags
 
 
 def _number(name: str, value: Any, requirement: str, ok: Any) -> float:
@@ -177,11 +152,7 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
         several outputs.
     """
     if isinstance(teacher, WithheldTeacher):
-        raise ValueError(
-            f"This distiller was loaded without its teacher ({teacher.name}): a fitted distiller "
-            "is saved without it, so that it can be published. Pass a fitted teacher to a new "
-            "PrivateDistiller to fit again."
-        )
+        teacher.raise_withheld()
     if isinstance(teacher, type) or not any(
         hasattr(teacher, name) for name in ("predict_proba", "decision_function", "predict")
     ):

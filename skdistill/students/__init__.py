@@ -11,14 +11,11 @@ from skdistill.students.soft_targets import (
     how_to_train,
     probabilities,
 )
-from skdistill.students.threshold import (
-    fixed_offsets,
-    offsets_for_prior,
-    predicted_codes,
-    predicted_labels,
-)
+from skdistill.students.threshold import fixed_offsets, offsets_for_prior, predicted_codes
+from skdistill.students.thresholded import ThresholdedStudent, student_has
 
 __all__ = [
+    "ThresholdedStudent",
     "class_scores",
     "default_classifier",
     "default_regressor",
@@ -30,7 +27,7 @@ __all__ = [
     "how_to_train",
     "offsets_for_prior",
     "predicted_codes",
-    "predicted_labels",
     "probabilities",
+    "student_has",
     "take_rows",
 ]
