@@ -16,6 +16,7 @@ from sklearn.utils import assert_all_finite, check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._tables import check_table, n_rows, take_rows
+from skdistill._withheld import WithheldTeacher
 from skdistill.accounting.charging import check_accountant
 from skdistill.certificates.base import Certificate, unwrap
 from skdistill.publishing import refuse_private_settings
@@ -24,7 +25,6 @@ from skdistill.students import check_threshold
 
 __all__ = [
     "Inputs",
-    "WithheldTeacher",
     "check_count",
     "check_inputs",
     "check_number",
@@ -34,31 +34,6 @@ __all__ = [
     "check_teacher",
     "clear_fitted",
 ]
-
-
-class WithheldTeacher(BaseEstimator):
-    """Stands where the teacher was in a distiller that was pickled after fit.
-
-    Parameters
-    ----------
-    name : str
-        Class name of the teacher.
-    kind : {"classifier", "regressor"}
-        What it was.
-    """
-
-    def __init__(self, name: str = "teacher", kind: str = "classifier") -> None:
-        self.name = name
-        self.kind = kind
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, RegressorTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type = self.kind
-        tags.classifier_tags = ClassifierTags() if self.kind == "classifier" else None
-        tags.regressor_tags = RegressorTags() if self.kind == "regressor" else None
-        return tags
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,11 +196,7 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
         several outputs.
     """
     if isinstance(teacher, WithheldTeacher):
-        raise ValueError(
-            f"This distiller was loaded without its teacher ({teacher.name}): a fitted distiller "
-            "is saved without it, so that it can be published. Pass a fitted teacher to a new "
-            "PrivateDistiller to fit again."
-        )
+        teacher.raise_withheld()
     if isinstance(teacher, type) or not any(
         hasattr(teacher, name) for name in ("predict_proba", "decision_function", "predict")
     ):

@@ -9,45 +9,22 @@ from typing import Any
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_regressor
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
+from sklearn.base import MetaEstimatorMixin
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
-from skdistill._display import as_html, as_text, visual_block
+from skdistill._estimator import DistilledEstimator
 from skdistill._tables import check_table
-from skdistill._validate import (
-    Inputs,
-    WithheldTeacher,
-    check_inputs,
-    check_student,
-    clear_fitted,
-)
-from skdistill.accounting.charging import adopt, for_pickle, replays
+from skdistill._validate import Inputs, check_inputs, check_student, clear_fitted
+from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
-from skdistill.certificates.base import unwrap
-from skdistill.neural import adapted, clone_network
-from skdistill.publishing import Published, export
-from skdistill.release.calibration import (
-    Release,
-    calibrate,
-    choose_queries,
-    noise_warning,
-)
+from skdistill.release.calibration import Release, calibrate, choose_queries, noise_warning
 from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.replay.cache_keys import assumed_of
 from skdistill.statement import PrivacyStatement
-from skdistill.students import (
-    match_threshold,
-    predicted_labels,
-    probabilities,
-    train,
-)
+from skdistill.students import match_threshold, train
 from skdistill.transfer.dask_rows import fetch_rows, is_dask
 
 __all__ = ["PrivateDistiller"]
@@ -55,23 +32,7 @@ __all__ = ["PrivateDistiller"]
 Array = NDArray[np.float64]
 
 
-def _student_has(method: str) -> Any:
-    """Check that the student has a method; used with ``available_if``."""
-
-    def check(self: PrivateDistiller) -> bool:
-        student = getattr(self, "student_", None)
-        if student is None:
-            student = adapted(self._blank_student())
-        if self._teacher_kind() == "classifier" and is_regressor(student):
-            return method != "decision_function"
-        if method == "predict_log_proba":
-            return hasattr(student, "predict_proba")
-        return hasattr(student, method)
-
-    return check
-
-
-class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
+class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     """Distil a fitted teacher into a student that may be published.
 
     ``fit`` labels a public transfer set with the teacher, makes these soft labels differentially
@@ -304,96 +265,6 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         """
         return self._statement(self._foresee(X)[0])
 
-    def export(self) -> Published:
-        """Return the student as an ordinary estimator, and its statement, to be published.
-
-        Returns
-        -------
-        published : Published
-            ``published.estimator`` predicts what this distiller predicts, and holds no teacher;
-            :func:`skdistill.save` writes it to a file that runs no code.
-        """
-        return export(self)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Predict with the student, at the decision threshold.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        y : ndarray of shape (m,)
-            Class labels, or values for a regressor.
-        """
-        X = self._check_predict(X)
-        if self._teacher_kind() == "regressor":
-            return np.asarray(self.student_.predict(X))
-        return predicted_labels(self.student_, X, self.classes_, self.decision_offsets_)
-
-    @available_if(_student_has("predict_proba"))
-    def predict_proba(self, X: Any) -> Array:
-        """Return the student's class probabilities, shape ``(m, n_classes)``.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        probabilities : ndarray of shape (m, n_classes)
-            For a regressor as student, its outputs projected on the simplex.
-        """
-        X = self._check_predict(X)
-        return probabilities(self.student_, X, self.classes_)
-
-    @available_if(_student_has("predict_log_proba"))
-    def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of :meth:`predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (m, n_classes)
-        """
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.predict_proba(X)))
-
-    @available_if(_student_has("decision_function"))
-    def decision_function(self, X: Any) -> Array:
-        """Return the student's decision function.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        scores : ndarray of shape (m,) or (m, n_classes)
-        """
-        X = self._check_predict(X)
-        return np.asarray(self.student_.decision_function(X))
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy (classification) or R² (regression) of :meth:`predict`.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-        y : array-like of shape (m,)
-        sample_weight : array-like of shape (m,), default=None
-
-        Returns
-        -------
-        score : float
-        """
-        metric = accuracy_score if self._teacher_kind() == "classifier" else r2_score
-        return float(metric(y, self.predict(X), sample_weight=sample_weight))
-
     # --------------------------------------------------------------------------- the steps of fit
 
     def _foresee(self, X: Any) -> tuple[Release, Any]:
@@ -500,22 +371,15 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
 
     # -------------------------------------------------------------------- being an estimator
 
-    def _teacher_kind(self) -> str | None:
-        return get_tags(self.teacher).estimator_type
+    _shared = ("teacher", "certificate", "accountant")
 
     def _blank_student(self) -> Any:
         if self.student is not None:
             return self.student
-        return Ridge() if self._teacher_kind() == "regressor" else LogisticRegression()
+        return Ridge() if self._predicts() == "regressor" else LogisticRegression()
 
-    def _check_predict(self, X: Any) -> Any:
-        check_is_fitted(self)
-        X = check_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        return X
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "student_")
+    def _check_rows(self, X: Any) -> Any:
+        return check_table(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -544,97 +408,3 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             student=self._blank_student(),
             method_mapping=MethodMapping().add(caller="fit", callee="fit"),
         )
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters; those inside the teacher are not part of them.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Include ``student__*``.
-
-        Returns
-        -------
-        params : dict
-        """
-        params = super().get_params(deep=deep)
-        return {name: value for name, value in params.items() if not name.startswith("teacher__")}
-
-    def set_params(self, **params: Any) -> PrivateDistiller:
-        """Set parameters, as of any estimator; those of the teacher are refused.
-
-        Parameters
-        ----------
-        **params : dict
-            ``student__*`` reach the student.
-
-        Returns
-        -------
-        self : PrivateDistiller
-        """
-        inner = sorted(name for name in params if name.startswith("teacher__"))
-        if inner:
-            raise ValueError(
-                f"{', '.join(inner)} cannot be set: the teacher is fitted and is not fitted again, "
-                "so the setting would change your object and have no effect. Compare teachers by "
-                "a grid over `teacher` of FrozenEstimator(fitted_teacher)."
-            )
-        return super().set_params(**params)
-
-    def __sklearn_clone__(self) -> PrivateDistiller:
-        params = self.get_params(deep=False)
-        shared = {name: params.pop(name) for name in ("teacher", "certificate", "accountant")}
-        shared["teacher"] = _frozen(shared["teacher"])
-        copied = {name: clone_network(value) for name, value in params.items()}
-        return type(self)(**shared, **copied)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> PrivateDistiller:
-        twin = type(self).__new__(type(self))
-        for name, value in vars(self).items():
-            shared = name in ("teacher", "certificate", "accountant")
-            setattr(twin, name, value if shared else copy.deepcopy(value, memo))
-        return twin
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "accountant":
-            adopt(value)
-        super().__setattr__(name, value)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state to pickle: a fitted distiller leaves its teacher behind."""
-        state = dict(super().__getstate__())
-        if hasattr(self, "student_"):
-            teacher = unwrap(self.teacher)
-            state["teacher"] = WithheldTeacher(type(teacher).__name__, self._teacher_kind() or "")
-            state["student"] = None if self.student is None else clone_network(self.student)
-            state["accountant"] = None
-            if not isinstance(self.certificate, str):
-                state["certificate"] = "auto"
-        else:
-            state["accountant"] = for_pickle(self.accountant)
-        return state
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        """Return a text that shows settings only."""
-        text = as_text(self)
-        return text if len(text) <= N_CHAR_MAX else text[: N_CHAR_MAX - 4] + "...)"
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        return {"text/plain": as_text(self), "text/html": as_html(self)}
-
-    def _sk_visual_block_(self) -> Any:
-        return visual_block(self)
-
-
-def _frozen(teacher: Any) -> Any:
-    """Keep a fitted teacher through clone; clone one that is not fitted."""
-    if isinstance(teacher, FrozenEstimator):
-        return teacher
-    try:
-        check_is_fitted(teacher)
-    except (NotFittedError, TypeError, AttributeError):
-        return clone(teacher, safe=False)
-    return FrozenEstimator(teacher)

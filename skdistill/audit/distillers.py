@@ -17,6 +17,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from skdistill._validate import check_settings
 from skdistill._html import html_table
 from skdistill._tables import take_rows
+from skdistill.accounting.relation import Unit
 from skdistill.audit.answers import ask, class_codes, class_probabilities
 from skdistill.audit.canaries import Canaries, make_canaries
 from skdistill.audit.experiments import OneRunAudit, one_run_audit

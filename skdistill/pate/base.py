@@ -8,8 +8,6 @@ through :mod:`skdistill.release`.
 
 from __future__ import annotations
 
-import copy
-import html
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,21 +16,21 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._estimator import DistilledEstimator
 from skdistill._tables import cells_of, check_lengths, check_table, n_rows
 from skdistill._validate import check_count, check_settings, clear_fitted
-from skdistill.accounting.charging import adopt, charge, for_pickle
+from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
-from skdistill.neural import clone_network
 from skdistill.pate.costs import cost_text, noisy_n_teachers
-from skdistill.pate.settings import is_transformer, settings_shown
+from skdistill.pate.settings import is_transformer
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
@@ -53,9 +51,6 @@ _NOT_PROTECTED = (
     "the schema: names, bounds and categories of the columns",
     "that a fit raised an exception, where it did (not what private rows it met)",
 )
-
-# Settings that may be fitted objects.
-_SETTINGS_WITH_STATE = ("estimator", "student", "encoder")
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,7 @@ class PrivateStepError(ValueError):
         )
 
 
-class PATE(BaseEstimator):
+class PATE(DistilledEstimator):
     """What the classifier and the regressor have in common."""
 
     estimator: Any
@@ -180,20 +175,6 @@ class PATE(BaseEstimator):
         if self.verbose > 0:
             print(self.privacy_)
         return self
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Predict with the student.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (m, d)
-
-        Returns
-        -------
-        y : ndarray of shape (m,)
-        """
-        X = self._check_predict(X)
-        return np.asarray(self.student_.predict(X))
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
         """Draw synthetic rows from the noisy marginals; free, however many.
@@ -473,14 +454,10 @@ class PATE(BaseEstimator):
 
     # ------------------------------------------------------------------------- being an estimator
 
-    def _check_predict(self, X: Any) -> Any:
-        check_is_fitted(self)
-        X = check_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        return X
+    _prototypes = ("estimator", "student", "encoder")
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "privacy_")
+    def _check_rows(self, X: Any) -> Any:
+        return check_table(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -489,49 +466,6 @@ class PATE(BaseEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-    def __sklearn_clone__(self) -> Self:
-        params = self.get_params(deep=False)
-        accountant = params.pop("accountant")
-        copied = {name: clone_network(value) for name, value in params.items()}
-        return type(self)(**copied, accountant=accountant)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        twin = type(self).__new__(type(self))
-        for name, value in vars(self).items():
-            setattr(twin, name, value if name == "accountant" else copy.deepcopy(value, memo))
-        return twin
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "accountant":
-            adopt(value)
-        super().__setattr__(name, value)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state to pickle: a fitted model leaves all behind that it was made with."""
-        state = dict(super().__getstate__())
-        if not hasattr(self, "privacy_"):
-            return {**state, "accountant": for_pickle(self.accountant)}
-        # Whoever passes fitted objects as settings gets them back blank.
-        blank = {name: clone_network(state[name]) for name in _SETTINGS_WITH_STATE}
-        return {**state, **blank, "accountant": None}
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        """Return a text that shows settings only."""
-        text = f"{type(self).__name__}({', '.join(settings_shown(self))})"
-        return text if len(text) <= N_CHAR_MAX else text[: N_CHAR_MAX - 4] + "...)"
-
-    def _repr_html_(self) -> str:
-        head = f"<pre>{html.escape(repr(self))}</pre>"
-        statement = getattr(self, "privacy_", None)
-        return head if statement is None else f"<div>{head}{statement._repr_html_()}</div>"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
-
-    def _sk_visual_block_(self) -> Any:
-        block = type(Pipeline([("step", "passthrough")])._sk_visual_block_())
-        return block("single", repr(self), names=type(self).__name__, name_details=repr(self))
 
 
 def _part(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:

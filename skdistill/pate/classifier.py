@@ -6,35 +6,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, clone, is_classifier, is_regressor
+from sklearn.base import ClassifierMixin, clone, is_classifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metaestimators import available_if
 
 from skdistill._tables import check_label_types, classes_in, label_codes
 from skdistill.certificates.public_maps import is_public_map
 from skdistill.pate.base import PATE, PrivateStepError
 from skdistill.pate.settings import type_name
 from skdistill.release.boundary import call_privately
-from skdistill.students import predicted_labels, probabilities
 from skdistill.teachers import StableLogisticRegression
 
 __all__ = ["PATEClassifier"]
-
-Array = NDArray[np.float64]
-
-
-def _student_has(method: str) -> Any:
-    """Check that the student has a method; used with ``available_if``."""
-
-    def check(self: PATEClassifier) -> bool:
-        student = getattr(self, "student_", None)
-        student = self._blank_student() if student is None else student
-        if is_regressor(student):
-            return method != "decision_function"
-        return hasattr(student, "predict_proba" if "proba" in method else method)
-
-    return check
 
 
 class PATEClassifier(ClassifierMixin, PATE):
@@ -193,67 +176,6 @@ class PATEClassifier(ClassifierMixin, PATE):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Predict with the student, at the decision threshold.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (m, d)
-
-        Returns
-        -------
-        y : ndarray of shape (m,)
-            Class labels.
-        """
-        X = self._check_predict(X)
-        return predicted_labels(self.student_, X, self.classes_, self.decision_offsets_)
-
-    @available_if(_student_has("predict_proba"))
-    def predict_proba(self, X: Any) -> Array:
-        """Return the student's class probabilities.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (m, d)
-
-        Returns
-        -------
-        probabilities : ndarray of shape (m, n_classes)
-            The decision threshold does not enter.
-        """
-        X = self._check_predict(X)
-        return probabilities(self.student_, X, self.classes_)
-
-    @available_if(_student_has("predict_log_proba"))
-    def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithms of :meth:`predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (m, d)
-
-        Returns
-        -------
-        logarithms : ndarray of shape (m, n_classes)
-        """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    @available_if(_student_has("decision_function"))
-    def decision_function(self, X: Any) -> Array:
-        """Return the student's decision function.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (m, d)
-
-        Returns
-        -------
-        scores : ndarray of shape (m,) or (m, n_classes)
-        """
-        X = self._check_predict(X)
-        return np.asarray(self.student_.decision_function(X))
 
     def _check_estimator(self) -> None:
         if isinstance(self.estimator, type) or not is_classifier(self.estimator):

@@ -1,22 +1,10 @@
-"""Checking and showing the settings of PATE, which are public."""
+"""Checking the settings of PATE, which are public."""
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-__all__ = ["is_transformer", "settings_shown", "type_name"]
-
-
-def settings_shown(model: Any) -> list[str]:
-    """Return the settings that are not at their defaults."""
-    shown = []
-    for name, parameter in inspect.signature(type(model).__init__).parameters.items():
-        value = getattr(model, name, parameter.default)
-        if name == "self" or repr(value) == repr(parameter.default):
-            continue
-        shown.append(f"{name}={type_name(value) if name == 'accountant' else repr(value)}")
-    return shown
+__all__ = ["is_transformer", "type_name"]
 
 
 def type_name(value: Any) -> str:

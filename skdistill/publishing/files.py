@@ -1,46 +1,66 @@
 """A file that runs no code: a student and its statement, written and read.
 
-The file is a zip archive: a skops file (``schema.json`` and arrays) with two more entries,
-``privacy.json`` (the statement) and ``digest.txt``.
+The file is a skops file (a zip archive of ``schema.json`` and arrays) with one more entry,
+``privacy.json``: the statement.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import math
 import warnings
 import zipfile
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from skdistill.publishing.archive import (
-    UnsafeFileError,
-    digest_of,
-    entries_of,
-    packed,
-    read_file,
-)
-from skdistill.publishing.published import Published, export
-from skdistill.publishing.schema_check import (
-    COMPILED,
-    SCHEMA,
-    TRUSTED,
-    UNREADABLE,
-    check_arrays,
-    check_schema,
-)
-from skdistill.publishing.statement_check import read_statement
+from skdistill.publishing.published import Published, export, tie
 from skdistill.statement import PrivacyStatement
 
-__all__ = ["MAX_BYTES", "load", "save"]
+__all__ = ["UnsafeFileError", "load", "save"]
 
-#: Bytes that a file may unpack to, unless ``load`` is told otherwise.
-MAX_BYTES = 1 << 30
+_STATEMENT = "privacy.json"
 
-_STATEMENT, _DIGEST = "privacy.json", "digest.txt"
+# Types that a student may hold beside those skops trusts. They store arrays, numbers and other
+# estimators; reading one calls nothing but its ``__new__`` or constructor and sets attributes.
+_TRUSTED = (
+    "skdistill.students.thresholded.ThresholdedStudent",
+    *("skdistill.schema.column.Column", "skdistill.schema.schema.Schema"),
+    *(f"skdistill.transfer.features.{name}" for name in ("SchemaFeatures", "SchemaRows")),
+    "skdistill.teachers.bounded_features.BoundedFeatures",
+    "skdistill.teachers.stable_linear.ClippedRows",
+    "numpy.dtype",
+    *("sklearn._loss.loss.HalfTweedieLoss", "sklearn._loss.loss.HalfTweedieLossIdentity"),
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    *(
+        f"sklearn.gaussian_process.kernels.{name}"
+        for name in (
+            *("ConstantKernel", "WhiteKernel", "RBF", "Matern", "RationalQuadratic"),
+            *("ExpSineSquared", "DotProduct", "Sum", "Product", "Exponentiation"),
+        )
+    ),
+    "sklearn.multiclass._ConstantPredictor",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.utils._bunch.Bunch",
+    *("sklearn.tree._tree.Tree", "sklearn.metrics._dist_metrics.EuclideanDistance64"),
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    *("sklearn.neighbors._kd_tree.KDTree", "sklearn.neighbors._ball_tree.BallTree"),
+    *("scipy.sparse._csr.csr_matrix", "scipy.sparse._csr.csr_array"),
+    *("scipy.sparse._csc.csc_matrix", "scipy.sparse._csc.csc_array"),
+)
 
 
-def save(published: Any, path: Any) -> str:
+class UnsafeFileError(ValueError):
+    """A file was refused before anything in it was built."""
+
+
+def save(published: Any, path: Any, *, vouch: bool = False) -> str:
     """Write a student and its statement to a file that can be read without running code.
 
     Needs skops (``pip install "skdistill[publish]"``). Networks cannot be written: save those by
@@ -48,23 +68,28 @@ def save(published: Any, path: Any) -> str:
 
     Parameters
     ----------
-    published : Published or PrivateDistiller
+    published : Published, PrivateDistiller or PATEClassifier
         A distiller is exported first.
     path : str or path-like
         The file; by convention it ends in ``.skops``.
+    vouch : bool, default=False
+        True writes a :class:`Published` that was made by hand. Nothing but your word says then
+        that the statement is true of the estimator.
 
     Returns
     -------
     digest : str
-        SHA-256 of the student and the statement together. Announce it where the file cannot be
-        changed along with it, and pass it to :func:`load`.
+        SHA-256 of the file. Announce it where the file cannot be changed along with it, and pass
+        it to :func:`load`.
 
     Raises
     ------
     TypeError
-        For what has no statement, and for a student that cannot be written without pickle.
+        For an object that has no statement, and for a student that cannot be written without
+        pickle.
     ValueError
-        For a student that holds the teacher (see :func:`export`).
+        For a student that holds the teacher; for a `published` that ``export()`` did not make,
+        unless you `vouch`; for numbers that no release promises.
 
     Warns
     -----
@@ -73,47 +98,31 @@ def save(published: Any, path: Any) -> str:
     """
     if not isinstance(published, Published):
         published = export(published)
-    if not isinstance(published.statement, PrivacyStatement):
-        raise TypeError(
-            f"A student is published with its PrivacyStatement, not with "
-            f"{published.statement!r}: save what distiller.export() returns."
-        )
+    _check_claim(published, vouch)
     skops = _skops()
     try:
         data = skops.dumps(published.estimator, compression=zipfile.ZIP_DEFLATED)
     except Exception as error:
+        name = type(getattr(published.estimator, "student", published.estimator)).__name__
         raise TypeError(
-            f"This student ({_named(published.estimator)}) cannot be written without pickle. Save "
-            "a network by its own library, and published.statement.to_json() beside it."
+            f"This student ({name}) cannot be written without pickle. Save a network by its own "
+            "library, and published.statement.to_json() beside it."
         ) from error
-    unknown = set(skops.get_untrusted_types(data=data)).difference(TRUSTED, COMPILED)
+    unknown = set(skops.get_untrusted_types(data=data)).difference(_TRUSTED)
     if unknown:
         warnings.warn(
             f"Readers of this file have to name types that load does not trust by itself: "
-            f"load(..., trusted={sorted(unknown)}).",
+            f"load(..., trust={sorted(unknown)}).",
             stacklevel=2,
         )
-    entries = dict(entries_of(data, MAX_BYTES))
-    entries[_STATEMENT] = published.statement.to_json(indent=1).encode()
-    try:
-        read_statement(entries[_STATEMENT])
-    except UnsafeFileError:
-        raise ValueError(
-            f"No release promises this, so no file says it: {published.statement!r}"
-        ) from None
-    digest = digest_of(entries)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
-        archive.writestr(_DIGEST, digest)
+    buffer = io.BytesIO(data)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_STATEMENT, published.statement.to_json(indent=1))
     Path(path).write_bytes(buffer.getvalue())
-    return digest
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
-def load(
-    path: Any, *, digest: str | None = None, trusted: Iterable[str] = (), max_bytes: int = MAX_BYTES
-) -> Published:
+def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = False) -> Published:
     """Read a student and its statement from a file.
 
     Parameters
@@ -121,14 +130,12 @@ def load(
     path : str or path-like
         A file that :func:`save` wrote.
     digest : str, default=None
-        What ``save`` returned, from a source you trust. Without it a file that somebody rebuilt as
-        a whole, statement included, looks as good as the original; students with compiled parts
-        (trees, nearest neighbours, sparse matrices) are refused then.
-    trusted : iterable of str, default=()
-        Full names of further types that the file may hold, ``"lightgbm.sklearn.LGBMClassifier"``
-        for instance.
-    max_bytes : int, default=1073741824
-        The most that the file may unpack to.
+        What ``save`` returned, from a source that you trust. It is compared with the SHA-256 of
+        the file before anything in the file is looked at.
+    trust : bool or iterable of str, default=False
+        True reads a file without a digest: you trust whoever could have written it. A list
+        names further types that the file may hold, ``["lightgbm.sklearn.LGBMClassifier"]`` for
+        instance, with or without a digest.
 
     Returns
     -------
@@ -136,64 +143,100 @@ def load(
 
     Raises
     ------
-    UnsafeFileError
-        For anything but a file that ``save`` writes: no zip archive (a pickle, say), unpacked too
-        large, entries with paths, a digest that does not fit, a statement of another form, a
-        student that would be larger than its description, types that are neither scikit-learn's,
-        NumPy's, SciPy's, this package's nor in `trusted`. Nothing in the file has been built or
-        called then.
     ValueError
-        The types are trusted and do not fit together: a file of other versions of scikit-learn or
-        NumPy, or made up. OSError where the file cannot be read.
+        Without `digest` and `trust`.
+    UnsafeFileError
+        For another digest, for types that are not trusted, and for a file that :func:`save` did
+        not write. Nothing in the file has been built or called then. It is a ValueError.
+    OSError
+        Where the file cannot be read.
 
     Notes
     -----
-    The digest inside the file finds damage, and a statement that was put to another student. It
-    is no signature: who can rewrite the file can rewrite the digest. The statement is the
-    publisher's claim; nothing in a file can prove how its labels were made.
-
-    Types are checked and numbers are not: an estimator of scikit-learn with made-up arrays can
-    fail, or crash the process, when it predicts. Where that matters, load with `digest`.
+    The statement is the publisher's claim; nothing in a file can prove how its labels were made.
+    A file without its digest may have been rebuilt as a whole, statement included. skops builds
+    types of its own list and of `trust` alone, and imports no others; but made-up arrays inside
+    these can exhaust the memory, and a made-up tree can crash the process when it predicts.
     """
     if not isinstance(digest, str | None):
         raise TypeError(f"digest={digest!r} must be the text that save() returned.")
-    trusted = [trusted] if isinstance(trusted, str) else list(trusted)
-    skops = _skops()
-    entries = dict(entries_of(read_file(path, max_bytes), max_bytes))
-    for name in (SCHEMA, _STATEMENT, _DIGEST):
-        if name not in entries:
-            raise UnsafeFileError(f"This is no file of skdistill.save: it has no {name}.")
-    written = entries.pop(_DIGEST).decode("ascii", "replace")
-    found = digest_of(entries)
-    if found != written or (digest is not None and found != digest.strip().lower()):
-        raise UnsafeFileError(
-            f"The content has the digest {found} and not {digest or written}: the file was damaged "
-            "or changed after it was saved."
+    named = [trust] if isinstance(trust, str) else [] if isinstance(trust, bool) else list(trust)
+    if digest is None and not trust:
+        raise ValueError(
+            "Without a digest nobody can tell whether this is the file that was published. Pass "
+            "load(path, digest=...) as save() returned it, or load(path, trust=True) if you trust "
+            "whoever could have written the file."
         )
-    statement = read_statement(entries.pop(_STATEMENT))
-    check_arrays(entries, max_bytes)
-    compiled = check_schema(entries, max_bytes if digest is not None else max_bytes // 16)
-    data = packed(entries)
-    trusted = [*TRUSTED, *trusted, *(COMPILED if digest is not None else ())]
+    data = Path(path).read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if digest is not None and found != digest.strip().lower():
+        raise UnsafeFileError(
+            f"The file has the digest {found} and not {digest}: it was damaged or changed after it "
+            "was saved."
+        )
+    skops = _skops()
     try:
-        unknown = set(skops.get_untrusted_types(data=data))
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            statement = _read_statement(archive.read(_STATEMENT))
+        unknown = set(skops.get_untrusted_types(data=data)).difference(_TRUSTED, named)
     except Exception:
-        raise UnsafeFileError(UNREADABLE) from None
-    unknown = (unknown | compiled).difference(trusted)
+        raise UnsafeFileError("This is no file of skdistill.save, or it is damaged.") from None
     if unknown:
-        mend = "If you know them and whom the file is from, name them in `trusted`."
-        if digest is None and unknown <= set(COMPILED):
-            mend = "Pass the digest that save() returned: then the file is the one that was saved."
-        names = ", ".join(sorted(unknown))
-        raise UnsafeFileError(f"The file holds types that are not trusted: {names}. {mend}")
+        raise UnsafeFileError(
+            f"The file holds types that are not trusted: {', '.join(sorted(unknown))}. If you know "
+            f"them and whom the file is from, name them: load(..., trust={sorted(unknown)})."
+        )
     try:
-        estimator = skops.loads(data, trusted=trusted)
-        predicts = hasattr(estimator, "predict")
+        estimator = skops.loads(data, trusted=[*_TRUSTED, *named])
     except Exception as error:
         raise ValueError("The student in the file cannot be rebuilt.") from error
-    if not predicts:
+    if not hasattr(estimator, "predict"):
         raise ValueError("The file holds no student: nothing in it predicts.")
-    return Published(estimator, statement)
+    return tie(estimator, statement) if digest is not None else Published(estimator, statement)
+
+
+def _check_claim(published: Published, vouch: bool) -> None:
+    """Raise where nothing ties a statement to its estimator, or where it cannot be true."""
+    statement = published.statement
+    if not isinstance(statement, PrivacyStatement):
+        raise TypeError(
+            f"A student is published with its PrivacyStatement, not with {statement!r}: save what "
+            "distiller.export() returns."
+        )
+    if not _is_possible(statement):
+        raise ValueError(f"No release promises this, so no file says it: {statement!r}")
+    if not published.is_tied() and not vouch:
+        raise ValueError(
+            "This Published was made by hand, or its estimator was changed: nothing says that the "
+            "statement is true of the estimator. Save the distiller, or what distiller.export() "
+            "returns. If you can answer for the claim: save(..., vouch=True)."
+        )
+
+
+def _is_possible(statement: PrivacyStatement) -> bool:
+    """Whether the numbers could be those of a guarantee."""
+    epsilon, mu = statement.epsilon, statement.mu
+    return (
+        epsilon >= 0
+        and 0 <= statement.delta <= 1
+        and (mu is None or mu >= 0)
+        and statement.n_queries >= 0
+        and (math.isfinite(epsilon) or not statement.private)
+    )
+
+
+def _read_statement(data: bytes) -> PrivacyStatement:
+    record = json.loads(data)
+    if set(record) != {each.name for each in fields(PrivacyStatement)}:
+        raise ValueError
+    for name in ("epsilon", "delta", "mu"):
+        record[name] = None if record[name] is None else float(record[name])
+    for name in ("assumes", "not_protected"):
+        record[name] = tuple(map(str, record[name]))
+    statement = PrivacyStatement(**record)
+    if not _is_possible(statement):
+        raise ValueError
+    return statement
 
 
 def _skops() -> Any:
@@ -204,7 +247,3 @@ def _skops() -> Any:
             'Saving and loading students needs skops: pip install "skdistill[publish]".'
         ) from None
     return skops.io
-
-
-def _named(estimator: Any) -> str:
-    return type(getattr(estimator, "student", estimator)).__name__

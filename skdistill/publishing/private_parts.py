@@ -1,9 +1,8 @@
-"""Looking for the teacher in what is about to be published."""
+"""Looking for the teacher, and for the curator's folders, in a student that is to be published."""
 
 from __future__ import annotations
 
-import dis
-import gc
+import functools
 import inspect
 import types
 from collections.abc import Iterator
@@ -15,11 +14,13 @@ from sklearn.frozen import FrozenEstimator
 from skdistill.certificates.base import unwrap
 from skdistill.certificates.public_maps import is_public_map
 
-__all__ = ["refuse_private_parts", "refuse_private_settings"]
+__all__ = ["refuse_private_parts", "refuse_private_settings", "without_memory"]
+
+_OPAQUE = (type, types.ModuleType, str, bytes, int, float, complex, type(None), np.dtype)
 
 
 def refuse_private_parts(student: Any, teacher: Any) -> None:
-    """Raise if the teacher, or a part of it, can be found in a student.
+    """Raise if a student holds the teacher, an estimator inside the teacher or one of its arrays.
 
     Parameters
     ----------
@@ -35,10 +36,11 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
 
     Notes
     -----
-    A search for mistakes, and no proof: a copy or a function of the teacher is not recognised.
-    Objects are looked for by identity, in methods and in what functions refer to, too. Which
-    objects a program puts together is its text and not its data, so no private value decides
-    whether this raises; to compare contents would tell whether a guess of them is right.
+    This finds mistakes and proves nothing: a copy or a function of the teacher is not recognised.
+    Objects are compared by identity, in attributes, containers, bound methods, partial functions
+    and closures. Which objects a program puts together is its text and not its data, so no private
+    value decides whether this raises. A comparison of contents would tell whether a guess of them
+    is right.
     """
     _refuse(student, teacher)
 
@@ -46,9 +48,9 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
 def refuse_private_settings(student: Any, teacher: Any) -> None:
     """Raise if a student that is yet to be cloned and fitted was given the teacher or a part of it.
 
-    What ``clone`` makes anew may be anything, the teacher itself as a prototype: looked at are
-    frozen steps and parameters that are no estimators. ``clone`` copies some of these, so that
-    :func:`refuse_private_parts` would not know them afterwards.
+    ``clone`` makes estimators anew, so any of them may be given, the teacher itself as a prototype.
+    It keeps frozen steps, and copies parameters that are no estimators, so that
+    :func:`refuse_private_parts` would not recognise them afterwards. These are looked at.
 
     Parameters
     ----------
@@ -64,9 +66,26 @@ def refuse_private_settings(student: Any, teacher: Any) -> None:
     _refuse(list(_ready_made(student)), teacher)
 
 
+def without_memory(student: Any) -> Any:
+    """Set ``memory=None`` in every pipeline inside a student: it names a folder of the curator.
+
+    Parameters
+    ----------
+    student : estimator
+        Changed in place; a fitted pipeline predicts without its cache.
+
+    Returns
+    -------
+    student : estimator
+    """
+    for each in _reachable(student):
+        if _is_estimator(each) and vars(each).get("memory") is not None:
+            each.memory = None
+    return student
+
+
 def _refuse(held: Any, teacher: Any) -> None:
-    parts = [each for each in _private_parts(unwrap(teacher)) if each is not None]
-    private = {id(each): each for each in (*parts, *_learned(parts))}  # held: ids are used again
+    private = _private_objects(unwrap(teacher))
     if any(id(each) in private for each in _reachable(held)):
         raise ValueError(
             "The student holds the teacher, or a part of it, and would publish it. Use only parts "
@@ -78,34 +97,38 @@ def _is_estimator(value: Any) -> bool:
     return hasattr(value, "get_params") and not isinstance(value, type)
 
 
-def _private_parts(teacher: Any) -> Iterator[Any]:
-    """Yield a teacher and the estimators in it, but for those said to be public (frozen ones)."""
-    yield teacher
-    waiting = list(getattr(teacher, "__dict__", {}).values())
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, (list, tuple)):
-            waiting.extend(each)
-        elif isinstance(each, dict):
-            waiting.extend(each.values())
-        elif isinstance(each, np.ndarray) and each.dtype.hasobject:
-            waiting.extend(each.ravel().tolist())
-        elif _is_estimator(each) and not is_public_map(each):
-            yield from _private_parts(each)
+def _private_objects(teacher: Any) -> dict[int, Any]:
+    """Return the estimators in a teacher, and the arrays and compiled parts that they learned.
 
-
-def _learned(parts: list[Any]) -> Iterator[Any]:
-    """Yield the arrays of numbers and the compiled parts that a teacher learned: no parameters."""
-    for part in parts:
-        given = _parameters(part) if _is_estimator(part) else set()
-        for name, value in getattr(part, "__dict__", {}).items():
-            if name in given or name == "classes_":
-                continue
+    Frozen steps are said to be public. What an estimator was given as a parameter is no part.
+    """
+    if teacher is None:
+        return {}
+    private: dict[int, Any] = {}
+    given: dict[int, Any] = {}
+    for part in _private_estimators(teacher):
+        private[id(part)] = part
+        parameters = _parameters(part)
+        for name, value in vars(part).items() if hasattr(part, "__dict__") else ():
+            target = given if name in parameters or name == "classes_" else private
             for each in _reachable(value, into_estimators=False):
                 numbers = isinstance(each, np.ndarray) and each.dtype.kind == "f" and each.size > 1
                 compiled = type(each).__module__.startswith("sklearn.") and not _is_estimator(each)
                 if numbers or compiled:
-                    yield each
+                    target[id(each)] = each
+    return {key: each for key, each in private.items() if key not in given}
+
+
+def _private_estimators(teacher: Any) -> Iterator[Any]:
+    yield teacher
+    seen: dict[int, Any] = {id(teacher): teacher}
+    waiting = list(getattr(teacher, "__dict__", {}).values())
+    while waiting:
+        for each in _reachable(waiting.pop(), into_estimators=False):
+            if _is_estimator(each) and id(each) not in seen and not is_public_map(each):
+                seen[id(each)] = each
+                yield each
+                waiting.extend(vars(each).values())
 
 
 def _parameters(part: Any) -> set[str]:
@@ -117,7 +140,7 @@ def _parameters(part: Any) -> set[str]:
 
 
 def _ready_made(student: Any) -> Iterator[Any]:
-    """Yield what came into a student as it is: parameters that are not fitted by ``fit``."""
+    """Yield the parameters of a student, at any depth, that ``clone`` does not make anew."""
     waiting = [student]
     while waiting:
         each = waiting.pop()
@@ -129,14 +152,8 @@ def _ready_made(student: Any) -> Iterator[Any]:
             yield each
 
 
-_OPAQUE = (
-    *(type, types.ModuleType, types.CodeType, types.FrameType),
-    *(str, bytes, int, float, complex, type(None), np.dtype),
-)
-
-
 def _reachable(start: Any, *, into_estimators: bool = True) -> Iterator[Any]:
-    """Yield every object that `start` refers to, directly or not."""
+    """Yield every object that `start` holds in attributes, containers and functions."""
     waiting, seen = [start], {}
     while waiting:
         each = waiting.pop()
@@ -145,28 +162,28 @@ def _reachable(start: Any, *, into_estimators: bool = True) -> Iterator[Any]:
         seen[id(each)] = each  # held, so that no other object gets its id
         yield each
         if into_estimators or not _is_estimator(each):
-            waiting.extend(_referents(each))
+            waiting.extend(_held_by(each))
 
 
-def _referents(value: Any) -> list[Any]:
-    """Return what an object refers to; the garbage collector does not know of all of it."""
+def _held_by(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(value)
     if isinstance(value, np.ndarray):
         return [value.base, *(value.ravel().tolist() if value.dtype.hasobject else ())]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, types.MethodType):
+        return [value.__self__, value.__func__]
     if isinstance(value, types.FunctionType):
-        named = [value.__globals__.get(name) for name in _global_names(value.__code__)]
-        # Of other functions, those of its own module: libraries are not searched from here.
-        own = [
-            each
-            for each in named
-            if getattr(each, "__globals__", value.__globals__) is value.__globals__
-        ]
-        return [value.__closure__, value.__defaults__, value.__kwdefaults__, vars(value), *own]
-    if not hasattr(value, "__dict__") and type(value).__module__.startswith("sklearn."):
-        return [value.__getstate__()]  # compiled: trees
-    return gc.get_referents(value)
+        cells = [each.cell_contents for each in value.__closure__ or () if _is_filled(each)]
+        return [*cells, value.__defaults__, value.__kwdefaults__]
+    return list(getattr(value, "__dict__", {}).values())
 
 
-def _global_names(code: types.CodeType) -> set[str]:
-    names = {each.argval for each in dis.get_instructions(code) if each.opname == "LOAD_GLOBAL"}
-    inner = [each for each in code.co_consts if isinstance(each, types.CodeType)]
-    return names.union(*map(_global_names, inner))
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False

@@ -1,87 +1,51 @@
-"""What is published: a student as an ordinary estimator, and its statement."""
+"""Published: a student as an ordinary estimator, and its statement."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, is_regressor
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill.publishing.private_parts import refuse_private_parts
+from skdistill.publishing.private_parts import refuse_private_parts, without_memory
 from skdistill.statement import PrivacyStatement
-from skdistill.students import predicted_labels, probabilities
+from skdistill.students import ThresholdedStudent
 
-__all__ = ["Published", "PublishedClassifier", "export"]
+__all__ = ["Published", "export", "publish"]
 
-
-def _student_has(method: str) -> Any:
-    def check(self: PublishedClassifier) -> bool:
-        if is_regressor(self.student):
-            return method != "decision_function"
-        if method == "predict_log_proba":
-            return hasattr(self.student, "predict_proba")
-        return hasattr(self.student, method)
-
-    return check
+_OF_THE_ESTIMATOR = (
+    *("predict_proba", "predict_log_proba", "decision_function", "score"),
+    *("classes_", "n_features_in_", "feature_names_in_"),
+)
 
 
-class PublishedClassifier(ClassifierMixin, BaseEstimator):
-    """A student with its decision threshold: what remains of a distiller once it is published.
+@dataclass(frozen=True)
+class Published:
+    """A student that may be published, and the promise that is made about it.
 
-    It predicts what the distiller predicts. It is fitted for good: ``fit`` returns it as it is,
-    and so does :func:`sklearn.base.clone`.
+    It predicts: ``predict_proba``, ``predict_log_proba``, ``decision_function``, ``score``,
+    ``classes_``, ``n_features_in_`` and ``feature_names_in_`` are those of `estimator`, where it
+    has them.
 
     Parameters
     ----------
-    student : estimator
-        The fitted student.
-    classes : ndarray of shape (n_classes,)
-        Class labels.
-    offsets : ndarray of shape (n_classes,) or None
-        Added to the student's scores before the arg-max.
+    estimator : estimator
+        An ordinary fitted estimator: a :class:`~skdistill.students.ThresholdedStudent`.
+    statement : PrivacyStatement
+        The publisher's claim.
 
-    Attributes
-    ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-    n_features_in_ : int
-        Number of columns of X.
-    feature_names_in_ : ndarray of str
-        Column names of X, where the transfer set had them.
+    Notes
+    -----
+    ``export()`` of a fitted distiller makes one, and so does :func:`load`. In one that was made by
+    hand nothing ties the statement to the estimator: :func:`save` asks for ``vouch=True`` then.
     """
 
-    def __init__(
-        self, student: Any, classes: NDArray[Any], offsets: NDArray[np.float64] | None = None
-    ) -> None:
-        self.student = student
-        self.classes = classes
-        self.offsets = offsets
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The class labels."""
-        return self.classes
-
-    def fit(self, X: Any, y: Any = None) -> PublishedClassifier:
-        """Do nothing: a published student is not trained again.
-
-        Parameters
-        ----------
-        X, y : object
-            Not used.
-
-        Returns
-        -------
-        self : PublishedClassifier
-        """
-        return self
+    estimator: Any
+    statement: PrivacyStatement
+    _tied: Any = field(default=None, init=False, repr=False, compare=False)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Predict class labels, at the decision threshold.
+        """Predict with the estimator, at the decision threshold.
 
         Parameters
         ----------
@@ -91,85 +55,22 @@ class PublishedClassifier(ClassifierMixin, BaseEstimator):
         -------
         y : ndarray of shape (m,)
         """
-        return predicted_labels(self.student, self._checked(X), self.classes, self.offsets)
+        predicted: NDArray[Any] = self.estimator.predict(X)
+        return predicted
 
-    @available_if(_student_has("predict_proba"))
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the student's class probabilities.
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_THE_ESTIMATOR:
+            return getattr(self.estimator, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        probabilities : ndarray of shape (m, n_classes)
-        """
-        return probabilities(self.student, self._checked(X), self.classes)
-
-    @available_if(_student_has("predict_log_proba"))
-    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the logarithm of :meth:`predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (m, n_classes)
-        """
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.predict_proba(X)))
-
-    @available_if(_student_has("decision_function"))
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Return the student's decision function.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        scores : ndarray of shape (m,) or (m, n_classes)
-        """
-        return np.asarray(self.student.decision_function(self._checked(X)))
-
-    def _checked(self, X: Any) -> Any:
-        if not hasattr(X, "shape") and not hasattr(X, "__len__"):
-            X = np.asarray(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        return X
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_clone__(self) -> PublishedClassifier:
-        return self
-
-
-@dataclass(frozen=True)
-class Published:
-    """A student that may be published, and what is promised about it.
-
-    Parameters
-    ----------
-    estimator : estimator
-        An ordinary fitted estimator: a :class:`PublishedClassifier`, or a regressor as it is.
-    statement : PrivacyStatement
-        The publisher's claim.
-    """
-
-    estimator: Any
-    statement: PrivacyStatement
-
-    def save(self, path: Any) -> str:
+    def save(self, path: Any, *, vouch: bool = False) -> str:
         """Write both to a file; see :func:`save`.
 
         Parameters
         ----------
         path : str or path-like
+        vouch : bool, default=False
+            See :func:`save`.
 
         Returns
         -------
@@ -177,7 +78,60 @@ class Published:
         """
         from skdistill.publishing.files import save
 
-        return save(self, path)
+        return save(self, path, vouch=vouch)
+
+    def is_tied(self) -> bool:
+        """Whether the estimator and the statement are those of one fit, or of one file.
+
+        A student that was fitted again in place is not noticed.
+        """
+        return self._tied is not None and self._tied == _identity(self.estimator)
+
+
+def _identity(estimator: Any) -> tuple[Any, ...]:
+    parts = vars(estimator) if isinstance(estimator, ThresholdedStudent) else {}
+    return (id(estimator), *(id(parts.get(name)) for name in ("student", "classes", "offsets")))
+
+
+def tie(estimator: Any, statement: PrivacyStatement) -> Published:
+    """Return an estimator with the statement that was made for it."""
+    published = Published(estimator, statement)
+    object.__setattr__(published, "_tied", _identity(estimator))
+    return published
+
+
+def publish(model: ThresholdedStudent, statement: PrivacyStatement, teacher: Any) -> Published:
+    """Tie a student to the statement of its fit, and look for the teacher in it.
+
+    Parameters
+    ----------
+    model : ThresholdedStudent
+        Its student loses the folder of its cache (:func:`without_memory`).
+    statement : PrivacyStatement
+        Of the fit in which the student was trained.
+    teacher : estimator or None
+        Fitted.
+
+    Returns
+    -------
+    published : Published
+
+    Raises
+    ------
+    ValueError
+        Where the student holds the teacher or a part of it, for instance as a frozen step of a
+        pipeline.
+
+    Notes
+    -----
+    Post-processing: the student, the offsets and the classes are functions of released labels, the
+    public X and public settings, so the export has the guarantee of the release and no other cost
+    (Dwork and Roth 2014, Proposition 2.1). That the *student* is such a function fails only where
+    the user put private parts into it, which is what is searched for.
+    """
+    refuse_private_parts(model, teacher)
+    without_memory(model)
+    return tie(model, statement)
 
 
 def export(distiller: Any) -> Published:
@@ -185,47 +139,30 @@ def export(distiller: Any) -> Published:
 
     Parameters
     ----------
-    distiller : PrivateDistiller
+    distiller : PrivateDistiller, PATEClassifier or PATERegressor
         Fitted.
 
     Returns
     -------
     published : Published
-        ``estimator`` predicts what the distiller predicts, bit for bit, and holds no teacher,
-        accountant or ledger. It shares the student with the distiller.
+        It predicts what the distiller predicts, bit for bit, and holds no teacher, accountant or
+        ledger. It shares the student with the distiller.
 
     Raises
     ------
     TypeError
-        For anything that is no distiller and makes no statement.
+        For an object that is no distiller, and so makes no statement.
     sklearn.exceptions.NotFittedError
         For a distiller that is not fitted.
     ValueError
-        Where the student holds the teacher or a part of it, for instance as a frozen step of a
-        pipeline: publishing it would publish the teacher.
-
-    Notes
-    -----
-    Post-processing: the student, the offsets and the classes are functions of released labels, the
-    public X and public settings, so the export has the guarantee of the release and no other cost
-    (Dwork and Roth 2014, Proposition 2.1). That the *student* is such a function fails only where
-    the user put private parts into it, which is what is searched for
-    (:func:`refuse_private_parts`).
+        See :func:`publish`.
     """
-    if not hasattr(distiller, "epsilon") or not hasattr(distiller, "student"):
+    if isinstance(distiller, type) or not callable(getattr(distiller, "export", None)):
         raise TypeError(
-            f"Only a distiller's student has a statement, and a {type(distiller).__name__} is "
-            "none. Give a fitted PrivateDistiller or PATEClassifier; of a search, its "
+            f"Only a distiller's student has a statement, and <{type(distiller).__name__}> is no "
+            "distiller. Give a fitted PrivateDistiller or PATEClassifier; of a search, its "
             "best_estimator_."
         )
-    check_is_fitted(distiller)
-    student = distiller.student_
-    refuse_private_parts(student, getattr(distiller, "teacher", None))
-    classes = getattr(distiller, "classes_", None)
-    if classes is None:
-        return Published(student, distiller.privacy_)
-    estimator = PublishedClassifier(student, classes, distiller.decision_offsets_)
-    for name in ("n_features_in_", "feature_names_in_"):
-        if hasattr(distiller, name):
-            setattr(estimator, name, getattr(distiller, name))
-    return Published(estimator, distiller.privacy_)
+    published = distiller.export()
+    assert isinstance(published, Published)
+    return published

@@ -10,15 +10,12 @@ from skdistill.students.soft_targets import (
     how_to_train,
     probabilities,
 )
-from skdistill.students.threshold import (
-    fixed_offsets,
-    offsets_for_prior,
-    predicted_codes,
-    predicted_labels,
-)
+from skdistill.students.threshold import fixed_offsets, offsets_for_prior, predicted_codes
+from skdistill.students.thresholded import ThresholdedStudent, student_has
 from skdistill.students.training import check_threshold, match_threshold, train
 
 __all__ = [
+    "ThresholdedStudent",
     "check_threshold",
     "class_scores",
     "default_classifier",
@@ -32,7 +29,7 @@ __all__ = [
     "match_threshold",
     "offsets_for_prior",
     "predicted_codes",
-    "predicted_labels",
     "probabilities",
+    "student_has",
     "train",
 ]

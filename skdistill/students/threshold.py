@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.students.soft_targets import class_scores
-
-__all__ = ["fixed_offsets", "offsets_for_prior", "predicted_codes", "predicted_labels"]
+__all__ = ["fixed_offsets", "offsets_for_prior", "predicted_codes"]
 
 Array = NDArray[np.float64]
 
@@ -21,31 +17,6 @@ _ITERATIONS = 300
 def predicted_codes(scores: Array, offsets: Array) -> NDArray[np.intp]:
     """Return the arg-max of scores + offsets per row; ties go to the first class."""
     return np.asarray((scores + offsets).argmax(axis=1))
-
-
-def predicted_labels(
-    student: Any, X: Any, classes: NDArray[Any], offsets: Array | None
-) -> NDArray[Any]:
-    """Predict class labels with a student, at the decision threshold.
-
-    Parameters
-    ----------
-    student : estimator
-        Fitted.
-    X : array-like of shape (m, d)
-    classes : ndarray of shape (n_classes,)
-    offsets : ndarray of shape (n_classes,) or None
-        Added to the scores. A student that has labels only decides by itself.
-
-    Returns
-    -------
-    y : ndarray of shape (m,)
-    """
-    scored = class_scores(student, X, classes)
-    if scored is None:
-        return np.asarray(student.predict(X))
-    offsets = np.zeros(len(classes)) if offsets is None else offsets
-    return np.asarray(classes[predicted_codes(scored[0], offsets)])
 
 
 def fixed_offsets(threshold: float, scale: str) -> Array:

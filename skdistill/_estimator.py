@@ -1,0 +1,343 @@
+"""Everything a private estimator is to scikit-learn, except its fit."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skdistill._display import as_html, as_text, visual_block
+from skdistill._withheld import SetAside, Withheld, WithheldTeacher, set_aside_in_grids
+from skdistill.accounting.charging import DetachedAccountant, adopt, for_pickle
+from skdistill.certificates.base import unwrap
+from skdistill.neural import adapted, clone_network
+from skdistill.publishing import Published, publish, without_memory
+from skdistill.statement import PrivacyStatement
+from skdistill.students import ThresholdedStudent, student_has
+
+__all__ = ["DistilledEstimator"]
+
+Array = NDArray[np.float64]
+
+
+def _offered(method: str) -> Any:
+    """Make a method available where the student has it."""
+
+    def check(self: DistilledEstimator) -> bool:
+        student = getattr(self, "student_", None)
+        if student is None:
+            student = adapted(self._blank_student())
+        return student_has(student, method, classifies=self._predicts() == "classifier")
+
+    return available_if(check)
+
+
+class DistilledEstimator(BaseEstimator):
+    """An estimator that predicts by a student, which learned from private labels.
+
+    A class derived from it has a ``fit`` that sets ``student_``, ``privacy_``,
+    ``decision_offsets_`` and, for a classifier, ``classes_``. It says how rows are checked
+    (``_check_rows``) and which student it would train (``_blank_student``).
+
+    Notes
+    -----
+    Copies share the teacher, the certificate and the accountant. Pickles hold none of them
+    (:mod:`skdistill._withheld`), whether the estimator is fitted or not; settings that may be
+    fitted objects are pickled as blank clones. Texts and diagrams show settings only.
+    """
+
+    # Settings that copies share, that pickles do not hold, and that are shown by their class.
+    _shared: ClassVar[tuple[str, ...]] = ("accountant",)
+    # Settings that may be fitted objects, and are pickled without what they learned.
+    _prototypes: ClassVar[tuple[str, ...]] = ("student",)
+
+    teacher: Any
+    student: Any
+    certificate: Any
+    accountant: Any
+    student_: Any
+    classes_: NDArray[Any]
+    decision_offsets_: Array | None
+    privacy_: PrivacyStatement
+
+    # ---------------------------------------------------------------------------------- predicting
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict with the student, at the decision threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+
+        Returns
+        -------
+        y : ndarray of shape (m,)
+            Class labels, or numbers for a regressor.
+        """
+        X = self._check_predict(X)
+        return self._thresholded().predict(X)
+
+    @_offered("predict_proba")
+    def predict_proba(self, X: Any) -> Array:
+        """Return the student's class probabilities; the threshold does not change them.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (m, n_classes)
+            For a regressor as student, its outputs projected on the simplex.
+        """
+        X = self._check_predict(X)
+        return np.asarray(self._thresholded().predict_proba(X))
+
+    @_offered("predict_log_proba")
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithm of :meth:`predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (m, n_classes)
+        """
+        X = self._check_predict(X)
+        return np.asarray(self._thresholded().predict_log_proba(X))
+
+    @_offered("decision_function")
+    def decision_function(self, X: Any) -> Array:
+        """Return the student's decision function.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+
+        Returns
+        -------
+        scores : ndarray of shape (m,) or (m, n_classes)
+        """
+        X = self._check_predict(X)
+        return np.asarray(self._thresholded().decision_function(X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy (classification) or R² (regression) of :meth:`predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+        y : array-like of shape (m,)
+        sample_weight : array-like of shape (m,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        X = self._check_predict(X)
+        return self._thresholded().score(X, y, sample_weight)
+
+    def export(self) -> Published:
+        """Return the student as an ordinary estimator, and its statement, to be published.
+
+        Returns
+        -------
+        published : Published
+            It predicts what this estimator predicts and holds no teacher; :func:`skdistill.save`
+            writes it to a file that runs no code.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        ValueError
+            Where the student holds the teacher, or a part of it.
+        """
+        check_is_fitted(self)
+        return publish(self._thresholded(), self.privacy_, getattr(self, "teacher", None))
+
+    def _thresholded(self) -> ThresholdedStudent:
+        """Return the student, its classes and its threshold as one estimator."""
+        classifies = self._predicts() == "classifier"
+        model = ThresholdedStudent(
+            self.student_,
+            self.classes_ if classifies else None,
+            getattr(self, "decision_offsets_", None) if classifies else None,
+        )
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
+        return model
+
+    def _predicts(self) -> str | None:
+        """Return "classifier" or "regressor"."""
+        return get_tags(self).estimator_type
+
+    def _blank_student(self) -> Any:
+        raise NotImplementedError
+
+    def _check_rows(self, X: Any) -> Any:
+        raise NotImplementedError
+
+    def _check_predict(self, X: Any) -> Any:
+        check_is_fitted(self)
+        X = self._check_rows(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        return X
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "privacy_")
+
+    # ----------------------------------------------------------------------- settings and copies
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; those inside a fitted teacher are not part of them.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Include ``student__*``.
+
+        Returns
+        -------
+        params : dict
+        """
+        params = super().get_params(deep=deep)
+        return {name: value for name, value in params.items() if not name.startswith("teacher__")}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, as of any estimator; those of a fitted teacher are refused.
+
+        Parameters
+        ----------
+        **params : dict
+            ``student__*`` reach the student.
+
+        Returns
+        -------
+        self : estimator
+        """
+        inner = sorted(name for name in params if name.startswith("teacher__"))
+        if inner:
+            raise ValueError(
+                f"{', '.join(inner)} cannot be set: the teacher is fitted and is not fitted again, "
+                "so the setting would change your object and have no effect. Compare teachers by "
+                "a grid over `teacher` of FrozenEstimator(fitted_teacher)."
+            )
+        if isinstance(params.get("teacher"), FrozenEstimator):
+            set_aside_in_grids(params["teacher"], from_pickle="_from_pickle" in vars(self))
+        return super().set_params(**params)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "accountant":
+            adopt(value)
+        super().__setattr__(name, value)
+
+    def __sklearn_clone__(self) -> Self:
+        params = self.get_params(deep=False)
+        shared = {name: params.pop(name) for name in self._shared}
+        if "teacher" in shared:
+            shared["teacher"] = _frozen(shared["teacher"])
+        return type(self)(**shared, **{name: clone_network(each) for name, each in params.items()})
+
+    def __copy__(self) -> Self:
+        return self._twin(lambda value: value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self._twin(lambda value: copy.deepcopy(value, memo))
+
+    def _twin(self, copied: Any) -> Self:
+        twin = type(self).__new__(type(self))
+        for name, value in vars(self).items():
+            setattr(twin, name, value if name in self._shared else copied(value))
+        return twin
+
+    # ---------------------------------------------------------------------------------- pickles
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state to pickle, without teacher, certificate and accountant.
+
+        Of a fitted estimator they are gone. One that is not fitted finds them again on this
+        machine while this process runs, as worker processes do.
+        """
+        state = dict(super().__getstate__())
+        state.pop("_from_pickle", None)
+        fitted = self.__sklearn_is_fitted__()
+        if fitted:
+            state.update(self._left_behind())
+        else:
+            state.update(self._set_aside())
+        for name in self._prototypes:
+            state[name] = without_memory(clone_network(state[name]))
+        if fitted:
+            state["student_"] = without_memory(state["student_"])
+        return state
+
+    def _left_behind(self) -> dict[str, Any]:
+        """Return the settings that stand in the pickle of a fitted estimator for good."""
+        blank: dict[str, Any] = {"accountant": None}
+        if "certificate" in self._shared and not isinstance(self.certificate, str):
+            blank["certificate"] = "auto"
+        if "teacher" in self._shared:
+            teacher = unwrap(self.teacher)
+            if not isinstance(teacher, WithheldTeacher):
+                teacher = WithheldTeacher(type(teacher).__name__, self._predicts() or "classifier")
+            blank["teacher"] = teacher
+        return blank
+
+    def _set_aside(self) -> dict[str, Any]:
+        """Return the settings that a worker process finds again."""
+        found = {name: getattr(self, name) for name in self._shared}
+        if not isinstance(found["accountant"], Withheld):
+            found["accountant"] = for_pickle(found["accountant"])
+        kind = self._predicts() or "classifier"
+        return {
+            name: value if _is_public(value) else SetAside(value, kind * (name == "teacher"))
+            for name, value in found.items()
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._from_pickle = True
+
+    # --------------------------------------------------------------------------------- displays
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """Return a text that shows settings only."""
+        text = as_text(self)
+        return text if len(text) <= N_CHAR_MAX else text[: N_CHAR_MAX - 4] + "...)"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": as_html(self)}
+
+    def _sk_visual_block_(self) -> Any:
+        return visual_block(self)
+
+
+def _frozen(teacher: Any) -> Any:
+    """Keep a fitted teacher through clone; clone one that is not fitted."""
+    if isinstance(teacher, FrozenEstimator):
+        return teacher
+    try:
+        check_is_fitted(teacher)
+    except (NotFittedError, TypeError, AttributeError):
+        return clone(teacher, safe=False)
+    return FrozenEstimator(teacher)
+
+
+def _is_public(value: Any) -> bool:
+    stand_ins = (Withheld, WithheldTeacher, DetachedAccountant)
+    return value is None or isinstance(value, (str, *stand_ins))
