@@ -38,7 +38,7 @@ from sklearn.svm import SVC
 
 from skdistill import PrivateDistiller
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.noisy_max import most_queries
+from skdistill.release.votes import most_queries
 from skdistill.release.plan import PRIOR_SHARE
 from skdistill.teachers import TeacherEnsemble
 

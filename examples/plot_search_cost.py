@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from skdistill import PrivacyLedger, PrivateDistiller
-from skdistill.accounting import plan
+from skdistill.accounting import search_cost
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble, stable_C
 
 warnings.filterwarnings("ignore", message="The released labels are mostly noise")
@@ -60,10 +60,10 @@ print(f"{'teacher':>16} {'foreseen':>9} {'added':>8} {'no ledger':>10} {'F1':>6}
 COSTS = {}
 for name, teacher in TEACHERS.items():
     teacher.fit(X_private, y_private)
-    foreseen = plan(search(teacher), X_public, y_public)
+    foreseen = search_cost(search(teacher), X_public, y_public)
     before = ledger.total()[0]
     found = search(teacher).fit(X_public, y_public)
-    alone = plan(search(teacher), X_public, y_public)  # what it held is free now
+    alone = search_cost(search(teacher), X_public, y_public)  # what it held is free now
     COSTS[name] = (foreseen.epsilon, foreseen.epsilon_without_ledger)
     print(
         f"{name:>16} {foreseen.epsilon:>9.3f} {ledger.total()[0] - before:>8.3f} "

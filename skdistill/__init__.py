@@ -4,6 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from skdistill.distiller import PrivateDistiller
+from skdistill.release.parameters import Parameters
+from skdistill.release.residual_rounds import ResidualRounds
+from skdistill.release.soft_labels import SoftLabels
+from skdistill.release.votes import ConfidentMax, NoisyMax
 from skdistill.statement import PrivacyStatement
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
 
@@ -14,11 +18,16 @@ if TYPE_CHECKING:
     from skdistill.publishing import load, save
 
 __all__ = [
+    "ConfidentMax",
+    "NoisyMax",
     "PATEClassifier",
     "PATERegressor",
+    "Parameters",
     "PrivacyLedger",
     "PrivacyStatement",
     "PrivateDistiller",
+    "ResidualRounds",
+    "SoftLabels",
     "StableLogisticRegression",
     "TeacherEnsemble",
     "__version__",

@@ -224,7 +224,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         check_student(self.student, inputs, self.threshold)
         bound = self._certify(inputs)
         asked = self._choose_queries(inputs, bound)
-        release = self._calibrate(bound, asked)
+        release = self._price(bound, asked)
+        self._announce(release)
         labels = release.draw(inputs.teacher, self.accountant)
         student = self._train(inputs, asked, labels, student_params)
         self._keep(inputs, asked, labels, student, release)
@@ -248,7 +249,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         """
         inputs = check_inputs(self, X, None)
         asked = self._transfer_set(inputs, np.arange(inputs.n_rows))
-        release = self._calibrate(self._certify(inputs), asked, with_prior=False)
+        release = self._price(self._certify(inputs), asked, with_prior=False)
+        self._announce(release)
         return release.draw(inputs.teacher, self.accountant).values
 
     def preview(self, X: Any) -> PrivacyStatement:
@@ -263,21 +265,27 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         -------
         statement : PrivacyStatement
         """
-        return self._statement(self._foresee(X)[0])
+        return self._statement(self.calibrate(X))
 
-    # --------------------------------------------------------------------------- the steps of fit
+    def calibrate(self, X: Any) -> Release:
+        """Return the release that ``fit(X)`` would make. Nothing is asked or charged.
 
-    def _foresee(self, X: Any) -> tuple[Release, Any]:
-        """Return the release that ``fit(X)`` would make, and the teacher. Says and asks nothing."""
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+            Public transfer set.
+
+        Returns
+        -------
+        release : Release
+            The mechanism, the price (``loss``), and the noise on a label (``noise_scale``).
+        """
         inputs = check_inputs(self, X, None)
         check_student(self.student, inputs, self.threshold)
         bound = self._certify(inputs)
-        asked = self._choose_queries(inputs, bound)
-        with_prior = self.threshold == "prior"
-        release = calibrate(
-            bound, asked, self.epsilon, self.delta, self.mechanism, with_prior=with_prior
-        )
-        return release, inputs.teacher
+        return self._price(bound, self._choose_queries(inputs, bound))
+
+    # --------------------------------------------------------------------------- the steps of fit
 
     def _route(self, fit_params: dict[str, Any]) -> dict[str, Any]:
         """Return the fit parameters that are the student's."""
@@ -308,13 +316,11 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         return self._transfer_set(inputs, rows)
 
     def _transfer_set(self, inputs: Inputs, rows: NDArray[np.intp]) -> TransferSet:
-        return TransferSet(
-            inputs.rows(rows), rows, inputs.classes, self.output_range, self.n_jobs
-        )
+        return TransferSet(inputs.rows(rows), rows, inputs.classes, self.output_range, self.n_jobs)
 
-    def _calibrate(self, bound: Certificate, asked: TransferSet, with_prior: bool = True) -> Release:
-        """Choose the mechanism and the price; say what is to come."""
-        release = calibrate(
+    def _price(self, bound: Certificate, asked: TransferSet, with_prior: bool = True) -> Release:
+        """Choose the mechanism and the price."""
+        return calibrate(
             bound,
             asked,
             float(self.epsilon),
@@ -322,12 +328,14 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             self.mechanism,
             with_prior=with_prior and self.threshold == "prior",
         )
+
+    def _announce(self, release: Release) -> None:
+        """Say what is to come, where that is needed or asked for."""
         warning = noise_warning(release, self.teacher, float(self.epsilon))
         if warning:
             warnings.warn(warning, UserWarning, stacklevel=3)
         if self.verbose > 0:
             print(self._statement(release))
-        return release
 
     def _statement(self, release: Release) -> PrivacyStatement:
         assumed = assumed_of(self.teacher) if replays(self.accountant) else ()
@@ -354,9 +362,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         self, inputs: Inputs, asked: TransferSet, labels: Labels, student: Any, release: Release
     ) -> None:
         """Set the attributes of a fit, all of them at its end."""
-        offsets = match_threshold(
-            student, inputs.X, self.threshold, labels.prior, inputs.classes
-        )
+        offsets = match_threshold(student, inputs.X, self.threshold, labels.prior, inputs.classes)
         statement = self._statement(release)
         clear_fitted(self)
         validate_data(self, inputs.X, skip_check_array=True)

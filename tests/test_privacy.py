@@ -51,7 +51,7 @@ from skdistill.audit import (
 from skdistill.certificates import DisjointTeachers, ParameterBall, RowBound
 from skdistill.release import ensembles as ensemble_release
 from skdistill.release import noise, rounds
-from skdistill.release.noisy_max import confident_max, noisy_max
+from skdistill.release.votes import confident_max, noisy_max
 from skdistill.release.releases import draw, plan_release
 from skdistill.testing import _put_up
 

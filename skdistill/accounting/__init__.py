@@ -1,7 +1,7 @@
 """What a release costs: privacy losses, how they add, and the ledger that keeps the sum.
 
-``PrivacyLedger``, ``plan`` and diffprivlib's ``BudgetAccountant`` are imported when they are asked
-for. The latter also where ``import diffprivlib`` itself fails (on scikit-learn 1.9 and newer).
+``PrivacyLedger``, ``search_cost`` and diffprivlib's ``BudgetAccountant`` are imported on first use.
+The latter also where ``import diffprivlib`` itself fails (on scikit-learn 1.9 and newer).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from skdistill.accounting.loss import (
 
 if TYPE_CHECKING:
     from skdistill.accounting.ledger import PrivacyLedger
-    from skdistill.accounting.searches import SearchCost, plan
+    from skdistill.accounting.search_costs import SearchCost, search_cost
 
 __all__ = [
     "BudgetAccountant",
@@ -25,7 +25,7 @@ __all__ = [
     "gaussian_delta",
     "gaussian_epsilon",
     "gaussian_mu",
-    "plan",
+    "search_cost",
 ]
 
 
@@ -38,8 +38,8 @@ def __getattr__(name: str) -> Any:
         from skdistill.accounting.ledger import PrivacyLedger
 
         return PrivacyLedger
-    if name in ("SearchCost", "plan"):
-        from skdistill.accounting import searches
+    if name in ("SearchCost", "search_cost"):
+        from skdistill.accounting import search_costs
 
-        return getattr(searches, name)
+        return getattr(search_costs, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

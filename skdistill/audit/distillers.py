@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sklearn.base import clone, is_regressor
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skdistill._validate import check_settings
 from skdistill._html import html_table
 from skdistill._tables import take_rows
+from skdistill._validate import check_settings
 from skdistill.accounting.relation import Unit
 from skdistill.audit.answers import ask, class_codes, class_probabilities
 from skdistill.audit.canaries import Canaries, make_canaries

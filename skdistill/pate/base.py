@@ -383,9 +383,7 @@ class PATE(DistilledEstimator):
             parts["labels"] -= parts["class prior"]
         return {name: _part(loss, part) for name, part in parts.items() if part}
 
-    def _statement(
-        self, task: Task, found: Found, loss: PrivacyLoss | None
-    ) -> PrivacyStatement:
+    def _statement(self, task: Task, found: Found, loss: PrivacyLoss | None) -> PrivacyStatement:
         """Say what the whole promises, and what each part of it cost."""
         release, unit = found.release, found.release.bound.unit
         assumes = self._assumes()

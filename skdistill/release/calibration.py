@@ -25,7 +25,6 @@ from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.parameters import Parameters
 from skdistill.release.query import Queries, answer, at_share
-
 from skdistill.release.replay.store import charge_dry_run, replayed
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.release.soft_labels import SoftLabels, Unprotected
@@ -101,7 +100,7 @@ def _suited(mechanism: Mechanism, bound: Any) -> Mechanism:
     name = mechanism.title or type(mechanism).__name__
     raise ValueError(
         f"mechanism={name!r} needs {needs.get(mechanism.kind, mechanism.kind)}; the certificate "
-        f"of this teacher is {bound.name!r}. Use mechanism=\"auto\", or "
+        f'of this teacher is {bound.name!r}. Use mechanism="auto", or '
         f"{_BY_KIND[bound.kind].__name__}(...)."
     )
 
@@ -184,14 +183,14 @@ class Release:
             labels = replayed(self, teacher, accountant, prepared)
         else:
             charge(accountant, self.loss, self.summary)
-            labels = answer(self.queries(teacher, prepared), self.loss, self.sampler)  # type: ignore[arg-type]
+            labels = answer(self.queries(teacher, prepared), self.loss, self.sampler)
         if labels.prior is not None or self.asked.classes is None:
             return labels
         prior = mean_label(labels.values[labels.answered], labels.noise_scale)
         return replace(labels, prior=prior)
 
-    def foresee(self, teacher: Any, ledger: Any) -> None:
-        """Charge a ledger for the release; nothing is asked of the teacher."""
+    def charge_dry_run(self, teacher: Any, ledger: Any) -> None:
+        """Charge a ledger for the release and let it remember the rows; no teacher is asked."""
         charge_dry_run(self, teacher, ledger)
 
     def prepare(self) -> Any:

@@ -184,7 +184,8 @@ class Mechanism(BaseEstimator):
 
 def check_temperature(value: Any) -> None:
     """Raise unless `value` is a positive, finite number."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+    number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if not number:
         raise TypeError(f"temperature={value!r} is not a number; temperature must be positive.")
     if not 0 < value < math.inf:
         raise ValueError(

@@ -21,7 +21,14 @@ from skdistill.neural import adapted
 from skdistill.release.boundary import call_privately
 from skdistill.release.quantization import as_outputs
 
-__all__ = ["before_last_step", "class_outputs", "in_chunks", "member_votes", "output_method", "value_outputs"]
+__all__ = [
+    "before_last_step",
+    "class_outputs",
+    "in_chunks",
+    "member_votes",
+    "output_method",
+    "value_outputs",
+]
 
 Array = NDArray[np.float64]
 

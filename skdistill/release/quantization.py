@@ -180,12 +180,13 @@ def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Latti
     )
 
 
-def vote_lattice(l1: float, l2: float, n_votes: int, noise: float) -> Lattice:
-    """Choose the lattice for rows of `n_votes` votes, of which one unit moves (l1, l2).
+def vote_lattice(moved: tuple[float, float], n_votes: int, noise: float) -> Lattice:
+    """Choose the lattice for rows of `n_votes` votes; one unit moves `moved` of them (L1, L2).
 
     Counts are integers, so the bound is the move itself; they are only multiplied by a power of
     two, so that there is room for noise that is finer than a vote.
     """
+    l1, l2 = moved
     unit = 1 << lattice_bits(noise * n_votes)
     return Lattice(n_votes * unit, l1 * unit, math.nextafter(l2, math.inf) * unit)
 

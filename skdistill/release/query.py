@@ -130,9 +130,7 @@ Queries = Generator[Any, NDArray[Any], Result]
 """A generator of queries, which is sent their noisy answers."""
 
 
-def answer(
-    mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sampler
-) -> Result:
+def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sampler) -> Result:
     """Run a mechanism: answer each of its queries with noise.
 
     Parameters

@@ -170,7 +170,7 @@ class ResidualRounds(Mechanism):
         if self.n_rounds == "auto":
             rounds = automatic_rounds(bound.n_teachers, loss.mu or 0.0, asked.n_classes)
             return default_shares(rounds)
-        return default_shares(self.n_rounds)
+        return default_shares(int(self.n_rounds))
 
     def is_progressive(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> bool:
         """Rows of one round can be had one by one; later rounds look at all rows together."""

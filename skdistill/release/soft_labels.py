@@ -196,7 +196,7 @@ def row_lattice(bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Lattice:
     if asked.classes is None:
         return range_lattice(min(l1, 1.0), noise)
     if bound.n_votes is not None:
-        return vote_lattice(*bound.vote_bounds, bound.n_votes, noise)
+        return vote_lattice(bound.vote_bounds, bound.n_votes, noise)
     return simplex_lattice(l1, l2, len(asked.classes), noise)
 
 

@@ -219,9 +219,7 @@ def confident_max(
     m, n_classes = counts.shape
     winners = np.full(m, NO_ANSWER, dtype=np.int64)
     unit = 1 << lattice_bits(loss.part(TEST_SHARE).scale(math.sqrt(m)))
-    largest = yield Query(
-        counts.max(axis=1) * unit, float(m * unit), _root(m) * unit, TEST_SHARE
-    )
+    largest = yield Query(counts.max(axis=1) * unit, float(m * unit), _root(m) * unit, TEST_SHARE)
     largest = np.asarray(largest, dtype=np.float64) / unit
     rows = np.argsort(-largest, kind="stable")
     rows = rows[largest[rows] >= threshold][:max_answers]

@@ -88,8 +88,8 @@ def _blocks(X: Any) -> tuple[list[Any], list[int]]:
         sizes = X.chunks[0]
     elif not (hasattr(X, "partitions") and hasattr(X, "columns")):
         raise TypeError(
-            f"X is a {type(X).__name__}; of dask's collections, rows of an array or of a data frame "
-            "can be fetched."
+            f"X is a {type(X).__name__}; rows of a dask array or of a dask data frame can be "
+            "fetched."
         )
     blocks = list(np.ravel(np.asarray(X.to_delayed(), dtype=object)))
     if sizes is None or np.isnan(sizes).any():

@@ -98,7 +98,7 @@ def test_noise_on_the_class_counts_and_what_is_left_for_the_labels(kind):
     counts = np.full(400_000, 10**9)
     certificate = RowBound(2.0, math.sqrt(2), class_counts=lambda: counts)
     what = plan(certificate, kind, classes=np.arange(400_000), want_prior=True, n_rows=1)
-    from skdistill.release.class_prior import noisy_prior
+    from skdistill.release.class_counts import noisy_prior
 
     noise = noisy_prior(what) * counts.sum() - counts  # the total's own noise is negligible
     share = loss(kind).part(0.02)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skdistill.certificates import RowBound
-from skdistill.release.class_prior import mean_label, noisy_prior
+from skdistill.release.class_counts import mean_label, noisy_prior
 from skdistill.release.releases import plan_release
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC, LinearSVC
 
-from skdistill.release.teacher_calls import (
+from skdistill.release.outputs import (
     TeacherError,
     class_outputs,
     guarded,

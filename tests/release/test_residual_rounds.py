@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from skdistill.accounting import PrivacyLoss
 from skdistill.release import rounds
 from skdistill.release.noise import ExactSampler
-from skdistill.release.rounds import (
+from skdistill.release.residual_rounds import (
     Votes,
     basis_size,
     clip_to_lattice,
@@ -24,7 +24,7 @@ from skdistill.release.rounds import (
     default_shares,
     residual_rounds,
 )
-from skdistill.release.teacher_calls import TeacherError
+from skdistill.release.outputs import TeacherError
 from skdistill.teachers.ensemble import TeacherEnsemble
 from skdistill.testing import no_noise
 

@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from skdistill import PrivateDistiller, TeacherEnsemble
 from skdistill.certificates import DisjointTeachers
 from skdistill.release.releases import draw, plan_release
-from skdistill.release.rounds import automatic_rounds
-from skdistill.release.shrinkage import (
+from skdistill.release.residual_rounds import automatic_rounds
+from skdistill.release.smoothing import (
     _smoothed,
     centred,
     shrunk,

@@ -19,10 +19,10 @@ from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.naive_bayes import GaussianNB
 
-import skdistill.release.noisy_max as module
+import skdistill.release.votes as module
 from skdistill.accounting import PrivacyLoss
 from skdistill.release.noise import ExactSampler, active_sampler
-from skdistill.release.noisy_max import (
+from skdistill.release.votes import (
     NO_ANSWER,
     confident_max,
     count_votes,

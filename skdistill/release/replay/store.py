@@ -188,12 +188,11 @@ def _refined(
             everything = len(rows) == query.shape[0]
             new = yield query.of(None if everything else rows, share)
             measured.append((rows, np.asarray(new, dtype=np.float64) * query.step))
-        values, blob = step.held.refine(
-            step.keys, step.level, measured, sampler, query.shape[1]
-        )
+        values, blob = step.held.refine(step.keys, step.level, measured, sampler, query.shape[1])
         if blob is not None:
             ledger.remember(step.key, blob)
         noisy = values / query.step
+    assert noisy is not None
     try:
         mechanism.send(noisy)
     except StopIteration as done:
@@ -210,9 +209,7 @@ def _whole_key(release: Any, identity: str) -> bytes:
     return digest("whole", _FORMAT, identity, *price, *how, *mechanism, *rows).encode()
 
 
-def _whole(
-    release: Any, teacher: Any, identity: str, ledger: Ledger, prepared: Any
-) -> Labels:
+def _whole(release: Any, teacher: Any, identity: str, ledger: Ledger, prepared: Any) -> Labels:
     """Replay a release as it was, or make it."""
     key = _whole_key(release, identity)
     for blob in ledger.recall(key):

@@ -28,7 +28,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import StableLogisticRegression, TeacherEnsemble
-from skdistill.release.identity import assumed_of, digest, layout, row_keys, teacher_digest
+from skdistill.release.replay.cache_keys import assumed_of, digest, layout, row_keys, teacher_digest
 
 X, y = make_classification(200, random_state=0)
 
@@ -62,7 +62,7 @@ def test_copies_in_another_process_are_the_same_one(tmp_path):
     fitted = [clone(teacher).fit(X, y) for teacher in TEACHERS]
     joblib.dump(fitted, tmp_path / "teachers.joblib")
     code = (
-        "import joblib, sys; from skdistill.release.identity import teacher_digest\n"
+        "import joblib, sys; from skdistill.release.replay.cache_keys import teacher_digest\n"
         "for teacher in joblib.load(sys.argv[1]): print(teacher_digest(teacher))"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "teachers.joblib")]

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from skdistill.accounting import PrivacyLoss
-from skdistill.release.ladder import Ladder, Steps, level_of
+from skdistill.release.replay.progressive import Ladder, Steps, level_of
 from skdistill.release.noise import ExactSampler
 from skdistill.testing import no_noise
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sklearn.base import clone, is_classifier
@@ -14,8 +12,9 @@ from skdistill._tables import take_rows
 from skdistill.accounting.charging import replays
 from skdistill.accounting.composition import Charge, Totals
 from skdistill.accounting.loss import PrivacyLoss
+from skdistill.certificates.base import unwrap
 
-__all__ = ["SearchCost", "plan"]
+__all__ = ["SearchCost", "search_cost"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class SearchCost:
         )
 
 
-def plan(search: Any, X: Any, y: Any = None, *, delta: float | None = None) -> SearchCost:
+def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = None) -> SearchCost:
     """Say what a search will cost, without touching a teacher or a ledger.
 
     Parameters
@@ -72,9 +71,9 @@ def plan(search: Any, X: Any, y: Any = None, *, delta: float | None = None) -> S
 
     Notes
     -----
-    Every fit is run dry (:meth:`skdistill.release.calibration.Release.foresee`) in the order of a serial search,
-    against a ledger in memory. The total does not depend on the order for Gaussian noise: each
-    row ends at the highest level that any fit asks of it (:mod:`skdistill.release.ladder`).
+    Every fit is run dry, its queries answered with zeros, in the order of a serial search, against
+    a ledger in memory. The total does not depend on the order for Gaussian noise: each row ends at
+    the highest level that any fit asks of it (:mod:`skdistill.release.replay.progressive`).
     Steps of a pipeline before the distiller are fitted on X as the search would fit them; X is
     public.
 
@@ -84,107 +83,100 @@ def plan(search: Any, X: Any, y: Any = None, *, delta: float | None = None) -> S
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.model_selection import GridSearchCV
     >>> from skdistill import PrivateDistiller
-    >>> from skdistill.accounting import plan
+    >>> from skdistill.accounting import search_cost
     >>> X, y = make_classification(2_000, random_state=0)
     >>> teacher = LogisticRegression().fit(X[:1000], y[:1000])
     >>> search = GridSearchCV(
     ...     PrivateDistiller(teacher, LogisticRegression()),
     ...     {"epsilon": [0.5, 1.0], "student__C": [0.1, 1.0, 10.0]},
     ... )
-    >>> print(plan(search, X[1000:]))
+    >>> print(search_cost(search, X[1000:]))
     31 fits, 4 releases: epsilon = 1.128 at delta = 1e-06 (without a ledger 5.233)
     """
-    ledger = _held_by(search)
-    if delta is None and ledger is not None:
-        delta = ledger.delta
-    book = _PracticeBook(ledger)
-    alone = _PracticeBook(None)
+    held = _held_by(search)
+    if delta is None and held is not None:
+        delta = held.delta
+    ledger, alone = _DryLedger(held), _DryLedger(None, replay=False)
+    n_fits = 1
     if hasattr(search, "cv") and hasattr(search, "estimator"):
         grid = _candidates(search)
         splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
         folds = [take_rows(X, train) for train, _ in splitter.split(X, y)]
+        n_fits = len(grid) * len(folds) + bool(search.refit)
         for params in grid:
             for rows in folds:
-                _rehearse(_with(search.estimator, params), rows, book, alone)
+                _run_dry(_with(search.estimator, params), rows, ledger, alone)
         if search.refit:
-            book, alone = max(
-                (_refitted(search.estimator, params, X, book, alone) for params in _distinct(grid)),
-                key=lambda books: [book.epsilon(delta) for book in books],
-            )
+            ends = []
+            for params in _distinct(grid):
+                ends.append((replace(ledger), replace(alone)))
+                _run_dry(_with(search.estimator, params), X, *ends[-1])
+            ledger, alone = max(ends, key=lambda both: [each.epsilon(delta) for each in both])
     else:
-        _rehearse(search, X, book, alone)
+        _run_dry(search, X, ledger, alone)
     return SearchCost(
-        epsilon=book.epsilon(delta),
+        epsilon=ledger.epsilon(delta),
         delta=alone.delta if delta is None else delta,
-        n_fits=alone.n_fits,
-        n_releases=book.n_charges,
+        n_fits=n_fits,
+        n_releases=len(ledger.losses),
         epsilon_without_ledger=alone.epsilon(delta),
     )
 
 
-class _PracticeBook:
-    """A ledger in memory that forbids nothing."""
+@dataclass
+class _DryLedger:
+    """A ledger in memory that forbids nothing, beside what a real one holds.
 
-    def __init__(self, ledger: Any) -> None:
-        self.replay = True
-        self.total = Totals.zero()
-        self.delta = 0.0
-        self.n_charges = self.n_fits = 0
-        self._ledger = ledger
-        self._held: dict[bytes, tuple[bytes, ...]] = {}
+    Parameters
+    ----------
+    ledger : PrivacyLedger or None
+        Read, never charged.
+    replay : bool
+        Whether known rows are free.
+    """
+
+    ledger: Any
+    replay: bool = True
+    losses: tuple[PrivacyLoss, ...] = ()
+    held: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
 
     def charge(self, loss: PrivacyLoss, *, note: str = "") -> None:
         """Add a charge."""
-        self.total = self.total.add(Charge.of(loss))
-        self.delta = max(self.delta, loss.delta)
-        self.n_charges += 1
+        self.losses = (*self.losses, loss)
+
+    @property
+    def delta(self) -> float:
+        """The largest delta that was charged."""
+        return max((loss.delta for loss in self.losses), default=0.0)
 
     def epsilon(self, delta: float | None) -> float:
         """Return the total at `delta`, or at the largest that was charged."""
-        return self.total.epsilon(self.delta if delta is None else delta)
-
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """There is no one else."""
-        yield
+        total = Totals.zero()
+        for loss in self.losses:
+            total = total.add(Charge.of(loss))
+        return total.epsilon(self.delta if delta is None else delta)
 
     def recall(self, key: bytes) -> list[bytes]:
-        """Return what the ledger holds, and what was practised."""
-        held = self._ledger.recall(key) if self._ledger is not None else []
-        return [*held, *self._held.get(key, ())]
+        """Return everything that the ledger holds, and what the dry run has added."""
+        held = self.ledger.recall(key) if self.ledger is not None else []
+        return [*held, *self.held.get(key, ())]
 
     def remember(self, key: bytes, blob: bytes) -> None:
-        """Remember for this practice."""
-        self._held[key] = (*self._held.get(key, ()), blob)
-
-    def copy(self) -> _PracticeBook:
-        """Return a book that goes on from here."""
-        twin = _PracticeBook(self._ledger)
-        twin.__dict__.update(self.__dict__)
-        twin._held = dict(self._held)
-        return twin
+        """Remember for this dry run."""
+        self.held = {**self.held, key: (*self.held.get(key, ()), blob)}
 
 
-def _rehearse(estimator: Any, X: Any, book: _PracticeBook, alone: _PracticeBook) -> None:
+def _run_dry(estimator: Any, X: Any, *ledgers: _DryLedger) -> None:
+    """Charge the ledgers for one fit."""
     distiller, X = _reach(estimator, X)
-    distiller.rehearse(X, book)
-    book.n_fits += 1
-    alone.n_fits += 1
-    alone.replay = False
-    distiller.rehearse(X, alone)
-
-
-def _refitted(
-    estimator: Any, params: dict[str, Any], X: Any, book: _PracticeBook, alone: _PracticeBook
-) -> tuple[_PracticeBook, _PracticeBook]:
-    book, alone = book.copy(), alone.copy()
-    _rehearse(_with(estimator, params), X, book, alone)
-    return book, alone
+    release, teacher = distiller.calibrate(X), unwrap(distiller.teacher)
+    for ledger in ledgers:
+        release.charge_dry_run(teacher, ledger)
 
 
 def _reach(estimator: Any, X: Any) -> tuple[Any, Any]:
     """Return the distiller in an estimator, and the rows it would see."""
-    if hasattr(estimator, "rehearse"):
+    if hasattr(estimator, "calibrate"):
         return estimator, X
     steps = getattr(estimator, "steps", None)
     if not steps:

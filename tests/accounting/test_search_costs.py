@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from skdistill import PrivacyLedger, PrivateDistiller, StableLogisticRegression, TeacherEnsemble
-from skdistill.accounting import SearchCost, gaussian_epsilon, gaussian_mu, plan
+from skdistill.accounting import SearchCost, gaussian_epsilon, gaussian_mu, search_cost
 
 A, b = make_classification(900, random_state=0)
 X, y = A[600:], b[600:]
@@ -77,7 +77,7 @@ def test_what_is_foreseen_is_what_is_charged(name, monkeypatch):
     )
     with monkeypatch.context() as patch:
         asks_nothing(patch, teacher)
-        foreseen = plan(search, X, y)
+        foreseen = search_cost(search, X, y)
         assert ledger.total() == (0, 0)
     search.fit(X, y)
     assert ledger.total()[0] <= foreseen.epsilon * (1 + 1e-12)
@@ -85,7 +85,7 @@ def test_what_is_foreseen_is_what_is_charged(name, monkeypatch):
         assert ledger.total()[0] == pytest.approx(foreseen.epsilon, rel=1e-12)
     assert foreseen.n_fits == 5 * math.prod(map(len, grid.values())) + 1
     assert foreseen.n_releases >= len(ledger)
-    again = plan(search, X, y).epsilon
+    again = search_cost(search, X, y).epsilon
     if name in ("rounds", "mechanisms"):  # the refit may be foreseen at an ε that was not chosen
         assert again <= foreseen.epsilon * (1 + 1e-9)
     else:
@@ -96,14 +96,14 @@ def test_what_the_ledger_holds_is_free():
     teacher, ledger = stable(), ledger_of()
     distiller(teacher, ledger, epsilon=2.0).fit(X)
     search = GridSearchCV(distiller(teacher, ledger), GRID)
-    assert plan(search, X).epsilon == 0
-    assert plan(search, X).n_releases == 0
+    assert search_cost(search, X).epsilon == 0
+    assert search_cost(search, X).n_releases == 0
     search.set_params(estimator__accountant=None)
-    assert plan(search, X).epsilon == pytest.approx(2.0, rel=1e-8)
+    assert search_cost(search, X).epsilon == pytest.approx(2.0, rel=1e-8)
 
 
 def test_the_sum_without_a_ledger_is_that_of_all_fits():
-    cost = plan(GridSearchCV(distiller(stable(), None), GRID, cv=5), X, y)
+    cost = search_cost(GridSearchCV(distiller(stable(), None), GRID, cv=5), X, y)
     squares = 4 * 5 * sum(gaussian_mu(e, DELTA) ** 2 for e in GRID["epsilon"])
     squares += gaussian_mu(2.0, DELTA) ** 2  # the refit
     expected = gaussian_epsilon(math.sqrt(squares), DELTA)
@@ -114,12 +114,12 @@ def test_the_sum_without_a_ledger_is_that_of_all_fits():
 
 def test_delta_is_the_ledgers_or_given():
     search = distiller(stable(), None, epsilon=1.0)
-    assert plan(search, X).delta == DELTA
-    assert plan(search, X, delta=1e-5).epsilon < plan(search, X).epsilon
+    assert search_cost(search, X).delta == DELTA
+    assert search_cost(search, X, delta=1e-5).epsilon < search_cost(search, X).epsilon
     ledger = PrivacyLedger(":memory:", epsilon=10.0, delta=1e-5)
-    cost = plan(distiller(stable(), ledger, epsilon=1.0), X)
+    cost = search_cost(distiller(stable(), ledger, epsilon=1.0), X)
     assert cost.delta == 1e-5
-    assert cost.epsilon == plan(search, X, delta=1e-5).epsilon
+    assert cost.epsilon == search_cost(search, X, delta=1e-5).epsilon
 
 
 def test_pipelines_are_foreseen_with_their_preprocessing():
@@ -131,7 +131,7 @@ def test_pipelines_are_foreseen_with_their_preprocessing():
             cv=3,
             refit=False,
         )
-        cost = plan(search, X, y)
+        cost = search_cost(search, X, y)
         mu = gaussian_mu(1.0, DELTA) * math.sqrt(times)
         assert cost.epsilon == pytest.approx(gaussian_epsilon(mu, DELTA), rel=1e-8)
         search.fit(X, y)
@@ -147,27 +147,27 @@ def test_random_searches_and_other_splitters():
         random_state=3,
         cv=StratifiedKFold(4, shuffle=True, random_state=1),
     )
-    cost = plan(search, X, y)
+    cost = search_cost(search, X, y)
     search.fit(X, y)
     assert ledger.total()[0] == pytest.approx(cost.epsilon, rel=1e-9)
 
 
 def test_what_cannot_be_foreseen_is_refused():
     with pytest.raises(TypeError, match="LogisticRegression is no PrivateDistiller"):
-        plan(LogisticRegression(), X)
+        search_cost(LogisticRegression(), X)
 
     class Strange:
         cv, estimator, refit = 3, distiller(stable(), None), False
 
     with pytest.raises(TypeError, match="Strange has neither param_grid"):
-        plan(Strange(), X, y)
+        search_cost(Strange(), X, y)
 
 
 def test_search_inside_the_distiller_is_one_release():
     ledger = ledger_of()
     student = GridSearchCV(LogisticRegression(), {"C": [0.01, 0.1, 1.0]})
     inside = PrivateDistiller(row_by_row(), student, delta=DELTA, accountant=ledger)
-    cost = plan(inside, X)
+    cost = search_cost(inside, X)
     assert (cost.n_fits, cost.n_releases) == (1, 1)
     inside.fit(X)
     assert ledger.total()[0] == pytest.approx(cost.epsilon) == pytest.approx(1.0, rel=1e-8)
@@ -189,4 +189,4 @@ def test_a_search_costs_one_release_of_its_rows_at_the_finest_noise(make, n_jobs
         expected = gaussian_epsilon(gaussian_mu(2.0, DELTA) * math.sqrt(5 / 4), DELTA)
     assert_allclose(ledger.total()[0], expected, rtol=1e-8)
     assert ledger.total()[1] == DELTA
-    assert isinstance(plan(search, X, y), SearchCost)
+    assert isinstance(search_cost(search, X, y), SearchCost)
