@@ -1,4 +1,7 @@
-"""Noise for tests: repeatable, or none. Whatever it touches says ``private=False``.
+"""Tests of mechanisms: the replay audit, and noise that is repeatable, or none.
+
+:func:`replay_audit` checks the sensitivity of a mechanism of your own, or of a release of this
+package with an estimator of your own.
 
 Private noise cannot be seeded: it comes from the operating system, and ``random_state`` has
 no part in it. A test that needs the same release twice, or a release without noise, asks for
@@ -8,16 +11,219 @@ drawing from the operating system.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import ExactSampler, Sampler, _test_sampler
+from skdistill.release.query import Queries, Query, RowQuery
 
-__all__ = ["no_noise", "seeded_noise"]
+__all__ = ["ReplayAudit", "ReplayAuditError", "no_noise", "replay_audit", "seeded_noise"]
+
+
+class ReplayAuditError(AssertionError):
+    """A mechanism does not keep its promise on a pair of neighbouring data sets."""
+
+
+@dataclass(frozen=True)
+class ReplayAudit:
+    """The result of a replay audit that found nothing.
+
+    Parameters
+    ----------
+    n_queries : int
+        Number of queries that were compared.
+    moved : tuple of (float, float)
+        For each query, how far its values moved, in parts of the bounds l1 and l2.
+    """
+
+    n_queries: int
+    moved: tuple[tuple[float, float], ...]
+
+
+def replay_audit(
+    make_mechanism: Callable[[Any], Queries[Any]],
+    data: Any,
+    neighbour: Any,
+    *,
+    loss: PrivacyLoss | None = None,
+) -> ReplayAudit:
+    """Check a mechanism on two neighbouring data sets, answer by answer.
+
+    The mechanism is run on `data`, and its answers are kept. It is run on `data` again and on
+    `neighbour`, *and is sent the same answers*. Then everything must be the same but the values of
+    the queries, and these may be no further apart than the queries' own bounds.
+
+    Parameters
+    ----------
+    make_mechanism : callable
+        ``make_mechanism(data)`` returns a generator of queries that has not been started. It must
+        be a function of its argument: give a `random_state` to everything that has one.
+    data, neighbour : object
+        Two data sets that differ in one record (or one group).
+    loss : PrivacyLoss, default=None
+        The price that the answers are drawn for. None is ε = 1 at δ = 1e-6.
+
+    Returns
+    -------
+    ReplayAudit
+
+    Raises
+    ------
+    ReplayAuditError
+        If the second run on `data` differs from the first (the mechanism is not a function of its
+        data), if the number of queries, a shape, a share or a bound differs, if a value moves
+        further than its query says, if the results differ, or if one run raises an exception that
+        the other does not.
+
+    Notes
+    -----
+    A mechanism that passes for *all* neighbours and all answers costs `loss` when
+    :func:`skdistill.release.query.answer` runs it. An audit tries one pair and one list of
+    answers, so it can refute and not prove (grey-box auditing: Re:cord-play, arXiv:2602.17454).
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> import numpy as np
+    >>> from skdistill.release.query import Query
+    >>> from skdistill.testing import replay_audit
+    >>> def count_positive(table):
+    ...     count = np.array([sum(x > 0 for x in table)])
+    ...     return float((yield Query(count, 1.0, 1.0, Fraction(1)))[0])
+    >>> replay_audit(count_positive, [1, 2, -3], [1, 2, 3]).moved
+    ((1.0, 1.0),)
+    >>> def total(table):
+    ...     return float((yield Query(np.array([sum(table)]), 1.0, 1.0, Fraction(1)))[0])
+    >>> replay_audit(total, [1, 2, -3], [1, 2, 3])
+    Traceback (most recent call last):
+    skdistill.testing.ReplayAuditError: query 1 moves by 6 (L1) and 6 (L2); its bounds are 1 and 1
+    """
+    loss = loss or PrivacyLoss.gaussian(1.0, 1e-6)
+    answers: list[NDArray[Any]] = []
+    first = _run(make_mechanism, data, answers, loss)
+    again = _run(make_mechanism, data, answers, None)
+    _compare(first, again, "a second run on the same data")
+    other = _run(make_mechanism, neighbour, answers, None)
+    _compare(first, other, "the neighbour")
+    pairs = zip(first.queries, other.queries, strict=True)
+    return ReplayAudit(len(answers), tuple(_moved(i, *pair) for i, pair in enumerate(pairs, 1)))
+
+
+@dataclass
+class _Run:
+    """The transcript of one run; its queries hold private values."""
+
+    queries: list[tuple[Any, Query]]
+    result: Any = None
+    error: str = ""
+
+
+def _run(
+    make_mechanism: Any, data: Any, answers: list[NDArray[Any]], loss: PrivacyLoss | None
+) -> _Run:
+    """Run a mechanism; draw its answers where there is a loss, send the given ones otherwise."""
+    run, noisy, spent = _Run([]), None, Fraction(0)
+    try:
+        mechanism = make_mechanism(data)
+        while True:
+            asked = next(mechanism) if noisy is None else mechanism.send(noisy)
+            query = asked.of(None, asked.share) if isinstance(asked, RowQuery) else asked
+            run.queries.append((asked, query))
+            spent += query.share
+            if spent > 1:
+                raise ReplayAuditError("the shares of the queries sum to more than 1")
+            if loss is not None:
+                part = loss.part(query.share)
+                bound = query.l1 if part.kind == "laplace" else query.l2
+                noise = ExactSampler().draw(part.kind, part.scale(bound), query.values.size)
+                answers.append(query.values + noise.reshape(query.values.shape))
+            elif len(run.queries) > len(answers):
+                return run  # one query more than in the first run: told by the comparison
+            noisy = answers[len(run.queries) - 1].copy()
+    except StopIteration as done:
+        run.result = done.value
+    except ReplayAuditError:
+        raise
+    except Exception as error:
+        run.error = f"{type(error).__name__}: {error}"
+    return run
+
+
+def _compare(first: _Run, other: _Run, where: str) -> None:
+    """Raise where two runs with the same answers differ in anything that is public."""
+    if first.error != other.error:
+        said = f"{first.error or None!r}, {other.error or None!r}"
+        raise ReplayAuditError(f"an exception tells {where} apart: {said}")
+    if len(first.queries) != len(other.queries):
+        raise ReplayAuditError(
+            f"{where} makes {len(other.queries)} queries in place of {len(first.queries)}"
+        )
+    for i, ((_, a), (_, b)) in enumerate(zip(first.queries, other.queries, strict=True), 1):
+        public = (a.values.shape, a.l1, a.l2, a.share), (b.values.shape, b.l1, b.l2, b.share)
+        if public[0] != public[1]:
+            raise ReplayAuditError(f"{where} changes query {i}: {public[0]} becomes {public[1]}")
+        if where.startswith("a second run") and (a.values != b.values).any():
+            raise ReplayAuditError(f"{where} gives other values in query {i}")
+    if not _equal(first.result, other.result):
+        raise ReplayAuditError(f"{where} changes the result, although the answers are the same")
+
+
+def _moved(i: int, first: tuple[Any, Query], other: tuple[Any, Query]) -> tuple[float, float]:
+    """Return how far a query's values moved, in parts of its bounds; raise beyond them."""
+    (asked, a), (_, b) = first, other
+    moves = [(_differences(a.values, b.values), a.l1, a.l2)]
+    if isinstance(asked, RowQuery):  # a ledger pays row by row
+        rows = zip(a.values, b.values, strict=True)
+        moves += [(_differences(x, y), asked.l1, asked.l2) for x, y in rows]
+    for moved, l1, l2 in moves:
+        sizes = sum(map(abs, moved)), sum(d * d for d in moved)
+        if sizes[0] > Fraction(l1) or sizes[1] > Fraction(l2) ** 2:
+            raise ReplayAuditError(
+                f"query {i} moves by {sizes[0]:.6g} (L1) and {sizes[1] ** 0.5:.6g} (L2); its "
+                f"bounds are {l1:.6g} and {l2:.6g}"
+            )
+    moved = moves[0][0]
+    return sum(map(abs, moved)) / a.l1, sum(d * d for d in moved) ** 0.5 / a.l2
+
+
+def _differences(a: NDArray[Any], b: NDArray[Any]) -> list[int]:
+    """Return the exact differences of two arrays of integers that are not 0."""
+    different = a != b
+    pairs = zip(a[different].tolist(), b[different].tolist(), strict=True)
+    return [x - y for x, y in pairs]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two results are the same to the last bit."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and _equal_cells(a, b)
+    if is_dataclass(a) and not isinstance(a, type):
+        names = [field.name for field in fields(a)]
+        return all(_equal(getattr(a, name), getattr(b, name)) for name in names)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, float):
+        return a == b or (a != a and b != b)
+    if type(a).__eq__ is object.__eq__:
+        return _equal(vars(a), vars(b)) if hasattr(a, "__dict__") else True
+    return bool(a == b)
+
+
+def _equal_cells(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    if a.dtype.hasobject:
+        return all(map(_equal, a.ravel().tolist(), b.ravel().tolist()))
+    return a.tobytes() == b.tobytes()
 
 
 class _SeededSampler(ExactSampler):
