@@ -215,7 +215,7 @@ def _equal(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(_equal, a, b))
     if isinstance(a, float):
         return a == b or (a != a and b != b)
-    if type(a).__eq__ is object.__eq__:
+    if getattr(type(a), "__eq__", None) is object.__eq__:
         return _equal(vars(a), vars(b)) if hasattr(a, "__dict__") else True
     return bool(a == b)
 
