@@ -9,7 +9,6 @@ STATEMENT = PrivacyStatement(
     epsilon=1.5,
     delta=1e-6,
     mu=0.34,
-    relation="replace one record",
     mechanism="gaussian",
     certificate={"name": "n", "bound": "b", "reason": "Because <it> holds.", "reference": "R. 1."},
     n_queries=10,
