@@ -1,15 +1,16 @@
 import dataclasses
 import json
+import math
 
 import pytest
 
 from skdistill import PrivacyStatement
+from skdistill.accounting.relation import Relation, Unit
 
 STATEMENT = PrivacyStatement(
     epsilon=1.5,
     delta=1e-6,
     mu=0.34,
-    relation="replace one record",
     mechanism="gaussian",
     certificate={"name": "n", "bound": "b", "reason": "Because <it> holds.", "reference": "R. 1."},
     n_queries=10,
@@ -17,6 +18,13 @@ STATEMENT = PrivacyStatement(
     sampler="exact",
     private=True,
 )
+OTHERS = [
+    STATEMENT,
+    dataclasses.replace(STATEMENT, relation="add-or-remove", unit="group", subject="the table"),
+    dataclasses.replace(STATEMENT, accounted=True, cap=(3.0, 1e-5)),
+    dataclasses.replace(STATEMENT, accounted=True, cap=(math.inf, 1.0), mu=None),
+    dataclasses.replace(STATEMENT, epsilon=math.inf, private=False, not_protected=()),
+]
 
 
 def test_text():
@@ -33,12 +41,117 @@ def test_a_statement_without_privacy_says_so_first():
     assert "is differentially private" not in text
 
 
+@pytest.mark.parametrize("unit", list(Unit))
+def test_the_sentence_about_neighbours_is_made_of_fields(unit):
+    statement = dataclasses.replace(STATEMENT, unit=unit)
+    assert statement.neighbours == (
+        f"replace one {unit} of the teacher's training data; the number of {unit}s is public"
+    )
+    other = dataclasses.replace(statement, relation="add-or-remove", subject="the table")
+    assert other.relation is Relation.ADD_OR_REMOVE
+    assert other.neighbours == f"add one {unit} to the table, or remove one"
+    for text in (str(other), other._repr_html_()):
+        assert other.neighbours in text
+        assert "replace" not in text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("relation", "replace one record"), ("unit", "person"), ("cap_relation", None)],
+)
+def test_prose_is_no_relation(field, value):
+    with pytest.raises(ValueError, match="not a valid"):
+        dataclasses.replace(STATEMENT, **{field: value})
+
+
+def test_what_else_is_counted():
+    assert "Other fits on the same data are not counted." in str(STATEMENT)
+    capped = dataclasses.replace(STATEMENT, accounted=True, cap=(3.0, 1e-5))
+    assert "held to ε=3, δ=1e-05 (replace-one)." in str(capped)
+    assert "not counted" not in str(capped)
+    twice = dataclasses.replace(capped, cap_relation="add-or-remove")
+    assert "(add-or-remove)" in twice.scope
+    for cap in (None, (math.inf, 1.0)):
+        open_ended = dataclasses.replace(STATEMENT, accounted=True, cap=cap)
+        assert open_ended.scope == "An accountant without a cap was charged"
+    assert "held to" in capped._repr_html_()
+
+
 def test_json_is_json_even_for_infinities():
-    infinite = dataclasses.replace(STATEMENT, epsilon=float("inf"), private=False)
+    infinite = dataclasses.replace(
+        STATEMENT, epsilon=math.inf, private=False, accounted=True, cap=(math.inf, 1.0)
+    )
     record = json.loads(infinite.to_json(allow_nan=False))
     assert record["epsilon"] == "inf"
+    assert record["cap"] == ["inf", 1.0]
     assert record["assumes"] == ["the encoder is public"]
+    assert (record["relation"], record["unit"]) == ("replace-one", "record")
+    assert type(infinite.to_dict()["relation"]) is str
     assert set(record) == {field.name for field in dataclasses.fields(STATEMENT)}
+
+
+@pytest.mark.parametrize("statement", OTHERS)
+def test_it_is_read_back(statement):
+    found = PrivacyStatement.from_dict(json.loads(statement.to_json()))
+    assert found == statement
+    assert type(found.relation) is Relation and type(found.unit) is Unit
+    assert found.to_json() == statement.to_json()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epsilon": "1.5"},
+        {"epsilon": None},
+        {"epsilon": True},
+        {"epsilon": -1.0},
+        {"epsilon": "inf"},
+        {"epsilon": "nan"},
+        {"delta": 1.5},
+        {"mu": -0.1},
+        {"mu": "big"},
+        {"relation": "replace one"},
+        {"relation": ["replace-one"]},
+        {"unit": "person"},
+        {"subject": 3},
+        {"subject": "a\u202eb"},
+        {"mechanism": "gaussian\x1b[2K"},
+        {"certificate": {}},
+        {"certificate": {"name": "n", "bound": 1, "reason": "r", "reference": "x"}},
+        {"certificate": "n"},
+        {"n_queries": 1.0},
+        {"n_queries": -1},
+        {"n_queries": True},
+        {"assumes": "abc"},
+        {"assumes": [1]},
+        {"not_protected": {}},
+        {"private": 1},
+        {"accounted": 1, "cap": [1.0, 0.0]},
+        {"cap": [1.0, 0.0]},  # of no accountant
+        {"accounted": True, "cap": [1.0]},
+        {"accounted": True, "cap": "no"},
+        {"accounted": True, "cap": [-1.0, 0.0]},
+        {"accounted": True, "cap": [1.0, 2.0]},
+        {"cap_relation": 0},
+        {"more": 1},
+    ],
+    ids=repr,
+)
+def test_a_record_of_another_form_is_not_read(change):
+    record = {**STATEMENT.to_dict(), **change}
+    with pytest.raises(ValueError):
+        PrivacyStatement.from_dict(record)
+
+
+def test_a_record_that_lacks_a_field_is_not_read():
+    for name in STATEMENT.to_dict():
+        record = STATEMENT.to_dict()
+        del record[name]
+        with pytest.raises(ValueError, match="other fields"):
+            PrivacyStatement.from_dict(record)
+    for record in (None, [], "x", [("epsilon", 1)]):
+        with pytest.raises(ValueError, match="other fields"):
+            PrivacyStatement.from_dict(record)
 
 
 def test_html_is_escaped():

@@ -45,13 +45,14 @@ def uniform_neighbors(teacher: Any) -> Certificate | None:
     """
     k = int(teacher.n_neighbors) if isinstance(teacher.n_neighbors, Integral) else 0
     metric = getattr(teacher, "effective_metric_", None)
-    parameters = getattr(teacher, "effective_metric_params_", None) or {}
+    given = getattr(teacher, "effective_metric_params_", None) or {}
+    parameters = {name for name, value in given.items() if value is not None}
     provable = (
         isinstance(teacher.weights, str | None)
         and teacher.weights in ("uniform", None)
         and isinstance(metric, str)
         and metric in _PAIRWISE_METRICS
-        and set(parameters) <= ({"p"} if metric == "minkowski" else set())
+        and parameters <= ({"p"} if metric == "minkowski" else set())
         and hasattr(teacher, "_fit_X")
         and np.ndim(teacher._y) == 1
         and 1 <= k <= teacher.n_samples_fit_

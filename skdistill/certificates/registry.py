@@ -151,16 +151,16 @@ def prove(
 def _ask(proof: Prover, teacher: Any, public: dict[str, Any]) -> Certificate | None:
     """Call a user's proof; see :func:`certify` for what is raised."""
     name = getattr(proof, "__qualname__", type(proof).__name__)
-    found, failed = None, False
     arguments = _public_arguments(proof, public)
+    found, raised = None, None
     try:
         found = proof(teacher, **arguments)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:
-        failed = True
+    except BaseException as error:
+        raised = type(error)
     # Raised after the except block, so that no context keeps the exception and its frames.
-    if failed:
+    if raised in (KeyboardInterrupt, SystemExit):
+        raise raised
+    if raised is not None:
         raise RuntimeError(
             f"The proof {name} registered for {type(teacher).__name__} raised an exception; its "
             "message is withheld because it may quote private data. Call the proof by itself to "

@@ -155,7 +155,7 @@ def test_groups_are_the_unit_where_they_are_given():
     with_groups = audit(
         ensemble, groups=groups, canaries="duplicated", distiller={"epsilon": 1e3, "delta": 1e-9}
     )
-    assert "replace one group" in with_groups.statement.relation
+    assert with_groups.statement.unit == "group"
     assert with_groups.bound.group_size == 1
     without = audit(ensemble, canaries="duplicated", distiller={"epsilon": 1e3, "delta": 1e-9})
     assert without.bound.group_size == 5

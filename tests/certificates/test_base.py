@@ -3,20 +3,24 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.compose import make_column_transformer
-from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder, StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
-from skdistill import PrivateDistiller
-from skdistill.certificates import AlreadyPrivate, ParameterBall, RowBound, certify, register
-from skdistill.certificates.public_maps import is_public_map
+from skdistill.accounting.relation import Relation, Unit
+from skdistill.certificates import (
+    AlreadyPrivate,
+    DisjointTeachers,
+    ParameterBall,
+    RowBound,
+    certify,
+    register,
+)
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = np.arange(40) % 2
@@ -55,36 +59,6 @@ def test_a_users_proof_is_found_for_its_class_and_through_a_frozen_teacher():
     assert certify(Mine().fit(X, Y)).name == "worst case"
 
 
-@pytest.mark.parametrize(
-    ("step", "public"),
-    [
-        ("passthrough", True),
-        (None, True),
-        (Normalizer(), True),
-        (FunctionTransformer(np.log1p), True),
-        (FrozenEstimator(StandardScaler().fit(X)), True),
-        (make_pipeline(Normalizer(), FrozenEstimator(PCA(2).fit(X))), True),
-        (FeatureUnion([("a", Normalizer()), ("b", "passthrough")]), True),
-        (make_column_transformer((Normalizer(), [0]), remainder="passthrough"), True),
-        (StandardScaler(), False),
-        (make_pipeline(Normalizer(), PCA(2)), False),
-        (FeatureUnion([("a", Normalizer()), ("b", PCA(1))]), False),
-        (make_column_transformer((OneHotEncoder(), [0])), False),
-        (make_column_transformer((Normalizer(), [0]), remainder=StandardScaler()), False),
-        (object(), False),
-    ],
-)
-def test_public_maps(step, public):
-    assert is_public_map(step) is public
-
-
-def test_a_pipelines_frozen_steps_are_listed_as_assumptions():
-    scaler = FrozenEstimator(StandardScaler().fit(X))
-    bound = certify(make_pipeline(scaler, KNeighborsClassifier(5)).fit(X, Y))
-    assert any("frozenestimator" in text and "private data" in text for text in bound.assumes)
-    assert certify(make_pipeline(KNeighborsClassifier(5)).fit(X, Y)).assumes == ()
-
-
 @pytest.mark.parametrize("attribute", ["epsilon_", "delta_", "privacy_"])
 def test_an_attribute_that_looks_like_a_claim_is_none(attribute):
     """GaussianNB().fit has an `epsilon_` of about 1e-9, which is a variance and no promise."""
@@ -102,37 +76,9 @@ def test_no_classifier_of_scikit_learn_passes_for_private():
             teacher = kind().fit(np.abs(X), Y)
         except (TypeError, ValueError):
             continue  # needs arguments, or data of another kind
-        assert not isinstance(certify(teacher), AlreadyPrivate)
+        assert certify(teacher).kind != "private"
         certified += 1
     assert certified > 25
-
-
-class Claims(LogisticRegression):
-    pass
-
-
-@pytest.mark.parametrize("private", [True, False])
-def test_a_privacy_statement_is_a_claim_if_it_says_private(private):
-    teacher = Claims().fit(X, Y)
-    teacher.privacy_ = PrivateDistiller(LogisticRegression().fit(X, Y), epsilon=2.0).preview(X)
-    teacher.privacy_ = dataclasses.replace(teacher.privacy_, private=private)
-    bound = certify(teacher)
-    if private:
-        assert isinstance(bound, AlreadyPrivate)
-        assert (bound.epsilon, bound.delta) == (2.0, 1e-6)
-    else:
-        assert bound.name == "worst case"
-
-
-def test_a_diffprivlib_model_is_post_processing():
-    try:
-        from diffprivlib import models
-    except ImportError:
-        pytest.skip("diffprivlib's models do not import on this scikit-learn")
-    teacher = models.GaussianNB(epsilon=0.5, bounds=(X.min(axis=0), X.max(axis=0))).fit(X, Y)
-    bound = certify(teacher)
-    assert isinstance(bound, AlreadyPrivate)
-    assert bound.epsilon == 0.5
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
@@ -158,3 +104,57 @@ def test_swapped_norms_are_noticed():
 def test_already_private_needs_a_delta(delta):
     with pytest.raises(ValueError, match="delta"):
         AlreadyPrivate(1.0, delta)
+
+
+KINDS = [
+    (RowBound(0.02, 0.015), "rows", "each row moves by at most 0.02 (L1), 0.015 (L2)"),
+    (DisjointTeachers(0.02, 0.015, n_teachers=100), "members", "each row moves by at most 0.02"),
+    (ParameterBall(0.3, lambda: X, lambda X: X, lambda s: s), "parameters", "move by at most 0.3"),
+    (AlreadyPrivate(1.0), "private", "nothing more is released"),
+]
+
+
+@pytest.mark.parametrize(("bound", "kind", "text"), KINDS)
+def test_a_kind_says_its_bound_in_words(bound, kind, text):
+    assert bound.kind == type(bound).kind == kind
+    assert text in bound.bound_text
+    assert bound.proof["bound"] == bound.bound_text
+    assert bound.relation is Relation.REPLACE_ONE
+    assert bound.unit is Unit.RECORD
+
+
+@pytest.mark.parametrize(("bound", "kind", "text"), KINDS)
+def test_relation_and_unit_are_fields(bound, kind, text):
+    assert dataclasses.replace(bound, unit="group").unit is Unit.GROUP
+    with pytest.raises(ValueError, match="household"):
+        dataclasses.replace(bound, unit="household")
+    with pytest.raises(ValueError, match="neighbours"):
+        dataclasses.replace(bound, relation="neighbours")
+    if kind == "private":
+        return
+    with pytest.raises(ValueError, match="twice the bound"):
+        dataclasses.replace(bound, relation="add-or-remove")
+
+
+@pytest.mark.parametrize(
+    ("l1", "l2", "n_votes", "expected"),
+    [
+        (2 / 3, math.sqrt(2) / 3, 3, (2.0, math.sqrt(2))),
+        (2 / 49, math.sqrt(2) / 49, 49, (2.0, math.sqrt(2))),
+        (0.05, 0.04, 50, (3.0, 2.0)),  # counts are integers: 2.5 is 3, and 4 is 4
+        (2.0, math.sqrt(2.0), None, None),
+    ],
+)
+def test_bounds_of_counts(l1, l2, n_votes, expected):
+    assert RowBound(l1, l2, n_votes=n_votes).vote_bounds == expected
+
+
+@pytest.mark.parametrize("n_votes", [0, -1, 2.0, True, "3"])
+def test_votes_are_counted_by_an_integer(n_votes):
+    with pytest.raises(ValueError, match="n_votes"):
+        RowBound(0.1, 0.1, n_votes=n_votes)
+
+
+def test_a_regressor_in_words():
+    (text,) = certify(Ridge().fit(X, Y), output_range=(-1.0, 3.0)).assumes
+    assert "output_range" not in text  # estimators call it by names of their own

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
@@ -95,6 +96,9 @@ def test_the_release_uses_the_votes_that_the_proof_is_about():
         {"metric": "seuclidean", "metric_params": {"V": np.ones(2)}},
         {"metric": lambda a, b: np.abs(a - b).sum()},
         {"metric": "minkowski", "metric_params": {"w": np.ones(2)}},
+        {"metric": "seuclidean", "algorithm": "brute"},
+        {"metric": "mahalanobis", "metric_params": {"VI": np.eye(2)}},
+        {"metric": "minkowski", "p": 3, "metric_params": {"w": np.ones(2)}},
     ],
 )
 def test_what_has_no_proof_is_the_worst_case(options):
@@ -110,12 +114,70 @@ def test_parameters_changed_after_fit_are_seen():
     assert certify(teacher.set_params(weights="uniform", n_neighbors=31)).name == "worst case"
 
 
+def test_the_metric_in_use_is_the_fitted_one():
+    """A parameter that is changed after fit changes nothing about the distances."""
+    X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
+    scaled = KNeighborsClassifier(3, metric="seuclidean", algorithm="brute").fit(X, y)
+    assert certify(scaled.set_params(metric="euclidean")).name == "worst case"
+    plain = KNeighborsClassifier(3, p=1).fit(X, y)
+    votes = neighbor_votes(plain, X)
+    assert certify(plain.set_params(metric="seuclidean", p=7)).l1 == 2 / 3
+    assert np.array_equal(neighbor_votes(plain, X), votes)
+
+
+def test_distances_given_by_the_user_are_the_worst_case():
+    X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
+    distances = np.abs(X[:, :1] - X[:, 0])
+    teacher = KNeighborsClassifier(3, metric="precomputed").fit(distances, y)
+    assert certify(teacher).name == "worst case"
+
+
+@pytest.mark.parametrize("options", [{}, {"metric": "manhattan"}, {"metric": "cosine"}, {"p": 3}])
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_matrix, sp.csr_array])
+def test_votes_on_sparse_and_dense_rows(options, convert):
+    if options == {"p": 3} and convert is not np.asarray:
+        pytest.skip("scikit-learn has no such distance between sparse rows")
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), rng.integers(3, size=60)
+    X[:, 1:][rng.random((60, 3)) < 0.5] = 0.0  # no row of zeros: those are tied
+    teacher = KNeighborsClassifier(4, **options).fit(convert(X), y)
+    queries = convert(rng.normal(size=(20, 4)))
+    assert np.allclose(certify(teacher).outputs(queries), teacher.predict_proba(queries))
+
+
+@pytest.mark.parametrize("k", [1, 3, 7, 49, 97])
+def test_the_rows_are_counts_of_k_votes(k):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 2)), rng.integers(3, size=100)
+    bound = certify(KNeighborsClassifier(k).fit(X, y))
+    counts = bound.outputs(X) * bound.n_votes
+    assert bound.n_votes == k
+    assert np.array_equal(np.rint(counts).sum(axis=1), np.full(100, k))
+    assert np.allclose(counts, np.rint(counts), atol=1e-12)
+    assert bound.vote_bounds == (2.0, math.sqrt(2.0))
+
+
+def test_missing_numbers():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), rng.integers(2, size=60)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    teacher = KNeighborsClassifier(5, metric="nan_euclidean").fit(X, y)
+    assert np.allclose(certify(teacher).outputs(X[:20]), teacher.predict_proba(X[:20]))
+
+
+def test_a_regressor_is_the_worst_case():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    teacher = KNeighborsRegressor(5).fit(X, X[:, 0])
+    assert certify(teacher, output_range=(0.0, 1.0)).name == "worst case"
+
+
 def test_in_a_pipeline():
     X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
     stateless = make_pipeline(Normalizer(), KNeighborsClassifier(5)).fit(X, y)
     bound = certify(stateless)
     assert bound.l1 == 0.4
-    assert np.allclose(bound.outputs(stateless, X), stateless.predict_proba(X))
+    rows = bound.transformer.transform(X)
+    assert np.allclose(bound.outputs(rows), stateless.predict_proba(X))
     learned = make_pipeline(StandardScaler(), KNeighborsClassifier(5)).fit(X, y)
     assert certify(learned).name == "worst case"
 

@@ -224,7 +224,7 @@ def test_groups():
     X, y = mixed(3000)
     groups = np.arange(3000) // 2
     model = classifier().fit(X, y, groups=groups)
-    assert model.privacy_.relation.startswith("replace one group ")
+    assert model.privacy_.neighbours.startswith("replace one group ")
     assert model.marginals_.total == 1500
     assert 1500 // 80 <= model.n_teachers_ < 3000 // 80
     assert model.score(X, y) > 0.6

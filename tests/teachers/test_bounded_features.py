@@ -148,7 +148,7 @@ def test_certificate():
     ball = certify(teacher_on(rows, y))
     assert isinstance(ball, ParameterBall)
     assert ball.radius == pytest.approx(2 * 0.5 * np.sqrt(2), rel=1e-6)
-    assert ball.features(rows).shape == (2, sum(SIZES) + 1)
+    assert ball.features(ball.transformer.transform(rows)).shape == (2, sum(SIZES) + 1)
     scaled = make_pipeline(
         BoundedFeatures(SCHEMA), StandardScaler(), StableLogisticRegression(classes=[0, 1])
     )

@@ -194,13 +194,13 @@ def test_statement():
     statement = MarginalSampler(SCHEMA, epsilon=1.5, delta=1e-5).fit(people()).privacy_
     assert (statement.epsilon, statement.delta, statement.private) == (1.5, 1e-5, True)
     assert statement.mu == PrivacyLoss.gaussian(1.5, 1e-5).mu
-    assert "replace one record" in statement.relation
+    assert "replace one record" in statement.neighbours
     assert any("schema" in text for text in statement.assumes)
     assert not any("transfer set" in text for text in statement.not_protected)
     pure = MarginalSampler(SCHEMA, epsilon=1.5, delta=0).fit(people()).privacy_
     assert (pure.mechanism, pure.delta, pure.mu) == ("laplace", 0.0, None)
     grouped = MarginalSampler(SCHEMA).fit(people(), groups=np.arange(2000) // 7)
-    assert "replace one group" in grouped.privacy_.relation
+    assert "replace one group" in grouped.privacy_.neighbours
     assert grouped.marginals_.total == 286
     assert not MarginalSampler(SCHEMA, epsilon=float("inf")).fit(people()).privacy_.private
     with no_noise():

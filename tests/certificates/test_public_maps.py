@@ -1,0 +1,252 @@
+"""Which steps of a pipeline learned nothing: by exact class, and by how columns are chosen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
+from sklearn.decomposition import PCA, SparseCoder
+from sklearn.feature_extraction import FeatureHasher
+from sklearn.feature_extraction.image import PatchExtractor
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
+from sklearn.kernel_approximation import AdditiveChi2Sampler, RBFSampler
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    KernelCenterer,
+    Normalizer,
+    OneHotEncoder,
+    PolynomialFeatures,
+    StandardScaler,
+)
+from sklearn.utils import all_estimators, get_tags
+
+from skdistill.certificates import certify
+from skdistill.certificates.public_maps import (
+    _LEARN_NOTHING,
+    is_public_map,
+    public_map_assumptions,
+)
+from skdistill.teachers import BoundedFeatures
+from skdistill.transfer import Schema
+from skdistill.transfer.features import SchemaFeatures, SchemaRows
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(40, 3)), np.arange(40) % 2
+SCHEMA = Schema({"a": (-1, 1), "b": (-1, 1), "c": (-1, 1)})
+
+
+class RemembersTheMean(Normalizer):
+    """Learns, and inherits the tag that says it does not."""
+
+    def fit(self, X, y=None):
+        self.mean_ = np.mean(X, axis=0)
+        return super().fit(X, y)
+
+
+class SaysSo(TransformerMixin, BaseEstimator):
+    """Learns, and declares that it needs no fit."""
+
+    def fit(self, X, y=None):
+        self.mean_ = np.mean(X, axis=0)
+        return self
+
+    def transform(self, X):
+        return X - self.mean_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        return tags
+
+
+class MyPipeline(Pipeline):
+    pass
+
+
+class MyFrozen(FrozenEstimator):
+    pass
+
+
+CHOSEN = ColumnTransformer([("keep", "passthrough", lambda X: [0])])
+
+
+@pytest.mark.parametrize(
+    ("step", "public"),
+    [
+        ("passthrough", True),
+        ("drop", True),
+        (None, True),
+        ("anything else", False),
+        (Normalizer(), True),
+        (Binarizer(threshold=0.5), True),
+        (PolynomialFeatures(), True),
+        (AdditiveChi2Sampler(), True),
+        (FeatureHasher(8), True),
+        (HashingVectorizer(), True),
+        (FunctionTransformer(np.log1p), True),
+        (BoundedFeatures(SCHEMA), True),
+        (SchemaRows(SCHEMA), True),
+        (SchemaFeatures(SCHEMA), False),
+        (FrozenEstimator(SchemaFeatures(SCHEMA)), True),
+        (FrozenEstimator(StandardScaler().fit(X)), True),
+        (make_pipeline(Normalizer(), FrozenEstimator(PCA(2).fit(X))), True),
+        (FeatureUnion([("a", Normalizer()), ("b", "passthrough")]), True),
+        (make_column_transformer((Normalizer(), [0]), remainder="passthrough"), True),
+        (StandardScaler(), False),
+        (KernelCenterer(), False),
+        (RBFSampler(), False),
+        (PatchExtractor(), False),
+        (SparseCoder(np.eye(3)), False),
+        (TfidfVectorizer(), False),
+        (make_pipeline(Normalizer(), PCA(2)), False),
+        (FeatureUnion([("a", Normalizer()), ("b", PCA(1))]), False),
+        (make_column_transformer((OneHotEncoder(), [0])), False),
+        (make_column_transformer((Normalizer(), [0]), remainder=StandardScaler()), False),
+        (RemembersTheMean(), False),
+        (SaysSo(), False),
+        (make_pipeline(SaysSo()), False),
+        (MyPipeline([("a", Normalizer())]), False),
+        (MyFrozen(Normalizer()), False),
+        (Normalizer, False),
+        (object(), False),
+    ],
+)
+def test_public_maps(step, public):
+    assert is_public_map(step) is public
+
+
+@pytest.mark.parametrize(
+    ("columns", "public"),
+    [
+        (0, True),
+        ("age", True),
+        (["age", "sex"], True),
+        ((0, 2), True),
+        (np.array([0, 2]), True),
+        (np.array(["age"]), True),
+        (pd.Index(["age"]), True),
+        (slice(0, 2), True),
+        (slice("age", "sex"), True),
+        ([True, False, True], True),
+        (np.array([True, False, True]), True),
+        (make_column_selector(dtype_include="number"), False),
+        (make_column_selector(pattern="a"), False),
+        (lambda X: [0], False),
+        ([lambda X: [0]], False),
+        (None, False),
+    ],
+)
+def test_columns_that_a_function_chooses_are_learned(columns, public):
+    transformer = ColumnTransformer([("keep", "passthrough", columns)])
+    assert is_public_map(transformer) is public
+    assert is_public_map(make_pipeline(Normalizer(), transformer)) is public
+    assert is_public_map(FeatureUnion([("a", transformer)])) is public
+    nested = ColumnTransformer([("outer", transformer, [0])])
+    assert is_public_map(nested) is public
+    assert is_public_map(ColumnTransformer([("a", "drop", [0])], remainder=transformer)) is public
+
+
+def test_a_selected_column_moves_every_record():
+    """The bound of the last step would be broken: one outlier takes a column from every record."""
+    calm = make_column_selector(dtype_include="number")
+    table = pd.DataFrame({"u": X[:, 0], "v": X[:, 1]})
+    other = table.astype({"v": object})
+    other.loc[0, "v"] = "n/a"
+    a, b = (
+        make_pipeline(
+            ColumnTransformer([("keep", "passthrough", calm)]), KNeighborsClassifier(5)
+        ).fit(each, Y)
+        for each in (table, other)
+    )
+    queries = pd.DataFrame(RNG.normal(size=(50, 2)), columns=["u", "v"])
+    moved = np.abs(a.predict_proba(queries) - b.predict_proba(queries)).sum(axis=1).max()
+    assert moved > 2 / 5 + 0.1
+    assert certify(a).name == certify(b).name == "worst case"
+
+
+@pytest.mark.parametrize("inner", [FeatureHasher(4), make_pipeline(FeatureHasher(4))])
+def test_how_many_zeros_there_are_is_learned(inner):
+    """A ColumnTransformer chooses between sparse and dense by the private rows' zeros."""
+    transformer = ColumnTransformer([("hash", inner, [0])])
+    assert not is_public_map(transformer)
+    assert is_public_map(transformer.set_params(sparse_threshold=0))
+
+
+@pytest.mark.parametrize("path", sorted(_LEARN_NOTHING))
+def test_the_listed_classes_learn_nothing_and_work_row_by_row(path):
+    module, _, name = path.rpartition(".")
+    cls = getattr(__import__(module, fromlist=[name]), name)
+    step = cls(SCHEMA) if name in ("BoundedFeatures", "SchemaRows") else cls()
+    rows = np.abs(RNG.normal(size=(30, 3)))
+    other = 50 * np.abs(RNG.normal(size=(30, 3))) + 7
+    if name == "FeatureHasher":
+        rows, other = ([{"a": v, "b": w} for v, w, _ in each.tolist()] for each in (rows, other))
+    elif name == "HashingVectorizer":
+        rows, other = ([f"w{v:.1f} v{w:.1f}" for v, w, _ in each] for each in (rows, other))
+    else:
+        rows, other = (pd.DataFrame(each, columns=["a", "b", "c"]) for each in (rows, other))
+
+    def dense(Z):
+        return np.asarray(Z.toarray() if sp.issparse(Z) else Z, dtype=float)
+
+    whole = dense(step.fit(rows).transform(rows))
+    assert np.array_equal(dense(cls(**step.get_params()).fit(other).transform(rows)), whole)
+    for i in (0, 17, 29):
+        one = rows[i : i + 1] if isinstance(rows, list) else rows.iloc[i : i + 1]
+        assert np.allclose(dense(step.transform(one))[0], whole[i], rtol=1e-12)
+
+
+def test_the_list_knows_every_class_of_scikit_learn_that_needs_no_fit():
+    """A new stateless class shows up here: list it, or say why not."""
+    for name, cls in all_estimators("transformer"):
+        try:
+            step = cls()
+        except TypeError:
+            continue
+        known = any(path.endswith(f".{name}") for path in _LEARN_NOTHING)
+        assert get_tags(step).requires_fit or known or name == "PatchExtractor", name
+
+
+def texts(step):
+    return public_map_assumptions(step, "s")
+
+
+def test_assumptions_are_listed_for_users_functions_alone():
+    assert texts(Normalizer()) == texts(FunctionTransformer()) == texts("drop") == ()
+    assert texts(make_pipeline(Normalizer(), "passthrough")) == ()
+    assert texts(StandardScaler()) is None
+    (text,) = texts(FunctionTransformer(np.log1p))
+    assert "function in the step 's'" in text and "row by row" in text
+    (text,) = texts(make_pipeline(Normalizer(), FunctionTransformer(np.log1p)))
+    assert "'s.functiontransformer'" in text
+    (text,) = texts(HashingVectorizer(tokenizer=str.split))
+    assert "function" in text
+    (text,) = texts(FrozenEstimator(StandardScaler()))
+    assert "frozen" in text and "private data" in text
+    (text,) = texts(BoundedFeatures(SCHEMA).centred_on(pd.DataFrame(X, columns=["a", "b", "c"])))
+    assert "shares" in text
+
+
+def test_a_pipelines_certificate_lists_them_and_carries_the_steps():
+    scaler = FrozenEstimator(StandardScaler().fit(X))
+    model = make_pipeline(scaler, Normalizer(), KNeighborsClassifier(5)).fit(X, Y)
+    bound = certify(model)
+    assert len(bound.assumes) == 1 and "'frozenestimator'" in bound.assumes[0]
+    assert np.array_equal(bound.transformer.transform(X), model[:-1].transform(X))
+    assert certify(make_pipeline(KNeighborsClassifier(5)).fit(X, Y)).transformer is None
+
+
+def test_a_pipeline_in_a_pipeline():
+    inner = make_pipeline(Normalizer(), KNeighborsClassifier(5))
+    model = make_pipeline(PolynomialFeatures(), inner).fit(X, Y)
+    bound = certify(model)
+    assert bound.l1 == 2 / 5
+    votes = bound.outputs(bound.transformer.transform(X))
+    assert np.allclose(votes, model.predict_proba(X))
+    learned = make_pipeline(PolynomialFeatures(), make_pipeline(StandardScaler(), inner)).fit(X, Y)
+    assert certify(learned).name == "worst case"
