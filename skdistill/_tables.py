@@ -599,6 +599,8 @@ def classes_in(y: Any) -> NDArray[Any]:
             "The labels in y are of several types, text and numbers. List the labels in `classes`: "
             "records with another label are then left out."
         )
+    if not present:
+        raise ValueError("There is no label in y: all of them are missing.")
     labels = np.asarray(present)
     with np.errstate(invalid="ignore"):
         check_classification_targets(labels)
