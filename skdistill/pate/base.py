@@ -23,7 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._checks import check_parameters, forget
-from skdistill._tables import cells_of, check_lengths, check_table
+from skdistill._tables import cells_of, check_lengths, check_table, layout_of
 from skdistill.accounting.charging import adopt, charge, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates.base import Certificate
@@ -202,7 +202,7 @@ class PATE(BaseEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         X = check_table(X)
-        validate_data(self, X, skip_check_array=True)
+        validate_data(self, layout_of(X), skip_check_array=True)
         if self.schema is None and X_public is not None:
             schema = Schema.from_public(X_public)
         else:
