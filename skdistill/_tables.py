@@ -18,11 +18,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +26,17 @@ from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
+from skdistill._cells import (
+    NANOSECONDS,
+    canonical_cell,
+    canonical_column,
+    narrow,
+    objects,
+    usual_nan,
+)
+
 __all__ = [
     "Table",
-    "as_floats",
-    "canonical_cell",
     "canonical_rows",
     "cells_of",
     "check_label_types",
@@ -42,16 +45,14 @@ __all__ = [
     "classes_in",
     "copy_rows",
     "group_names",
-    "is_missing",
     "label_codes",
+    "layout_of",
     "n_rows",
     "read_table",
+    "rows_of_list",
     "stack_copies",
     "take_rows",
 ]
-
-_NS = np.dtype("datetime64[ns]")
-
 
 # Rows of any container, as they are.
 
@@ -123,197 +124,6 @@ def check_lengths(X: Any, **others: Any) -> None:
             )
 
 
-# One cell.
-
-
-def canonical_cell(cell: Any) -> Any:
-    """Return a cell as a float, a str, bytes or a ``datetime64[ns]``; NaN for everything else.
-
-    Numbers, booleans, decimals and fractions become floats (an integer beyond the range of floats
-    becomes infinite), durations become seconds, dates with a time zone are told in UTC. Intervals,
-    periods and UUIDs become text. Missing values, complex numbers, lists and objects of other
-    classes become NaN, and so do dates outside the years 1678 to 2261.
-
-    The function never raises, and it runs no method of a class that it does not know: a private
-    cell's own code belongs behind the boundary.
-    """
-    kind = type(cell)
-    if kind is float:
-        return cell if cell == cell else np.nan
-    try:
-        value = _canonical(cell, kind)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:
-        return np.nan
-    return np.nan if value is None or value != value else value
-
-
-def _canonical(cell: Any, kind: type) -> Any:
-    if issubclass(kind, float):
-        return float.__float__(cell)
-    if issubclass(kind, int):
-        return _float_of_int(cell)
-    if issubclass(kind, str):
-        return str.__str__(cell)
-    if issubclass(kind, np.generic):
-        return _of_numpy(cell)
-    if kind is complex:
-        return cell.real if cell.imag == 0 else None
-    if kind in (Decimal, Fraction):
-        return float(cell)
-    if kind is bytes:
-        return cell
-    if kind in (datetime, date):
-        return _date(cell)
-    if kind is timedelta:
-        return cell.total_seconds()
-    if kind is UUID:
-        return str(cell)
-    if kind.__module__.partition(".")[0] == "pandas":
-        return _of_pandas(cell)
-    return None
-
-
-def _float_of_int(cell: int) -> float:
-    try:
-        return int.__float__(cell)
-    except OverflowError:
-        return -np.inf if int.__lt__(cell, 0) else np.inf
-
-
-def _of_numpy(cell: Any) -> Any:
-    if isinstance(cell, np.datetime64):
-        return _dates(np.array([cell]))[0]
-    if isinstance(cell, np.timedelta64):
-        return float(cell / np.timedelta64(1, "s"))
-    if isinstance(cell, np.complexfloating):
-        return float(cell.real) if cell.imag == 0 else None
-    if isinstance(cell, np.bytes_):
-        return bytes(cell)
-    return float(cell) if isinstance(cell, (np.number, np.bool_)) else None
-
-
-def _of_pandas(cell: Any) -> Any:
-    if is_missing(cell):
-        return None
-    if isinstance(cell, datetime):  # a Timestamp
-        return _dates(np.array([cell.to_datetime64()]))[0]  # type: ignore[attr-defined]
-    if isinstance(cell, timedelta):
-        return cell.total_seconds()
-    return str(cell) if type(cell).__name__ in ("Interval", "Period") else None
-
-
-def _date(cell: date) -> Any:
-    zone = getattr(cell, "tzinfo", None)
-    if zone is not None:
-        if type(zone).__module__.partition(".")[0] not in ("datetime", "zoneinfo", "pytz"):
-            return None  # the zone's own code
-        assert isinstance(cell, datetime)
-        offset = cell.utcoffset()
-        cell = cell.replace(tzinfo=None) - (offset or timedelta(0))
-    return _dates(np.array([cell], dtype="datetime64[us]"))[0]
-
-
-def is_missing(cell: Any) -> bool:
-    """Whether a cell is None, NaN, NA or NaT."""
-    kind = type(cell)
-    if cell is None or kind.__name__ in ("NAType", "NaTType"):
-        return True
-    if issubclass(kind, (np.datetime64, np.timedelta64)):
-        return bool(np.isnat(cell))
-    return issubclass(kind, (float, complex, np.inexact)) and bool(cell != cell)
-
-
-# One column.
-
-
-def _vector(cells: Sequence[Any]) -> NDArray[Any]:
-    """Return canonical cells: an array of objects, or of float64 where all are numbers."""
-    return _narrow(_objects([c if type(c) is str else canonical_cell(c) for c in cells]))
-
-
-def _objects(cells: Sequence[Any]) -> NDArray[Any]:
-    """Return a one-dimensional array of objects, whatever the cells are."""
-    array = np.empty(len(cells), dtype=object)
-    for i, cell in enumerate(cells):
-        array[i] = cell
-    return array
-
-
-def _narrow(cells: NDArray[Any]) -> NDArray[Any]:
-    """Choose the dtype of a column of canonical cells from these cells alone."""
-    if cells.dtype == _NS:
-        return np.full(len(cells), np.nan) if np.isnat(cells).all() else cells
-    if cells.dtype != object:
-        return cells
-    listed = list(cells)
-    kinds = set(map(type, listed))
-    if kinds <= {float}:
-        return cells.astype(np.float64)
-    if kinds == {np.datetime64} or (
-        kinds == {np.datetime64, float} and all(c != c for c in listed if type(c) is float)
-    ):
-        return np.array([np.datetime64("NaT") if type(c) is float else c for c in listed], _NS)
-    return cells
-
-
-def _column(cells: Any) -> NDArray[Any]:
-    """Return one column of a table as canonical cells: float64, datetime64[ns] or objects."""
-    if isinstance(cells, np.ndarray):
-        return _column_of_array(cells)
-    if hasattr(cells, "iloc"):
-        return _column_of_pandas(cells)
-    dtype = cells.dtype  # polars
-    if dtype.is_numeric() or str(dtype) == "Boolean":
-        return _numbers(cells.cast(sys.modules["polars"].Float64).to_numpy())
-    return _vector(cells.to_list())
-
-
-def _column_of_array(cells: NDArray[Any]) -> NDArray[Any]:
-    kind = cells.dtype.kind
-    if kind in "biuf":
-        return _numbers(cells.astype(np.float64))
-    if kind == "c":  # beside one complex number, pandas makes all of them complex
-        return _numbers(np.where(cells.imag == 0, cells.real, np.nan).astype(np.float64))
-    if kind == "M":
-        return _dates(cells)
-    return _vector(list(cells) if kind == "m" else cells.tolist())
-
-
-def _column_of_pandas(cells: Any) -> NDArray[Any]:
-    dtype = cells.dtype
-    if isinstance(dtype, np.dtype):
-        return _column_of_array(cells.to_numpy())
-    if hasattr(dtype, "ordered"):  # categorical
-        values = _objects([*_vector(list(dtype.categories)), np.nan])
-        return _narrow(values[cells.cat.codes.to_numpy()])  # -1 is missing
-    if dtype.kind in "biuf":
-        return _numbers(cells.to_numpy(dtype=np.float64, na_value=np.nan))
-    return _vector(cells.to_list())
-
-
-def _numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Make every NaN the usual one: at a signalling one arithmetic warns, and a warning tells."""
-    missing = np.isnan(values)
-    return np.where(missing, values.dtype.type(np.nan), values) if missing.any() else values
-
-
-def _dates(values: NDArray[Any]) -> NDArray[Any]:
-    """Return dates in nanoseconds, NaT where they do not fit."""
-    dates = values.astype(_NS)
-    dates[dates.astype(values.dtype) != values] = np.datetime64("NaT")
-    return dates
-
-
-def as_floats(cells: Any) -> NDArray[np.float64]:
-    """Return cells as floats, NaN for what is no number (text that reads like one, too)."""
-    column = _vector(cells) if isinstance(cells, (list, tuple)) else _column(cells)
-    if column.dtype == object:
-        return np.array([c if type(c) is float else np.nan for c in column], dtype=np.float64)
-    return np.full(len(column), np.nan) if column.dtype == _NS else column
-
-
 # A table.
 
 
@@ -369,7 +179,7 @@ class Table:
         """
         if self.values is not None:
             return self.values if rows is None else self.values[rows]
-        columns = [_narrow(cells if rows is None else cells[rows]) for cells in self.columns]
+        columns = [narrow(cells if rows is None else cells[rows]) for cells in self.columns]
         return _BUILDERS[self.kind](columns, self)
 
 
@@ -405,18 +215,18 @@ def read_table(X: Any, width: int | None = None) -> Table:
         return _table_of_pandas(X)
     if library == "polars":
         if len(X.shape) == 1:
-            return Table("polars series", X.shape, columns=(_column(X),), names=X.name)
-        columns = tuple(map(_column, X.iter_columns()))
+            return Table("polars series", X.shape, columns=(canonical_column(X),), names=X.name)
+        columns = tuple(map(canonical_column, X.iter_columns()))
         return Table("polars", X.shape, columns=columns, names=X.columns)
     array = check_table(np.asarray(X))
     if array.dtype.kind in "biuf":
         single = array.dtype in (np.float16, np.float32)
         numbers = array.astype(np.float32 if single else np.float64, copy=False)
-        return Table("numbers", array.shape, values=_numbers(numbers))
+        return Table("numbers", array.shape, values=usual_nan(numbers))
     if array.ndim == 1:  # of objects: documents, or rows one of which is shorter than the others
         return _table_of_list(array.tolist(), width, cells="array")
     flat = array.reshape(len(array), -1)
-    return Table("array", array.shape, columns=tuple(map(_column, flat.T)))
+    return Table("array", array.shape, columns=tuple(map(canonical_column, flat.T)))
 
 
 def canonical_rows(X: Any, width: int | None = None) -> Any:
@@ -428,31 +238,65 @@ def _canonical_csr(X: Any) -> Any:
     rows = sparse.csr_matrix if isinstance(X, sparse.spmatrix) else sparse.csr_array
     csr = rows(X, dtype=np.float64, copy=True)
     csr.sum_duplicates()
-    csr.data = _numbers(csr.data)
+    csr.data = usual_nan(csr.data)
     return csr
 
 
 def _table_of_pandas(X: Any) -> Table:
     if len(X.shape) == 1:
-        return Table("series", X.shape, columns=(_column(X),), names=X.name)
-    columns = tuple(_column(X.iloc[:, j]) for j in range(X.shape[1]))
+        return Table("series", X.shape, columns=(canonical_column(X),), names=X.name)
+    columns = tuple(canonical_column(X.iloc[:, j]) for j in range(X.shape[1]))
     return Table("pandas", X.shape, columns=columns, names=X.columns)
 
 
 def _table_of_list(X: list[Any], width: int | None, cells: str = "list") -> Table:
     """Read rows in a list; where most are no rows, single cells, whose layout `cells` names."""
+    rows = rows_of_list(X, width)
+    if rows is None:  # documents, for instance
+        return Table(cells, (len(X),), columns=(canonical_column(X),))
+    columns = tuple(map(canonical_column, zip(*rows, strict=True)))
+    return Table("array", (len(X), len(columns)), columns=columns)
+
+
+def rows_of_list(X: Sequence[Any], width: int | None = None) -> list[Sequence[Any]] | None:
+    """Return the rows in a list, all of one width; None where most of its elements are no rows.
+
+    Parameters
+    ----------
+    X : sequence
+        Rows: lists, tuples or one-dimensional arrays.
+    width : int, optional
+        The width, as public knowledge; None is the length that most rows have.
+
+    Returns
+    -------
+    rows : list of sequence, or None
+        A row of another length, and whatever is not a row, is missing in all columns.
+    """
     rows = [_cells_of_row(row) for row in X]
     lengths = Counter(len(row) for row in rows if row is not None)
-    if 2 * lengths.total() < len(rows):  # documents, for instance
-        return Table(cells, (len(X),), columns=(_vector(X),))
+    if 2 * lengths.total() < max(1, len(rows)):
+        return None
     if width is None:
         width = max(lengths, key=lambda length: (lengths[length], length))
     if not width:
         raise ValueError("Found array with 0 feature(s) while a minimum of 1 is required.")
     missing = [np.nan] * width
-    full = [row if row is not None and len(row) == width else missing for row in rows]
-    columns = tuple(map(_vector, zip(*full, strict=True)))
-    return Table("array", (len(X), width), columns=columns)
+    return [row if row is not None and len(row) == width else missing for row in rows]
+
+
+def layout_of(X: Any) -> Any:
+    """Return what ``validate_data(..., skip_check_array=True)`` may see of a private table.
+
+    It takes the width of rows in a list from row 0, which is one record. Here it is the length that
+    most rows have.
+    """
+    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
+        X = X.tolist()
+    if not isinstance(X, (list, tuple)):
+        return X
+    rows = rows_of_list(X)
+    return [""] if rows is None else np.empty((1, len(rows[0])))
 
 
 def _cells_of_row(row: Any) -> Sequence[Any] | None:
@@ -472,12 +316,12 @@ def _array_of(columns: list[NDArray[Any]], table: Table) -> NDArray[Any]:
         return np.column_stack(columns).reshape(-1, *table.shape[1:])
     rows = np.empty((len(columns[0]), len(columns)), dtype=object)
     for j, cells in enumerate(columns):
-        rows[:, j] = _objects(list(cells)) if cells.dtype == _NS else cells
+        rows[:, j] = objects(list(cells)) if cells.dtype == NANOSECONDS else cells
     return rows.reshape(-1, *table.shape[1:])
 
 
 def _list_of(columns: list[NDArray[Any]], table: Table) -> list[Any]:
-    return list(columns[0]) if columns[0].dtype == _NS else columns[0].tolist()
+    return list(columns[0]) if columns[0].dtype == NANOSECONDS else columns[0].tolist()
 
 
 def _frame_of(columns: list[NDArray[Any]], table: Table) -> Any:
@@ -599,6 +443,8 @@ def classes_in(y: Any) -> NDArray[Any]:
             "The labels in y are of several types, text and numbers. List the labels in `classes`: "
             "records with another label are then left out."
         )
+    if not present:
+        raise ValueError("There is no label in y: all of them are missing.")
     labels = np.asarray(present)
     with np.errstate(invalid="ignore"):
         check_classification_targets(labels)

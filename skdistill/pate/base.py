@@ -22,7 +22,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._estimator import DistilledEstimator
-from skdistill._tables import cells_of, check_lengths, check_table, n_rows
+from skdistill._tables import cells_of, check_lengths, check_table, layout_of, n_rows
 from skdistill._validate import check_count, check_settings, clear_fitted
 from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
@@ -209,7 +209,7 @@ class PATE(DistilledEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         X = check_table(X)
-        validate_data(self, X, skip_check_array=True)
+        validate_data(self, layout_of(X), skip_check_array=True)
         if self.schema is None and X_public is not None:
             schema = Schema.from_public(X_public)
         else:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin, is_regressor
 from sklearn.linear_model import Ridge
 
-from skdistill._tables import as_floats
+from skdistill._cells import as_floats
 from skdistill.pate.base import PATE
 from skdistill.pate.settings import type_name
 from skdistill.schema import Column

@@ -8,8 +8,10 @@ random generators that start from a public seed, and no way out but its return v
 from __future__ import annotations
 
 import copy
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -80,7 +82,8 @@ def call_privately(
     Proof sketch. The exception is dropped inside the ``except`` block and a new one is raised
     after it, so neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds the
     one that was raised. That *some* exception was raised is visible; the statement says so.
-    Filters of warnings, NumPy's error state and scikit-learn's configuration are restored.
+    Filters of warnings, NumPy's error state, scikit-learn's configuration and environment variables
+    are restored.
     """
     stopped: type[BaseException] | None = None
     try:
@@ -89,6 +92,7 @@ def call_privately(
             np.errstate(),
             sklearn.config_context(),
             warnings.catch_warnings(),
+            _own_environment(),
         ):
             warnings.simplefilter("ignore")
             return function(*map(own_copy, data))
@@ -101,6 +105,19 @@ def call_privately(
     if stopped is not None:
         raise stopped
     raise error()
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        for name, value in before.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
 
 
 def own_copy(data: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.schema.cells import as_floats, as_objects, dictionary_encoded, is_missing, plain
+from skdistill._cells import as_floats, canonical_cell, canonical_column, plain
 
 __all__ = ["LARGEST_INTEGER", "OTHER", "Column"]
 
@@ -140,24 +140,13 @@ class Column:
         return numbers if self.missing else np.where(np.isnan(numbers), low, numbers)
 
     def _read_categories(self, cells: Any) -> Codes:
-        table = {value: index for index, value in enumerate(self.values)}
+        table = {canonical_cell(value): index for index, value in enumerate(self.values)}
         absent = -1 if self.missing else 0
-        unknown = absent if self.other is None else table[self.other]
+        unknown = absent if self.other is None else table[canonical_cell(self.other)]
         lost = absent if self.missing else unknown
-
-        def code(cell: Any) -> int:
-            try:
-                found = table.get(cell)
-            except Exception:  # unhashable, or its comparison raises
-                return unknown
-            if found is not None:
-                return found
-            return lost if is_missing(cell) else unknown
-
-        indices, distinct = dictionary_encoded(cells)
-        if indices is not None:
-            return np.array([*map(code, distinct), lost], dtype=np.int64)[indices]
-        return np.fromiter(map(code, as_objects(cells)), dtype=np.int64, count=len(cells))
+        read = list(canonical_column(cells))
+        codes = (table.get(cell, unknown if cell == cell else lost) for cell in read)
+        return np.fromiter(codes, dtype=np.int64, count=len(read))
 
     def encode(self, cells: Any, n_bins: int) -> Codes:
         """Return the code of every cell; the last one is that of missing, where it may be."""

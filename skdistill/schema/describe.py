@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from skdistill.schema.cells import as_floats, as_objects, is_missing, plain
+from skdistill._cells import as_floats, is_missing, plain
+from skdistill._tables import cells_of
 from skdistill.schema.column import LARGEST_INTEGER, OTHER, Column
 from skdistill.schema.table import Table
 
@@ -100,9 +102,10 @@ def observed(X_public: Any, edges: Mapping[str, Any]) -> Iterator[Column]:
 
 def _observed(name: str, cells: Any, edges: Any) -> Column:
     number, listed = _kind_of(getattr(cells, "dtype", None))
-    objects = [] if number else [plain(cell) for cell in as_objects(cells)]
+    objects = [] if number else [plain(cell) for cell in cells_of(cells, name)]
     present = [cell for cell in objects if not is_missing(cell)]
     if listed is None and not all(_is_number(cell) for cell in present):
+        _check_not_mixed(name, present)
         listed = sorted(set(present), key=lambda value: (str(type(value)), value))
     if listed is not None:
         return _category(name, tuple(listed), len(present) < len(objects))
@@ -118,6 +121,18 @@ def _observed(name: str, cells: Any, edges: Any) -> Column:
         missing=bool(np.isnan(numbers).any()),
         edges=edges,
     )
+
+
+def _check_not_mixed(name: str, present: list[Any]) -> None:
+    """Raise for numbers and text in one column, as blanks in a spreadsheet make them."""
+    texts = [cell for cell in present if isinstance(cell, str)]
+    numbers = [cell for cell in present if _is_number(cell)]
+    if texts and numbers:
+        raise ValueError(
+            f"Column {name!r} holds numbers and text, such as {numbers[0]!r} and {texts[0]!r}. For "
+            'a column of numbers, use pandas.to_numeric(X[name], errors="coerce") first; for '
+            "categories, X[name].astype(str)."
+        )
 
 
 def _category(name: str, categories: tuple[Any, ...], missing: bool) -> Column:
@@ -155,7 +170,7 @@ def _kind_of(dtype: Any) -> tuple[bool, list[Any] | None]:
     name = _dtype_name(dtype)
     if name.startswith("bool"):
         return False, [False, True]
-    return name.startswith(("int", "uint", "float", "double", "decimal")), None
+    return bool(re.match(r"(u?int|float|double|decimal)(?!erval)", name)), None
 
 
 def _dtype_name(dtype: Any) -> str:

@@ -276,7 +276,7 @@ class Schema:
     kind_of = staticmethod(kind_of)
 
     def _table(self, X: Any) -> Table:
-        table = Table(X, width=len(self))
+        table = Table(X)
         if len(table.columns) != len(self):
             raise ValueError(
                 f"X has {len(table.columns)} features, but the schema has {len(self)} columns."

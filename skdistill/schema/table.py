@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.schema.cells import is_missing
+from skdistill._cells import is_missing
+from skdistill._tables import layout_of, rows_of_list
 from skdistill.schema.column import Column
 
 __all__ = ["Table", "build_table", "kind_of"]
@@ -27,8 +28,6 @@ class Table:
     ----------
     X : array-like or DataFrame of shape (n, d)
         Any table.
-    width : int, optional
-        The number of columns it should have.
 
     Raises
     ------
@@ -36,7 +35,7 @@ class Table:
         For what is not two-dimensional, empty, or sparse: its shape is public.
     """
 
-    def __init__(self, X: Any, width: int | None = None) -> None:
+    def __init__(self, X: Any) -> None:
         self.kind, self.index = kind_of(X), None
         self.names: list[str] | None = None
         self.columns: list[Any]
@@ -49,14 +48,18 @@ class Table:
             return
         if hasattr(X, "tocsr"):
             raise TypeError("Sparse data was passed for X, but a schema reads dense tables.")
-        rows = _rows_of_list(X, width) if isinstance(X, (list, tuple)) else np.asarray(X)
-        if rows.ndim != 2:
+        layout = layout_of(X)
+        array = np.asarray(layout)
+        if array.ndim != 2:
             raise ValueError(
-                f"Expected 2D array, got {rows.ndim}D array instead. Reshape your data: "
+                f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: "
                 "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
             )
-        _check_not_empty(rows.shape)
-        self.columns = list(rows.T)
+        _check_not_empty(array.shape)
+        if layout is X:
+            self.columns = list(array.T)
+        else:  # a list of rows, or an array of objects with a row of another length
+            self.columns = list(map(list, zip(*rows_of_list(X) or [], strict=True)))
 
     def names_or_default(self) -> list[str]:
         """Return the names, ``x0, x1, ...`` where there are none."""
@@ -69,24 +72,6 @@ def _check_not_empty(shape: tuple[int, ...]) -> None:
             raise ValueError(
                 f"Found array with 0 {what}(s) (shape={shape}) while a minimum of 1 is required."
             )
-
-
-def _rows_of_list(X: Sequence[Any], width: int | None) -> NDArray[Any]:
-    """Return rows as an array of objects: NumPy would turn numbers beside text into text.
-
-    Rows of another length than `width` (or than the first) are missing altogether.
-    """
-    rows = [list(row) if isinstance(row, (list, tuple, np.ndarray)) else None for row in X]
-    lengths = {len(row) for row in rows if row is not None}
-    if not lengths:
-        return np.empty(len(rows), dtype=object)  # one-dimensional: refused by the caller
-    d = width if width in lengths else next(len(row) for row in rows if row is not None)
-    table = np.full((len(rows), d), None, dtype=object)
-    for i, row in enumerate(rows):
-        if row is not None and len(row) == d:
-            for j, cell in enumerate(row):
-                table[i, j] = cell
-    return table
 
 
 def build_table(

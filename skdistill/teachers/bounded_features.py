@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import validate_data
 
+from skdistill._tables import layout_of
 from skdistill.schema import Column, Schema, as_schema
 
 __all__ = ["BoundedFeatures"]
@@ -114,7 +115,7 @@ class BoundedFeatures(TransformerMixin, BaseEstimator):
         ValueError, TypeError
             For parameters, and for columns that are not those of the schema.
         """
-        validate_data(self, X, skip_check_array=True)
+        validate_data(self, layout_of(X), skip_check_array=True)
         schema = as_schema(self.schema, X)
         schema.check_columns(X)
         self._blocks(schema)
@@ -136,7 +137,7 @@ class BoundedFeatures(TransformerMixin, BaseEstimator):
         schema = as_schema(self.schema, X)
         codes = schema.encode(X, self.n_bins)
         if hasattr(self, "n_features_in_"):
-            validate_data(self, X, reset=False, skip_check_array=True)
+            validate_data(self, layout_of(X), reset=False, skip_check_array=True)
         blocks = self._blocks(schema)
         rows = np.hstack([block[codes[:, j]] for j, block in enumerate(blocks)])
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))

@@ -19,9 +19,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
+from skdistill._cells import as_floats
 from skdistill._tables import (
     Table,
-    as_floats,
     canonical_rows,
     cells_of,
     check_label_types,
@@ -29,10 +29,11 @@ from skdistill._tables import (
     classes_in,
     group_names,
     label_codes,
+    layout_of,
     n_rows,
     read_table,
 )
-from skdistill.teachers.fitted import layout_of, set_fitted
+from skdistill.teachers.fitted import set_fitted
 from skdistill.teachers.members import fit_member, pack, seeded_clone, unpack, votes_of
 from skdistill.teachers.shards import (
     default_n_teachers,
@@ -243,7 +244,9 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         table, cells = read_table(X), cells_of(y)
         names = None if groups is None else group_names(groups)
         check_lengths(table, y=cells, groups=names)
-        state = layout_of(X, table) | self._read_labels(y, cells, names)
+        seen = BaseEstimator()
+        validate_data(seen, layout_of(X), skip_check_array=True)
+        state = vars(seen) | self._read_labels(y, cells, names)
         targets, known = state.pop("targets"), state.pop("known")
         random_state = check_random_state(self.random_state)
         n_units = table.n_rows if names is None else len(set(names))
@@ -348,7 +351,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows = canonical_rows(X, getattr(self, "n_features_in_", None))
-        validate_data(self, X, reset=False, skip_check_array=True)
+        validate_data(self, layout_of(X), reset=False, skip_check_array=True)
         n, classes = n_rows(rows), getattr(self, "classes_", None)
         parallel = Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
         size = 8 * n * (1 if classes is None else len(classes))

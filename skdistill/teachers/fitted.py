@@ -4,25 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
-
-from skdistill._tables import Table
-
-__all__ = ["layout_of", "set_fitted"]
-
-
-def layout_of(X: Any, table: Table) -> dict[str, Any]:
-    """Return ``n_features_in_`` and ``feature_names_in_`` of a table, where it has them.
-
-    The width of rows in a list is that of the table that was read, and not the length of row 0.
-    """
-    layout = {} if table.width is None else {"n_features_in_": table.width}
-    if isinstance(X, (list, tuple)):
-        return layout
-    seen = BaseEstimator()
-    validate_data(seen, X, skip_check_array=True)
-    return layout | vars(seen)
+__all__ = ["set_fitted"]
 
 
 def set_fitted(estimator: Any, state: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._tables import layout_of
 from skdistill.accounting.charging import adopt, charge, check_accountant, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
@@ -251,7 +252,7 @@ class MarginalSampler(BaseEstimator):
         """
         loss, pairs = self._loss(), self._wants_pairs()
         check_accountant(self.accountant)
-        validate_data(self, X, skip_check_array=True)
+        validate_data(self, layout_of(X), skip_check_array=True)
         schema = as_schema(self.schema, X)
         codes = schema.encode(X, self.n_bins)
         numbers = None if groups is None else group_numbers(groups)

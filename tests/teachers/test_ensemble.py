@@ -363,7 +363,7 @@ def test_one_class_and_empty_shards():
     assert votes.shape == (6, 4, 2)
     kinds = sorted(map(tuple, votes[:, 0].tolist()))
     assert kinds == [(0, 1), (0.5, 0.5), (0.5, 0.5), (1, 0), (1, 0), (1, 0)]
-    outside = TeacherEnsemble(LogisticRegression(), 2, classes=["x", "y"]).fit(X, y)
+    outside = TeacherEnsemble(LogisticRegression(), 2, classes=["x", "y"]).fit(X, y.tolist())
     assert_allclose(outside.predict_proba(X), 0.5)
     assert outside.class_count_.tolist() == [0, 0]
 

@@ -1,5 +1,6 @@
 """Cells are read one by one: whatever they are, and whatever array is around them."""
 
+import datetime
 import math
 import warnings
 from decimal import Decimal
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skdistill.schema.cells import as_floats, as_objects, dictionary_encoded, is_missing, plain
+from skdistill._cells import as_floats, canonical_cell, canonical_column, is_missing, plain
 
 
 class Hostile:
@@ -29,7 +30,7 @@ class Hostile:
 
 
 ODD = [None, "7", b"7", "", [1], (), {}, object(), 1j, np.complex128(2j), float, Decimal("sNaN")]
-ODD += [np.datetime64("2020"), np.timedelta64(3, "D"), pd.Timestamp("2020"), pd.NaT, pd.NA]
+ODD += [np.datetime64("2020"), pd.Timestamp("2020"), pd.NaT, pd.NA]
 ODD += [
     complex("nan"),
     np.array([1.0]),
@@ -65,6 +66,7 @@ def test_what_is_no_number_is_nan(cell):
         (-0.0, 0.0),
         (2.5 + 0j, 2.5),
         (np.complex64(1), 1.0),
+        (np.timedelta64(3, "D"), 3 * 86400.0),
     ],
 )
 def test_what_is_a_number(cell, value):
@@ -104,7 +106,7 @@ def test_times_are_no_integers(unit):
     """tolist() makes integers of nanoseconds: 7 ns would be the category 7."""
     cells = np.array([7, 8], dtype=f"datetime64[{unit}]")
     assert np.isnan(as_floats(cells)).all()
-    assert not any(isinstance(cell, (int, float)) for cell in as_objects(cells))
+    assert canonical_column(cells).dtype == "datetime64[ns]"
 
 
 def test_missing():
@@ -122,12 +124,67 @@ def test_missing():
     assert not any(map(is_missing, here))
 
 
-def test_dictionary_encoded():
-    indices, values = dictionary_encoded(pd.Series(["b", None, "a"], dtype="category"))
-    assert indices.tolist() == [1, -1, 0]
-    assert values == ["a", "b"]
-    assert dictionary_encoded(pd.Series(["b"]))[0] is None
-    assert dictionary_encoded(pl.Series(["b"], dtype=pl.Categorical))[0] is None
+@pytest.mark.parametrize("cell", ODD, ids=lambda cell: type(cell).__name__)
+def test_canonical_cells_are_of_four_types(cell):
+    value = canonical_cell(cell)
+    assert type(value) in (float, str, bytes, np.datetime64)
+    assert hash(value) is not None
+    beside = [2.0, 7, "x"]
+    assert canonical_column([*beside, cell]).tolist()[:3] == [2.0, 7.0, "x"]
+
+
+def test_the_code_of_a_cell_is_not_run():
+    """A class that is a number, a text or a date by inheritance is read by its base alone."""
+
+    class Panic(BaseException):
+        pass
+
+    def refuse(self, *args):
+        raise Panic("canary")
+
+    methods = dict.fromkeys(["__float__", "__eq__", "__ne__", "__hash__", "__str__"], refuse)
+    number, text = type("N", (float,), methods)(2.5), type("T", (str,), methods)("a")
+    whole, panic = type("I", (int,), methods)(3), type("P", (), methods)()
+    assert canonical_column([number, text, whole, "b"]).tolist() == [2.5, "a", 3.0, "b"]
+    assert np.isnan(canonical_cell(panic))
+    assert canonical_column([text]).tolist() == ["a"]
+
+
+def test_dates():
+    day = np.datetime64("2020-01-02", "ns")
+    zone = datetime.timezone(datetime.timedelta(hours=1))
+    same = [
+        datetime.datetime(2020, 1, 2),
+        datetime.date(2020, 1, 2),
+        pd.Timestamp("2020-01-02"),
+        pd.Timestamp("2020-01-02 01:00", tz=zone),
+        datetime.datetime(2020, 1, 2, 1, tzinfo=zone),
+        np.datetime64("2020-01-02"),
+    ]
+    assert [canonical_cell(cell) for cell in same] == [day] * len(same)
+    column = canonical_column([*same, None])
+    assert column.dtype == "datetime64[ns]" and np.isnat(column[-1])
+    for far in (datetime.date(1, 1, 1), datetime.datetime(9999, 1, 1), np.datetime64("9999")):
+        assert np.isnan(canonical_cell(far))
+    assert canonical_column([*same, "x"]).dtype == object
+    assert canonical_column([None, pd.NaT]).dtype == float
+
+
+def test_the_same_column_in_every_container():
+    """The dtype that a library chose for a column leaves no trace in it."""
+    for cells in ([1, 2, None], [True, False, None], ["a", "b", None], ["a", None, "b"]):
+        wanted = canonical_column(cells).tolist()
+        columns = [
+            pd.Series(cells, dtype=object),
+            pd.Series(cells, dtype="category"),
+            pd.Series(cells).convert_dtypes(),
+            pd.Series(cells),
+            pl.Series(cells),
+        ]
+        if isinstance(cells[0], str):
+            columns.append(pl.Series(cells, dtype=pl.Categorical))
+        for column in columns:
+            assert repr(canonical_column(column).tolist()) == repr(wanted), column.dtype
 
 
 def test_plain():

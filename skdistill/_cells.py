@@ -1,0 +1,230 @@
+"""Cells and columns of every container, each cell made canonical by itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "NANOSECONDS",
+    "as_floats",
+    "canonical_cell",
+    "canonical_column",
+    "is_missing",
+    "narrow",
+    "objects",
+    "plain",
+    "usual_nan",
+]
+
+NANOSECONDS = np.dtype("datetime64[ns]")
+
+
+# One cell.
+
+
+def canonical_cell(cell: Any) -> Any:
+    """Return a cell as a float, a str, bytes or a ``datetime64[ns]``; NaN for everything else.
+
+    Numbers, booleans, decimals and fractions become floats (an integer beyond the range of floats
+    becomes infinite), durations become seconds, dates with a time zone are told in UTC. Intervals,
+    periods and UUIDs become text. Missing values, complex numbers, lists and objects of other
+    classes become NaN, and so do dates outside the years 1678 to 2261.
+
+    The function never raises, and it runs no method of a class that it does not know: a private
+    cell's own code belongs behind the boundary.
+    """
+    kind = type(cell)
+    if kind is float:
+        return cell if cell == cell else np.nan
+    try:
+        value = _canonical(cell, kind)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        return np.nan
+    return np.nan if value is None or value != value else value
+
+
+def _canonical(cell: Any, kind: type) -> Any:
+    if issubclass(kind, float):
+        return float.__float__(cell)
+    if issubclass(kind, int):
+        return _float_of_int(cell)
+    if issubclass(kind, str):
+        return str.__str__(cell)
+    if issubclass(kind, np.generic):
+        return _of_numpy(cell)
+    if kind is complex:
+        return cell.real if cell.imag == 0 else None
+    if kind in (Decimal, Fraction):
+        return float(cell)
+    if kind is bytes:
+        return cell
+    if kind in (datetime, date):
+        return _date(cell)
+    if kind is timedelta:
+        return cell.total_seconds()
+    if kind is UUID:
+        return str(cell)
+    if kind.__module__.partition(".")[0] == "pandas":
+        return _of_pandas(cell)
+    return None
+
+
+def _float_of_int(cell: int) -> float:
+    try:
+        return int.__float__(cell)
+    except OverflowError:
+        return -np.inf if int.__lt__(cell, 0) else np.inf
+
+
+def _of_numpy(cell: Any) -> Any:
+    if isinstance(cell, np.datetime64):
+        return _dates(np.array([cell]))[0]
+    if isinstance(cell, np.timedelta64):
+        return float(cell / np.timedelta64(1, "s"))
+    if isinstance(cell, np.complexfloating):
+        return float(cell.real) if cell.imag == 0 else None
+    if isinstance(cell, np.bytes_):
+        return bytes(cell)
+    return float(cell) if isinstance(cell, (np.number, np.bool_)) else None
+
+
+def _of_pandas(cell: Any) -> Any:
+    if is_missing(cell):
+        return None
+    if isinstance(cell, datetime):  # a Timestamp
+        return _dates(np.array([cell.to_datetime64()]))[0]  # type: ignore[attr-defined]
+    if isinstance(cell, timedelta):
+        return cell.total_seconds()
+    return str(cell) if type(cell).__name__ in ("Interval", "Period") else None
+
+
+def _date(cell: date) -> Any:
+    zone = getattr(cell, "tzinfo", None)
+    if zone is not None:
+        if type(zone).__module__.partition(".")[0] not in ("datetime", "zoneinfo", "pytz"):
+            return None  # the zone's own code
+        assert isinstance(cell, datetime)
+        offset = cell.utcoffset()
+        cell = cell.replace(tzinfo=None) - (offset or timedelta(0))
+    return _dates(np.array([cell], dtype="datetime64[us]"))[0]
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell is None, NaN, NA or NaT."""
+    kind = type(cell)
+    if cell is None or kind.__name__ in ("NAType", "NaTType"):
+        return True
+    if issubclass(kind, (np.datetime64, np.timedelta64)):
+        return bool(np.isnat(cell))
+    return issubclass(kind, (float, complex, np.inexact)) and bool(cell != cell)
+
+
+def plain(value: Any) -> Any:
+    """Return a scalar of NumPy as a Python object, an interval or period of pandas as text."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if type(value).__name__ in ("Interval", "Period") else value
+
+
+# One column.
+
+
+def _vector(cells: Sequence[Any]) -> NDArray[Any]:
+    """Return canonical cells: an array of objects, or of float64 where all are numbers."""
+    return narrow(objects([c if type(c) is str else canonical_cell(c) for c in cells]))
+
+
+def objects(cells: Sequence[Any]) -> NDArray[Any]:
+    """Return a one-dimensional array of objects, whatever the cells are."""
+    array = np.empty(len(cells), dtype=object)
+    for i, cell in enumerate(cells):
+        array[i] = cell
+    return array
+
+
+def narrow(cells: NDArray[Any]) -> NDArray[Any]:
+    """Choose the dtype of a column of canonical cells from these cells alone."""
+    if cells.dtype == NANOSECONDS:
+        return np.full(len(cells), np.nan) if np.isnat(cells).all() else cells
+    if cells.dtype != object:
+        return cells
+    listed = list(cells)
+    kinds = set(map(type, listed))
+    if kinds <= {float}:
+        return cells.astype(np.float64)
+    if kinds == {np.datetime64} or (
+        kinds == {np.datetime64, float} and all(c != c for c in listed if type(c) is float)
+    ):
+        return np.array(
+            [np.datetime64("NaT") if type(c) is float else c for c in listed], NANOSECONDS
+        )
+    return cells
+
+
+def canonical_column(cells: Any) -> NDArray[Any]:
+    """Return one column of a table as canonical cells: float64, datetime64[ns] or objects."""
+    if isinstance(cells, (list, tuple)):
+        return _vector(cells)
+    if isinstance(cells, np.ndarray):
+        return _column_of_array(cells)
+    if hasattr(cells, "iloc"):
+        return _column_of_pandas(cells)
+    dtype = cells.dtype  # polars
+    if dtype.is_numeric() or str(dtype) == "Boolean":
+        return usual_nan(cells.cast(sys.modules["polars"].Float64).to_numpy())
+    return _vector(cells.to_list())
+
+
+def _column_of_array(cells: NDArray[Any]) -> NDArray[Any]:
+    kind = cells.dtype.kind
+    if kind in "biuf":
+        return usual_nan(cells.astype(np.float64))
+    if kind == "c":  # beside one complex number, pandas makes all of them complex
+        return usual_nan(np.where(cells.imag == 0, cells.real, np.nan).astype(np.float64))
+    if kind == "M":
+        return _dates(cells)
+    return _vector(list(cells) if kind == "m" else cells.tolist())
+
+
+def _column_of_pandas(cells: Any) -> NDArray[Any]:
+    dtype = cells.dtype
+    if isinstance(dtype, np.dtype):
+        return _column_of_array(cells.to_numpy())
+    if hasattr(dtype, "ordered"):  # categorical
+        values = objects([*map(canonical_cell, dtype.categories), np.nan])
+        return narrow(values[cells.cat.codes.to_numpy()])  # -1 is missing
+    if dtype.kind in "biuf":
+        return usual_nan(cells.to_numpy(dtype=np.float64, na_value=np.nan))
+    return _vector(cells.to_list())
+
+
+def usual_nan(values: NDArray[Any]) -> NDArray[Any]:
+    """Make every NaN the usual one: at a signalling one arithmetic warns, and a warning tells."""
+    missing = np.isnan(values)
+    return np.where(missing, values.dtype.type(np.nan), values) if missing.any() else values
+
+
+def _dates(values: NDArray[Any]) -> NDArray[Any]:
+    """Return dates in nanoseconds, NaT where they do not fit."""
+    dates = values.astype(NANOSECONDS)
+    dates[dates.astype(values.dtype) != values] = np.datetime64("NaT")
+    return dates
+
+
+def as_floats(cells: Any) -> NDArray[np.float64]:
+    """Return cells as floats, NaN for what is no number (text that reads like one, too)."""
+    column = canonical_column(cells)
+    if column.dtype == object:
+        return np.array([c if type(c) is float else np.nan for c in column], dtype=np.float64)
+    return np.full(len(column), np.nan) if column.dtype == NANOSECONDS else column
