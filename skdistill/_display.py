@@ -21,11 +21,10 @@ def as_text(model: Any) -> str:
     shown = []
     for name, parameter in inspect.signature(type(model).__init__).parameters.items():
         value = getattr(model, name, parameter.default)
-        if name == "self" or repr(value) == repr(parameter.default):
-            continue
         by_class = name in model._shared and not isinstance(value, (str, type(None)))
         text = f"<{type(unwrap(value)).__name__}>" if by_class else repr(value)
-        shown.append(f"{name}={text}")
+        if name != "self" and text != repr(parameter.default):
+            shown.append(f"{name}={text}")
     return f"{type(model).__name__}({', '.join(shown)})"
 
 

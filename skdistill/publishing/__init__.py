@@ -6,12 +6,11 @@ from skdistill.publishing.private_parts import (
     refuse_private_settings,
     without_memory,
 )
-from skdistill.publishing.published import Published, export, publish
+from skdistill.publishing.published import Published, publish
 
 __all__ = [
     "Published",
     "UnsafeFileError",
-    "export",
     "load",
     "publish",
     "refuse_private_parts",

@@ -13,11 +13,10 @@ import math
 import warnings
 import zipfile
 from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from skdistill.publishing.published import Published, export, tie
+from skdistill.publishing.published import Published, publish
 from skdistill.statement import PrivacyStatement
 
 __all__ = ["UnsafeFileError", "load", "save"]
@@ -25,34 +24,35 @@ __all__ = ["UnsafeFileError", "load", "save"]
 _STATEMENT = "privacy.json"
 
 # Types that a student may hold beside those skops trusts. They store arrays, numbers and other
-# estimators; reading one calls nothing but its ``__new__`` or constructor and sets attributes.
-_TRUSTED = (
-    "skdistill.students.thresholded.ThresholdedStudent",
-    *("skdistill.schema.column.Column", "skdistill.schema.schema.Schema"),
-    *(f"skdistill.transfer.features.{name}" for name in ("SchemaFeatures", "SchemaRows")),
-    "skdistill.teachers.bounded_features.BoundedFeatures",
-    "skdistill.teachers.stable_linear.ClippedRows",
-    "numpy.dtype",
-    *("sklearn._loss.loss.HalfTweedieLoss", "sklearn._loss.loss.HalfTweedieLossIdentity"),
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-    *(
-        f"sklearn.gaussian_process.kernels.{name}"
-        for name in (
-            *("ConstantKernel", "WhiteKernel", "RBF", "Matern", "RationalQuadratic"),
-            *("ExpSineSquared", "DotProduct", "Sum", "Product", "Exponentiation"),
-        )
-    ),
-    "sklearn.multiclass._ConstantPredictor",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.utils._bunch.Bunch",
-    *("sklearn.tree._tree.Tree", "sklearn.metrics._dist_metrics.EuclideanDistance64"),
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    *("sklearn.neighbors._kd_tree.KDTree", "sklearn.neighbors._ball_tree.BallTree"),
-    *("scipy.sparse._csr.csr_matrix", "scipy.sparse._csr.csr_array"),
-    *("scipy.sparse._csc.csc_matrix", "scipy.sparse._csc.csc_array"),
+# estimators; reading one calls nothing but its constructor and sets attributes.
+_KERNELS = "ConstantKernel WhiteKernel RBF Matern RationalQuadratic ExpSineSquared DotProduct Sum"
+_TYPES = f"""
+numpy: dtype
+scipy.sparse._csr: csr_matrix csr_array
+scipy.sparse._csc: csc_matrix csc_array
+skdistill.schema.column: Column
+skdistill.schema.schema: Schema
+skdistill.students.thresholded: ThresholdedStudent
+skdistill.teachers.bounded_features: BoundedFeatures
+skdistill.teachers.stable_linear: ClippedRows
+skdistill.transfer.features: SchemaFeatures SchemaRows
+sklearn._loss.loss: HalfTweedieLoss HalfTweedieLossIdentity
+sklearn.calibration: _CalibratedClassifier _SigmoidCalibration
+sklearn.ensemble._hist_gradient_boosting.predictor: TreePredictor
+sklearn.gaussian_process._gpc: _BinaryGaussianProcessClassifierLaplace
+sklearn.gaussian_process.kernels: {_KERNELS} Product Exponentiation
+sklearn.metrics._dist_metrics: EuclideanDistance64
+sklearn.multiclass: _ConstantPredictor
+sklearn.neighbors._ball_tree: BallTree
+sklearn.neighbors._kd_tree: KDTree
+sklearn.neural_network._stochastic_optimizers: AdamOptimizer SGDOptimizer
+sklearn.tree._tree: Tree
+sklearn.utils._bunch: Bunch
+"""
+_TRUSTED = tuple(
+    f"{module}.{name}"
+    for module, _, names in (line.partition(":") for line in _TYPES.split("\n"))
+    for name in names.split()
 )
 
 
@@ -63,8 +63,7 @@ class UnsafeFileError(ValueError):
 def save(published: Any, path: Any, *, vouch: bool = False) -> str:
     """Write a student and its statement to a file that can be read without running code.
 
-    Needs skops (``pip install "skdistill[publish]"``). Networks cannot be written: save those by
-    their own library.
+    Needs skops (``pip install "skdistill[publish]"``).
 
     Parameters
     ----------
@@ -73,8 +72,8 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
     path : str or path-like
         The file; by convention it ends in ``.skops``.
     vouch : bool, default=False
-        True writes a :class:`Published` that was made by hand. Nothing but your word says then
-        that the statement is true of the estimator.
+        True writes a :class:`Published` that was made by hand, or whose estimator was changed.
+        Nothing but your word says then that the statement is true of the estimator.
 
     Returns
     -------
@@ -85,20 +84,18 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
     Raises
     ------
     TypeError
-        For an object that has no statement, and for a student that cannot be written without
-        pickle.
+        For an object without a statement, and for a student that cannot be written without pickle
+        (a network: save it by its own library).
     ValueError
-        For a student that holds the teacher; for a `published` that ``export()`` did not make,
-        unless you `vouch`; for numbers that no release promises.
+        For a student that holds the teacher; for a :class:`Published` that ``export()`` did not
+        make, unless you `vouch`; for numbers that no release promises.
 
     Warns
     -----
     UserWarning
         For types that readers will have to name, such as an estimator of your own.
     """
-    if not isinstance(published, Published):
-        published = export(published)
-    _check_claim(published, vouch)
+    published = _claimed(published, vouch)
     skops = _skops()
     try:
         data = skops.dumps(published.estimator, compression=zipfile.ZIP_DEFLATED)
@@ -144,19 +141,16 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     Raises
     ------
     ValueError
-        Without `digest` and `trust`.
-    UnsafeFileError
-        For another digest, for types that are not trusted, and for a file that :func:`save` did
-        not write. Nothing in the file has been built or called then. It is a ValueError.
-    OSError
-        Where the file cannot be read.
+        Without `digest` and `trust`. As an :class:`UnsafeFileError` for another digest, for types
+        that are not trusted, and for a file that :func:`save` did not write: nothing in the file
+        has been built or called then.
 
     Notes
     -----
     The statement is the publisher's claim; nothing in a file can prove how its labels were made.
     A file without its digest may have been rebuilt as a whole, statement included. skops builds
-    types of its own list and of `trust` alone, and imports no others; but made-up arrays inside
-    these can exhaust the memory, and a made-up tree can crash the process when it predicts.
+    types of its own list, of this package's and of `trust` alone. Made-up arrays inside these can
+    exhaust the memory, and a made-up tree can crash the process when it predicts.
     """
     if not isinstance(digest, str | None):
         raise TypeError(f"digest={digest!r} must be the text that save() returned.")
@@ -192,11 +186,19 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
         raise ValueError("The student in the file cannot be rebuilt.") from error
     if not hasattr(estimator, "predict"):
         raise ValueError("The file holds no student: nothing in it predicts.")
-    return tie(estimator, statement) if digest is not None else Published(estimator, statement)
+    return Published(estimator, statement) if digest is None else publish(estimator, statement)
 
 
-def _check_claim(published: Published, vouch: bool) -> None:
-    """Raise where nothing ties a statement to its estimator, or where it cannot be true."""
+def _claimed(published: Any, vouch: bool) -> Published:
+    """Export a distiller; raise where nothing ties a statement to its estimator."""
+    if not isinstance(published, Published):
+        if isinstance(published, type) or not hasattr(published, "export"):
+            raise TypeError(
+                f"Only a distiller's student has a statement, and <{type(published).__name__}> is "
+                "no distiller. Give a fitted PrivateDistiller or PATEClassifier; of a search, its "
+                "best_estimator_."
+            )
+        published = published.export()
     statement = published.statement
     if not isinstance(statement, PrivacyStatement):
         raise TypeError(
@@ -211,32 +213,22 @@ def _check_claim(published: Published, vouch: bool) -> None:
             "statement is true of the estimator. Save the distiller, or what distiller.export() "
             "returns. If you can answer for the claim: save(..., vouch=True)."
         )
+    return published
 
 
-def _is_possible(statement: PrivacyStatement) -> bool:
+def _is_possible(said: PrivacyStatement) -> bool:
     """Whether the numbers could be those of a guarantee."""
-    epsilon, mu = statement.epsilon, statement.mu
-    return (
-        epsilon >= 0
-        and 0 <= statement.delta <= 1
-        and (mu is None or mu >= 0)
-        and statement.n_queries >= 0
-        and (math.isfinite(epsilon) or not statement.private)
-    )
+    numbers = said.epsilon >= 0 and 0 <= said.delta <= 1 and (said.mu is None or said.mu >= 0)
+    return numbers and said.n_queries >= 0 and (math.isfinite(said.epsilon) or not said.private)
 
 
 def _read_statement(data: bytes) -> PrivacyStatement:
     record = json.loads(data)
-    if set(record) != {each.name for each in fields(PrivacyStatement)}:
-        raise ValueError
-    for name in ("epsilon", "delta", "mu"):
+    for name in ("epsilon", "delta", "mu"):  # infinity is written as text
         record[name] = None if record[name] is None else float(record[name])
     for name in ("assumes", "not_protected"):
-        record[name] = tuple(map(str, record[name]))
-    statement = PrivacyStatement(**record)
-    if not _is_possible(statement):
-        raise ValueError
-    return statement
+        record[name] = tuple(record[name])
+    return PrivacyStatement(**record)
 
 
 def _skops() -> Any:

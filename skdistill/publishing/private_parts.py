@@ -37,31 +37,19 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
     Notes
     -----
     This finds mistakes and proves nothing: a copy or a function of the teacher is not recognised.
-    Objects are compared by identity, in attributes, containers, bound methods, partial functions
-    and closures. Which objects a program puts together is its text and not its data, so no private
-    value decides whether this raises. A comparison of contents would tell whether a guess of them
+    Objects are compared by identity, in attributes, containers, bound methods and partial
+    functions. Which objects a program puts together is its text and not its data, so no private
+    value decides whether this raises; a comparison of contents would tell whether a guess of them
     is right.
     """
     _refuse(student, teacher)
 
 
 def refuse_private_settings(student: Any, teacher: Any) -> None:
-    """Raise if a student that is yet to be cloned and fitted was given the teacher or a part of it.
+    """Raise as :func:`refuse_private_parts` for a student that is yet to be cloned and fitted.
 
     ``clone`` makes estimators anew, so any of them may be given, the teacher itself as a prototype.
-    It keeps frozen steps, and copies parameters that are no estimators, so that
-    :func:`refuse_private_parts` would not recognise them afterwards. These are looked at.
-
-    Parameters
-    ----------
-    student : estimator
-    teacher : estimator
-        Fitted.
-
-    Raises
-    ------
-    ValueError
-        With the fix.
+    It keeps frozen steps, and copies parameters that are no estimators: these are looked at.
     """
     _refuse(list(_ready_made(student)), teacher)
 
@@ -100,35 +88,32 @@ def _is_estimator(value: Any) -> bool:
 def _private_objects(teacher: Any) -> dict[int, Any]:
     """Return the estimators in a teacher, and the arrays and compiled parts that they learned.
 
-    Frozen steps are said to be public. What an estimator was given as a parameter is no part.
+    Frozen steps are said to be public. A parameter that an estimator was given is no part.
     """
-    if teacher is None:
-        return {}
     private: dict[int, Any] = {}
     given: dict[int, Any] = {}
-    for part in _private_estimators(teacher):
+    waiting = [] if teacher is None else [teacher]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in private:
+            continue
         private[id(part)] = part
         parameters = _parameters(part)
-        for name, value in vars(part).items() if hasattr(part, "__dict__") else ():
+        for name, value in getattr(part, "__dict__", {}).items():
             target = given if name in parameters or name == "classes_" else private
             for each in _reachable(value, into_estimators=False):
-                numbers = isinstance(each, np.ndarray) and each.dtype.kind == "f" and each.size > 1
-                compiled = type(each).__module__.startswith("sklearn.") and not _is_estimator(each)
-                if numbers or compiled:
+                if _is_estimator(each):
+                    waiting += [] if is_public_map(each) else [each]
+                elif _is_learned(each):
                     target[id(each)] = each
     return {key: each for key, each in private.items() if key not in given}
 
 
-def _private_estimators(teacher: Any) -> Iterator[Any]:
-    yield teacher
-    seen: dict[int, Any] = {id(teacher): teacher}
-    waiting = list(getattr(teacher, "__dict__", {}).values())
-    while waiting:
-        for each in _reachable(waiting.pop(), into_estimators=False):
-            if _is_estimator(each) and id(each) not in seen and not is_public_map(each):
-                seen[id(each)] = each
-                yield each
-                waiting.extend(vars(each).values())
+def _is_learned(value: Any) -> bool:
+    """Whether a value is an array of numbers, or a compiled part of scikit-learn such as a tree."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind == "f" and value.size > 1
+    return type(value).__module__.startswith("sklearn.")
 
 
 def _parameters(part: Any) -> set[str]:
@@ -175,15 +160,5 @@ def _held_by(value: Any) -> list[Any]:
     if isinstance(value, functools.partial):
         return [value.func, value.args, value.keywords]
     if isinstance(value, types.MethodType):
-        return [value.__self__, value.__func__]
-    if isinstance(value, types.FunctionType):
-        cells = [each.cell_contents for each in value.__closure__ or () if _is_filled(each)]
-        return [*cells, value.__defaults__, value.__kwdefaults__]
+        return [value.__self__]
     return list(getattr(value, "__dict__", {}).values())
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False

@@ -390,7 +390,7 @@ def test_what_cannot_be_audited(options, error, message):
 def test_only_distillers_with_a_teacher():
     with pytest.raises(TypeError, match="a DecisionTreeClassifier; audit_distiller audits"):
         audit_distiller(TREE, X, Y, X_PUBLIC)
-    from skdistill._validate import WithheldTeacher
+    from skdistill._withheld import WithheldTeacher
 
     with pytest.raises(TypeError, match="has no fit"):
         audit(WithheldTeacher())

@@ -2,14 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
 
 from skdistill.students.threshold import (
     fixed_offsets,
     offsets_for_prior,
     predicted_codes,
-    predicted_labels,
 )
 
 
@@ -61,29 +58,3 @@ def test_fixed_thresholds(threshold):
         assert np.array_equal(codes, p > threshold)
     with pytest.raises(ValueError, match="predict_proba"):
         fixed_offsets(threshold, "margin")
-
-
-class LabelsOnly(ClassifierMixin, BaseEstimator):
-    """Remembers labels; it has no scores of any kind."""
-
-    def fit(self, X, y):
-        self.y_ = y
-        return self
-
-    def predict(self, X):
-        return self.y_
-
-
-@pytest.mark.parametrize("offsets", [None, np.array([0.0, 0.0, 5.0])])
-def test_labels_are_cut_at_the_offsets_where_scores_can_be_compared(offsets):
-    rng = np.random.default_rng(0)
-    X, classes = rng.normal(size=(200, 3)), np.array(["a", "b", "c"])
-    y = classes[X.argmax(axis=1)]
-    student = LogisticRegression().fit(X, y)
-    scores = np.log(student.predict_proba(X)) + (0 if offsets is None else offsets)
-    expected = classes[scores.argmax(axis=1)]
-    np.testing.assert_array_equal(predicted_labels(student, X, classes, offsets), expected)
-    if offsets is not None:
-        assert (expected != student.predict(X)).any()
-    silent = LabelsOnly().fit(X, y)  # nothing to cut
-    np.testing.assert_array_equal(predicted_labels(silent, X, classes, offsets), y)

@@ -1,0 +1,502 @@
+"""What scikit-learn wraps around a distiller holds no private row; copies, texts and diagrams."""
+
+import copy
+import gc
+import io
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from processes import ENVIRONMENT, needs_fork
+from sklearn.base import BaseEstimator, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    RandomizedSearchCV,
+    TunedThresholdClassifierCV,
+    cross_validate,
+)
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.semi_supervised import SelfTrainingClassifier
+from sklearn.utils import estimator_html_repr
+
+import skdistill._withheld
+from skdistill import PATEClassifier, PrivacyLedger, PrivateDistiller
+from skdistill._withheld import SetAside, Withheld, WithheldTeacher, _fetch
+from skdistill.accounting import BudgetAccountant
+from skdistill.certificates import ParameterBall, RowBound
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
+
+RNG = np.random.default_rng(0)
+SECRET = 987.654321  # one cell of one private row
+PRIVATE = RNG.normal(size=(300, 2))
+PRIVATE[0, 1] = SECRET
+LABELS = (PRIVATE[:, 0] > 0).astype(int)
+X = RNG.normal(size=(60, 2))
+Y = (X[:, 0] > 0).astype(int)
+
+
+def teacher(k=15):
+    return KNeighborsClassifier(k).fit(PRIVATE, LABELS)
+
+
+def distiller(about=None, **settings):
+    settings = {"student": LogisticRegression(), "epsilon": 1e6, **settings}
+    return PrivateDistiller(teacher() if about is None else about, **settings)
+
+
+def pickles_of(thing):
+    file = io.BytesIO()
+    joblib.dump(thing, file)
+    yield file.getvalue()
+    for protocol in (0, 2, pickle.HIGHEST_PROTOCOL):
+        yield pickle.dumps(thing, protocol=protocol)
+    yield pickle._dumps(thing)  # the pickler that is written in Python
+    yield pickle.dumps(joblib.wrap_non_picklable_objects(thing))  # cloudpickle
+
+
+def holds_secret(thing):
+    marks = (np.float64(SECRET).tobytes(), str(SECRET).encode())
+    return any(mark in blob for blob in pickles_of(thing) for mark in marks)
+
+
+def files():
+    return set(Path(tempfile.gettempdir()).glob("skdistill-*"))
+
+
+GRID = {"student__C": [1.0, 2.0]}
+WRAPPERS = {
+    "distiller": lambda d: d.fit(X),
+    "grid": lambda d: GridSearchCV(d, GRID, cv=2).fit(X, Y),
+    "grid, no refit": lambda d: GridSearchCV(d, GRID, cv=2, refit=False).fit(X, Y),
+    "random": lambda d: RandomizedSearchCV(d, GRID, n_iter=2, cv=2).fit(X, Y),
+    "halving": lambda d: HalvingGridSearchCV(d, GRID, cv=2).fit(X, Y),
+    "pipeline": lambda d: make_pipeline(FunctionTransformer(), d).fit(X),
+    "grid of a pipeline": lambda d: GridSearchCV(
+        make_pipeline(FunctionTransformer(), d), {"privatedistiller__epsilon": [1e5, 1e6]}, cv=2
+    ).fit(X, Y),
+    "pipeline of a grid": lambda d: make_pipeline(
+        FunctionTransformer(), GridSearchCV(d, GRID, cv=2)
+    ).fit(X, Y),
+    "calibrated": lambda d: CalibratedClassifierCV(d, cv=2).fit(X, Y),
+    "calibrated, frozen": lambda d: CalibratedClassifierCV(FrozenEstimator(d.fit(X))).fit(X, Y),
+    "bagging": lambda d: BaggingClassifier(d, n_estimators=2).fit(X, Y),
+    "voting": lambda d: VotingClassifier([("a", d), ("b", LogisticRegression())]).fit(X, Y),
+    "stacking": lambda d: StackingClassifier([("a", d)], cv=2).fit(X, Y),
+    "outputs": lambda d: MultiOutputClassifier(d).fit(X, np.column_stack([Y, Y])),
+    "one against the rest": lambda d: OneVsRestClassifier(d).fit(X, Y),
+    "self-training": lambda d: SelfTrainingClassifier(d).fit(X, Y),
+    "threshold": lambda d: TunedThresholdClassifierCV(d, cv=2).fit(X, Y),
+    "frozen": lambda d: FrozenEstimator(d.fit(X)),
+    "cross-validation": lambda d: cross_validate(d, X, Y, cv=2, return_estimator=True),
+    "list": lambda d: [d, clone(d), copy.copy(d), copy.deepcopy(d)],
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+@pytest.mark.parametrize("freeze", [False, True])
+def test_no_wrapper_takes_a_private_row_into_its_pickle(name, freeze):
+    about = FrozenEstimator(teacher()) if freeze else teacher()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wrapped = WRAPPERS[name](distiller(about))
+    assert not holds_secret(wrapped)
+    assert holds_secret(teacher())  # what is looked for can be found
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+@pytest.mark.parametrize("name", ["grid", "bagging", "cross-validation"])
+def test_wrappers_work_with_every_backend_as_in_one_process(name, backend):
+    with joblib.parallel_config(backend, n_jobs=2):
+        wrapped = WRAPPERS[name](distiller())
+    assert not holds_secret(wrapped)
+    if name == "grid":
+        assert wrapped.score(X, Y) > 0.9
+        assert (wrapped.cv_results_["mean_test_score"] > 0.8).all()
+
+
+def test_a_ledger_is_charged_by_workers_and_its_path_is_not_pickled(tmp_path):
+    path = tmp_path / "wards-of-clinic-7.db"
+    ledger = PrivacyLedger(path, epsilon=1e3, delta=1e-3)
+    search = GridSearchCV(distiller(epsilon=5.0, accountant=ledger), GRID, cv=2, n_jobs=2)
+    search.fit(X, Y)
+    assert len(ledger) > 0
+    assert b"wards-of-clinic-7" not in pickle.dumps(search)
+    assert pickle.loads(pickle.dumps(search)).estimator.accountant is ledger
+
+
+def test_a_certificate_with_closures_reaches_workers_and_no_pickle():
+    held = teacher()
+    ball = ParameterBall(
+        1e-6,
+        weights=lambda: np.array([[1.0, held._fit_X[0, 1] * 0]]),
+        features=lambda X: np.asarray(X),
+        link=lambda scores: np.column_stack([scores < 0, scores >= 0]).astype(float),
+    )
+    model = distiller(held, certificate=ball, student=None)
+    search = GridSearchCV(model, {"epsilon": [1e5, 1e6]}, cv=2, n_jobs=2, error_score="raise")
+    assert not holds_secret(search.fit(X, Y))
+
+
+# ------------------------------------------------------------------------- grids over teachers
+
+
+@pytest.mark.parametrize("kind", [GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV])
+def test_a_grid_over_teachers_is_withheld_too(kind):
+    first, second = teacher(), teacher(5)
+    grid = {"teacher": [FrozenEstimator(first), FrozenEstimator(second)]}
+    options = {"n_iter": 2} if kind is RandomizedSearchCV else {}
+    search = kind(distiller(first), grid, cv=2, **options).fit(X, Y)
+    assert not holds_secret(search)
+    twin = pickle.loads(pickle.dumps(search))
+    found = [each.estimator for each in twin.cv_results_["param_teacher"]]
+    assert all(any(each is known for known in (first, second)) for each in found)
+
+
+def test_a_grid_over_teachers_runs_in_threads_and_is_refused_in_processes():
+    grid = {"teacher": [FrozenEstimator(teacher()), FrozenEstimator(teacher(5))]}
+    with joblib.parallel_config("threading", n_jobs=2):
+        assert not holds_secret(GridSearchCV(distiller(), grid, cv=2).fit(X, Y))
+    grid = {"teacher": [FrozenEstimator(teacher()), FrozenEstimator(teacher(5))]}
+    with pytest.raises(ValueError, match="n_jobs=1"):
+        GridSearchCV(distiller(), grid, cv=2, n_jobs=2).fit(X, Y)
+
+
+def test_other_frozen_estimators_are_pickled_as_ever():
+    """Also a frozen teacher, by itself: the curator's own file of it."""
+    scaler, about = FrozenEstimator(StandardScaler().fit(X)), FrozenEstimator(teacher())
+    distiller(about).fit(X)
+    for frozen in (scaler, about):
+        blob = pickle.dumps(frozen)
+        twin = pickle.loads(blob)
+        assert type(twin) is FrozenEstimator
+        assert twin.estimator is not frozen.estimator
+        assert vars(twin.estimator).keys() == vars(frozen.estimator).keys()
+        assert type(copy.deepcopy(frozen).estimator) is type(frozen.estimator)
+    assert np.float64(SECRET).tobytes() in blob
+
+
+# -------------------------------------------------------------------- the file and its number
+
+
+def test_the_file_is_the_users_own_and_goes_with_the_teacher():
+    before = files()
+    about = teacher()
+    model = distiller(about)
+    blobs = [pickle.dumps(model) for _ in range(3)] + [pickle.dumps(clone(model))]
+    (file,) = files() - before
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert np.float64(SECRET).tobytes() in file.read_bytes()
+    assert all(file.name.removeprefix("skdistill-").encode() in blob for blob in blobs)
+    assert all(pickle.loads(blob).teacher in (about,) for blob in blobs[:3])
+    del about, model
+    gc.collect()
+    assert not files() - before
+    left = pickle.loads(blobs[0])
+    assert isinstance(left.teacher, WithheldTeacher)
+
+
+def test_the_number_says_nothing_about_the_teacher():
+    """It is that of the object, so two pickles of a teacher that was fitted again are equal."""
+    about = teacher()
+    blob = pickle.dumps(distiller(about))
+    about.fit(PRIVATE[1:], LABELS[1:])
+    assert pickle.dumps(distiller(about)) == blob
+    assert pickle.dumps(distiller(teacher())) != blob  # the number is random
+
+
+def in_another_process(code, *arguments):
+    script = "import pickle, sys, warnings\nwarnings.simplefilter('ignore')\n" + code
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+FIT = """
+model = pickle.load(open(sys.argv[1], "rb"))
+try:
+    print("fitted", model.fit([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]] * 9).privacy_.private)
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_another_process_fits_while_this_one_lives(tmp_path):
+    about = teacher()
+    (tmp_path / "x").write_bytes(pickle.dumps(distiller(about)))
+    assert in_another_process(FIT, tmp_path / "x") == "fitted True\n"
+    about.fit(PRIVATE, LABELS)  # its file is as the last pickle found it
+    del about
+    gc.collect()
+    said = in_another_process(FIT, tmp_path / "x")
+    assert "loaded without its teacher (KNeighborsClassifier)" in said
+    assert "set_params(teacher=...)" in said
+    assert "n_jobs=1" in said
+
+
+SEND = """
+import glob, tempfile
+import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+from skdistill import PrivateDistiller
+class Mine(KNeighborsClassifier):
+    pass
+X = np.random.default_rng(0).normal(size=(60, 2))
+teacher = Mine(5).fit(X, X[:, 0] > 0)
+if __name__ == "__main__":
+    from sklearn.model_selection import GridSearchCV
+    model = PrivateDistiller(teacher, epsilon=1e6)
+    search = GridSearchCV(model, {"epsilon": [1e5, 1e6]}, cv=2, n_jobs=2, error_score="raise")
+    search.fit(X, X[:, 0] > 0)
+    pickle.dump(model, open(sys.argv[1], "wb"))
+    print(len(glob.glob(tempfile.gettempdir() + "/skdistill-*")))
+"""
+
+
+def test_a_script_sends_its_own_classes_and_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(tmp_path))
+    assert in_another_process(SEND, tmp_path / "x") == "1\n"
+    assert not list(tmp_path.glob("skdistill-*"))
+    assert "loaded without its teacher (Mine)" in in_another_process(FIT, tmp_path / "x")
+
+
+@needs_fork
+def test_a_forked_child_leaves_the_files_of_its_parent(tmp_path):
+    about = teacher()
+    blob = pickle.dumps(distiller(about))
+    before = files()
+    child = os.fork()
+    if child == 0:
+        try:
+            same = pickle.loads(blob).teacher is about
+            del about
+            gc.collect()
+            skdistill._withheld.weakref.finalize._exitfunc()
+            os._exit(0 if same and files() >= before else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert files() == before
+
+
+def test_threads_pickle_at_once():
+    model, found = distiller(), []
+    work = [
+        threading.Thread(target=lambda: found.append(pickle.loads(pickle.dumps(model))))
+        for _ in range(8)
+    ]
+    for each in work:
+        each.start()
+    for each in work:
+        each.join()
+    assert all(each.teacher is model.teacher for each in found)
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize("number", ["", "../../etc/passwd", "0" * 32, "0" * 31 + "/", "\x00" * 32])
+def test_a_number_that_nobody_gave_finds_nothing(number):
+    assert isinstance(_fetch(number, "Any", "classifier"), WithheldTeacher)
+    assert isinstance(_fetch(number, "Any", ""), Withheld)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no users")
+def test_a_file_of_another_user_or_a_link_is_not_read(monkeypatch):
+    number = "a" * 32
+    file = Path(tempfile.gettempdir()) / f"skdistill-{number}"
+    try:
+        file.write_bytes(pickle.dumps("theirs"))
+        assert _fetch(number, "Any", "") == "theirs"
+        monkeypatch.setattr(os, "getuid", lambda: -1)
+        assert isinstance(_fetch(number, "Any", ""), Withheld)
+        monkeypatch.undo()
+        file.rename(f"{file}-moved")
+        file.symlink_to(f"{file}-moved")
+        assert isinstance(_fetch(number, "Any", ""), Withheld)
+    finally:
+        file.unlink(missing_ok=True)
+        Path(f"{file}-moved").unlink(missing_ok=True)
+
+
+class Stubborn(KNeighborsClassifier):
+    """Cannot be pickled, and quotes a private row."""
+
+    def __getstate__(self):
+        raise TypeError(SECRET)
+
+
+def test_a_teacher_that_cannot_be_pickled_stops_no_pickle():
+    about = Stubborn(5).fit(PRIVATE, LABELS)
+    search = GridSearchCV(distiller(about), GRID, cv=2).fit(X, Y)
+    before = files()
+    assert not holds_secret(search)
+    assert files() == before
+    assert pickle.loads(pickle.dumps(search)).estimator.teacher is about
+
+
+class Slotted:
+    """Cannot be referred to weakly, so nobody could tell when its file is to go."""
+
+    __slots__ = ("value",)
+
+
+def test_an_object_that_cannot_be_watched_is_withheld_for_good():
+    before = files()
+    assert isinstance(pickle.loads(pickle.dumps(SetAside(Slotted(), "regressor"))), WithheldTeacher)
+    assert files() == before
+
+
+def test_without_a_place_for_the_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    model = distiller()
+    assert pickle.loads(pickle.dumps(model)).teacher is model.teacher
+
+
+# ------------------------------------------------------------------ an unpickled copy, elsewhere
+
+
+def elsewhere(model):
+    """What another machine makes of a pickle."""
+    blob = pickle.dumps(model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(skdistill._withheld, "_OBJECTS", {})
+        patch.setattr(skdistill._withheld, "_read", lambda number: None)
+        return pickle.loads(blob)
+
+
+def test_a_search_that_was_unpickled_elsewhere_predicts_and_says_why_it_does_not_fit():
+    search = elsewhere(GridSearchCV(distiller(), GRID, cv=2, error_score="raise").fit(X, Y))
+    assert search.score(X, Y) > 0.9
+    assert "KNeighborsClassifier" not in repr(search.estimator)
+    with pytest.raises(ValueError, match=r"without its teacher.*set_params\(teacher=\.\.\.\)"):
+        search.fit(X, Y)
+    search.set_params(estimator__teacher=teacher())
+    assert search.fit(X, Y).score(X, Y) > 0.9
+    twice = elsewhere(elsewhere(distiller()))
+    assert twice.teacher.name == "KNeighborsClassifier"
+    assert elsewhere(elsewhere(distiller().fit(X))).teacher.name == "KNeighborsClassifier"
+
+
+def test_a_certificate_and_an_accountant_are_not_dropped_in_silence(tmp_path):
+    ledger = PrivacyLedger(":memory:", epsilon=1e9, delta=1e-3)
+    found = elsewhere(distiller(accountant=ledger)).set_params(teacher=teacher())
+    with pytest.raises(TypeError, match="PrivacyLedger, withheld when this was pickled"):
+        found.fit(X)
+    found = elsewhere(elsewhere(distiller(accountant=ledger)))
+    assert isinstance(found.accountant, Withheld)
+    found = elsewhere(distiller(certificate=RowBound(0.1, 0.1))).set_params(teacher=teacher())
+    with pytest.raises(TypeError, match="RowBound, withheld when this was pickled"):
+        found.fit(X)
+    found = elsewhere(distiller(accountant=BudgetAccountant())).set_params(teacher=teacher())
+    with pytest.raises(RuntimeError, match="n_jobs=1"):
+        found.fit(X)
+
+
+def test_a_model_of_a_private_table_forgets_what_its_prototypes_learned(tmp_path):
+    fitted = teacher()
+    model = PATEClassifier(fitted, fitted, schema=(-5, 5), classes=[0, 1])
+    assert not holds_secret(model)
+    assert not holds_secret(GridSearchCV(model, {"epsilon": [1.0]}))
+    assert not holds_secret(distiller(student=fitted))
+    folder = str(tmp_path / "wards-of-clinic-7")
+    student = make_pipeline(FunctionTransformer(), LogisticRegression(), memory=folder)
+    for each in (distiller(student=student), distiller(student=student).fit(X)):
+        assert b"wards-of-clinic-7" not in pickle.dumps(each)
+    assert student.memory == folder
+
+
+# ------------------------------------------------------------------------------------- copies
+
+
+def test_copies_share_what_is_private_and_pickle_nothing_to_do_so():
+    ledger, bound = PrivacyLedger(":memory:", epsilon=1e9, delta=1e-3), RowBound(0.1, 0.1)
+    model = distiller(accountant=ledger, certificate=bound)
+    before = files()
+    for fitted in (False, True):
+        for twin in (copy.copy(model), copy.deepcopy(model)):
+            assert twin is not model
+            for name in ("teacher", "accountant", "certificate"):
+                assert getattr(twin, name) is getattr(model, name)
+        assert copy.copy(model).student is model.student
+        assert copy.deepcopy(model).student is not model.student
+        if not fitted:
+            model.fit(X)
+    assert files() == before
+
+
+# ------------------------------------------------------------------------- texts and diagrams
+
+
+class Loud(BaseEstimator):
+    def __repr__(self):
+        raise AssertionError("shown")
+
+
+SHOWN = {"accountant": BudgetAccountant(), "epsilon": 2.0}
+STUDENT = LogisticRegression(C=3)
+MODELS = [
+    (distiller(certificate=RowBound(0.1, 0.1), **SHOWN, student=STUDENT), X, Y),
+    (
+        PATEClassifier(STUDENT, schema=(-5, 5), classes=[0, 1], n_teachers=5, **SHOWN),
+        PRIVATE.clip(-5, 5),
+        LABELS,
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "rows", "labels"), MODELS)
+def test_texts_and_diagrams_show_settings_only(model, rows, labels):
+    text = repr(model)
+    assert "epsilon=2.0" in text
+    assert "LogisticRegression(C=3)" in text
+    assert "accountant=<BudgetAccountant>" in text
+    assert "delta" not in text  # at its default
+    if hasattr(model, "teacher"):
+        assert "teacher=<KNeighborsClassifier>" in text
+        assert "certificate=<RowBound>" in text
+        model.teacher = Loud()
+        assert "<Loud>" in repr(model)
+        model.teacher = teacher()
+    assert repr(model) == repr(clone(model)).replace("FrozenEstimator", "KNeighborsClassifier")
+    assert model.__repr__(N_CHAR_MAX=20) == f"{text[:16]}...)"
+    bundle = model._repr_mimebundle_()
+    assert bundle["text/plain"] == text
+    assert bundle["text/html"] == model._repr_html_()
+    assert "<table>" not in model._repr_html_()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(rows, labels)
+    assert "<table>" in model._repr_html_()
+    diagram = estimator_html_repr(make_pipeline(FunctionTransformer(), model))
+    assert type(model).__name__ in diagram
+    assert str(SECRET) not in diagram + model._repr_html_() + text
+
+
+def test_settings_inside_the_teacher_are_neither_shown_nor_set():
+    model = distiller()
+    assert not any(name.startswith("teacher__") for name in model.get_params())
+    with pytest.raises(ValueError, match="teacher__n_neighbors cannot be set"):
+        model.set_params(teacher__n_neighbors=3)
+    assert model.set_params(student__C=7).student.C == 7
