@@ -19,10 +19,10 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_html_repr
 
 import skdistill.distiller
-import skdistill.release.releases
+import skdistill.release.soft_labels
 from skdistill import PrivateDistiller
 from skdistill.accounting import BudgetAccountant
-from skdistill.release.releases import TeacherError
+from skdistill.release.boundary import TeacherError
 
 CANARY = "canary-8f3a1c"
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -245,7 +245,7 @@ def test_no_failure_refunds_a_charge(monkeypatch, error, method, place):
 
     teacher = hostile(rows(1.0, 0.0, 0.0))
     if place == "before the teacher":
-        monkeypatch.setattr(skdistill.release.releases, "noisy_labels", fail)
+        monkeypatch.setattr(skdistill.release.soft_labels, "class_outputs", fail)
     elif place == "in the teacher":
         teacher.answer = fail
     else:

@@ -28,7 +28,13 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdistill import PrivateDistiller, StableLogisticRegression, TeacherEnsemble
+from skdistill import (
+    PrivateDistiller,
+    ResidualRounds,
+    SoftLabels,
+    StableLogisticRegression,
+    TeacherEnsemble,
+)
 from skdistill.certificates import RowBound
 
 HUGE = 1e7  # an ε whose noise is far below what any of these tests looks at
@@ -257,7 +263,7 @@ def test_seeded_noise_is_never_called_private(binary):
 
 def test_the_reference_sampler_says_that_it_is_not_exact(binary):
     *_, X_public, _, teacher = binary
-    distiller = PrivateDistiller(teacher, epsilon=HUGE, sampler="diffprivlib").fit(X_public)
+    distiller = PrivateDistiller(teacher, epsilon=HUGE, mechanism=SoftLabels(sampler="diffprivlib")).fit(X_public)
     assert not distiller.privacy_.private
     assert "floating-point" in str(distiller.privacy_)
     assert np.allclose(distiller.released_labels_, teacher.predict_proba(X_public), atol=0.1)
@@ -326,7 +332,7 @@ def test_max_queries_labels_a_random_subset(binary):
 
 def test_temperature_softens(binary):
     *_, X_public, _, teacher = binary
-    hot = PrivateDistiller(teacher, epsilon=float("inf"), temperature=5.0).release(X_public)
+    hot = PrivateDistiller(teacher, epsilon=float("inf"), mechanism=SoftLabels(temperature=5.0)).release(X_public)
     p = teacher.predict_proba(X_public) ** 0.2
     assert np.allclose(hot, p / p.sum(axis=1, keepdims=True))
 
@@ -335,7 +341,7 @@ def test_temperature_is_refused_where_it_would_void_the_proof(binary):
     X, y, X_public, _, _ = binary
     teacher = KNeighborsClassifier(25).fit(X, y)
     with pytest.raises(ValueError, match="Use temperature=1"):
-        PrivateDistiller(teacher, temperature=2.0).fit(X_public)
+        PrivateDistiller(teacher, mechanism=SoftLabels(temperature=2.0)).fit(X_public)
 
 
 def test_threads_give_the_same_labels_up_to_noise(binary):
@@ -548,8 +554,8 @@ def test_the_warning_says_what_helps_for_this_teacher(binary):
     said = advice(stable, X_public)
     assert "smaller C" in said
     assert "fewer rows" not in said  # the price of parameters does not know of rows
-    assert "basis" in advice(shards, X_public, n_rounds=1, basis=None)
-    said = advice(shards, X_public, n_rounds=2)
+    assert "basis" in advice(shards, X_public, mechanism=ResidualRounds(1, None))
+    said = advice(shards, X_public, mechanism=ResidualRounds(2))
     assert "more teachers" in said
     assert "basis" not in said
     said = advice(scaled, X_public)

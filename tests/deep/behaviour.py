@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdistill import PrivateDistiller, TeacherEnsemble
+from skdistill import PrivateDistiller, ResidualRounds, TeacherEnsemble
 from skdistill.certificates import certify
 from skdistill.neural import NetworkClassifier, NetworkRegressor, adapted, clone_network
 from skdistill.teachers.members import ConstantVoter
@@ -178,7 +178,7 @@ class NetworkBehaviour:
         ensemble.fit(images[TRAIN], LABELS[TRAIN])
         with no_noise():
             distiller = PrivateDistiller(
-                ensemble, self.classifier(8), epsilon=1e4, n_rounds=2, random_state=0
+                ensemble, self.classifier(8), epsilon=1e4, mechanism=ResidualRounds(2), random_state=0
             ).fit(images[TEST])
         assert distiller.predict_proba(images[TRAIN]).shape == (1200, 10)
         assert distiller.score(images[TRAIN], LABELS[TRAIN]) > 0.6
