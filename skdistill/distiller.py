@@ -24,7 +24,7 @@ from skdistill.release.calibration import Release, calibrate, choose_queries, no
 from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.replay.cache_keys import assumed_of
 from skdistill.statement import PrivacyStatement
-from skdistill.students import match_threshold, train
+from skdistill.students import encoder_of, match_threshold, train
 from skdistill.transfer.dask_rows import fetch_rows, is_dask
 
 __all__ = ["PrivateDistiller"]
@@ -316,7 +316,14 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         return self._transfer_set(inputs, rows)
 
     def _transfer_set(self, inputs: Inputs, rows: NDArray[np.intp]) -> TransferSet:
-        return TransferSet(inputs.rows(rows), rows, inputs.classes, self.output_range, self.n_jobs)
+        return TransferSet(
+            inputs.rows(rows),
+            rows,
+            inputs.classes,
+            self.output_range,
+            self.n_jobs,
+            encoder_of(self.student),
+        )
 
     def _price(self, bound: Certificate, asked: TransferSet, with_prior: bool = True) -> Release:
         """Choose the mechanism and the price."""

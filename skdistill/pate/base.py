@@ -40,7 +40,7 @@ from skdistill.release.query import Queries, answer, at_share
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
-from skdistill.students import match_threshold, train
+from skdistill.students import encoder_of, match_threshold, train
 from skdistill.teachers import BoundedFeatures, TeacherEnsemble
 from skdistill.transfer.features import SchemaFeatures, SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
@@ -280,17 +280,25 @@ class PATE(DistilledEstimator):
         inputs = self._inputs(task.schema, rows)
         seen, left = inputs.transform(rows), _part(loss, 1 - share)
         teacher = self._teach(task, inputs, left, random_state)
-        release = self._label(teacher, seen, left, synthetic=marginals is not None)
+        student = self._chosen_student(inputs)
+        release = self._label(teacher, student, seen, left, synthetic=marginals is not None)
         queries = release.queries(teacher, release.prepare())
         labels = yield from at_share(queries, 1 - share)
         return Found(marginals, inputs, seen, release, labels)
 
     def _label(
-        self, teacher: Any, rows: Any, loss: PrivacyLoss | None, *, synthetic: bool
+        self, teacher: Any, student: Any, rows: Any, loss: PrivacyLoss | None, *, synthetic: bool
     ) -> Release:
         """Return the release of the labels of the transfer rows, at a price that is given."""
         classes, output_range = getattr(self, "classes_", None), self._output_range()
-        asked = TransferSet(rows, np.arange(n_rows(rows)), classes, output_range, self.n_jobs)
+        asked = TransferSet(
+            rows,
+            np.arange(n_rows(rows)),
+            classes,
+            output_range,
+            self.n_jobs,
+            encoder_of(student),
+        )
         if loss is None:
             bound: Certificate = Certificate(name="none", reason="No noise was asked for.")
             return calibrate(bound, asked)
@@ -344,15 +352,19 @@ class PATE(DistilledEstimator):
         )
         return ensemble.fit(A, task.targets, task.groups)
 
+    def _chosen_student(self, inputs: Any) -> Any:
+        """Return the student to train; the default one encodes rows that come as they are."""
+        if self.student is None and isinstance(inputs, SchemaRows):
+            encode = SchemaFeatures(inputs.schema)
+            return Pipeline([("features", encode), ("student", self._blank_student())])
+        return self.student
+
     def _train(self, task: Task, found: Found, random_state: np.random.RandomState) -> None:
         """Train the student, place its threshold, and keep what was made of the release."""
-        student, labels, classes = self.student, found.labels, getattr(self, "classes_", None)
-        if student is None and isinstance(found.inputs, SchemaRows):
-            encode = SchemaFeatures(found.inputs.schema)
-            student = Pipeline([("features", encode), ("student", self._blank_student())])
+        labels, classes = found.labels, getattr(self, "classes_", None)
         seed = None if self.random_state is None else random_state.randint(np.iinfo(np.int32).max)
         trained = train(
-            student,
+            self._chosen_student(found.inputs),
             found.rows,
             found.release.asked.indices,
             labels.values,

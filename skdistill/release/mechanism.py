@@ -39,6 +39,8 @@ class TransferSet:
         For a regressor, the range its outputs are clipped to.
     n_jobs : int or None
         Threads that label slices of the rows.
+    encoder : transformer or None
+        Makes numbers of the rows, for bases of functions on them; public, not fitted.
     """
 
     X: Any
@@ -46,6 +48,20 @@ class TransferSet:
     classes: NDArray[Any] | None
     output_range: tuple[float, float] | None = None
     n_jobs: int | None = None
+    encoder: Any = None
+
+    @cached_property
+    def holds_numbers(self) -> bool:
+        """Whether bases of functions on the rows can be made without the user's help."""
+        from skdistill.transfer.encoding import holds_numbers
+
+        return holds_numbers(self.X, self.encoder)
+
+    def bases(self, basis: Any) -> tuple[Array, ...]:
+        """Return public bases of functions on the rows."""
+        from skdistill.transfer.basis import public_bases
+
+        return public_bases(self.X, basis, encoder=self.encoder)
 
     @property
     def n_rows(self) -> int:

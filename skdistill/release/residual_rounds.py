@@ -169,7 +169,8 @@ class ResidualRounds(Mechanism):
             return (WHOLE,)
         if self.n_rounds == "auto":
             rounds = automatic_rounds(bound.n_teachers, loss.mu or 0.0, asked.n_classes)
-            return default_shares(rounds)
+            named = isinstance(self.basis, str)
+            return default_shares(rounds if not named or asked.holds_numbers else 1)
         return default_shares(int(self.n_rounds))
 
     def is_progressive(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> bool:
@@ -179,11 +180,9 @@ class ResidualRounds(Mechanism):
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
         """Compute the public bases of the rounds, or for smoothing one round."""
         if len(self.shares(bound, asked, loss)) > 1:
-            from skdistill.transfer.basis import public_bases
-
-            return public_bases(asked.X, self.basis)
+            return asked.bases(self.basis)
         noise = self._one_round(bound, asked).noise_scale(loss) / asked.width
-        return smoothing_bases(self.basis, asked.X, noise, asked.n_rows)
+        return smoothing_bases(self.basis, asked, noise)
 
     def queries(
         self,

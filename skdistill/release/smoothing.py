@@ -36,32 +36,28 @@ _NEGLIGIBLE = 0.02
 _HOPELESS = 0.5
 
 
-def smooths(basis: Any, noise: float, n_rows: int) -> bool:
+def smooths(basis: Any, asked: Any, noise: float) -> bool:
     """Say whether labels are smoothed, from public numbers.
 
     Parameters
     ----------
     basis : object
-        None: never. "auto": where there is noise to take away (2 % of the range of a label) and
-        the fewest functions show something (noise on their average below half of the range).
-        Anything else: always.
+        None: never. "auto": where the rows are numbers, there is noise to take away (2 % of the
+        range of a label), and the fewest functions show something (noise on their average below
+        half of the range). Anything else: always.
+    asked : TransferSet
     noise : float
         Standard deviation of the noise on a label, in widths of its range.
-    n_rows : int
-        Number of labels.
     """
     if basis is None or not (isinstance(basis, str) and basis == "auto"):
         return basis is not None
-    return _NEGLIGIBLE <= noise <= _HOPELESS * math.sqrt(n_rows / MIN_BASIS)
+    enough = _NEGLIGIBLE <= noise <= _HOPELESS * math.sqrt(asked.n_rows / MIN_BASIS)
+    return enough and asked.holds_numbers
 
 
-def smoothing_bases(basis: Any, X: Any, noise: float, n_rows: int) -> tuple[Array, ...]:
-    """Return the public bases of functions on X in which labels are smoothed; () for none."""
-    if not smooths(basis, noise, n_rows):
-        return ()
-    from skdistill.transfer.basis import public_bases
-
-    return public_bases(X, basis)
+def smoothing_bases(basis: Any, asked: Any, noise: float) -> tuple[Array, ...]:
+    """Return the public bases in which labels are smoothed; () for none."""
+    return asked.bases(basis) if smooths(basis, asked, noise) else ()
 
 
 def smoothed_labels(labels: Array, bases: Sequence[Array], noise: float, middle: float) -> Array:

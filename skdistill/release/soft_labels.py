@@ -112,7 +112,7 @@ class SoftLabels(Mechanism):
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
         """Compute the public bases in which the labels are smoothed."""
         noise = self._query(bound, asked, loss, None).noise_scale(loss)
-        return smoothing_bases(self.basis, asked.X, noise / asked.width, asked.n_rows)
+        return smoothing_bases(self.basis, asked, noise / asked.width)
 
     def queries(
         self,
@@ -134,7 +134,7 @@ class SoftLabels(Mechanism):
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
         """Return the noise on a label, or the part of it that smoothing leaves."""
         noise = self._query(bound, asked, loss, None).noise_scale(loss)
-        if not smooths(self.basis, noise / asked.width, asked.n_rows):
+        if not smooths(self.basis, asked, noise / asked.width):
             return noise
         return noise * math.sqrt(min(1.0, MAX_BASIS / asked.n_rows))
 

@@ -12,7 +12,7 @@ from skdistill.students.soft_targets import (
 )
 from skdistill.students.threshold import fixed_offsets, offsets_for_prior, predicted_codes
 from skdistill.students.thresholded import ThresholdedStudent, student_has
-from skdistill.students.training import check_threshold, match_threshold, train
+from skdistill.students.training import check_threshold, encoder_of, match_threshold, train
 
 __all__ = [
     "ThresholdedStudent",
@@ -20,6 +20,7 @@ __all__ = [
     "class_scores",
     "default_classifier",
     "default_regressor",
+    "encoder_of",
     "fit_on_soft_labels",
     "fit_on_values",
     "fit_with_unlabelled",

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
-from sklearn.utils import check_random_state
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state, get_tags
 
 from skdistill._tables import n_rows, take_rows
 from skdistill.neural import adapted, clone_network
@@ -21,7 +22,7 @@ from skdistill.students.soft_targets import (
 )
 from skdistill.students.threshold import fixed_offsets, offsets_for_prior
 
-__all__ = ["check_threshold", "match_threshold", "train"]
+__all__ = ["check_threshold", "encoder_of", "match_threshold", "train"]
 
 Array = NDArray[np.float64]
 
@@ -95,6 +96,30 @@ def train(
     if student is None:
         student = default_classifier(X, noise_scale)
     return fit_on_soft_labels(_seeded(student, random_state), X, values, classes, params)
+
+
+def encoder_of(student: Any) -> Any:
+    """Return the student's own encoder: the first steps of its pipeline that need no labels.
+
+    Returns
+    -------
+    encoder : Pipeline or None
+        Not fitted. None where the student is no pipeline, or looks at labels in its first step.
+    """
+    steps = list(getattr(student, "steps", ()))[:-1]
+    first: list[Any] = []
+    for name, step in steps:
+        if not isinstance(step, str) and step is not None and _needs_labels(step):
+            break
+        first.append((name, step))
+    return Pipeline(first) if first else None
+
+
+def _needs_labels(step: Any) -> bool:
+    try:
+        return bool(get_tags(step).target_tags.required)
+    except (AttributeError, TypeError):
+        return True
 
 
 def check_threshold(student: Any, threshold: Any, classes: NDArray[Any] | None) -> None:

@@ -22,7 +22,8 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from sklearn.decomposition import PCA
 from sklearn.neighbors import kneighbors_graph
 
-from skdistill.transfer.encoding import count_rows, public_features, transformed
+from skdistill._tables import n_rows
+from skdistill.transfer.encoding import public_features, transformed
 
 __all__ = [
     "MAX_GRAPH_ROWS",
@@ -50,13 +51,16 @@ _DEPENDENT = 1e-7
 
 
 def public_bases(
-    X: Any, basis: str | Callable[[Any], Any] | Any = "auto", size: int = 64
+    X: Any,
+    basis: str | Callable[[Any], Any] | Any = "auto",
+    size: int = 64,
+    encoder: Any = None,
 ) -> tuple[Array, ...]:
     """Compute orthonormal bases of functions on the transfer set; free, since X is public.
 
     Parameters
     ----------
-    X : array-like, sparse matrix or data frame of shape (m, d), or sequence of m texts
+    X : array-like or sparse matrix of shape (m, d)
         Transfer rows.
     basis : {"auto", "pca", "graph"}, callable or array-like of shape (m, p), default="auto"
         "pca": :func:`principal_components`. "graph": :func:`graph_eigenvectors`, for at most
@@ -66,6 +70,9 @@ def public_bases(
         or the labels' mean is lost.
     size : int, default=64
         Largest number of functions in a basis.
+    encoder : transformer, default=None
+        Makes numbers of rows that hold texts or categories; see
+        :func:`~skdistill.transfer.encoding.public_features`.
 
     Returns
     -------
@@ -90,7 +97,7 @@ def public_bases(
     >>> bool(np.abs(line.T @ line - np.eye(2)).max() < 1e-14)
     True
     """
-    size, m = _check_size(size), count_rows(X)
+    size, m = _check_size(size), n_rows(X)
     if not isinstance(basis, str):
         return (_users_basis(X, basis, size),)
     if basis not in ("auto", "pca", "graph"):
@@ -103,7 +110,7 @@ def public_bases(
             f'basis="graph" with {m} rows: the neighbour graph is offered up to {MAX_GRAPH_ROWS}. '
             'Use basis="pca", or fewer transfer rows.'
         )
-    features = public_features(X)
+    features = public_features(X, encoder)
     bases = [] if basis == "graph" else [principal_components(features, size)]
     if basis == "graph" or (basis == "auto" and m <= MAX_GRAPH_ROWS):
         bases.append(graph_eigenvectors(features, size))
@@ -257,7 +264,7 @@ def _orthonormal(columns: Array, size: int) -> Array:
 def _users_basis(X: Any, basis: Any, size: int) -> Array:
     """Check and orthonormalise the user's functions."""
     columns = _check_matrix(basis(X) if callable(basis) else basis, "basis")
-    m = count_rows(X)
+    m = n_rows(X)
     if len(columns) != m:
         raise ValueError(
             f"basis has shape {columns.shape}, but the transfer set has {m} rows. Give one row "
