@@ -123,6 +123,23 @@ def test_a_parameter_changed_after_fit(name, accountant):
     assert refused(teacher.set_params(epsilon=True))
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("bayes", {"bounds": None}),
+        ("bayes", {"bounds": ("a", "b")}),
+        ("logistic", {"data_norm": None}),
+        ("logistic", {"C": 0.0}),
+        ("logistic", {"C": "x"}),
+        ("forest", {"n_estimators": None}),
+    ],
+)
+def test_parameters_that_are_no_parameters(name, change):
+    assert refused(fitted(name).set_params(**change))
+    MAKE[name]().fit(X, Y)
+    assert refused(MAKE[name]())  # not fitted, though the process's accountant knows its epsilon
+
+
 def test_a_forest_remembers_its_epsilon_without_an_accountant():
     forest = fitted("forest", epsilon=1.0)
     fitted("tree", epsilon=0.25)  # the process's accountant knows a charge of 0.25
