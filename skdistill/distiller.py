@@ -305,7 +305,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         teacher, X = self._check_fit(X, y)
         self._check_student(teacher, X)
         student_params = self._route(fit_params)
-        certificate = self._certificate(teacher)
+        certificate = self._certificate(teacher, X)
         rows, X_asked = self._choose_queries(X, certificate)
         plan = self._plan(certificate, len(rows))
         bases = self._bases(plan, X_asked)
@@ -340,7 +340,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             return clone(self)._release_in_place(partitions_of(X))
         blank = clone(self)
         teacher, X = blank._check_fit(X, None)
-        plan = blank._plan(blank._certificate(teacher), n_rows(X), with_prior=False)
+        plan = blank._plan(blank._certificate(teacher, X), n_rows(X), with_prior=False)
         bases = self._bases(plan, X)
         return draw(plan, teacher, X, self.accountant, self.n_jobs, bases).labels
 
@@ -469,7 +469,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
         blank = clone(self).set_params(verbose=0)
         teacher, X = blank._check_fit(X, None)
         blank._check_student(teacher, X)
-        certificate = blank._certificate(teacher)
+        certificate = blank._certificate(teacher, X)
         rows, X_asked = blank._choose_queries(X, certificate)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -567,7 +567,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             print(plan.statement())
         return plan
 
-    def _certificate(self, teacher: Any) -> Certificate:
+    def _certificate(self, teacher: Any, X: Any = None) -> Certificate:
         if isinstance(self.certificate, Certificate):
             return self.certificate
         if self.certificate != "auto":
@@ -577,7 +577,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
             )
         if np.isinf(self.epsilon):
             return Certificate(name="none", reason="No noise was asked for.", assumes=())
-        return certify(teacher, output_range=self.output_range)
+        return certify(teacher, X, output_range=self.output_range)
 
     def _bases(self, plan: ReleasePlan, X: Any) -> tuple[Array, ...]:
         """Return public bases of functions on X, if the release is made in them, or smoothed."""
