@@ -26,6 +26,9 @@ def stated_privacy(teacher: Any) -> Certificate | None:
         return None
     if not (0 <= statement.epsilon < float("inf") and 0 <= statement.delta < 1):
         return None
+    name, how = type(teacher).__name__, f"by {statement.mechanism}"
+    if statement.mechanism == "post-processing":  # a student of a student
+        how += f" ({statement.certificate['reason'].rstrip('.')})"
     return AlreadyPrivate(
         statement.epsilon,
         statement.delta,
@@ -37,8 +40,7 @@ def stated_privacy(teacher: Any) -> Certificate | None:
         inherited=statement,
         name="already private",
         reason=(
-            f"The teacher ({type(teacher).__name__}) is a private release itself; this is "
-            "post-processing."
+            f"The teacher ({name}) is a private release itself, {how}; this is post-processing."
         ),
         reference="Dwork and Roth (2014), Proposition 2.1.",
     )

@@ -275,8 +275,8 @@ class AlreadyPrivate(Certificate):
     mu : float or None
         Its Gaussian-DP parameter, if it has one.
     inherited : PrivacyStatement or None
-        The teacher's own statement, where it has one: its mechanism, its noise source, the data
-        it is about and the cap of its ledger become those of the student's statement.
+        The teacher's own statement, where it has one: its noise source, the data it is about and
+        the cap of its ledger become those of the student's statement.
 
     Examples
     --------
@@ -324,9 +324,6 @@ class AlreadyPrivate(Certificate):
         """
         own = self.inherited
         public = NOT_PROTECTED if own is None else (PUBLIC_TRANSFER_SET,)
-        mechanism = "post-processing"
-        if own is not None:
-            mechanism = f"{mechanism} of {own.mechanism.removeprefix(mechanism + ' of ')}"
         return PrivacyStatement(
             epsilon=self.epsilon,
             delta=self.delta,
@@ -334,7 +331,7 @@ class AlreadyPrivate(Certificate):
             relation=self.relation,
             unit=self.unit,
             subject=TEACHER_DATA if own is None else own.subject,
-            mechanism=mechanism,
+            mechanism="post-processing",
             certificate=self.proof,
             n_queries=n_queries,
             assumes=self.assumes,

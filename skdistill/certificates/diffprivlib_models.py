@@ -24,6 +24,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from skdistill.accounting.relation import Relation, as_replace_one
 from skdistill.certificates.base import AlreadyPrivate, Certificate, is_exactly
@@ -116,7 +117,11 @@ def _examine(teacher: Any) -> tuple[float, tuple[str, ...]]:
     if getattr(teacher, "warm_start", False) is not False:
         raise _NotProved("warm_start: each of several fits spends epsilon")
     _check_accountant(teacher, float(epsilon))
-    return prove(teacher, float(epsilon)), assumes
+    try:
+        check_is_fitted(teacher)
+        return prove(teacher, float(epsilon)), assumes
+    except (AttributeError, TypeError, ValueError, ArithmeticError):
+        raise _NotProved("its parameters are not those of a fit") from None
 
 
 def _check_accountant(teacher: Any, epsilon: float) -> None:

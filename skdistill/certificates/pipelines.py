@@ -12,15 +12,18 @@ from skdistill.certificates.public_maps import public_map_assumptions
 __all__ = ["pipeline"]
 
 
-def pipeline(teacher: Any, prove: Callable[[Any], Certificate | None]) -> Certificate | None:
+def pipeline(teacher: Any, X: Any, prove: Callable[[Any, Any], Any]) -> Certificate | None:
     """Certify a Pipeline by its last step, if no earlier step learned from the private rows.
 
     Parameters
     ----------
     teacher : Pipeline
         Fitted.
+    X : array-like or None
+        The transfer set.
     prove : callable
-        ``prove(last step) -> Certificate or None``.
+        ``prove(last step, rows) -> Certificate or None``, where `rows` is X, or None if the
+        earlier steps change X: they are not called here.
 
     Returns
     -------
@@ -35,14 +38,15 @@ def pipeline(teacher: Any, prove: Callable[[Any], Certificate | None]) -> Certif
     moves as well; then no proof is claimed and the worst case is used. Which steps learn nothing
     is decided by :func:`skdistill.certificates.public_maps.is_public_map`.
     """
-    *earlier, (_, last) = teacher.steps
+    *steps, (_, last) = teacher.steps
+    earlier = [(name, step) for name, step in steps if step not in (None, "passthrough")]
     assumes: list[str] = []
     for name, step in earlier:
         needed = public_map_assumptions(step, name)
         if needed is None:
             return None
         assumes += needed
-    found = prove(unwrap(last))
+    found: Certificate | None = prove(unwrap(last), None if earlier else X)
     if found is None or not earlier:
         return found
     inner = found.transformer

@@ -55,7 +55,8 @@ def is_public_map(step: Any) -> bool:
         and of this package that are known to learn nothing (these classes and no subclass), and
         Pipelines, FeatureUnions and ColumnTransformers made of those alone, if a
         ColumnTransformer's columns are names, numbers, slices or masks and not a function, which
-        would look at the rows.
+        would look at the rows. A step of the user's own that learns nothing passes as
+        ``FrozenEstimator(step)``.
     """
     return public_map_assumptions(step, "") is not None
 

@@ -59,7 +59,7 @@ def register(cls: type) -> Callable[[Prover], Prover]:
         - `teacher` is fitted and without its FrozenEstimator. Only its settings and other public
           quantities may be looked at.
         - `X` is the transfer set. It is None where :func:`certify` was called without one, and
-          for the last step of a pipeline, which is not asked about X but about transformed rows.
+          for the last step of a pipeline whose earlier steps change X.
         - `output_range` is the distiller's, or None.
 
     Examples
@@ -143,7 +143,7 @@ def prove(
         return found
     for path, family in FAMILIES.items():
         if is_exactly(teacher, path):
-            inner = partial(prove, X=None, output_range=output_range)
+            inner = partial(prove, output_range=output_range)
             return family(teacher, **_public_arguments(family, {**public, "prove": inner}))
     return None
 

@@ -48,7 +48,8 @@ def test_everything_is_inherited(wrap):
     for name in ("epsilon", "delta", "mu", "relation", "unit", "subject", "assumes", "sampler"):
         assert getattr(found, name) == getattr(STATEMENT, name), name
     assert (found.accounted, found.cap) == (True, (2.0, 1e-5))
-    assert found.mechanism == "post-processing of gaussian, 3 residual rounds"
+    assert found.mechanism == "post-processing"
+    assert "by gaussian, 3 residual rounds" in found.certificate["reason"]
     assert found.n_queries == len(X)
     assert found.private
     assert set(STATEMENT.not_protected) < set(found.not_protected)
@@ -62,6 +63,7 @@ def test_the_student_of_a_student():
     assert second.privacy_ == dataclasses.replace(
         first.privacy_, certificate=second.privacy_.certificate
     )
+    assert "by gaussian, 3 residual rounds" in second.privacy_.certificate["reason"]
 
 
 def test_a_statement_without_privacy_is_no_certificate():

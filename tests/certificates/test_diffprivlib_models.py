@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import beta
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
@@ -123,6 +124,23 @@ def test_a_parameter_changed_after_fit(name, accountant):
     assert refused(teacher.set_params(epsilon=True))
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("bayes", {"bounds": None}),
+        ("bayes", {"bounds": ("a", "b")}),
+        ("logistic", {"data_norm": None}),
+        ("logistic", {"C": 0.0}),
+        ("logistic", {"C": "x"}),
+        ("forest", {"n_estimators": None}),
+    ],
+)
+def test_parameters_that_are_no_parameters(name, change):
+    assert refused(fitted(name).set_params(**change))
+    MAKE[name]().fit(X, Y)
+    assert refused(MAKE[name]())  # not fitted, though the process's accountant knows its epsilon
+
+
 def test_a_forest_remembers_its_epsilon_without_an_accountant():
     forest = fitted("forest", epsilon=1.0)
     fitted("tree", epsilon=0.25)  # the process's accountant knows a charge of 0.25
@@ -234,6 +252,47 @@ def test_workers_that_copy_a_generator():
 
 
 # -------------------------------------------------------------- claims that this package disproves
+
+
+def proved_epsilon(likely, rare, n, confidence=1 - 1e-4):
+    """Return a lower bound of ε from the counts of one event in n runs on each of two data sets."""
+    alpha = (1 - confidence) / 2
+    low, high = beta.ppf(alpha, likely, n - likely + 1), beta.ppf(1 - alpha, rare + 1, n - rare)
+    return math.log(low / high)
+
+
+@pytest.mark.slow
+def test_a_trees_own_epsilon_is_false_under_replace_one():
+    rows, n = np.zeros((3, 1)), 800
+
+    def votes(labels):
+        """Count the runs in which the leaf says 1."""
+        trees = (
+            models.DecisionTreeClassifier(1, epsilon=1.0, bounds=(0, 1), classes=[0, 1])
+            for _ in range(n)
+        )
+        return sum(int(tree.fit(rows, labels).predict(rows)[0]) for tree in trees)
+
+    least = proved_epsilon(votes([0, 1, 1]), votes([0, 0, 1]), n)
+    assert 1.0 < least <= certify(fitted("tree", epsilon=1.0)).epsilon == 2.0
+
+
+@pytest.mark.slow
+def test_bounds_that_exclude_zero_break_twice_the_epsilon_of_naive_bayes():
+    n, size, epsilon, bounds = 800, 50, 0.6, (100.0, 101.0)
+    rows = np.full((2 * size + 1, 1), 100.0)
+
+    def seen(in_first_class):
+        """Count the runs with a noisy count of `size` and the largest mean, in the first class."""
+        labels = np.arange(len(rows)) >= in_first_class
+        fits = (
+            models.GaussianNB(epsilon=epsilon, bounds=bounds).fit(rows, labels) for _ in range(n)
+        )
+        return sum(int(m.class_count_[0] == size and m.theta_[0, 0] == 101.0) for m in fits)
+
+    teacher = models.GaussianNB(epsilon=epsilon, bounds=bounds).fit(rows, np.arange(101) >= size)
+    least = proved_epsilon(seen(size + 1), seen(size), n)
+    assert 2 * epsilon < least <= certify(teacher).epsilon
 
 
 def test_linear_regression_releases_squares_without_noise():

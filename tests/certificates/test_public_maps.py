@@ -242,11 +242,11 @@ def test_a_pipelines_certificate_lists_them_and_carries_the_steps():
 
 
 def test_a_pipeline_in_a_pipeline():
-    inner = make_pipeline(Normalizer(), KNeighborsClassifier(5))
-    model = make_pipeline(PolynomialFeatures(), inner).fit(X, Y)
+    inner = make_pipeline(PolynomialFeatures(), KNeighborsClassifier(5))
+    model = make_pipeline(Normalizer(), inner).fit(X, Y)
     bound = certify(model)
     assert bound.l1 == 2 / 5
     votes = bound.outputs(bound.transformer.transform(X))
     assert np.allclose(votes, model.predict_proba(X))
-    learned = make_pipeline(PolynomialFeatures(), make_pipeline(StandardScaler(), inner)).fit(X, Y)
+    learned = make_pipeline(Normalizer(), make_pipeline(StandardScaler(), inner)).fit(X, Y)
     assert certify(learned).name == "worst case"

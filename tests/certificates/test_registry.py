@@ -98,6 +98,8 @@ def test_in_a_pipeline_the_transfer_rows_are_not_the_last_steps():
     assert certify(model, X, output_range=RANGE).name == "mine"
     assert seen["X"] is None
     assert seen["output_range"] == RANGE
+    certify(make_pipeline("passthrough", None, TEACHER), X)
+    assert seen["X"] is X
 
 
 def test_none_means_that_the_packages_own_families_are_asked():

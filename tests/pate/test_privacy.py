@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -344,7 +345,7 @@ class Loud(TransformerMixin, BaseEstimator):
     "settings",
     [
         {"estimator": GaussianNB(), "encoder": Loud()},
-        {"estimator": make_pipeline(Loud(), StableLogisticRegression(0.05))},
+        {"estimator": make_pipeline(FrozenEstimator(Loud()), StableLogisticRegression(0.05))},
     ],
 )
 def test_what_a_step_raises_on_private_rows_stays_inside(settings):
