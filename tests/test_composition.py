@@ -26,7 +26,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import SVC
 from sklearn.utils import estimator_html_repr, get_tags
 
-from skdistill import PrivateDistiller
+from skdistill import PrivateDistiller, SoftLabels
 from skdistill.accounting import BudgetAccountant
 
 # Noise of a scale below 1e-4 in every label turns next to no prediction around: scores depend on
@@ -45,8 +45,8 @@ def test_grid_search(binary, freeze, n_jobs):
     grid = {
         "epsilon": [1e3, HUGE],
         "delta": [0.0, 1e-6],
-        "mechanism": ["auto", "laplace"],
-        "temperature": [1.0, 2.0],
+        "mechanism": [SoftLabels(), SoftLabels("laplace")],
+        "mechanism__temperature": [1.0, 2.0],
         "student__C": [0.1, 1.0],
     }
     distiller = PrivateDistiller(

@@ -93,7 +93,7 @@ def _suited(mechanism: Mechanism, bound: Any) -> Mechanism:
     if mechanism.kind == bound.kind:
         return mechanism
     needs = {
-        "members": "many teachers on disjoint shards, a TeacherEnsemble",
+        "members": "a TeacherEnsemble: many teachers on disjoint shards",
         "parameters": "a teacher whose parameters are bounded",
         "rows": "a teacher whose rows are bounded, which is not an ensemble",
     }
