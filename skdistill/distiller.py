@@ -346,7 +346,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
 
     def _statement(self, release: Release) -> PrivacyStatement:
         assumed = assumed_of(self.teacher) if replays(self.accountant) else ()
-        return release.statement(assumed if release.loss is not None else ())
+        return release.statement(assumed if release.loss is not None else (), self.accountant)
 
     def _train(
         self, inputs: Inputs, asked: TransferSet, labels: Labels, params: dict[str, Any]

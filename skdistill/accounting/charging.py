@@ -8,11 +8,13 @@ import weakref
 from typing import Any
 
 from skdistill.accounting.loss import PrivacyLoss
+from skdistill.accounting.relation import Relation
 
 __all__ = [
     "DetachedAccountant",
     "adopt",
     "charge",
+    "counted_by",
     "check_accountant",
     "for_pickle",
     "is_ledger",
@@ -55,6 +57,15 @@ def is_ledger(accountant: Any) -> bool:
 def replays(accountant: Any) -> bool:
     """Whether a ledger gives out again, at no cost, what was released before."""
     return is_ledger(accountant) and bool(getattr(accountant, "replay", False))
+
+
+def counted_by(accountant: Any) -> dict[str, Any]:
+    """Return the fields of a statement that say who counts the release, and up to which cap."""
+    if accountant is None:
+        return {}
+    cap = float(accountant.epsilon), float(accountant.delta)
+    relation = getattr(accountant, "relation", Relation.REPLACE_ONE)
+    return {"accounted": True, "cap": cap, "cap_relation": relation}
 
 
 def adopt(accountant: Any) -> None:

@@ -411,7 +411,7 @@ class PATE(DistilledEstimator):
             d = len(found.marginals.one_way) + len(found.marginals.two_way)
             bound += f"; one {unit} moves two cells of each of {d} marginals by one"
         rows = "synthetic" if task.X_public is None else "public"
-        whole = release.statement(tuple(assumes))
+        whole = release.statement(tuple(assumes), self.accountant)
         return replace(
             whole,
             epsilon=math.inf if loss is None else loss.epsilon,
@@ -421,7 +421,6 @@ class PATE(DistilledEstimator):
             mechanism=f"{release.title}, {rows} transfer rows{cost_text(self.costs_, loss)}",
             certificate={**whole.certificate, "bound": bound},
             not_protected=tuple(not_protected),
-            accounted=self.accountant is not None,
         )
 
     # ----------------------------------------------------- what classifier and regressor differ in

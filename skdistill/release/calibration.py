@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from skdistill.accounting.charging import charge, replays
+from skdistill.accounting.charging import charge, counted_by, replays
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates import certify
 from skdistill.certificates.base import unwrap
@@ -237,13 +237,17 @@ class Release:
         """One line for a ledger's history."""
         return f"{self.title}; {self.asked.n_rows} rows; {self.bound.name}"
 
-    def statement(self, assumes: tuple[str, ...] = ()) -> PrivacyStatement:
+    def statement(
+        self, assumes: tuple[str, ...] = (), accountant: Any = None
+    ) -> PrivacyStatement:
         """Say what this release promises.
 
         Parameters
         ----------
         assumes : tuple of str
             Assumptions beside those of the certificate.
+        accountant : PrivacyLedger, BudgetAccountant or None
+            Charged for the release; the statement quotes its cap. None: other fits are not counted.
         """
         bound, loss = self.bound, self.loss
         if loss is None and bound.kind == "private":
@@ -261,6 +265,7 @@ class Release:
             not_protected=(*NOT_PROTECTED, *bound.not_protected),
             sampler="no noise" if loss is None else self.sampler.name,
             private=loss is not None and self.sampler.private,
+            **counted_by(None if loss is None else accountant),
         )
 
 
