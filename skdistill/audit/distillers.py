@@ -60,23 +60,13 @@ class AuditResult:
 
     @property
     def epsilon_lower_bound(self) -> float:
-        """The release is not (ε, δ)-DP for an ε below this, with confidence `confidence`."""
+        """The release is not (ε, δ)-DP for an ε below this, with the bound's confidence."""
         return self.bound.epsilon
 
     @property
     def epsilon(self) -> float:
         """The claimed ε; infinite where the statement promises nothing."""
         return self.statement.epsilon if self.statement.private else math.inf
-
-    @property
-    def delta(self) -> float:
-        """The claimed δ, for which the bound holds."""
-        return self.bound.delta
-
-    @property
-    def confidence(self) -> float:
-        """Confidence of the bound."""
-        return self.bound.confidence
 
     @property
     def n_guesses(self) -> int:
@@ -100,15 +90,23 @@ class AuditResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a JSON-serialisable dictionary (an infinite ε as a string)."""
-        names = "epsilon_lower_bound", "epsilon", "delta", "confidence", "p_value", "passed"
-        names += "canaries", "n_canaries", "n_guesses", "n_correct", "view"
-        record = {name: getattr(self, name) for name in names}
-        if math.isinf(self.epsilon):
-            record["epsilon"] = str(self.epsilon)
-        return {**record, "statement": self.statement.to_dict()}
+        return {
+            "epsilon_lower_bound": self.epsilon_lower_bound,
+            "epsilon": str(self.epsilon) if math.isinf(self.epsilon) else self.epsilon,
+            "delta": self.bound.delta,
+            "confidence": self.bound.confidence,
+            "p_value": self.p_value,
+            "passed": self.passed,
+            "canaries": self.canaries,
+            "n_canaries": self.n_canaries,
+            "n_guesses": self.n_guesses,
+            "n_correct": self.n_correct,
+            "view": self.view,
+            "statement": self.statement.to_dict(),
+        }
 
     def _lines(self) -> list[tuple[str, str]]:
-        delta = f" at δ={self.delta:.3g}" if self.delta else ""
+        delta = f" at δ={self.bound.delta:.3g}" if self.bound.delta else ""
         if math.isinf(self.epsilon):
             claim, verdict = "no guarantee", "there is no claim to test"
         else:
@@ -118,7 +116,7 @@ class AuditResult:
                 if self.passed
                 else f"the claim is CONTRADICTED (p-value {self.p_value:.2g})"
             )
-        bound, percent = self.epsilon_lower_bound, 100 * self.confidence
+        bound, percent = self.epsilon_lower_bound, 100 * self.bound.confidence
         return [
             ("attack", f"{self.n_canaries} {self.canaries} canaries, on {_VIEWS[self.view]}"),
             ("right guesses", f"{self.n_correct} of {self.n_guesses}"),
@@ -189,10 +187,11 @@ def audit_distiller(
         Whether the canaries' features are among the transfer rows, which shows most.
     reference : "auto", None or estimator, default="auto"
         A model whose answers on the canaries' features are subtracted, so that the remainder is
-        due to the canary and not to its neighbourhood (difficulty calibration [2]_). "auto" is the
-        student where it is the default one and `view` is "labels", and nothing otherwise. An
-        estimator fitted on records like the private ones makes a better attack; fitted on the
-        private records themselves, it makes the result private, outside of the claim.
+        due to the canary and not to its neighbourhood (difficulty calibration: Watson et al., ICLR
+        2022, arXiv:2111.08440). "auto" is the student where it is the default one and `view` is
+        "labels", and nothing otherwise. An estimator fitted on records like the private ones makes
+        a better attack; fitted on the private records themselves, it makes the result private,
+        outside of the claim.
     guesses : {"bonferroni", "holdout"}, int or sequence of int, default="bonferroni"
         How many canaries are guessed, see :func:`~skdistill.audit.one_run_audit`.
     confidence : float, default=0.95
@@ -220,13 +219,6 @@ def audit_distiller(
         For impossible settings, before anything is trained or charged; for a teacher that raises
         in ``fit``, with a fixed text.
 
-    References
-    ----------
-    .. [1] T. Steinke, M. Nasr, M. Jagielski, "Privacy auditing with one (1) training run", NeurIPS
-       2023, arXiv:2305.08846.
-    .. [2] L. Watson, C. Guo, G. Cormode, A. Sablayrolles, "On the importance of difficulty
-       calibration in membership inference attacks", ICLR 2022, arXiv:2111.08440.
-
     Examples
     --------
     A tree learns every record by heart. Distilled without noise, it gives all canaries away:
@@ -253,8 +245,9 @@ def audit_distiller(
     # claim. (Coins that put a canary in or leave it out would need the other relation.) Given all
     # else, teacher and release are (ε, δ)-DP in the coins; scores and guesses are functions of the
     # release and of public rows, hence post-processing. Theorem 5.2 of Steinke, Nasr and Jagielski
-    # is about this game. A slot of k equal records is k replacements: there the bound is for one
-    # of them, by group privacy (or for the group, where `groups` is given).
+    # (NeurIPS 2023, arXiv:2305.08846) is about this game. A slot of k equal records is k
+    # replacements: there the bound is for one of them, by group privacy (or for the group, where
+    # `groups` is given).
     say: Callable[[Any], None] = print if verbose > 0 else lambda text: None
     _check_distiller(distiller, X_private, y_private, charge)
     _check_attack(view, query_canaries, canaries, reference)

@@ -75,7 +75,7 @@ def train_shadow_models(
     random_state : int, RandomState or None, default=None
         Draws the halves.
     n_jobs : int, default=None
-        Jobs of joblib, whichever backend is active.
+        Jobs of joblib.
     verbose : int, default=0
         Progress, as joblib prints it.
 
@@ -88,8 +88,7 @@ def train_shadow_models(
     TypeError
         For a PrivateDistiller, which needs :class:`ShadowDistiller`.
     ValueError
-        For fewer than two shadow models or records; for a shadow model that raises, with a fixed
-        text, since its message may quote a record.
+        For fewer than two shadow models or records, or where a shadow model raises.
 
     Examples
     --------
@@ -169,17 +168,7 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         self.X_transfer = X_transfer
 
     def fit(self, X: Any, y: Any) -> ShadowDistiller:
-        """Train the teacher's clone on (X, y) and distil it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        y : array-like of shape (n,)
-
-        Returns
-        -------
-        self : ShadowDistiller
-        """
+        """Train the teacher's clone on records, shape (n, d) and (n,), and distil it."""
         blank = self._blank()
         blank.teacher.fit(X, y)
         self.model_ = blank.fit(self.X_transfer)
@@ -188,13 +177,11 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> Array:
         """Return the student's class probabilities, shape (n, n_classes)."""
-        model = self.model_
-        return np.asarray(model.predict_proba(X))
+        return np.asarray(self.model_.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the student's predictions, shape (n,)."""
-        model = self.model_
-        return np.asarray(model.predict(X))
+        return np.asarray(self.model_.predict(X))
 
     def _blank(self) -> Any:
         """Return an unfitted distiller with an unfitted teacher and without an accountant."""
