@@ -91,12 +91,10 @@ def membership_report(
     ----------
     model : estimator, PrivateDistiller or dict of str to estimator
         Fitted. A fitted PrivateDistiller is two models: its "teacher" and itself, the "student".
-    X_member : array-like of shape (n, d)
+    X_member, y_member : array-like of shape (n, d) and (n,)
         Records the model (the teacher) was trained on.
-    y_member : array-like of shape (n,)
-    X_nonmember : array-like of shape (m, d)
+    X_nonmember, y_nonmember : array-like of shape (m, d) and (m,)
         Other records of the same kind.
-    y_nonmember : array-like of shape (m,)
     attacks : "auto" or sequence of str, default="auto"
         Of :data:`ATTACKS`. "auto" takes all that are possible: those with shadow models only if
         `shadow` is given, and the loss alone for regression models.
@@ -106,10 +104,9 @@ def membership_report(
         ShadowDistiller(distiller, X_transfer)}``. None trains none.
     n_shadows : int, default=64
         Shadow models of each kind, each trained on a random half of all records given.
-    X_reference : array-like of shape (r, d), default=None
+    X_reference, y_reference : array-like of shape (r, d) and (r,), default=None
         Further records that are not members, for the attacks that compare with such records. None
         sets half of the non-members aside if such an attack is asked for.
-    y_reference : array-like of shape (r,), default=None
     fprs : sequence of float, default=(0.01, 0.001)
         False-positive rates at which the true-positive rate is wanted.
     confidence : float, default=0.95
@@ -119,10 +116,8 @@ def membership_report(
         copies of them, on both sides and among the reference records.
     random_state : int, RandomState or None, default=None
         Draws reference records, shadow halves and the halves for the accuracy's threshold.
-    n_jobs : int, default=None
-        Jobs of joblib that train shadow models.
-    verbose : int, default=0
-        Progress of the shadow models, as joblib prints it.
+    n_jobs, verbose
+        For :func:`train_shadow_models`.
 
     Returns
     -------
@@ -150,13 +145,11 @@ def membership_report(
     rng, models = check_random_state(random_state), _by_name(model)
     regression = _are_regressors(models)
     wanted = _check_attacks(attacks, shadow, regression)
-    sides = {
-        "members": (X_member, np.asarray(y_member)),
-        "nonmembers": (X_nonmember, np.asarray(y_nonmember)),
-    }
+    parts = [_records("members", X_member, y_member)]
+    parts.append(_records("nonmembers", X_nonmember, y_nonmember))
     if X_reference is not None:
-        sides["reference"] = X_reference, np.asarray(y_reference)
-    parts = _without_overlap(sides, overlap)
+        parts.append(_records("reference", X_reference, y_reference))
+    parts = _without_overlap(parts, overlap)
     if X_reference is None and _WITH_REFERENCE & set(wanted):
         parts[1:] = _set_aside(parts[1], rng, fprs)
     n, m = len(parts[0][1]), len(parts[1][1])
@@ -202,26 +195,18 @@ def attack(
     ----------
     model : estimator
         Fitted, with `predict_proba`; or a regressor, for ``method="loss"``.
-    X : array-like of shape (n, d)
+    X, y : array-like of shape (n, d) and (n,)
         Records to score.
-    y : array-like of shape (n,)
-        Their labels.
-    X_reference : array-like of shape (r, d), default=None
+    X_reference, y_reference : array-like of shape (r, d) and (r,), default=None
         Records of the same kind that are not members. Needed for all methods but "loss" and
         "modified_entropy".
-    y_reference : array-like of shape (r,), default=None
     method : str, default="loss"
         One of :data:`ATTACKS`. "rmia" and "lira_offline" train shadow models on reference records
         only; "lira_online" also trains them on the scored records.
     shadow : "clone" or estimator, default="clone"
         Kind of the shadow models; "clone" takes the model's own kind.
-    n_shadows : int, default=64
-    random_state : int, RandomState or None, default=None
-        Draws the halves shadow models are trained on.
-    n_jobs : int, default=None
-        Jobs of joblib that train shadow models.
-    verbose : int, default=0
-        Progress of the shadow models.
+    n_shadows, random_state, n_jobs, verbose
+        For :func:`train_shadow_models`.
 
     Returns
     -------
@@ -247,12 +232,11 @@ def attack(
             f"method={method!r} needs reference records, known not to be members: pass "
             "X_reference and y_reference."
         )
-    parts = {"records": (X, np.asarray(y))}
+    parts = [_records("records", X, y)]
     if X_reference is not None:
-        parts["reference"] = X_reference, np.asarray(y_reference)
-    _check_lengths(parts)
-    n = len(parts["records"][1])
-    X, y = _pooled(list(parts.values()))
+        parts.append(_records("reference", X_reference, y_reference))
+    n = n_rows(X)
+    X, y = _pooled(parts)
     _check_model("model", model, y, regression)
     if method in _WITH_SHADOWS:
         shadows = train_shadow_models(
@@ -301,13 +285,16 @@ def _scores(
         population = confidences[others], s.confidences[:, others]
         return rmia_attack(confidences[ours], shadow, *population, member, s.member[:, others])
 
-    methods: dict[str, Callable[[], Array]] = {
+    without_shadows: dict[str, Callable[[], Array]] = {
         "loss": lambda: loss_attack(p[ours], codes[ours]),
         "modified_entropy": lambda: modified_entropy_attack(p[ours], codes[ours]),
         "classwise": lambda: classwise_attack(p[ours], codes[ours], p[others], codes[others]),
         "quantile": quantile,
     }
-    return {name: methods[name]() if name in methods else with_shadows(name) for name in attacks}
+    return {
+        name: without_shadows[name]() if name in without_shadows else with_shadows(name)
+        for name in attacks
+    }
 
 
 def _result(
@@ -430,10 +417,12 @@ def _shadow_kinds(shadow: Any, models: Mapping[str, Any]) -> dict[str, Any]:
 # -- Records -----------------------------------------------------------------------------------
 
 
-def _check_lengths(parts: Mapping[str, Records]) -> None:
-    for name, (X, y) in parts.items():
-        if y.shape != (n_rows(X),):
-            raise ValueError(f"{name}: X has {n_rows(X)} rows, but y has shape {y.shape}.")
+def _records(name: str, X: Any, y: Any) -> Records:
+    """Return records with their labels as an array, or raise for another number of labels."""
+    labels = np.asarray(y)
+    if labels.shape != (n_rows(X),):
+        raise ValueError(f"{name}: X has {n_rows(X)} rows, but y has shape {labels.shape}.")
+    return X, labels
 
 
 def _pooled(parts: Sequence[Records]) -> Records:
@@ -452,12 +441,10 @@ def _set_aside(
     return [(take_rows(X, rows), y[rows]) for rows in map(np.sort, (order[:half], order[half:]))]
 
 
-def _without_overlap(sides: Mapping[str, Records], overlap: str) -> list[Records]:
+def _without_overlap(parts: list[Records], overlap: str) -> list[Records]:
     """Raise for, or drop, records (labels included) that are members and something else."""
     if overlap not in ("raise", "drop"):
         raise ValueError(f'overlap={overlap!r} must be "raise" or "drop".')
-    _check_lengths(sides)
-    parts = list(sides.values())
     keys = row_keys(*_pooled(parts))
     n = len(parts[0][1])
     twice = set(keys[:n]) & set(keys[n:])

@@ -33,8 +33,9 @@ def auc_interval(
     """Return the area under the ROC curve and DeLong's interval for it, on the logit scale.
 
     Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988, computed from ranks (Sun and Xu,
-    IEEE Signal Processing Letters 21, 2014). Where the sample area is 0 or 1, its variance is estimated as 0. The interval is then that of
-    Clopper and Pearson for min(n, m) disjoint, hence independent, pairs in the same order.
+    IEEE Signal Processing Letters 21, 2014). Where the sample area is 0 or 1, its variance is
+    estimated as 0; the interval is then that of Clopper and Pearson for min(n, m) disjoint, hence
+    independent, pairs in the same order.
 
     Parameters
     ----------
