@@ -157,15 +157,13 @@ def audit_distiller(
     A clone of the distiller's teacher is trained on `X_private` and the canaries. The distiller
     and its teacher stay as they are.
 
-    **Cost.** An audit trains on the private records and releases labels, so it costs them as much
-    as one ``fit``, and nothing else: canaries come from public rows, and the result is a function
-    of the release. With an accountant (of the distiller, or of a teacher such as a diffprivlib
-    model) it refuses to start without ``charge=True``.
+    **Cost.** An audit trains on the private records and releases labels, so it costs as much as one
+    ``fit``. Its result costs nothing more, because canaries come from public rows and the result is
+    a function of the release.
 
     **Meaning.** A bound above the claim disproves it, but for the chance of 1 - confidence. A bound
-    below proves nothing. Where noise hides what *one* record could do to *all* rows, each of many
-    canaries that moves its own row alone shows little: expect 0 of a sound release, and a large
-    bound of one that leaks labels.
+    below proves nothing. Expect 0 of a sound release, whose noise hides the effect of one record on
+    all rows, and a large bound of a release that leaks labels.
 
     Parameters
     ----------
@@ -202,7 +200,8 @@ def audit_distiller(
     groups : array-like of shape (n,), default=None
         For the teacher's ``fit``, where a person has many records; every slot is a group.
     charge : bool, default=False
-        Whether the distiller's accountant may be charged. It must be True if there is one.
+        Must be True if the distiller, or a teacher such as a diffprivlib model, has an accountant:
+        whether it may be charged.
     random_state : int, RandomState or None, default=None
         Draws the coins and the canaries.
     verbose : int, default=0
@@ -261,7 +260,7 @@ def audit_distiller(
     transfer, where = _transfer_set(X_transfer, pairs, query_canaries)
 
     say(f"audit, step 1 of 3: training the teacher, with {len(pairs)} {pairs.kind} canaries")
-    params = {} if groups is None else {"groups": _slot_groups(groups, len(labels), pairs)}
+    params = {} if groups is None else {"groups": _slot_groups(groups, pairs)}
     X, y = stack_rows(X_private, X_slots), np.concatenate([labels, y_slots])
     ask(partial(teacher.fit, **params), "The teacher's fit", X, y)
 
@@ -387,13 +386,11 @@ def _transfer_set(X: Any, pairs: Canaries, query_canaries: bool) -> tuple[Any, N
     return take_rows(X, rest), nowhere
 
 
-def _slot_groups(groups: Any, n: int, pairs: Canaries) -> NDArray[Any]:
+def _slot_groups(groups: Any, pairs: Canaries) -> NDArray[Any]:
     """Return a group label for each record: the user's, and one of its own for each slot."""
-    names = np.empty(n + len(pairs) * pairs.n_copies, dtype=object)
-    names[:n] = list(groups)
     slots = np.repeat(np.arange(len(pairs)), pairs.n_copies)
-    names[n:] = [f"canary slot {i}" for i in slots]
-    return names
+    names = [*groups, *(f"canary slot {i}" for i in slots)]
+    return np.array(names, dtype=object)
 
 
 # -- Checks ------------------------------------------------------------------------------------
@@ -414,8 +411,9 @@ def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: boo
     check_consistent_length(X_private, y_private)
     inner = teacher.get_params(deep=True)
     names = [n for n, v in inner.items() if n.split("__")[-1] == "accountant" and v is not None]
-    accountants = ["distiller.accountant"] if distiller.accountant is not None else []
-    accountants += [f"the teacher's {name}" for name in names]
+    accountants = [f"the teacher's {name}" for name in names]
+    if distiller.accountant is not None:
+        accountants.insert(0, "distiller.accountant")
     if accountants and charge is not True:
         raise ValueError(
             f"{_cost(distiller)} It would be charged to {', '.join(accountants)}. Pass "

@@ -75,14 +75,9 @@ class OneRunAudit:
         delta : float, default=None
             Claimed; None takes that of the bound.
         """
-        p = one_run_p_value(
-            self.n_canaries,
-            self.n_guesses,
-            self.n_correct,
-            epsilon=epsilon,
-            delta=self.delta if delta is None else delta,
-            group_size=self.group_size,
-        )
+        counts = self.n_canaries, self.n_guesses, self.n_correct
+        delta = self.delta if delta is None else delta
+        p = one_run_p_value(*counts, epsilon=epsilon, delta=delta, group_size=self.group_size)
         return min(1.0, self.n_tests * p)
 
 

@@ -123,13 +123,6 @@ def membership_report(
     -------
     report : MembershipReport
 
-    Raises
-    ------
-    ValueError, TypeError
-        For members that are also non-members, labels the model does not know, a model without
-        probabilities, or too few non-members for a false-positive rate. Messages hold numbers of
-        rows, never a value of one.
-
     Examples
     --------
     >>> from sklearn.datasets import make_classification
@@ -334,7 +327,6 @@ def _by_name(model: Any) -> dict[str, Any]:
 
 
 def _is_distilled(model: Any) -> bool:
-    """Whether a model is a fitted distiller, which brings its teacher along."""
     return hasattr(model, "student_") and hasattr(model, "teacher")
 
 

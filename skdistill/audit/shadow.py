@@ -41,8 +41,7 @@ class ShadowModels:
     member: NDArray[np.bool_]
 
     def __repr__(self) -> str:
-        models, records = self.confidences.shape
-        return f"ShadowModels({models} models, {records} records)"
+        return "ShadowModels({} models, {} records)".format(*self.confidences.shape)
 
 
 def train_shadow_models(
@@ -63,8 +62,9 @@ def train_shadow_models(
     Parameters
     ----------
     estimator : estimator
-        Classifier with `predict_proba`. A fitted one is cloned, FrozenEstimators are opened. An
-        `accountant` it has is left out: shadow models stay with the auditor, and charge nothing.
+        Classifier with `predict_proba`; for a PrivateDistiller, a :class:`ShadowDistiller`. A
+        fitted one is cloned, FrozenEstimators are opened. An `accountant` it has is left out:
+        shadow models stay with the auditor, and charge nothing.
     X : array-like of shape (n, d)
         The pool: suspected members and known non-members together.
     y : array-like of shape (n,)
@@ -82,13 +82,6 @@ def train_shadow_models(
     Returns
     -------
     shadow_models : ShadowModels
-
-    Raises
-    ------
-    TypeError
-        For a PrivateDistiller, which needs :class:`ShadowDistiller`.
-    ValueError
-        For fewer than two shadow models or records, or where a shadow model raises.
 
     Examples
     --------

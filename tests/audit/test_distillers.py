@@ -163,7 +163,7 @@ def test_groups_are_the_unit_where_they_are_given():
 
 def test_a_slot_s_copies_are_one_group():
     pairs = Canaries(X[:3], np.ones(3), np.zeros(3), n_copies=2)
-    names = module._slot_groups(np.array([7, 7]), 2, pairs)
+    names = module._slot_groups(np.array([7, 7]), pairs)
     assert list(names[:2]) == [7, 7]
     assert len(set(names)) == 4
     assert list(names[2::2]) == list(names[3::2])
