@@ -396,6 +396,17 @@ def test_only_distillers_with_a_teacher():
         audit(WithheldTeacher())
 
 
+@pytest.mark.parametrize("kind", [ValueError, type("Panic", (BaseException,), {})])
+def test_a_teacher_that_raises_in_fit_stays_quiet(kind):
+    class Shouting(Counting):
+        def fit(self, X, y):
+            raise kind("a private cell")
+
+    with pytest.raises(ValueError, match="The teacher's fit raised an exception") as caught:
+        audit(Shouting())
+    assert caught.value.__cause__ is None and caught.value.__context__ is None
+
+
 def test_a_teacher_that_raises_stays_quiet():
     class Shouting(Counting):
         def predict_proba(self, X):
