@@ -254,7 +254,10 @@ def audit_distiller(
     teacher, labels = clone(unwrap(distiller.teacher)), np.asarray(y_private)
     say(_cost(distiller))
     rng = check_random_state(random_state)
-    pairs = _pairs(distiller, labels, X_transfer, n_canaries, canaries, rng)
+    if isinstance(canaries, str):
+        given = {"kind": canaries, "random_state": rng, **_choices(distiller, labels)}
+        canaries = make_canaries(X_transfer, n_canaries, **given)
+    pairs = canaries
     coins = rng.randint(2, size=len(pairs)).astype(bool)
     X_slots, y_slots = pairs.fill(coins)
     transfer, where = _transfer_set(X_transfer, pairs, query_canaries)
@@ -267,8 +270,9 @@ def audit_distiller(
     say("audit, step 2 of 3: distilling")
     student = clone(distiller).set_params(teacher=teacher)
     if certificate is not None:
-        given = isinstance(certificate, Certificate)
-        student.set_params(certificate=certificate if given else certificate(teacher))  # type: ignore[operator]
+        if not isinstance(certificate, Certificate):
+            certificate = certificate(teacher)
+        student.set_params(certificate=certificate)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The released labels are mostly noise")
         student.fit(transfer)
@@ -342,30 +346,17 @@ def _margin(answers: Array, student: PrivateDistiller, pairs: Canaries) -> Array
 # -- What goes in ------------------------------------------------------------------------------
 
 
-def _pairs(
-    distiller: PrivateDistiller,
-    labels: NDArray[Any],
-    X_transfer: Any,
-    n_canaries: int,
-    canaries: str | Canaries,
-    rng: np.random.RandomState,
-) -> Canaries:
-    """Return the user's canaries, or make some from the transfer set."""
-    if isinstance(canaries, Canaries):
-        return canaries
+def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any]:
+    """Return the labels or targets that canaries may have."""
     teacher = unwrap(distiller.teacher)
-    choices: dict[str, Any]
-    if is_regressor(teacher):
-        if distiller.output_range is None:
-            raise ValueError(
-                "A regression audit needs the distiller's output_range=(low, high): its ends are "
-                "the targets of the canaries."
-            )
-        choices = {"output_range": distiller.output_range}
-    else:
-        classes = getattr(teacher, "classes_", None)
-        choices = {"classes": np.unique(labels) if classes is None else classes}
-    return make_canaries(X_transfer, n_canaries, kind=canaries, random_state=rng, **choices)
+    if not is_regressor(teacher):
+        return {"classes": getattr(teacher, "classes_", np.unique(labels))}
+    if distiller.output_range is None:
+        raise ValueError(
+            "A regression audit needs the distiller's output_range=(low, high): its ends are the "
+            "targets of the canaries."
+        )
+    return {"output_range": distiller.output_range}
 
 
 def _transfer_set(X: Any, pairs: Canaries, query_canaries: bool) -> tuple[Any, NDArray[np.intp]]:

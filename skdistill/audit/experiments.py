@@ -116,10 +116,6 @@ def one_run_audit(
     group_size : int, default=1
         Records that one coin decides about. The bound is for one record, by group privacy.
 
-    Returns
-    -------
-    OneRunAudit
-
     Examples
     --------
     >>> import numpy as np
@@ -136,6 +132,7 @@ def one_run_audit(
     # theorem holds for the other half alone, with its number of canaries.
     scores, coins = _check_scores(scores, members)
     delta, level = check_delta(delta), check_confidence(confidence)
+    test: dict[str, Any] = {"delta": delta, "group_size": group_size}
     if middle is None:
         middle = float(np.quantile(scores, [0.25, 0.75]).mean())
     numbers = [max(1, round(len(scores) * fraction)) for fraction in _FRACTIONS]
@@ -146,32 +143,25 @@ def one_run_audit(
         if not len(scores):
             raise ValueError("Two canaries at least are needed to hold one half out.")
         tried = [max(1, round(len(scores) * f)) for f in (1 / 64, 1 / 32, *_FRACTIONS)]
-        numbers = [_strongest(*first, tried, middle, delta, 1 - level, group_size)[1][1]]
+        numbers = [_strongest(*first, tried, middle, 1 - level, **test)[1][1]]
     elif guesses != "bonferroni":
         raise ValueError(
             f'guesses={guesses!r} must be "bonferroni", "holdout", a number, or several numbers.'
         )
     if not numbers:
         raise ValueError("guesses is empty: give at least one number of guesses.")
-    each = 1 - level / len(set(numbers))
-    bound, counts = _strongest(scores, coins, numbers, middle, delta, each, group_size)
-    return OneRunAudit(bound, delta, float(confidence), *counts, len(set(numbers)), group_size)
+    n_tests = len(set(numbers))
+    bound, counts = _strongest(scores, coins, numbers, middle, 1 - level / n_tests, **test)
+    return OneRunAudit(bound, delta, float(confidence), *counts, n_tests, group_size)
 
 
 def _strongest(
-    scores: Array,
-    coins: Coins,
-    numbers: Sequence[int],
-    middle: float,
-    delta: float,
-    confidence: float,
-    group_size: int,
+    scores: Array, coins: Coins, numbers: list[int], middle: float, confidence: float, **test: Any
 ) -> tuple[float, tuple[int, int, int]]:
     """Return the largest bound over the numbers of guesses, and the counts that show it.
 
     Where none shows anything, the counts are those with the smallest p-value.
     """
-    test: dict[str, Any] = {"delta": delta, "group_size": group_size}
 
     def strength(counts: tuple[int, int, int]) -> tuple[float, float]:
         bound = one_run_epsilon(*counts, confidence=confidence, **test)
@@ -271,10 +261,6 @@ def two_world_audit(
         From which score on a run is called positive. A float was fixed beforehand and costs
         nothing. A sequence of floats (fixed beforehand) is tried out, each at 1/len of the error
         probability. "holdout" chooses on every other run, and counts the rest.
-
-    Returns
-    -------
-    TwoWorldAudit
 
     Examples
     --------

@@ -12,7 +12,7 @@ because nothing leaves. Error messages hold numbers of rows and fixed text only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,10 +119,6 @@ def membership_report(
     n_jobs, verbose
         For :func:`train_shadow_models`.
 
-    Returns
-    -------
-    report : MembershipReport
-
     Examples
     --------
     >>> from sklearn.datasets import make_classification
@@ -136,8 +132,7 @@ def membership_report(
     True
     """
     rng, models = check_random_state(random_state), _by_name(model)
-    regression = _are_regressors(models)
-    wanted = _check_attacks(attacks, shadow, regression)
+    wanted = _check_attacks(attacks, shadow, _are_regressors(models))
     parts = [_records("members", X_member, y_member)]
     parts.append(_records("nonmembers", X_nonmember, y_nonmember))
     if X_reference is not None:
@@ -150,7 +145,7 @@ def membership_report(
     check_fprs(fprs, m)
     X, y = _pooled(parts)
     for name, each in models.items():
-        _check_model(name, each, y, regression)
+        _check_model(name, each, y)
     kinds = _shadow_kinds(shadow, models) if _WITH_SHADOWS & set(wanted) else {}
     options: dict[str, Any] = {"n_shadows": n_shadows, "n_jobs": n_jobs, "verbose": verbose}
     trained: dict[int, ShadowModels] = {}
@@ -159,10 +154,21 @@ def membership_report(
         kind = kinds.get(name)
         if kind is not None and id(kind) not in trained:
             trained[id(kind)] = train_shadow_models(kind, X, y, random_state=rng, **options)
-        found = _scores(each, X, y, n + m, wanted, trained.get(id(kind)), regression)
+        found = _scores(each, X, y, n + m, wanted, trained.get(id(kind)))
         for method, values in found.items():
             pair = scores[name, method] = values[:n], values[n:]
-            rows.append(_result(name, method, each, pair, fprs, confidence, rng))
+            epsilon, delta = _claim(each)
+            rows.append(
+                AttackResult(
+                    model=name,
+                    attack=method,
+                    epsilon=epsilon,
+                    delta=delta,
+                    auc=auc_interval(*pair, confidence),
+                    accuracy=balanced_accuracy_interval(*pair, confidence, rng),
+                    tpr=tuple((float(f), *tpr_at_fpr(*pair, f, confidence)) for f in fprs),
+                )
+            )
     return MembershipReport(
         rows=tuple(rows), n_members=n, n_nonmembers=m, confidence=confidence, scores=scores
     )
@@ -205,21 +211,9 @@ def attack(
     -------
     scores : ndarray of shape (n,)
         Higher means member.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.tree import DecisionTreeClassifier
-    >>> from skdistill.audit import attack
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = DecisionTreeClassifier(max_depth=1).fit(X[::2], y[::2])
-    >>> scores = attack(model, X[::2], y[::2], X[1::2], y[1::2], method="lira_offline",
-    ...                 n_shadows=8)
-    >>> scores.shape
-    (75,)
     """
-    regression, shadows = bool(is_regressor(model)), None
-    _check_attacks([method], shadow, regression)
+    shadows = None
+    _check_attacks([method], shadow, is_regressor(model))
     if X_reference is None and method in _WITH_SHADOWS | _WITH_REFERENCE:
         raise ValueError(
             f"method={method!r} needs reference records, known not to be members: pass "
@@ -230,7 +224,7 @@ def attack(
         parts.append(_records("reference", X_reference, y_reference))
     n = n_rows(X)
     X, y = _pooled(parts)
-    _check_model("model", model, y, regression)
+    _check_model("model", model, y)
     if method in _WITH_SHADOWS:
         shadows = train_shadow_models(
             model if isinstance(shadow, str) else shadow,
@@ -241,23 +235,17 @@ def attack(
             n_jobs=n_jobs,
             verbose=verbose,
         )
-    return _scores(model, X, y, n, [method], shadows, regression)[method]
+    return _scores(model, X, y, n, [method], shadows)[method]
 
 
 # -- Scores ------------------------------------------------------------------------------------
 
 
 def _scores(
-    model: Any,
-    X: Any,
-    y: NDArray[Any],
-    n: int,
-    attacks: Iterable[str],
-    shadows: ShadowModels | None,
-    regression: bool,
+    model: Any, X: Any, y: NDArray[Any], n: int, attacks: list[str], shadows: Any
 ) -> dict[str, Array]:
     """Return each attack's scores of the first n records; the others are reference records."""
-    if regression:
+    if is_regressor(model):
         predictions = ask(model.predict, "The model's predict", X)
         return {"loss": squared_error_attack(predictions, y)[:n]}
     classes = np.asarray(model.classes_)
@@ -271,45 +259,33 @@ def _scores(
             confidences[ours], features[ours], confidences[others], features[others]
         )
 
-    def with_shadows(name: str, s: Any = shadows) -> Array:
-        shadow, member = s.confidences[:, ours], s.member[:, ours]
-        if name != "rmia":
-            return lira_attack(confidences[ours], shadow, member, online=name == "lira_online")
-        population = confidences[others], s.confidences[:, others]
-        return rmia_attack(confidences[ours], shadow, *population, member, s.member[:, others])
+    def lira(online: bool) -> Array:
+        shadow, member = shadows.confidences[:, ours], shadows.member[:, ours]
+        return lira_attack(confidences[ours], shadow, member, online=online)
 
-    without_shadows: dict[str, Callable[[], Array]] = {
+    def rmia() -> Array:
+        known, population = (
+            (confidences[rows], shadows.confidences[:, rows]) for rows in (ours, others)
+        )
+        return rmia_attack(*known, *population, shadows.member[:, ours], shadows.member[:, others])
+
+    methods: dict[str, Callable[[], Array]] = {
         "loss": lambda: loss_attack(p[ours], codes[ours]),
         "modified_entropy": lambda: modified_entropy_attack(p[ours], codes[ours]),
         "classwise": lambda: classwise_attack(p[ours], codes[ours], p[others], codes[others]),
         "quantile": quantile,
+        "rmia": rmia,
+        "lira_offline": lambda: lira(online=False),
+        "lira_online": lambda: lira(online=True),
     }
-    return {
-        name: without_shadows[name]() if name in without_shadows else with_shadows(name)
-        for name in attacks
-    }
+    return {name: methods[name]() for name in attacks}
 
 
-def _result(
-    name: str,
-    method: str,
-    model: Any,
-    pair: tuple[Array, Array],
-    fprs: Sequence[float],
-    confidence: float,
-    rng: np.random.RandomState,
-) -> AttackResult:
+def _claim(model: Any) -> tuple[float, float]:
+    """Return ε and δ of the model's privacy statement, ∞ and 0 without a claim."""
     claim = getattr(model, "privacy_", None)
-    claims = getattr(claim, "private", False)
-    return AttackResult(
-        model=name,
-        attack=method,
-        epsilon=float(claim.epsilon) if claims else math.inf,  # type: ignore[union-attr]
-        delta=float(claim.delta) if claims else 0.0,  # type: ignore[union-attr]
-        auc=auc_interval(*pair, confidence),
-        accuracy=balanced_accuracy_interval(*pair, confidence, rng),
-        tpr=tuple((float(fpr), *tpr_at_fpr(*pair, fpr, confidence)) for fpr in fprs),
-    )
+    private = getattr(claim, "private", False)
+    return (float(claim.epsilon), float(claim.delta)) if private else (math.inf, 0.0)  # type: ignore[union-attr]
 
 
 # -- Models and attacks ------------------------------------------------------------------------
@@ -359,9 +335,9 @@ def _check_attacks(attacks: str | Sequence[str], shadow: Any, regression: bool) 
     return names
 
 
-def _check_model(name: str, model: Any, y: NDArray[Any], regression: bool) -> None:
+def _check_model(name: str, model: Any, y: NDArray[Any]) -> None:
     """Raise for a model that cannot be attacked, or knows other classes."""
-    if regression:
+    if is_regressor(model):
         return
     if not hasattr(model, "predict_proba"):
         raise TypeError(

@@ -79,10 +79,6 @@ def train_shadow_models(
     verbose : int, default=0
         Progress, as joblib prints it.
 
-    Returns
-    -------
-    shadow_models : ShadowModels
-
     Examples
     --------
     >>> from sklearn.datasets import load_iris
