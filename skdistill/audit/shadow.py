@@ -92,7 +92,7 @@ def train_shadow_models(
     [2 2 2 2 2]
     """
     labels = np.asarray(y)
-    n = len(labels)
+    n, known = len(labels), np.unique(labels, return_inverse=True)
     allowed = np.ones(n, bool) if trainable is None else np.asarray(trainable, dtype=bool)
     if n_shadows < 2 or allowed.shape != (n,) or allowed.sum() < 2:
         raise ValueError(
@@ -103,7 +103,8 @@ def train_shadow_models(
     member = (order < n_shadows // 2) & allowed
     blank = _uncharged(estimator)
     confidences = Parallel(n_jobs=n_jobs, verbose=verbose)(
-        delayed(_shadow_confidences)(blank, X, labels, np.flatnonzero(row)) for row in member
+        delayed(_shadow_confidences)(blank, X, labels, *known, np.flatnonzero(row))
+        for row in member
     )
     return ShadowModels(np.array(confidences), member)
 
@@ -120,11 +121,12 @@ def _uncharged(estimator: Any) -> Any:
     return blank.set_params(**dict.fromkeys(names))
 
 
-def _shadow_confidences(estimator: Any, X: Any, y: NDArray[Any], rows: NDArray[np.intp]) -> Array:
+def _shadow_confidences(
+    estimator: Any, X: Any, y: Any, classes: Any, codes: Any, rows: NDArray[np.intp]
+) -> Array:
     """Train one shadow model on some rows and return its log-odds on all."""
     model = clone(estimator)
     ask(model.fit, "A shadow model's fit", take_rows(X, rows), y[rows])
-    classes, codes = np.unique(y, return_inverse=True)
     p = class_probabilities(model, X, classes)
     if p.shape[1] == 1:  # all records of the pool are of one class
         p = np.column_stack([p, np.zeros(len(p))])
