@@ -343,7 +343,7 @@ def _margin(answers: Array, student: PrivateDistiller, pairs: Canaries) -> Array
     return np.asarray(answers[rows, first] - answers[rows, second])
 
 
-# -- What goes in ------------------------------------------------------------------------------
+# -- Canaries and transfer rows ----------------------------------------------------------------
 
 
 def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any]:
@@ -416,12 +416,12 @@ def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: boo
 def _cost(distiller: PrivateDistiller) -> str:
     if math.isinf(distiller.epsilon):
         return (
-            "audit: epsilon=inf, so the result is protected by nothing; do not publish it or what "
-            "it was computed from."
+            "audit: epsilon=inf, so nothing protects the result; do not publish the result or the "
+            "student."
         )
     return (
-        "audit: it trains on the private records and releases labels once, which costs what one "
-        f"fit costs: epsilon={distiller.epsilon:g}, delta={distiller.delta:g}."
+        "audit: it trains on the private records and releases labels once, which costs as much as "
+        f"one fit: epsilon={distiller.epsilon:g}, delta={distiller.delta:g}."
     )
 
 

@@ -180,5 +180,5 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         return clone(self.distiller).set_params(teacher=teacher, accountant=None)
 
     def __sklearn_clone__(self) -> ShadowDistiller:
-        """Share the transfer set, and leave behind what the teacher has learned."""
+        """Share the transfer set; the fitted teacher and the accountant stay behind."""
         return type(self)(self._blank(), self.X_transfer)

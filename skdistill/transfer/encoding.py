@@ -114,11 +114,11 @@ def _array(X: Any) -> NDArray[Any]:
             values = np.asarray(X, dtype=object)
     except ValueError:
         raise TypeError(
-            "The transfer set is no table: its rows differ in length. Pass an array, a sparse "
+            "The transfer set is not a table: its rows differ in length. Pass an array, a sparse "
             "matrix or a data frame."
         ) from None
     if values.dtype.kind == "O" and any(isinstance(v, complex) for v in values.ravel()):
-        raise TypeError("The transfer set is no table of real numbers: it holds complex ones.")
+        raise TypeError("The transfer set is not a table of real numbers: it holds complex ones.")
     if values.dtype.kind in "mM":
         return np.where(np.isnat(values), np.nan, values.astype(np.int64))
     return values if values.dtype.kind == "O" else values.astype(np.float64)
@@ -165,7 +165,7 @@ def _mixed_features(columns: list[NDArray[Any]]) -> Array:
 
 
 def _scaled(table: Array) -> Array:
-    """Centre and scale numbers (see :func:`public_features`); fill in and mark what is missing."""
+    """Centre and scale numbers (see :func:`public_features`); fill in and mark missing ones."""
     table = np.where(np.isfinite(table), table, np.nan)
     table = table[:, ~np.isnan(table).all(axis=0)]
     if table.shape[1] == 0:

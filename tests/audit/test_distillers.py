@@ -258,7 +258,7 @@ def test_it_says_what_it_costs_before_it_starts(capsys):
     talking = type("Talking", (Counting,), {"fit": fit})()
     audit(talking, distiller={"epsilon": 1.0}, verbose=1)
     lines = capsys.readouterr().out.splitlines()
-    assert "costs what one fit costs: epsilon=1" in lines[0]
+    assert "costs as much as one fit: epsilon=1" in lines[0]
     assert [line.split(":")[0] for line in lines[1:5]] == [
         "audit, step 1 of 3",
         "training",
@@ -267,7 +267,7 @@ def test_it_says_what_it_costs_before_it_starts(capsys):
     ]
     assert "lower bound" in "".join(lines[5:])
     audit(talking, verbose=1)
-    assert "protected by nothing" in capsys.readouterr().out
+    assert "nothing protects the result" in capsys.readouterr().out
     audit(Counting(), distiller={"epsilon": 1.0})
     assert capsys.readouterr().out == ""
 
