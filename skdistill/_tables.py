@@ -28,6 +28,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from skdistill._cells import (
     NANOSECONDS,
+    as_floats,
     canonical_cell,
     canonical_column,
     narrow,
@@ -181,6 +182,20 @@ class Table:
             return self.values if rows is None else self.values[rows]
         columns = [narrow(cells if rows is None else cells[rows]) for cells in self.columns]
         return _BUILDERS[self.kind](columns, self)
+
+    def numbers(self) -> Any:
+        """Return all rows as float64: NaN for what is no number, CSR for sparse rows.
+
+        Raises
+        ------
+        ValueError
+            For a table that has not two axes, which is public.
+        """
+        if len(self.shape) != 2:
+            raise ValueError(f"Expected 2D array, got a table of shape {self.shape} instead.")
+        if self.values is not None:
+            return self.values.astype(np.float64, copy=False)
+        return np.column_stack([as_floats(cells) for cells in self.columns])
 
 
 def read_table(X: Any, width: int | None = None) -> Table:
