@@ -20,7 +20,11 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
     (:func:`skdistill.teachers.shards.shards_of_records`; for groups ``shards_of_groups``), so
     one member's answers. Brought on the simplex (or clipped to the output range) one by one, they
     move by its diameter at most, (2, √2) or the width of the range, and their average over k by
-    1/k of that (PATE, Papernot et al., ICLR 2017). Whatever a member is and does is covered.
+    1/k of that (PATE, Papernot et al., ICLR 2017).
+
+    The proof needs every member to be a function of its own rows, of public rows and of a public
+    seed. :func:`skdistill.release.boundary.call_privately` and :mod:`skdistill._tables` see to
+    that; the Notes of :class:`~skdistill.teachers.TeacherEnsemble` tell which channels they close.
     """
     if type(teacher) is not TeacherEnsemble:
         return None
