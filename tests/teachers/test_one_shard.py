@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -24,7 +25,7 @@ from sklearn.preprocessing import (
 from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import _tables
-from skdistill.teachers import TeacherEnsemble, members
+from skdistill.teachers import BoundedFeatures, StableLogisticRegression, TeacherEnsemble, members
 from skdistill.teachers.shards import shards_of_records
 
 N, K, VICTIM = 40, 4, 0
@@ -299,3 +300,39 @@ def test_labels_with_one_dtype_for_all_are_caught(monkeypatch):
 def test_a_fraction_is_a_digest():
     assert hostile.fraction("a") != hostile.fraction("b")
     assert hashlib.blake2b(b"a").digest() != hashlib.blake2b(b"b").digest()
+
+
+# --- one teacher for all rows ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("container", hostile.CONTAINERS)
+def test_one_row_changes_one_row_of_bounded_features(container):
+    build = hostile.CONTAINERS[container]
+    rows = hostile.numbers(N)
+    if container in ("csr", "coo"):
+        pytest.skip("a schema reads dense tables")
+    features = BoundedFeatures((0, 9), n_bins=3).fit(build(rows))
+    wanted = features.transform(build(rows))
+    for name, record in hostile.ROWS.items():
+        neighbour = build(replaced(rows, record))
+        if neighbour is not None:
+            found = clone(features).fit(neighbour)
+            assert found.n_features_in_ == 3
+            assert np.array_equal(found.transform(neighbour)[1:], wanted[1:]), name
+
+
+@pytest.mark.parametrize("container", hostile.CONTAINERS)
+def test_one_record_moves_stable_weights_within_the_bound(container):
+    build = hostile.CONTAINERS[container]
+    rows = hostile.numbers(N)
+    model = StableLogisticRegression(C=0.1, classes=[0, 1])
+    one = clone(model).fit(build(rows), Y)
+    odd = list(hostile.ODD_LABELS.values())
+    for i, (name, record) in enumerate(hostile.ROWS.items()):
+        neighbour = build(replaced(rows, record))
+        if neighbour is None:
+            continue
+        other = clone(model).fit(neighbour, [odd[i % len(odd)], *Y[1:]])
+        assert np.linalg.norm(one.weights_ - other.weights_) <= one.sensitivity_, name
+        assert one.sensitivity_ == other.sensitivity_
+        assert ((one.class_count_ - other.class_count_) ** 2).sum() <= 2
