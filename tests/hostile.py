@@ -26,7 +26,7 @@ class Panic(BaseException):
 class Raising:
     """A cell that raises at whatever is done to it."""
 
-    def refuse(self, *args):
+    def refuse(self, *args, **options):
         raise Panic("canary")
 
     __eq__ = __hash__ = __float__ = __index__ = __bool__ = __len__ = __iter__ = __lt__ = refuse
@@ -61,11 +61,18 @@ def frame(rows):
     columns = columns_of(rows)
     if columns is None:
         return None
-    series = [pd.Series(cells) for cells in columns]
+    series = list(map(pandas_series, columns))
     result = pd.concat(series, axis=1)
     result.columns = ["a", "b", "c"][: len(series)]
     result.index = [f"row {i}" for i in range(len(rows))]
     return result
+
+
+def pandas_series(cells):
+    try:
+        return pd.Series(cells)
+    except BaseException:  # some versions of pandas look into cells to infer a dtype
+        return pd.Series(vector(cells), dtype=object)
 
 
 def integer_names(rows):

@@ -302,7 +302,7 @@ def test_a_fraction_is_a_digest():
     assert hashlib.blake2b(b"a").digest() != hashlib.blake2b(b"b").digest()
 
 
-# --- one teacher for all rows ----------------------------------------------------------------------
+# --- one teacher for all rows --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("container", hostile.CONTAINERS)
