@@ -446,6 +446,8 @@ def label_codes(y: Any, classes: NDArray[Any]) -> NDArray[np.intp]:
 def classes_in(y: Any) -> NDArray[Any]:
     """Return the sorted labels of y without missing ones; which labels occur counts as public.
 
+    Whole numbers are integers, since one missing label makes floats of all in many containers.
+
     Raises
     ------
     ValueError
@@ -463,7 +465,10 @@ def classes_in(y: Any) -> NDArray[Any]:
     labels = np.asarray(present)
     with np.errstate(invalid="ignore"):
         check_classification_targets(labels)
-    return np.unique(labels)
+    classes = np.unique(labels)
+    if classes.dtype.kind == "f" and (np.abs(classes) < 2**53).all():
+        classes = classes.astype(np.int64)  # floats because of a missing label beside them
+    return classes
 
 
 def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:

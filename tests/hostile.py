@@ -261,7 +261,7 @@ class Witness(ClassifierMixin, BaseEstimator):
     """Votes tell all it was trained on, all it is asked for, and what the generators give it."""
 
     def fit(self, X, y):
-        self.classes_ = np.array([0, 1])
+        self.classes_ = np.unique(y)
         self.marked_ = self.is_marked(X)
         self.seen_ = fraction(picture(X), picture(np.asarray(y)), self.surroundings())
         return self

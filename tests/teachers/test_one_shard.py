@@ -96,6 +96,24 @@ def test_one_label_changes_one_member(container, label):
     assert other.class_count_.sum() >= N - 1
 
 
+@pytest.mark.parametrize("labels", [[0, 1], [False, True], ["a", "b"]])
+@pytest.mark.parametrize("container", hostile.LABELS)
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_a_missing_label_where_classes_are_found_in_y(container, labels, missing):
+    X = np.array(hostile.numbers(N), dtype=float)
+    y = hostile.put(labels * (N // 2), container)
+    odd = hostile.put([missing, *(labels * (N // 2))[1:]], container)
+    if odd is None:
+        pytest.skip("this container cannot hold such a label")
+    if str(getattr(odd, "dtype", "")) == "Float64" and labels == [False, True]:
+        pytest.skip("polars has made numbers of booleans, and nothing tells them from numbers")
+    before, one = votes(X, y, X[:3], classes=None)
+    after, other = votes(X, odd, X[:3], classes=None)
+    assert changed(before, after) == {HOME}
+    assert one.classes_.dtype == other.classes_.dtype
+    assert one.classes_.tolist() == other.classes_.tolist() == labels
+
+
 @pytest.mark.parametrize("container", hostile.LABELS)
 @pytest.mark.parametrize("label", hostile.ODD_LABELS)
 def test_one_target_changes_one_member(container, label):
