@@ -6,7 +6,6 @@ import functools
 import hashlib
 import io
 import json
-import math
 import os
 import pickle
 import warnings
@@ -632,10 +631,6 @@ def test_what_makes_no_statement_is_not_published(written, tmp_path):
             save(thing, tmp_path / "x")
     for statement in (None, written[2].privacy_.to_dict(), str(written[2].privacy_)):
         with pytest.raises(TypeError, match="with its PrivacyStatement"):
-            save(Published(TEACHER, statement), tmp_path / "x", vouch=True)
-    for change in ({"epsilon": -1.0}, {"epsilon": math.inf}, {"delta": 2.0}, {"mu": math.nan}):
-        statement = dataclasses.replace(written[2].privacy_, **change)
-        with pytest.raises(ValueError, match="No release promises this"):
             save(Published(TEACHER, statement), tmp_path / "x", vouch=True)
     assert not (tmp_path / "x").exists()
 
