@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 import skdistill
 from skdistill import PrivacyLedger, PrivateDistiller, StableLogisticRegression, TeacherEnsemble
-from skdistill.release.releases import TeacherError
+from skdistill.release.boundary import TeacherError
 
 A, b = make_classification(300, random_state=0)
 X = A[200:]
