@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._checks import n_rows
+from skdistill._tables import n_rows
 
 __all__ = ["as_numbers", "frame_like", "n_rows", "row_keys", "stack_rows"]
 
