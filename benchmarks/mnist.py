@@ -31,6 +31,7 @@ import joblib
 import numpy as np
 from _data import Split, mnist
 from _environment import environment
+from skdistill.release.plan import PRIOR_SHARE
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.semi_supervised import LabelSpreading
@@ -39,7 +40,6 @@ from sklearn.svm import SVC
 from skdistill import PrivateDistiller
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.votes import most_queries
-from skdistill.release.plan import PRIOR_SHARE
 from skdistill.teachers import TeacherEnsemble
 
 DELTA = 1e-5

@@ -22,7 +22,7 @@ def html_table(
     Parameters
     ----------
     rows : iterable of sequence of str
-        Cells. Without `head` the first cell of each row is its title.
+        Cells. Without `head`, the first cell of each row is its title.
     caption : str
     head : sequence of str, default=None
         Titles of the columns.
@@ -31,27 +31,21 @@ def html_table(
 
     Returns
     -------
-    html : str
-
-    Examples
-    --------
-    >>> from skdistill._html import html_table
-    >>> "<td style='text-align:left;vertical-align:top'>&lt;1</td>" in html_table([["ε", "<1"]], "")
-    True
+    table : str
     """
-    lines = [] if head is None else [_row(head, "th", "th")]
-    lines += [_row(row, "th" if head is None else "td", "td") for row in rows]
+    lines = [_line(row, "td" if head else "th", "td") for row in rows]
+    if head:
+        lines.insert(0, _line(head, "th", "th"))
     style = f"color:{_COLORS[good]};font-weight:bold;text-align:left"
     return (
         f"<table><caption style='{style}'>{html.escape(caption)}</caption>{''.join(lines)}</table>"
     )
 
 
-def _row(cells: Sequence[str], first: str, other: str) -> str:
-    tags = [first] + [other] * (len(cells) - 1)
-    return "<tr>{}</tr>".format(
-        "".join(
-            f"<{tag} style='text-align:left;vertical-align:top'>{html.escape(cell)}</{tag}>"
-            for tag, cell in zip(tags, cells, strict=True)
-        )
-    )
+def _line(cells: Sequence[str], first: str, others: str) -> str:
+    tags = [first, *[others] * (len(cells) - 1)]
+    style = "text-align:left;vertical-align:top"
+    inner = [
+        f"<{t} style='{style}'>{html.escape(c)}</{t}>" for t, c in zip(tags, cells, strict=True)
+    ]
+    return f"<tr>{''.join(inner)}</tr>"

@@ -28,6 +28,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from skdistill._cells import (
     NANOSECONDS,
+    as_floats,
     canonical_cell,
     canonical_column,
     narrow,
@@ -181,6 +182,20 @@ class Table:
             return self.values if rows is None else self.values[rows]
         columns = [narrow(cells if rows is None else cells[rows]) for cells in self.columns]
         return _BUILDERS[self.kind](columns, self)
+
+    def numbers(self) -> Any:
+        """Return all rows as float64: NaN for what is no number, CSR for sparse rows.
+
+        Raises
+        ------
+        ValueError
+            For a table that has not two axes, which is public.
+        """
+        if len(self.shape) != 2:
+            raise ValueError(f"Expected 2D array, got a table of shape {self.shape} instead.")
+        if self.values is not None:
+            return self.values.astype(np.float64, copy=False)
+        return np.column_stack([as_floats(cells) for cells in self.columns])
 
 
 def read_table(X: Any, width: int | None = None) -> Table:
@@ -431,6 +446,8 @@ def label_codes(y: Any, classes: NDArray[Any]) -> NDArray[np.intp]:
 def classes_in(y: Any) -> NDArray[Any]:
     """Return the sorted labels of y without missing ones; which labels occur counts as public.
 
+    Whole numbers are integers, since one missing label makes floats of all in many containers.
+
     Raises
     ------
     ValueError
@@ -448,7 +465,10 @@ def classes_in(y: Any) -> NDArray[Any]:
     labels = np.asarray(present)
     with np.errstate(invalid="ignore"):
         check_classification_targets(labels)
-    return np.unique(labels)
+    classes = np.unique(labels)
+    if classes.dtype.kind == "f" and (np.abs(classes) < 2**53).all():
+        classes = classes.astype(np.int64)  # floats because of a missing label beside them
+    return classes
 
 
 def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:

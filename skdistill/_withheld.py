@@ -20,6 +20,7 @@ import weakref
 from contextlib import suppress
 from typing import Any
 
+import joblib
 from joblib import wrap_non_picklable_objects
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
@@ -31,6 +32,8 @@ _NUMBER = re.compile("[0-9a-f]{32}")
 # The number of each object that was set aside, by process and id; and the objects by number.
 _NUMBERS: dict[tuple[int, int], str] = {}
 _OBJECTS: dict[str, weakref.ref[Any]] = {}
+# A digest of each file's content. It never leaves the process.
+_WRITTEN: dict[str, str | None] = {}
 # FrozenEstimators that were set as a teacher by set_params: a grid holds these.
 _IN_GRIDS: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -161,11 +164,22 @@ def _set_aside(value: Any) -> str:
         _OBJECTS[number] = weakref.ref(value)
         _NUMBERS[key] = number
     number = _NUMBERS[key]
-    try:  # as joblib sends its jobs: classes of a script or a notebook by value
-        _write(number, pickle.dumps(wrap_non_picklable_objects(value, keep_wrapper=False)))
+    try:
+        content = _content(value)
+        if content is None or content != _WRITTEN.get(number) or not os.path.exists(_path(number)):
+            # As joblib sends its jobs: classes of a script or a notebook by value.
+            _write(number, pickle.dumps(wrap_non_picklable_objects(value, keep_wrapper=False)))
+            _WRITTEN[number] = content
     except Exception:  # not picklable, or no place; the message may quote the value
         _remove(number)
     return number
+
+
+def _content(value: Any) -> str | None:
+    """Return a digest: a teacher of 100 MB is hashed ten times as fast as it is written."""
+    with suppress(Exception):
+        return str(joblib.hash(value, hash_name="sha1"))
+    return None
 
 
 def _fetch(number: str, name: str, kind: str) -> Any:
@@ -183,6 +197,7 @@ def _fetch(number: str, name: str, kind: str) -> Any:
 def _forget(key: tuple[int, int], number: str) -> None:
     _NUMBERS.pop(key, None)
     _OBJECTS.pop(number, None)
+    _WRITTEN.pop(number, None)
     if key[0] == os.getpid():  # a forked child leaves the files of its parent alone
         _remove(number)
 

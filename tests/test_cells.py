@@ -202,3 +202,15 @@ def test_a_signalling_nan_warns_of_nothing(boxed):
     with warnings.catch_warnings(), np.errstate(all="warn"):
         warnings.simplefilter("error")
         np.clip(np.rint(numbers), 0, 1)
+
+
+def test_a_class_that_raises_when_asked_its_name():
+    class Panic(BaseException):
+        pass
+
+    class Meta(type):
+        @property
+        def __module__(cls):
+            raise Panic("canary")
+
+    assert np.isnan(canonical_cell(Meta("Cell", (), {})()))

@@ -263,7 +263,9 @@ def test_seeded_noise_is_never_called_private(binary):
 
 def test_the_reference_sampler_says_that_it_is_not_exact(binary):
     *_, X_public, _, teacher = binary
-    distiller = PrivateDistiller(teacher, epsilon=HUGE, mechanism=SoftLabels(sampler="diffprivlib")).fit(X_public)
+    distiller = PrivateDistiller(
+        teacher, epsilon=HUGE, mechanism=SoftLabels(sampler="diffprivlib")
+    ).fit(X_public)
     assert not distiller.privacy_.private
     assert "floating-point" in str(distiller.privacy_)
     assert np.allclose(distiller.released_labels_, teacher.predict_proba(X_public), atol=0.1)
@@ -332,7 +334,9 @@ def test_max_queries_labels_a_random_subset(binary):
 
 def test_temperature_softens(binary):
     *_, X_public, _, teacher = binary
-    hot = PrivateDistiller(teacher, epsilon=float("inf"), mechanism=SoftLabels(temperature=5.0)).release(X_public)
+    hot = PrivateDistiller(
+        teacher, epsilon=float("inf"), mechanism=SoftLabels(temperature=5.0)
+    ).release(X_public)
     p = teacher.predict_proba(X_public) ** 0.2
     assert np.allclose(hot, p / p.sum(axis=1, keepdims=True))
 

@@ -226,6 +226,21 @@ def test_the_number_says_nothing_about_the_teacher():
     assert pickle.dumps(distiller(teacher())) != blob  # the number is random
 
 
+def test_the_file_follows_the_teacher_and_is_not_written_twice():
+    before, about = files(), teacher()
+    pickle.dumps(distiller(about))
+    (file,) = files() - before
+    os.utime(file, (0, 0))
+    pickle.dumps(distiller(about))
+    assert file.stat().st_mtime == 0
+    about._fit_X[0, 0] = 5.0  # in place
+    pickle.dumps(distiller(about))
+    assert pickle.loads(file.read_bytes())._fit_X[0, 0] == 5.0
+    file.unlink()  # by whoever tidies temporary folders
+    pickle.dumps(distiller(about))
+    assert file.exists()
+
+
 def in_another_process(code, *arguments):
     script = "import pickle, sys, warnings\nwarnings.simplefilter('ignore')\n" + code
     done = subprocess.run(

@@ -55,11 +55,6 @@ def log_odds(probabilities: ArrayLike, y: ArrayLike) -> Array:
     confidences : ndarray of shape (n,)
         Finite, since both probabilities are replaced by 1e-12 where they are smaller.
 
-    Raises
-    ------
-    ValueError
-        For other shapes, entries that are not probabilities, or codes that are not columns.
-
     Examples
     --------
     >>> from skdistill.audit.attacks import log_odds
@@ -157,17 +152,12 @@ def classwise_attack(
     probabilities, y : array-like
         As for :func:`log_odds`.
     reference_probabilities, y_reference : array-like
-        The same of records that are not members.
+        The same of records that are not members, some of every class.
 
     Returns
     -------
     scores : ndarray of shape (n,)
         In [0, 1]; higher means member.
-
-    Raises
-    ------
-    ValueError
-        If a class of `y` has no reference record.
     """
     confidences = log_odds(probabilities, y)
     reference = log_odds(reference_probabilities, y_reference)
@@ -214,7 +204,8 @@ def lira_attack(
     shadow_confidences : array-like of shape (n_shadows, n)
         Those of each shadow model.
     member : array-like of bool, shape (n_shadows, n), default=None
-        Which shadow model was trained with which record. None: none with any (offline only).
+        Which shadow model was trained with which record: at least two with and, offline or not,
+        two without each record. None: none with any (offline only).
     online : bool, default=True
     variance : {"auto", "per_example", "global"}, default="auto"
         "global" pools the squared deviations of all records, each from its own mean, for which a
@@ -224,11 +215,6 @@ def lira_attack(
     -------
     scores : ndarray of shape (n,)
         Higher means member.
-
-    Raises
-    ------
-    ValueError
-        For other shapes, or if a record has fewer than two models on a side that is needed.
     """
     target, shadow, inside = _checked_shadows(confidences, shadow_confidences, member)
     if variance not in ("auto", "per_example", "global"):

@@ -3,27 +3,20 @@ r"""Lower bounds on ε from counts: how much a mechanism leaks at least, with st
 A bound says: if the mechanism were (ε, δ)-differentially private for a smaller ε, so many right
 guesses would have had a probability below 1 - confidence. Two experiments give such counts:
 
-- *two worlds* [1]_: many runs, each on one of two neighbouring data sets. An attack calls each run
-  positive or negative, and both rates get Clopper-Pearson limits.
-- *one run* [2]_: one training run in which a fair coin decided each canary. The attack guesses
-  the coins of which it is most certain.
+- *two worlds* (Jagielski, Ullman and Oprea, NeurIPS 2020, arXiv:2006.07709): many runs, each on one
+  of two neighbouring data sets. An attack calls each run positive or negative, and both rates get
+  Clopper-Pearson limits.
+- *one run* (Steinke, Nasr and Jagielski, NeurIPS 2023, arXiv:2305.08846): one training run in which
+  a fair coin decided each canary. The attack guesses the coins of which it is most certain.
 
 The counts must come from a decision that was fixed beforehand. A threshold or a number of guesses
 that is chosen in view of the outcomes must be paid for: see :mod:`skdistill.audit.experiments`.
-
-References
-----------
-.. [1] M. Jagielski, J. Ullman, A. Oprea, "Auditing differentially private machine learning: how
-   private is private SGD?", NeurIPS 2020, arXiv:2006.07709.
-.. [2] T. Steinke, M. Nasr, M. Jagielski, "Privacy auditing with one (1) training run", NeurIPS
-   2023, arXiv:2305.08846.
-.. [3] M. Nasr et al., "Tight auditing of differentially private machine learning", USENIX
-   Security 2023, arXiv:2302.07956.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
@@ -83,15 +76,11 @@ def one_run_p_value(
     p : float
         In [0, 1]; a small value speaks against the hypothesis.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For impossible counts or parameters.
-
     Notes
     -----
-    Theorem 5.2 of [1]_: let S be m fair coins and T, a function of the mechanism's output alone,
-    guess at most r of them. If flipping one coin changes the output's law by (ε, δ) at most, then
+    Theorem 5.2 of Steinke, Nasr and Jagielski (2023): let S be m fair coins and T, a function of
+    the mechanism's output alone, guess at most r of them. If flipping one coin changes the output's
+    law by (ε, δ) at most, then
 
     .. math::
        P[\#\text{correct} \ge v] \le \beta + 2 m \delta \alpha, \quad
@@ -101,10 +90,6 @@ def one_run_p_value(
     for W ~ Bin(r, e^ε/(1 + e^ε)). A coin that decides about k records is
     (kε, δ·(1 + e^ε + ... + e^((k-1)ε)))-private (Dwork and Roth 2014, Theorem 2.2).
 
-    References
-    ----------
-    .. [1] Steinke, Nasr and Jagielski (2023), arXiv:2305.08846, Theorem 5.2 and appendix D.
-
     Examples
     --------
     >>> import math
@@ -112,8 +97,8 @@ def one_run_p_value(
     0.5535
     """
     counts = _check_guesses(n_canaries, n_guesses, n_correct)
-    epsilon, group_size = _nonnegative("epsilon", epsilon), check_whole("group_size", group_size, 1)
-    return _p_value(*counts, epsilon, check_delta(delta), group_size)
+    epsilon = _number("epsilon", epsilon, lambda v: v >= 0, "at least 0")
+    return _p_value(*counts, epsilon, check_delta(delta), check_whole("group_size", group_size, 1))
 
 
 def _p_value(m: int, r: int, v: int, epsilon: float, delta: float, group: int) -> float:
@@ -193,9 +178,7 @@ def _largest_rejected(m: int, r: int, v: int, delta: float, level: float, group:
 # -- Two worlds --------------------------------------------------------------------------------
 
 
-def clopper_pearson(
-    hits: ArrayLike, n: ArrayLike, confidence: float = 0.95
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def clopper_pearson(hits: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
     """Return the two-sided interval of Clopper and Pearson (1934) for a rate.
 
     Parameters
@@ -248,15 +231,6 @@ def clopper_pearson_epsilon(
     epsilon : float or ndarray of float
         0.0 where the counts show nothing. Rounded down.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For impossible counts or parameters.
-
-    References
-    ----------
-    .. [1] Jagielski, Ullman and Oprea (2020), arXiv:2006.07709.
-
     Examples
     --------
     >>> round(clopper_pearson_epsilon(900, 1000, 100, 1000, delta=0), 2)
@@ -286,7 +260,8 @@ def clopper_pearson_mu(
     r"""Return a lower bound on the Gaussian-DP parameter μ from a test between two worlds.
 
     Where a claim is μ-GDP (``privacy_.mu`` of a statement), this is far sharper than
-    :func:`clopper_pearson_epsilon`, because every threshold can show all of μ.
+    :func:`clopper_pearson_epsilon`, because every threshold can show all of μ (Nasr et al., USENIX
+    Security 2023, arXiv:2302.07956, section 4).
 
     Parameters
     ----------
@@ -300,18 +275,14 @@ def clopper_pearson_mu(
     mu : float or ndarray of float
         0.0 where the counts show nothing. Rounded down.
 
-    References
-    ----------
-    .. [1] Dong, Roth and Su (2022), arXiv:1905.02383, Definition 4.
-    .. [2] Nasr et al. (2023), arXiv:2302.07956, section 4.
-
     Examples
     --------
     >>> round(clopper_pearson_mu(841, 1000, 159, 1000), 2)
     1.81
     """
     # Proof. A μ-GDP mechanism allows no test with Φ⁻¹(TPR) - Φ⁻¹(FPR) > μ, since its trade-off
-    # function is Φ(Φ⁻¹(1 - a) - μ). The two limits hold together with the given confidence.
+    # function is Φ(Φ⁻¹(1 - a) - μ) (Dong, Roth and Su 2022, arXiv:1905.02383, Definition 4). Both
+    # limits hold together with the given confidence.
     tpr, _, fpr, _ = _limits(true_positives, n_positives, false_positives, n_negatives, confidence)
     with np.errstate(invalid="ignore"):  # limits of 0 and 1 show nothing
         shown = np.nan_to_num(ndtri(tpr) - ndtri(fpr), nan=0.0)
@@ -338,13 +309,12 @@ def _limits(
 
 
 def _check_guesses(n_canaries: Any, n_guesses: Any, n_correct: Any) -> tuple[int, int, int]:
-    m = check_whole("n_canaries", n_canaries, 1)
-    r = check_whole("n_guesses", n_guesses, 0)
+    m, r = check_whole("n_canaries", n_canaries, 1), check_whole("n_guesses", n_guesses, 0)
     v = check_whole("n_correct", n_correct, 0)
     if not v <= r <= m:
         raise ValueError(
-            f"n_canaries={m}, n_guesses={r}, n_correct={v} is impossible: n_correct <= n_guesses "
-            "<= n_canaries must hold."
+            f"n_canaries={m}, n_guesses={r}, n_correct={v}: n_correct <= n_guesses <= n_canaries "
+            "must hold."
         )
     return m, r, v
 
@@ -371,23 +341,20 @@ def check_whole(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
-def _nonnegative(name: str, value: Any) -> float:
+def _number(name: str, value: Any, allowed: Callable[[Any], bool], requirement: str) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name}={value!r} must be a number.")
-    if not value >= 0:
-        raise ValueError(f"{name}={value!r} must be at least 0.")
+    if not allowed(value):
+        raise ValueError(f"{name}={value!r} must be {requirement}.")
     return float(value)
 
 
 def check_delta(delta: Any) -> float:
     """Return δ as a number in [0, 1), or raise TypeError or ValueError."""
-    if _nonnegative("delta", delta) >= 1:
-        raise ValueError(f"delta={delta!r} must be in [0, 1).")
-    return float(delta)
+    return _number("delta", delta, lambda v: 0 <= v < 1, "in [0, 1)")
 
 
 def check_confidence(confidence: Any) -> float:
     """Return the error probability 1 - confidence, or raise TypeError or ValueError."""
-    if not 0 < _nonnegative("confidence", confidence) < 1:
-        raise ValueError(f"confidence={confidence!r} must be between 0 and 1, such as 0.95.")
-    return 1 - float(confidence)
+    allowed = "between 0 and 1, such as 0.95"
+    return 1 - _number("confidence", confidence, lambda v: 0 < v < 1, allowed)

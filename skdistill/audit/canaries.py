@@ -71,17 +71,7 @@ class Canaries:
         return len(self.first)
 
     def fill(self, coins: NDArray[np.bool_]) -> tuple[Any, NDArray[Any]]:
-        """Return the records of all slots: the first of a pair where its coin is True.
-
-        Parameters
-        ----------
-        coins : ndarray of bool, shape (n_canaries,)
-
-        Returns
-        -------
-        X : array-like of shape (n_canaries * n_copies, d)
-        y : ndarray of shape (n_canaries * n_copies,)
-        """
+        """Return features and labels of all slots: the first of a pair where its coin is True."""
         again = np.repeat(np.arange(len(self)), self.n_copies)
         return take_rows(self.X, again), np.where(coins, self.first, self.second)[again]
 
@@ -121,12 +111,6 @@ def make_canaries(
     -------
     canaries : Canaries
         The order of the two labels is random, so that no label speaks for a coin.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For an unknown kind, fewer than two classes, too few rows, or outliers of columns that
-        are not numbers.
 
     Examples
     --------

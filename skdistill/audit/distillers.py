@@ -61,23 +61,13 @@ class AuditResult:
 
     @property
     def epsilon_lower_bound(self) -> float:
-        """The release is not (ε, δ)-DP for an ε below this, with confidence `confidence`."""
+        """The release is not (ε, δ)-DP for an ε below this, with the bound's confidence."""
         return self.bound.epsilon
 
     @property
     def epsilon(self) -> float:
         """The claimed ε; infinite where the statement promises nothing."""
         return self.statement.epsilon if self.statement.private else math.inf
-
-    @property
-    def delta(self) -> float:
-        """The claimed δ, for which the bound holds."""
-        return self.bound.delta
-
-    @property
-    def confidence(self) -> float:
-        """Confidence of the bound."""
-        return self.bound.confidence
 
     @property
     def n_guesses(self) -> int:
@@ -101,15 +91,23 @@ class AuditResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a JSON-serialisable dictionary (an infinite ε as a string)."""
-        names = "epsilon_lower_bound", "epsilon", "delta", "confidence", "p_value", "passed"
-        names += "canaries", "n_canaries", "n_guesses", "n_correct", "view"
-        record = {name: getattr(self, name) for name in names}
-        if math.isinf(self.epsilon):
-            record["epsilon"] = str(self.epsilon)
-        return {**record, "statement": self.statement.to_dict()}
+        return {
+            "epsilon_lower_bound": self.epsilon_lower_bound,
+            "epsilon": str(self.epsilon) if math.isinf(self.epsilon) else self.epsilon,
+            "delta": self.bound.delta,
+            "confidence": self.bound.confidence,
+            "p_value": self.p_value,
+            "passed": self.passed,
+            "canaries": self.canaries,
+            "n_canaries": self.n_canaries,
+            "n_guesses": self.n_guesses,
+            "n_correct": self.n_correct,
+            "view": self.view,
+            "statement": self.statement.to_dict(),
+        }
 
     def _lines(self) -> list[tuple[str, str]]:
-        delta = f" at δ={self.delta:.3g}" if self.delta else ""
+        delta = f" at δ={self.bound.delta:.3g}" if self.bound.delta else ""
         if math.isinf(self.epsilon):
             claim, verdict = "no guarantee", "there is no claim to test"
         else:
@@ -119,7 +117,7 @@ class AuditResult:
                 if self.passed
                 else f"the claim is CONTRADICTED (p-value {self.p_value:.2g})"
             )
-        bound, percent = self.epsilon_lower_bound, 100 * self.confidence
+        bound, percent = self.epsilon_lower_bound, 100 * self.bound.confidence
         return [
             ("attack", f"{self.n_canaries} {self.canaries} canaries, on {_VIEWS[self.view]}"),
             ("right guesses", f"{self.n_correct} of {self.n_guesses}"),
@@ -160,15 +158,13 @@ def audit_distiller(
     A clone of the distiller's teacher is trained on `X_private` and the canaries. The distiller
     and its teacher stay as they are.
 
-    **Cost.** An audit trains on the private records and releases labels, so it costs them as much
-    as one ``fit``, and nothing else: canaries come from public rows, and the result is a function
-    of the release. With an accountant (of the distiller, or of a teacher such as a diffprivlib
-    model) it refuses to start without ``charge=True``.
+    **Cost.** An audit trains on the private records and releases labels, so it costs as much as one
+    ``fit``. Its result costs nothing more, because canaries come from public rows and the result is
+    a function of the release.
 
     **Meaning.** A bound above the claim disproves it, but for the chance of 1 - confidence. A bound
-    below proves nothing. Where noise hides what *one* record could do to *all* rows, each of many
-    canaries that moves its own row alone shows little: expect 0 of a sound release, and a large
-    bound of one that leaks labels.
+    below proves nothing. Expect 0 of a sound release, whose noise hides the effect of one record on
+    all rows, and a large bound of a release that leaks labels.
 
     Parameters
     ----------
@@ -190,10 +186,11 @@ def audit_distiller(
         Whether the canaries' features are among the transfer rows, which shows most.
     reference : "auto", None or estimator, default="auto"
         A model whose answers on the canaries' features are subtracted, so that the remainder is
-        due to the canary and not to its neighbourhood (difficulty calibration [2]_). "auto" is the
-        student where it is the default one and `view` is "labels", and nothing otherwise. An
-        estimator fitted on records like the private ones makes a better attack; fitted on the
-        private records themselves, it makes the result private, outside of the claim.
+        due to the canary and not to its neighbourhood (difficulty calibration: Watson et al., ICLR
+        2022, arXiv:2111.08440). "auto" is the student where it is the default one and `view` is
+        "labels", and nothing otherwise. An estimator fitted on records like the private ones makes
+        a better attack; fitted on the private records themselves, it makes the result private,
+        outside of the claim.
     guesses : {"bonferroni", "holdout"}, int or sequence of int, default="bonferroni"
         How many canaries are guessed, see :func:`~skdistill.audit.one_run_audit`.
     confidence : float, default=0.95
@@ -204,7 +201,8 @@ def audit_distiller(
     groups : array-like of shape (n,), default=None
         For the teacher's ``fit``, where a person has many records; every slot is a group.
     charge : bool, default=False
-        Whether the distiller's accountant may be charged. It must be True if there is one.
+        Must be True if the distiller, or a teacher such as a diffprivlib model, has an accountant:
+        whether it may be charged.
     random_state : int, RandomState or None, default=None
         Draws the coins and the canaries.
     verbose : int, default=0
@@ -220,13 +218,6 @@ def audit_distiller(
     ValueError, TypeError
         For impossible settings, before anything is trained or charged; for a teacher that raises
         in ``fit``, with a fixed text.
-
-    References
-    ----------
-    .. [1] T. Steinke, M. Nasr, M. Jagielski, "Privacy auditing with one (1) training run", NeurIPS
-       2023, arXiv:2305.08846.
-    .. [2] L. Watson, C. Guo, G. Cormode, A. Sablayrolles, "On the importance of difficulty
-       calibration in membership inference attacks", ICLR 2022, arXiv:2111.08440.
 
     Examples
     --------
@@ -254,8 +245,9 @@ def audit_distiller(
     # claim. (Coins that put a canary in or leave it out would need the other relation.) Given all
     # else, teacher and release are (ε, δ)-DP in the coins; scores and guesses are functions of the
     # release and of public rows, hence post-processing. Theorem 5.2 of Steinke, Nasr and Jagielski
-    # is about this game. A slot of k equal records is k replacements: there the bound is for one
-    # of them, by group privacy (or for the group, where `groups` is given).
+    # (NeurIPS 2023, arXiv:2305.08846) is about this game. A slot of k equal records is k
+    # replacements: there the bound is for one of them, by group privacy (or for the group, where
+    # `groups` is given).
     say: Callable[[Any], None] = print if verbose > 0 else lambda text: None
     _check_distiller(distiller, X_private, y_private, charge)
     _check_attack(view, query_canaries, canaries, reference)
@@ -263,21 +255,25 @@ def audit_distiller(
     teacher, labels = clone(unwrap(distiller.teacher)), np.asarray(y_private)
     say(_cost(distiller))
     rng = check_random_state(random_state)
-    pairs = _pairs(distiller, labels, X_transfer, n_canaries, canaries, rng)
+    if isinstance(canaries, str):
+        given = {"kind": canaries, "random_state": rng, **_choices(distiller, labels)}
+        canaries = make_canaries(X_transfer, n_canaries, **given)
+    pairs = canaries
     coins = rng.randint(2, size=len(pairs)).astype(bool)
     X_slots, y_slots = pairs.fill(coins)
     transfer, where = _transfer_set(X_transfer, pairs, query_canaries)
 
     say(f"audit, step 1 of 3: training the teacher, with {len(pairs)} {pairs.kind} canaries")
-    params = {} if groups is None else {"groups": _slot_groups(groups, len(labels), pairs)}
+    params = {} if groups is None else {"groups": _slot_groups(groups, pairs)}
     X, y = stack_rows(X_private, X_slots), np.concatenate([labels, y_slots])
     ask(partial(teacher.fit, **params), "The teacher's fit", X, y)
 
     say("audit, step 2 of 3: distilling")
     student = clone(distiller).set_params(teacher=teacher)
     if certificate is not None:
-        given = isinstance(certificate, Certificate)
-        student.set_params(certificate=certificate if given else certificate(teacher))  # type: ignore[operator]
+        if not isinstance(certificate, Certificate):
+            certificate = certificate(teacher)
+        student.set_params(certificate=certificate)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The released labels are mostly noise")
         student.fit(transfer)
@@ -348,33 +344,20 @@ def _margin(answers: Array, student: PrivateDistiller, pairs: Canaries) -> Array
     return np.asarray(answers[rows, first] - answers[rows, second])
 
 
-# -- What goes in ------------------------------------------------------------------------------
+# -- Canaries and transfer rows ----------------------------------------------------------------
 
 
-def _pairs(
-    distiller: PrivateDistiller,
-    labels: NDArray[Any],
-    X_transfer: Any,
-    n_canaries: int,
-    canaries: str | Canaries,
-    rng: np.random.RandomState,
-) -> Canaries:
-    """Return the user's canaries, or make some from the transfer set."""
-    if isinstance(canaries, Canaries):
-        return canaries
+def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any]:
+    """Return the labels or targets that canaries may have."""
     teacher = unwrap(distiller.teacher)
-    choices: dict[str, Any]
-    if is_regressor(teacher):
-        if distiller.output_range is None:
-            raise ValueError(
-                "A regression audit needs the distiller's output_range=(low, high): its ends are "
-                "the targets of the canaries."
-            )
-        choices = {"output_range": distiller.output_range}
-    else:
-        classes = getattr(teacher, "classes_", None)
-        choices = {"classes": np.unique(labels) if classes is None else classes}
-    return make_canaries(X_transfer, n_canaries, kind=canaries, random_state=rng, **choices)
+    if not is_regressor(teacher):
+        return {"classes": getattr(teacher, "classes_", np.unique(labels))}
+    if distiller.output_range is None:
+        raise ValueError(
+            "A regression audit needs the distiller's output_range=(low, high): its ends are the "
+            "targets of the canaries."
+        )
+    return {"output_range": distiller.output_range}
 
 
 def _transfer_set(X: Any, pairs: Canaries, query_canaries: bool) -> tuple[Any, NDArray[np.intp]]:
@@ -395,13 +378,11 @@ def _transfer_set(X: Any, pairs: Canaries, query_canaries: bool) -> tuple[Any, N
     return take_rows(X, rest), nowhere
 
 
-def _slot_groups(groups: Any, n: int, pairs: Canaries) -> NDArray[Any]:
+def _slot_groups(groups: Any, pairs: Canaries) -> NDArray[Any]:
     """Return a group label for each record: the user's, and one of its own for each slot."""
-    names = np.empty(n + len(pairs) * pairs.n_copies, dtype=object)
-    names[:n] = list(groups)
     slots = np.repeat(np.arange(len(pairs)), pairs.n_copies)
-    names[n:] = [f"canary slot {i}" for i in slots]
-    return names
+    names = [*groups, *(f"canary slot {i}" for i in slots)]
+    return np.array(names, dtype=object)
 
 
 # -- Checks ------------------------------------------------------------------------------------
@@ -422,8 +403,9 @@ def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: boo
     check_consistent_length(X_private, y_private)
     inner = teacher.get_params(deep=True)
     names = [n for n, v in inner.items() if n.split("__")[-1] == "accountant" and v is not None]
-    accountants = ["distiller.accountant"] if distiller.accountant is not None else []
-    accountants += [f"the teacher's {name}" for name in names]
+    accountants = [f"the teacher's {name}" for name in names]
+    if distiller.accountant is not None:
+        accountants.insert(0, "distiller.accountant")
     if accountants and charge is not True:
         raise ValueError(
             f"{_cost(distiller)} It would be charged to {', '.join(accountants)}. Pass "
@@ -435,12 +417,12 @@ def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: boo
 def _cost(distiller: PrivateDistiller) -> str:
     if math.isinf(distiller.epsilon):
         return (
-            "audit: epsilon=inf, so the result is protected by nothing; do not publish it or what "
-            "it was computed from."
+            "audit: epsilon=inf, so nothing protects the result; do not publish the result or the "
+            "student."
         )
     return (
-        "audit: it trains on the private records and releases labels once, which costs what one "
-        f"fit costs: epsilon={distiller.epsilon:g}, delta={distiller.delta:g}."
+        "audit: it trains on the private records and releases labels once, which costs as much as "
+        f"one fit: epsilon={distiller.epsilon:g}, delta={distiller.delta:g}."
     )
 
 

@@ -7,7 +7,7 @@ at 1/b of the error probability (Bonferroni).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,14 +75,9 @@ class OneRunAudit:
         delta : float, default=None
             Claimed; None takes that of the bound.
         """
-        p = one_run_p_value(
-            self.n_canaries,
-            self.n_guesses,
-            self.n_correct,
-            epsilon=epsilon,
-            delta=self.delta if delta is None else delta,
-            group_size=self.group_size,
-        )
+        counts = self.n_canaries, self.n_guesses, self.n_correct
+        delta = self.delta if delta is None else delta
+        p = one_run_p_value(*counts, epsilon=epsilon, delta=delta, group_size=self.group_size)
         return min(1.0, self.n_tests * p)
 
 
@@ -121,15 +116,6 @@ def one_run_audit(
     group_size : int, default=1
         Records that one coin decides about. The bound is for one record, by group privacy.
 
-    Returns
-    -------
-    OneRunAudit
-
-    Raises
-    ------
-    ValueError
-        For scores that are not finite, lengths that differ, or too few canaries.
-
     Examples
     --------
     >>> import numpy as np
@@ -146,43 +132,31 @@ def one_run_audit(
     # theorem holds for the other half alone, with its number of canaries.
     scores, coins = _check_scores(scores, members)
     delta, level = check_delta(delta), check_confidence(confidence)
+    test: dict[str, Any] = {"delta": delta, "group_size": group_size}
     if middle is None:
         middle = float(np.quantile(scores, [0.25, 0.75]).mean())
-    if isinstance(guesses, str) and guesses == "holdout":
+    numbers = [max(1, round(len(scores) * fraction)) for fraction in _FRACTIONS]
+    if not isinstance(guesses, str):
+        numbers = np.ravel(np.asarray(guesses, dtype=object)).tolist()
+    elif guesses == "holdout":
         first, scores, coins = (scores[::2], coins[::2]), scores[1::2], coins[1::2]
         if not len(scores):
             raise ValueError("Two canaries at least are needed to hold one half out.")
-        tried = _numbers_of_guesses(len(scores), (1 / 64, 1 / 32, *_FRACTIONS))
-        numbers = [_strongest(*first, tried, middle, delta, 1 - level, group_size)[1][1]]
-    elif isinstance(guesses, str) and guesses == "bonferroni":
-        numbers = sorted(set(_numbers_of_guesses(len(scores), _FRACTIONS)))
-    elif isinstance(guesses, str):
+        tried = [max(1, round(len(scores) * f)) for f in (1 / 64, 1 / 32, *_FRACTIONS)]
+        numbers = [_strongest(*first, tried, middle, 1 - level, **test)[1][1]]
+    elif guesses != "bonferroni":
         raise ValueError(
             f'guesses={guesses!r} must be "bonferroni", "holdout", a number, or several numbers.'
         )
-    else:
-        numbers = np.ravel(np.asarray(guesses, dtype=object)).tolist()
-        if not numbers:
-            raise ValueError("guesses is empty: give at least one number of guesses.")
-    n_tests = len(numbers)
-    bound, counts = _strongest(
-        scores, coins, numbers, middle, delta, 1 - level / n_tests, group_size
-    )
+    if not numbers:
+        raise ValueError("guesses is empty: give at least one number of guesses.")
+    n_tests = len(set(numbers))
+    bound, counts = _strongest(scores, coins, numbers, middle, 1 - level / n_tests, **test)
     return OneRunAudit(bound, delta, float(confidence), *counts, n_tests, group_size)
 
 
-def _numbers_of_guesses(m: int, fractions: Iterable[float]) -> list[int]:
-    return [max(1, round(m * fraction)) for fraction in fractions]
-
-
 def _strongest(
-    scores: Array,
-    coins: Coins,
-    numbers: Sequence[int],
-    middle: float,
-    delta: float,
-    confidence: float,
-    group_size: int,
+    scores: Array, coins: Coins, numbers: list[int], middle: float, confidence: float, **test: Any
 ) -> tuple[float, tuple[int, int, int]]:
     """Return the largest bound over the numbers of guesses, and the counts that show it.
 
@@ -190,9 +164,8 @@ def _strongest(
     """
 
     def strength(counts: tuple[int, int, int]) -> tuple[float, float]:
-        options: dict[str, Any] = {"delta": delta, "group_size": group_size}
-        bound = one_run_epsilon(*counts, confidence=confidence, **options)
-        return bound, -one_run_p_value(*counts, epsilon=0.0, **options)
+        bound = one_run_epsilon(*counts, confidence=confidence, **test)
+        return bound, -one_run_p_value(*counts, epsilon=0.0, **test)
 
     every = [(len(scores), r, _n_correct(scores, coins, middle, r)) for r in numbers]
     best = max(every, key=strength)
@@ -289,15 +262,6 @@ def two_world_audit(
         nothing. A sequence of floats (fixed beforehand) is tried out, each at 1/len of the error
         probability. "holdout" chooses on every other run, and counts the rest.
 
-    Returns
-    -------
-    TwoWorldAudit
-
-    Raises
-    ------
-    ValueError
-        For scores that are NaN, or too few runs.
-
     Examples
     --------
     >>> import numpy as np
@@ -311,26 +275,25 @@ def two_world_audit(
     # Hold-out: the runs that are counted are independent of the threshold.
     inside, outside = _check_runs("scores_in", scores_in), _check_runs("scores_out", scores_out)
     delta, level = check_delta(delta), check_confidence(confidence)
-    if isinstance(threshold, str) and threshold == "holdout":
-        if min(len(inside), len(outside)) < 2:
-            raise ValueError("Two runs in each world at least are needed to hold one half out.")
-        thresholds = _chosen_threshold(inside[::2], outside[::2], delta, 1 - level)
-        inside, outside = inside[1::2], outside[1::2]
-    elif isinstance(threshold, str):
-        raise ValueError(f'threshold={threshold!r} must be "holdout", a number, or several.')
-    else:
+    if not isinstance(threshold, str):
         thresholds = np.atleast_1d(np.asarray(threshold, dtype=np.float64)).ravel()
         if not thresholds.size or np.isnan(thresholds).any():
             raise ValueError(f"threshold={threshold!r} must be one number or several, none NaN.")
+    elif threshold != "holdout":
+        raise ValueError(f'threshold={threshold!r} must be "holdout", a number, or several.')
+    elif min(len(inside), len(outside)) < 2:
+        raise ValueError("Two runs in each world at least are needed to hold one half out.")
+    else:
+        thresholds = _chosen_threshold(inside[::2], outside[::2], delta, 1 - level)
+        inside, outside = inside[1::2], outside[1::2]
     hits, n, alarms, k = _positives(inside, outside, thresholds)
     n_tests = len(thresholds)
     bounds = clopper_pearson_epsilon(
         hits, n, alarms, k, delta=delta, confidence=1 - level / n_tests
     )
     best = int(np.argmax(bounds))
-    counts = int(hits[best]), n, int(alarms[best]), k
-    reached = float(thresholds[best])
-    return TwoWorldAudit(float(bounds[best]), delta, float(confidence), reached, *counts, n_tests)
+    figures = float(bounds[best]), delta, float(confidence), float(thresholds[best])
+    return TwoWorldAudit(*figures, int(hits[best]), n, int(alarms[best]), k, n_tests)
 
 
 def _chosen_threshold(inside: Array, outside: Array, delta: float, confidence: float) -> Array:

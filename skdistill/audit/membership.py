@@ -12,7 +12,7 @@ because nothing leaves. Error messages hold numbers of rows and fixed text only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,12 +91,10 @@ def membership_report(
     ----------
     model : estimator, PrivateDistiller or dict of str to estimator
         Fitted. A fitted PrivateDistiller is two models: its "teacher" and itself, the "student".
-    X_member : array-like of shape (n, d)
+    X_member, y_member : array-like of shape (n, d) and (n,)
         Records the model (the teacher) was trained on.
-    y_member : array-like of shape (n,)
-    X_nonmember : array-like of shape (m, d)
+    X_nonmember, y_nonmember : array-like of shape (m, d) and (m,)
         Other records of the same kind.
-    y_nonmember : array-like of shape (m,)
     attacks : "auto" or sequence of str, default="auto"
         Of :data:`ATTACKS`. "auto" takes all that are possible: those with shadow models only if
         `shadow` is given, and the loss alone for regression models.
@@ -106,10 +104,9 @@ def membership_report(
         ShadowDistiller(distiller, X_transfer)}``. None trains none.
     n_shadows : int, default=64
         Shadow models of each kind, each trained on a random half of all records given.
-    X_reference : array-like of shape (r, d), default=None
+    X_reference, y_reference : array-like of shape (r, d) and (r,), default=None
         Further records that are not members, for the attacks that compare with such records. None
         sets half of the non-members aside if such an attack is asked for.
-    y_reference : array-like of shape (r,), default=None
     fprs : sequence of float, default=(0.01, 0.001)
         False-positive rates at which the true-positive rate is wanted.
     confidence : float, default=0.95
@@ -119,21 +116,8 @@ def membership_report(
         copies of them, on both sides and among the reference records.
     random_state : int, RandomState or None, default=None
         Draws reference records, shadow halves and the halves for the accuracy's threshold.
-    n_jobs : int, default=None
-        Jobs of joblib that train shadow models.
-    verbose : int, default=0
-        Progress of the shadow models, as joblib prints it.
-
-    Returns
-    -------
-    report : MembershipReport
-
-    Raises
-    ------
-    ValueError, TypeError
-        For members that are also non-members, labels the model does not know, a model without
-        probabilities, or too few non-members for a false-positive rate. Messages hold numbers of
-        rows, never a value of one.
+    n_jobs, verbose
+        For :func:`train_shadow_models`.
 
     Examples
     --------
@@ -148,15 +132,12 @@ def membership_report(
     True
     """
     rng, models = check_random_state(random_state), _by_name(model)
-    regression = _are_regressors(models)
-    wanted = _check_attacks(attacks, shadow, regression)
-    sides = {
-        "members": (X_member, np.asarray(y_member)),
-        "nonmembers": (X_nonmember, np.asarray(y_nonmember)),
-    }
+    wanted = _check_attacks(attacks, shadow, _are_regressors(models))
+    parts = [_records("members", X_member, y_member)]
+    parts.append(_records("nonmembers", X_nonmember, y_nonmember))
     if X_reference is not None:
-        sides["reference"] = X_reference, np.asarray(y_reference)
-    parts = _without_overlap(sides, overlap)
+        parts.append(_records("reference", X_reference, y_reference))
+    parts = _without_overlap(parts, overlap)
     if X_reference is None and _WITH_REFERENCE & set(wanted):
         parts[1:] = _set_aside(parts[1], rng, fprs)
     n, m = len(parts[0][1]), len(parts[1][1])
@@ -164,7 +145,7 @@ def membership_report(
     check_fprs(fprs, m)
     X, y = _pooled(parts)
     for name, each in models.items():
-        _check_model(name, each, y, regression)
+        _check_model(name, each, y)
     kinds = _shadow_kinds(shadow, models) if _WITH_SHADOWS & set(wanted) else {}
     options: dict[str, Any] = {"n_shadows": n_shadows, "n_jobs": n_jobs, "verbose": verbose}
     trained: dict[int, ShadowModels] = {}
@@ -173,10 +154,21 @@ def membership_report(
         kind = kinds.get(name)
         if kind is not None and id(kind) not in trained:
             trained[id(kind)] = train_shadow_models(kind, X, y, random_state=rng, **options)
-        found = _scores(each, X, y, n + m, wanted, trained.get(id(kind)), regression)
+        found = _scores(each, X, y, n + m, wanted, trained.get(id(kind)))
         for method, values in found.items():
             pair = scores[name, method] = values[:n], values[n:]
-            rows.append(_result(name, method, each, pair, fprs, confidence, rng))
+            epsilon, delta = _claim(each)
+            rows.append(
+                AttackResult(
+                    model=name,
+                    attack=method,
+                    epsilon=epsilon,
+                    delta=delta,
+                    auc=auc_interval(*pair, confidence),
+                    accuracy=balanced_accuracy_interval(*pair, confidence, rng),
+                    tpr=tuple((float(f), *tpr_at_fpr(*pair, f, confidence)) for f in fprs),
+                )
+            )
     return MembershipReport(
         rows=tuple(rows), n_members=n, n_nonmembers=m, confidence=confidence, scores=scores
     )
@@ -202,58 +194,37 @@ def attack(
     ----------
     model : estimator
         Fitted, with `predict_proba`; or a regressor, for ``method="loss"``.
-    X : array-like of shape (n, d)
+    X, y : array-like of shape (n, d) and (n,)
         Records to score.
-    y : array-like of shape (n,)
-        Their labels.
-    X_reference : array-like of shape (r, d), default=None
+    X_reference, y_reference : array-like of shape (r, d) and (r,), default=None
         Records of the same kind that are not members. Needed for all methods but "loss" and
         "modified_entropy".
-    y_reference : array-like of shape (r,), default=None
     method : str, default="loss"
         One of :data:`ATTACKS`. "rmia" and "lira_offline" train shadow models on reference records
         only; "lira_online" also trains them on the scored records.
     shadow : "clone" or estimator, default="clone"
         Kind of the shadow models; "clone" takes the model's own kind.
-    n_shadows : int, default=64
-    random_state : int, RandomState or None, default=None
-        Draws the halves shadow models are trained on.
-    n_jobs : int, default=None
-        Jobs of joblib that train shadow models.
-    verbose : int, default=0
-        Progress of the shadow models.
+    n_shadows, random_state, n_jobs, verbose
+        For :func:`train_shadow_models`.
 
     Returns
     -------
     scores : ndarray of shape (n,)
         Higher means member.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.tree import DecisionTreeClassifier
-    >>> from skdistill.audit import attack
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = DecisionTreeClassifier(max_depth=1).fit(X[::2], y[::2])
-    >>> scores = attack(model, X[::2], y[::2], X[1::2], y[1::2], method="lira_offline",
-    ...                 n_shadows=8)
-    >>> scores.shape
-    (75,)
     """
-    regression, shadows = bool(is_regressor(model)), None
-    _check_attacks([method], shadow, regression)
+    shadows = None
+    _check_attacks([method], shadow, is_regressor(model))
     if X_reference is None and method in _WITH_SHADOWS | _WITH_REFERENCE:
         raise ValueError(
             f"method={method!r} needs reference records, known not to be members: pass "
             "X_reference and y_reference."
         )
-    parts = {"records": (X, np.asarray(y))}
+    parts = [_records("records", X, y)]
     if X_reference is not None:
-        parts["reference"] = X_reference, np.asarray(y_reference)
-    _check_lengths(parts)
-    n = len(parts["records"][1])
-    X, y = _pooled(list(parts.values()))
-    _check_model("model", model, y, regression)
+        parts.append(_records("reference", X_reference, y_reference))
+    n = n_rows(X)
+    X, y = _pooled(parts)
+    _check_model("model", model, y)
     if method in _WITH_SHADOWS:
         shadows = train_shadow_models(
             model if isinstance(shadow, str) else shadow,
@@ -264,23 +235,17 @@ def attack(
             n_jobs=n_jobs,
             verbose=verbose,
         )
-    return _scores(model, X, y, n, [method], shadows, regression)[method]
+    return _scores(model, X, y, n, [method], shadows)[method]
 
 
 # -- Scores ------------------------------------------------------------------------------------
 
 
 def _scores(
-    model: Any,
-    X: Any,
-    y: NDArray[Any],
-    n: int,
-    attacks: Iterable[str],
-    shadows: ShadowModels | None,
-    regression: bool,
+    model: Any, X: Any, y: NDArray[Any], n: int, attacks: list[str], shadows: Any
 ) -> dict[str, Array]:
     """Return each attack's scores of the first n records; the others are reference records."""
-    if regression:
+    if is_regressor(model):
         predictions = ask(model.predict, "The model's predict", X)
         return {"loss": squared_error_attack(predictions, y)[:n]}
     classes = np.asarray(model.classes_)
@@ -294,42 +259,33 @@ def _scores(
             confidences[ours], features[ours], confidences[others], features[others]
         )
 
-    def with_shadows(name: str, s: Any = shadows) -> Array:
-        shadow, member = s.confidences[:, ours], s.member[:, ours]
-        if name != "rmia":
-            return lira_attack(confidences[ours], shadow, member, online=name == "lira_online")
-        population = confidences[others], s.confidences[:, others]
-        return rmia_attack(confidences[ours], shadow, *population, member, s.member[:, others])
+    def lira(online: bool) -> Array:
+        shadow, member = shadows.confidences[:, ours], shadows.member[:, ours]
+        return lira_attack(confidences[ours], shadow, member, online=online)
+
+    def rmia() -> Array:
+        known, population = (
+            (confidences[rows], shadows.confidences[:, rows]) for rows in (ours, others)
+        )
+        return rmia_attack(*known, *population, shadows.member[:, ours], shadows.member[:, others])
 
     methods: dict[str, Callable[[], Array]] = {
         "loss": lambda: loss_attack(p[ours], codes[ours]),
         "modified_entropy": lambda: modified_entropy_attack(p[ours], codes[ours]),
         "classwise": lambda: classwise_attack(p[ours], codes[ours], p[others], codes[others]),
         "quantile": quantile,
+        "rmia": rmia,
+        "lira_offline": lambda: lira(online=False),
+        "lira_online": lambda: lira(online=True),
     }
-    return {name: methods[name]() if name in methods else with_shadows(name) for name in attacks}
+    return {name: methods[name]() for name in attacks}
 
 
-def _result(
-    name: str,
-    method: str,
-    model: Any,
-    pair: tuple[Array, Array],
-    fprs: Sequence[float],
-    confidence: float,
-    rng: np.random.RandomState,
-) -> AttackResult:
+def _claim(model: Any) -> tuple[float, float]:
+    """Return ε and δ of the model's privacy statement, ∞ and 0 without a claim."""
     claim = getattr(model, "privacy_", None)
-    claims = getattr(claim, "private", False)
-    return AttackResult(
-        model=name,
-        attack=method,
-        epsilon=float(claim.epsilon) if claims else math.inf,  # type: ignore[union-attr]
-        delta=float(claim.delta) if claims else 0.0,  # type: ignore[union-attr]
-        auc=auc_interval(*pair, confidence),
-        accuracy=balanced_accuracy_interval(*pair, confidence, rng),
-        tpr=tuple((float(fpr), *tpr_at_fpr(*pair, fpr, confidence)) for fpr in fprs),
-    )
+    private = getattr(claim, "private", False)
+    return (float(claim.epsilon), float(claim.delta)) if private else (math.inf, 0.0)  # type: ignore[union-attr]
 
 
 # -- Models and attacks ------------------------------------------------------------------------
@@ -347,7 +303,6 @@ def _by_name(model: Any) -> dict[str, Any]:
 
 
 def _is_distilled(model: Any) -> bool:
-    """Whether a model is a fitted distiller, which brings its teacher along."""
     return hasattr(model, "student_") and hasattr(model, "teacher")
 
 
@@ -380,9 +335,9 @@ def _check_attacks(attacks: str | Sequence[str], shadow: Any, regression: bool) 
     return names
 
 
-def _check_model(name: str, model: Any, y: NDArray[Any], regression: bool) -> None:
+def _check_model(name: str, model: Any, y: NDArray[Any]) -> None:
     """Raise for a model that cannot be attacked, or knows other classes."""
-    if regression:
+    if is_regressor(model):
         return
     if not hasattr(model, "predict_proba"):
         raise TypeError(
@@ -430,10 +385,12 @@ def _shadow_kinds(shadow: Any, models: Mapping[str, Any]) -> dict[str, Any]:
 # -- Records -----------------------------------------------------------------------------------
 
 
-def _check_lengths(parts: Mapping[str, Records]) -> None:
-    for name, (X, y) in parts.items():
-        if y.shape != (n_rows(X),):
-            raise ValueError(f"{name}: X has {n_rows(X)} rows, but y has shape {y.shape}.")
+def _records(name: str, X: Any, y: Any) -> Records:
+    """Return records with their labels as an array, or raise for another number of labels."""
+    labels = np.asarray(y)
+    if labels.shape != (n_rows(X),):
+        raise ValueError(f"{name}: X has {n_rows(X)} rows, but y has shape {labels.shape}.")
+    return X, labels
 
 
 def _pooled(parts: Sequence[Records]) -> Records:
@@ -452,12 +409,10 @@ def _set_aside(
     return [(take_rows(X, rows), y[rows]) for rows in map(np.sort, (order[:half], order[half:]))]
 
 
-def _without_overlap(sides: Mapping[str, Records], overlap: str) -> list[Records]:
+def _without_overlap(parts: list[Records], overlap: str) -> list[Records]:
     """Raise for, or drop, records (labels included) that are members and something else."""
     if overlap not in ("raise", "drop"):
         raise ValueError(f'overlap={overlap!r} must be "raise" or "drop".')
-    _check_lengths(sides)
-    parts = list(sides.values())
     keys = row_keys(*_pooled(parts))
     n = len(parts[0][1])
     twice = set(keys[:n]) & set(keys[n:])

@@ -55,9 +55,8 @@ class AttackResult:
             "claimed_epsilon": self.epsilon,
             "claimed_delta": self.delta,
         }
-        figures = {"auc": self.auc, "balanced_accuracy": self.accuracy}
-        figures |= {f"tpr_at_{fpr:g}": tuple(found) for fpr, *found in self.tpr}
-        for name, found in figures.items():
+        rates = [(f"tpr_at_{point[0]:g}", point[1:]) for point in self.tpr]
+        for name, found in [("auc", self.auc), ("balanced_accuracy", self.accuracy), *rates]:
             names = (name, f"{name}_low", f"{name}_high", f"{name}_p_value")
             record |= zip(names, found, strict=False)
         return record

@@ -32,8 +32,10 @@ def auc_interval(
 ) -> tuple[float, float, float]:
     """Return the area under the ROC curve and DeLong's interval for it, on the logit scale.
 
-    Where the sample area is 0 or 1, its variance is estimated as 0. The interval is then that of
-    Clopper and Pearson for min(n, m) disjoint, hence independent, pairs in the same order.
+    Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988, computed from ranks (Sun and Xu,
+    IEEE Signal Processing Letters 21, 2014). Where the sample area is 0 or 1, its variance is
+    estimated as 0; the interval is then that of Clopper and Pearson for min(n, m) disjoint, hence
+    independent, pairs in the same order.
 
     Parameters
     ----------
@@ -44,13 +46,6 @@ def auc_interval(
     Returns
     -------
     auc, low, high : float
-
-    References
-    ----------
-    .. [1] DeLong, DeLong, Clarke-Pearson. "Comparing the areas under two or more correlated
-       receiver operating characteristic curves". Biometrics 44, 1988.
-    .. [2] Sun, Xu. "Fast implementation of DeLong's algorithm". IEEE Signal Processing Letters
-       21, 2014.
 
     Examples
     --------
@@ -95,11 +90,6 @@ def tpr_at_fpr(
     -------
     tpr, low, high, p_value : float
 
-    Raises
-    ------
-    ValueError
-        For too few non-members; the message says how many are needed.
-
     Examples
     --------
     >>> from skdistill.audit.roc import tpr_at_fpr
@@ -131,7 +121,8 @@ def balanced_accuracy_interval(
 
     The best threshold is chosen on a random half of the scores and measured on the other half,
     since on the same scores chance would look better than 0.5. The interval joins those of Clopper
-    and Pearson for the two rates by the square-and-add rule [1]_.
+    and Pearson for the two rates by the square-and-add rule (Zou and Donner, Statistics in
+    Medicine 27, 2008).
 
     Parameters
     ----------
@@ -144,11 +135,6 @@ def balanced_accuracy_interval(
     Returns
     -------
     accuracy, low, high : float
-
-    References
-    ----------
-    .. [1] Zou, Donner. "Construction of confidence limits about effect measures: a general
-       approach". Statistics in Medicine 27, 2008.
     """
     rng = check_random_state(random_state)
     inside, outside = np.asarray(member_scores, float), np.asarray(nonmember_scores, float)
@@ -168,26 +154,17 @@ def _best_threshold(inside: Array, outside: Array) -> float:
     """Return the cut above which "member" is right most often, both kinds counting alike."""
     cuts = np.concatenate([[-np.inf], np.unique(np.concatenate([inside, outside]))])
     hits, alarms = (
-        1 - np.searchsorted(np.sort(scores), cuts, side="right") / len(scores)
-        for scores in (inside, outside)
+        1 - np.searchsorted(np.sort(side), cuts, side="right") / len(side)
+        for side in (inside, outside)
     )
     return float(cuts[int(np.argmax(hits - alarms))])
 
 
 def roc_points(member_scores: ArrayLike, nonmember_scores: ArrayLike) -> tuple[Array, Array]:
-    """Return false- and true-positive rates at every threshold, from (0, 0) to (1, 1).
-
-    Parameters
-    ----------
-    member_scores, nonmember_scores : array-like of shape (n,) and (m,)
-
-    Returns
-    -------
-    fpr, tpr : ndarray of shape (n_thresholds + 1,)
-    """
-    truth = np.repeat([1, 0], [len(np.asarray(s)) for s in (member_scores, nonmember_scores)])
-    scores = np.concatenate([member_scores, nonmember_scores])
-    fpr, tpr, _ = roc_curve(truth, scores, drop_intermediate=False)
+    """Return false- and true-positive rates at every threshold, from (0, 0) to (1, 1)."""
+    sides = np.asarray(member_scores), np.asarray(nonmember_scores)
+    truth = np.repeat([1, 0], list(map(len, sides)))
+    fpr, tpr, _ = roc_curve(truth, np.concatenate(sides), drop_intermediate=False)
     return fpr, tpr
 
 
@@ -204,8 +181,9 @@ def check_fprs(fprs: Sequence[float], m: int, remark: str = "") -> None:
             raise ValueError(f"A false-positive rate of {fpr!r} is not between 0 and 1.")
         needed = math.ceil(1 / fpr - 1e-9)
         if m < needed:
-            size = 10.0 ** math.floor(-math.log10(max(m, 1)))
-            possible = min(math.ceil(1 / max(m, 1) / size - 1e-9) * size, 0.5)
+            least = 1 / max(m, 1)
+            size = 10.0 ** math.floor(math.log10(least))
+            possible = min(math.ceil(least / size - 1e-9) * size, 0.5)  # one digit, rounded up
             raise ValueError(
                 f"A true-positive rate at {fpr:g} false positives needs at least {needed:,} "
                 f"non-members to score; there are {m:,}{remark}. Give more, or ask for larger "

@@ -41,8 +41,7 @@ class ShadowModels:
     member: NDArray[np.bool_]
 
     def __repr__(self) -> str:
-        models, records = self.confidences.shape
-        return f"ShadowModels({models} models, {records} records)"
+        return "ShadowModels({} models, {} records)".format(*self.confidences.shape)
 
 
 def train_shadow_models(
@@ -63,8 +62,9 @@ def train_shadow_models(
     Parameters
     ----------
     estimator : estimator
-        Classifier with `predict_proba`. A fitted one is cloned, FrozenEstimators are opened. An
-        `accountant` it has is left out: shadow models stay with the auditor, and charge nothing.
+        Classifier with `predict_proba`; for a PrivateDistiller, a :class:`ShadowDistiller`. A
+        fitted one is cloned, FrozenEstimators are opened. An `accountant` it has is left out:
+        shadow models stay with the auditor, and charge nothing.
     X : array-like of shape (n, d)
         The pool: suspected members and known non-members together.
     y : array-like of shape (n,)
@@ -75,21 +75,9 @@ def train_shadow_models(
     random_state : int, RandomState or None, default=None
         Draws the halves.
     n_jobs : int, default=None
-        Jobs of joblib, whichever backend is active.
+        Jobs of joblib.
     verbose : int, default=0
         Progress, as joblib prints it.
-
-    Returns
-    -------
-    shadow_models : ShadowModels
-
-    Raises
-    ------
-    TypeError
-        For a PrivateDistiller, which needs :class:`ShadowDistiller`.
-    ValueError
-        For fewer than two shadow models or records; for a shadow model that raises, with a fixed
-        text, since its message may quote a record.
 
     Examples
     --------
@@ -104,7 +92,7 @@ def train_shadow_models(
     [2 2 2 2 2]
     """
     labels = np.asarray(y)
-    n = len(labels)
+    n, known = len(labels), np.unique(labels, return_inverse=True)
     allowed = np.ones(n, bool) if trainable is None else np.asarray(trainable, dtype=bool)
     if n_shadows < 2 or allowed.shape != (n,) or allowed.sum() < 2:
         raise ValueError(
@@ -115,7 +103,8 @@ def train_shadow_models(
     member = (order < n_shadows // 2) & allowed
     blank = _uncharged(estimator)
     confidences = Parallel(n_jobs=n_jobs, verbose=verbose)(
-        delayed(_shadow_confidences)(blank, X, labels, np.flatnonzero(row)) for row in member
+        delayed(_shadow_confidences)(blank, X, labels, *known, np.flatnonzero(row))
+        for row in member
     )
     return ShadowModels(np.array(confidences), member)
 
@@ -132,11 +121,12 @@ def _uncharged(estimator: Any) -> Any:
     return blank.set_params(**dict.fromkeys(names))
 
 
-def _shadow_confidences(estimator: Any, X: Any, y: NDArray[Any], rows: NDArray[np.intp]) -> Array:
+def _shadow_confidences(
+    estimator: Any, X: Any, y: Any, classes: Any, codes: Any, rows: NDArray[np.intp]
+) -> Array:
     """Train one shadow model on some rows and return its log-odds on all."""
     model = clone(estimator)
     ask(model.fit, "A shadow model's fit", take_rows(X, rows), y[rows])
-    classes, codes = np.unique(y, return_inverse=True)
     p = class_probabilities(model, X, classes)
     if p.shape[1] == 1:  # all records of the pool are of one class
         p = np.column_stack([p, np.zeros(len(p))])
@@ -169,17 +159,7 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         self.X_transfer = X_transfer
 
     def fit(self, X: Any, y: Any) -> ShadowDistiller:
-        """Train the teacher's clone on (X, y) and distil it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        y : array-like of shape (n,)
-
-        Returns
-        -------
-        self : ShadowDistiller
-        """
+        """Train the teacher's clone on records, shape (n, d) and (n,), and distil it."""
         blank = self._blank()
         blank.teacher.fit(X, y)
         self.model_ = blank.fit(self.X_transfer)
@@ -188,13 +168,11 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> Array:
         """Return the student's class probabilities, shape (n, n_classes)."""
-        model = self.model_
-        return np.asarray(model.predict_proba(X))
+        return np.asarray(self.model_.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the student's predictions, shape (n,)."""
-        model = self.model_
-        return np.asarray(model.predict(X))
+        return np.asarray(self.model_.predict(X))
 
     def _blank(self) -> Any:
         """Return an unfitted distiller with an unfitted teacher and without an accountant."""
@@ -202,5 +180,5 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         return clone(self.distiller).set_params(teacher=teacher, accountant=None)
 
     def __sklearn_clone__(self) -> ShadowDistiller:
-        """Share the transfer set, and leave behind what the teacher has learned."""
+        """Share the transfer set; the fitted teacher and the accountant stay behind."""
         return type(self)(self._blank(), self.X_transfer)

@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill._tables import n_rows
+
 __all__ = ["as_numbers", "frame_like", "n_rows", "row_keys", "stack_rows"]
-
-
-def n_rows(X: Any) -> int:
-    """Return the number of rows of a table."""
-    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
 
 
 def stack_rows(first: Any, *others: Any) -> Any:

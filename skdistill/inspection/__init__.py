@@ -1,7 +1,7 @@
 """Pictures: the price of ε, the leakage of a model, the spending of a ledger.
 
-Displays follow scikit-learn's conventions: a class method computes, ``plot`` draws, ``ax_`` and
-``figure_`` hold what was drawn. They need matplotlib: ``pip install skdistill[plot]``.
+Displays follow scikit-learn's conventions: a class method computes, ``plot`` draws, and ``ax_`` and
+``figure_`` hold the picture. They need matplotlib: ``pip install skdistill[plot]``.
 """
 
 from skdistill.inspection.budget import BudgetDisplay

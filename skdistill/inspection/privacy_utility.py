@@ -144,8 +144,7 @@ class PrivacyUtilityDisplay:
         Raises
         ------
         ValueError
-            If the distiller has an accountant and `spend` is False: the message says what the
-            picture would cost.
+            If the distiller has an accountant and `spend` is False; the message states the price.
         """
         need_matplotlib(f"{cls.__name__}.from_estimator")
         _check_epsilons(np.asarray(epsilons, dtype=float))

@@ -10,7 +10,7 @@ from skdistill.neural.soft_labels import (
     adapted,
     clone_network,
     fit_soft,
-    is_network,
+    fresh,
     takes_soft_labels,
 )
 
@@ -20,6 +20,6 @@ __all__ = [
     "adapted",
     "clone_network",
     "fit_soft",
-    "is_network",
+    "fresh",
     "takes_soft_labels",
 ]

@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_part
 from skdistill.neural.backends import backend_of
 
-__all__ = ["adapted", "clone_network", "fit_soft", "is_network", "takes_soft_labels"]
+__all__ = ["adapted", "clone_network", "fit_soft", "fresh", "takes_soft_labels"]
 
 Array = NDArray[np.float64]
 
@@ -33,18 +33,21 @@ def clone_network(estimator: Any) -> Any:
     return clone_part(estimator)
 
 
-def is_network(estimator: Any) -> bool:
-    """Whether `estimator` is a network of Keras or skorch, or a pipeline that ends in one.
+def fresh(estimator: Any) -> Any:
+    """Return an unfitted copy of an estimator that is to be trained; a network gets its adapter.
+
+    Every student and every member of an ensemble is made by this function.
 
     Parameters
     ----------
     estimator : estimator
+        A prototype, fitted or not; it is not changed.
 
     Returns
     -------
-    found : bool
+    twin : estimator
     """
-    return backend_of(_last(estimator)) is not None
+    return adapted(clone_network(estimator))
 
 
 def takes_soft_labels(estimator: Any) -> bool:
@@ -173,16 +176,3 @@ def _with_steps(pipeline: Any, steps: list[tuple[str, Any]]) -> Any:
     twin = copy.copy(pipeline)
     twin.steps = steps
     return twin
-
-
-def _last(estimator: Any) -> Any:
-    """Return what answers: the last step, the best estimator, what is frozen."""
-    while True:
-        if hasattr(estimator, "steps"):
-            estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        elif hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        else:
-            return estimator

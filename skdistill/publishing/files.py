@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -87,8 +86,8 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
         For an object without a statement, and for a student that cannot be written without pickle
         (a network: save it by its own library).
     ValueError
-        For a student that holds the teacher; for a :class:`Published` that ``export()`` did not
-        make, unless you `vouch`; for numbers that no release promises.
+        For a student that holds the teacher, and for a :class:`Published` that ``export()`` did
+        not make, unless you `vouch`.
 
     Warns
     -----
@@ -205,8 +204,6 @@ def _claimed(published: Any, vouch: bool) -> Published:
             f"A student is published with its PrivacyStatement, not with {statement!r}: save what "
             "distiller.export() returns."
         )
-    if not _is_possible(statement):
-        raise ValueError(f"No release promises this, so no file says it: {statement!r}")
     if not published.is_tied() and not vouch:
         raise ValueError(
             "This Published was made by hand, or its estimator was changed: nothing says that the "
@@ -214,12 +211,6 @@ def _claimed(published: Any, vouch: bool) -> Published:
             "returns. If you can answer for the claim: save(..., vouch=True)."
         )
     return published
-
-
-def _is_possible(said: PrivacyStatement) -> bool:
-    """Whether the numbers could be those of a guarantee."""
-    numbers = said.epsilon >= 0 and 0 <= said.delta <= 1 and (said.mu is None or said.mu >= 0)
-    return numbers and said.n_queries >= 0 and (math.isfinite(said.epsilon) or not said.private)
 
 
 def _read_statement(data: bytes) -> PrivacyStatement:

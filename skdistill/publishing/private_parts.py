@@ -42,7 +42,12 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
     value decides whether this raises; a comparison of contents would tell whether a guess of them
     is right.
     """
-    _refuse(student, teacher)
+    private = _private_objects(unwrap(teacher))
+    if any(id(each) in private for each in _reachable(student)):
+        raise ValueError(
+            "The student holds the teacher, or a part of it, and would publish it. Use only parts "
+            "that were made without the private data inside a student."
+        )
 
 
 def refuse_private_settings(student: Any, teacher: Any) -> None:
@@ -51,34 +56,18 @@ def refuse_private_settings(student: Any, teacher: Any) -> None:
     ``clone`` makes estimators anew, so any of them may be given, the teacher itself as a prototype.
     It keeps frozen steps, and copies parameters that are no estimators: these are looked at.
     """
-    _refuse(list(_ready_made(student)), teacher)
+    refuse_private_parts(list(_ready_made(student)), teacher)
 
 
 def without_memory(student: Any) -> Any:
-    """Set ``memory=None`` in every pipeline inside a student: it names a folder of the curator.
+    """Set ``memory=None`` in every pipeline inside a student, in place, and return the student.
 
-    Parameters
-    ----------
-    student : estimator
-        Changed in place; a fitted pipeline predicts without its cache.
-
-    Returns
-    -------
-    student : estimator
+    It names a folder of the curator, and a fitted pipeline predicts without its cache.
     """
     for each in _reachable(student):
         if _is_estimator(each) and vars(each).get("memory") is not None:
             each.memory = None
     return student
-
-
-def _refuse(held: Any, teacher: Any) -> None:
-    private = _private_objects(unwrap(teacher))
-    if any(id(each) in private for each in _reachable(held)):
-        raise ValueError(
-            "The student holds the teacher, or a part of it, and would publish it. Use only parts "
-            "that were made without the private data inside a student."
-        )
 
 
 def _is_estimator(value: Any) -> bool:

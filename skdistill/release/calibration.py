@@ -237,9 +237,7 @@ class Release:
         """One line for a ledger's history."""
         return f"{self.title}; {self.asked.n_rows} rows; {self.bound.name}"
 
-    def statement(
-        self, assumes: tuple[str, ...] = (), accountant: Any = None
-    ) -> PrivacyStatement:
+    def statement(self, assumes: tuple[str, ...] = (), accountant: Any = None) -> PrivacyStatement:
         """Say what this release promises.
 
         Parameters

@@ -168,7 +168,7 @@ def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Latti
     """
     most = _MOST_BITS - max(0, math.ceil(math.log2(n_classes)) - 3)
     needed = math.log2(4 * max(n_classes / l1, math.sqrt(n_classes) / l2) / _ROUNDING)
-    is_diameter = l2 >= math.sqrt(2) * (1 - 1e-12)
+    is_diameter = l1 >= 2 * (1 - 1e-12) and l2 >= math.sqrt(2) * (1 - 1e-12)
     fine = 1 if is_diameter else min(most, math.ceil(needed))
     bits = max(fine, min(most, lattice_bits(noise)))
     total, entry = float(1 << bits), 2 * (1 + n_classes * 2.0 ** (bits - 52))

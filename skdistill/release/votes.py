@@ -23,6 +23,7 @@ import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import partial
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -151,10 +152,15 @@ class ConfidentMax(_Vote):
     def check(self) -> None:
         """Raise for settings that cannot be."""
         super().check()
-        if self.threshold is not None and not 0 <= self.threshold < math.inf:
-            raise ValueError(f"threshold={self.threshold!r} must be a number of votes, or None.")
-        if self.max_answers is not None and not self.max_answers >= 1:
-            raise ValueError(f"max_answers={self.max_answers!r} must be at least 1, or None.")
+        threshold, most = self.threshold, self.max_answers
+        if threshold is not None and not isinstance(threshold, Real):
+            raise TypeError(f"threshold={threshold!r} must be a number of votes, or None.")
+        if threshold is not None and not 0 <= threshold < math.inf:
+            raise ValueError(f"threshold={threshold!r} must be a number of votes, or None.")
+        if most is not None and (isinstance(most, bool) or not isinstance(most, Integral)):
+            raise TypeError(f"max_answers={most!r} must be a whole number, or None.")
+        if most is not None and most < 1:
+            raise ValueError(f"max_answers={most!r} must be at least 1, or None.")
 
     def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
         """Take Gaussian noise: rows are chosen by noisy counts, and μ² adds."""

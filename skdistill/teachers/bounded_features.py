@@ -115,10 +115,10 @@ class BoundedFeatures(TransformerMixin, BaseEstimator):
         ValueError, TypeError
             For parameters, and for columns that are not those of the schema.
         """
-        validate_data(self, layout_of(X), skip_check_array=True)
         schema = as_schema(self.schema, X)
         schema.check_columns(X)
         self._blocks(schema)
+        validate_data(self, layout_of(X), skip_check_array=True)
         return self
 
     def transform(self, X: Any) -> Array:

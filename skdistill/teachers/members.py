@@ -113,7 +113,7 @@ def votes_of(
     """
     member = unpack(member, classes)
     try:
-        if isinstance(member, ConstantVoter):
+        if type(member) is ConstantVoter:  # isinstance would ask the member
             votes = member.votes(n)
         else:
             votes = call_privately(lambda: _ask(member, copy_rows(X), n, classes), seed=seed)
@@ -154,7 +154,7 @@ def pack(member: Any, classes: Classes) -> bytes:
 
 def unpack(member: Any, classes: Classes) -> Any:
     """Return what :func:`pack` packed, and anything else as it is."""
-    if not isinstance(member, bytes):
+    if type(member) is not bytes:
         return member
     try:
         return call_privately(lambda: pickle.loads(member))

@@ -15,6 +15,18 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._tables import (
+    cells_of,
+    check_label_types,
+    check_lengths,
+    classes_in,
+    label_codes,
+    layout_of,
+    read_table,
+)
+from skdistill.teachers.fitted import set_fitted
+from skdistill.teachers.shards import label_counts
+
 _UNIT = 2.0**-53  # unit roundoff of float64
 _SMALLEST, _LARGEST = 1e-12, 1e12  # public settings outside are refused: squares would underflow
 _MAX_CONDITION = 1e8  # of the Hessian: beyond it Newton steps become many and inexact
@@ -143,7 +155,8 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
     gradient has norm at most t = ``gradient_tol_``, so that the exact one has norm at most t + e,
     e the rounding bound of :func:`gradient_rounding_bound`; by strong convexity ``weights_`` is
     then within t + e of the exact minimiser, for either data set: the sum is
-    :math:`2LCR + 2(t + e)` = ``sensitivity_``. ∎ Here n, C, R, t, e, the number of features and
+    :math:`2LCR + 2(t + e)` = ``sensitivity_``. ∎ A record with a label outside `classes` has the
+    gradient zero, which is within the bound. Here n, C, R, t, e, the number of features and
     the classes are public.
 
     Parameters
@@ -204,10 +217,8 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
     ------
     ValueError
         From ``fit``, where the public settings leave no room for a proof in float64 (the message
-        names the one to change), where a label is not in `classes` or where there are fewer than
-        two classes. The texts hold public values only. A label outside `classes` is an error
-        rather than a silent choice: fit runs where the data are, next to the person who can mend
-        them, as it does for a missing value.
+        names the one to change), or where there are fewer than two classes. The texts hold public
+        values only.
     RuntimeError
         If the tolerance is not reached in `max_newton_steps`.
 
@@ -262,9 +273,10 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, frame of numbers} of shape (n_samples, n_features)
-            Training rows, finite.
+            Training rows. A cell that is no number counts as zero, an infinite one as the largest
+            float: no cell raises.
         y : array-like of shape (n_samples,)
-            Labels.
+            Labels. A record with a label outside `classes` is left out (its gradient is zero).
 
         Returns
         -------
@@ -273,20 +285,45 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         """
         C = _in_range("C", self.C)
         feature_map = self._feature_map()
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, order="C")
-        classes, codes = _encode_labels(y, self.classes)
-        plan = _plan(X.shape, len(classes), C, feature_map, self.gradient_tol)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        table, labels = read_table(X), cells_of(y)
+        check_lengths(table, y=labels)
+        seen = BaseEstimator()
+        validate_data(seen, layout_of(X), skip_check_array=True)
+        classes = _check_classes(y, labels, self.classes)
+        codes = label_codes(labels, classes)
+        rows = _finite(table.numbers())
+        plan = _plan(rows.shape, len(classes), C, feature_map, self.gradient_tol)
 
-        objective = _Objective(feature_map(X), codes, plan)
-        self.weights_, self.n_iter_ = _newton(objective, self.max_newton_steps)
-        self.classes_, self.classes_given_ = classes, self.classes is not None
-        self.class_count_ = np.bincount(codes, minlength=len(classes))
-        self.fit_id_ = uuid.uuid4().hex
-        self.n_samples_ = plan.n_samples
-        self.feature_map_ = feature_map
-        self.row_norm_ = plan.row_norm
-        self.gradient_tol_ = plan.gradient_tol
-        self.sensitivity_ = plan.sensitivity
+        known = codes >= 0
+        features = feature_map(rows)
+        if not known.all():  # the gradient of a row of zeros is zero
+            features = (
+                sp.diags_array(known.astype(np.float64)).tocsr() @ features
+                if sp.issparse(features)
+                else features * known[:, None]
+            )
+        weights, n_iter = _newton(_Objective(features, codes, plan), self.max_newton_steps)
+        set_fitted(
+            self,
+            vars(seen)
+            | {
+                "weights_": weights,
+                "n_iter_": n_iter,
+                "classes_": classes,
+                "classes_given_": self.classes is not None,
+                "class_count_": label_counts(codes, len(classes)),
+                "fit_id_": uuid.uuid4().hex,
+                "n_samples_": plan.n_samples,
+                "feature_map_": feature_map,
+                "row_norm_": plan.row_norm,
+                "gradient_tol_": plan.gradient_tol,
+                "sensitivity_": plan.sensitivity,
+            },
+        )
         return self
 
     def bounded_features(self, X: Any) -> Features:
@@ -295,7 +332,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, frame of numbers} of shape (m, n_features_in_)
-            Rows, finite.
+            Rows.
 
         Returns
         -------
@@ -303,8 +340,16 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
             Rows of norm at most ``row_norm_``.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, order="C", reset=False)
-        return self.feature_map_(X)
+        X = validate_data(
+            self,
+            X,
+            accept_sparse="csr",
+            dtype=np.float64,
+            order="C",
+            ensure_all_finite=False,
+            reset=False,
+        )
+        return self.feature_map_(_finite(X))
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Logits.
@@ -312,7 +357,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, frame of numbers} of shape (m, n_features_in_)
-            Rows, finite.
+            Rows.
 
         Returns
         -------
@@ -328,7 +373,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, frame of numbers} of shape (m, n_features_in_)
-            Rows, finite.
+            Rows.
 
         Returns
         -------
@@ -346,7 +391,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, frame of numbers} of shape (m, n_features_in_)
-            Rows, finite.
+            Rows.
 
         Returns
         -------
@@ -377,6 +422,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         return tags
 
 
@@ -678,39 +724,28 @@ def _halvings() -> Iterator[float]:
 # Labels, rows, settings.
 
 
-def _encode_labels(
-    y: NDArray[Any], classes: ArrayLike | None
-) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Return the sorted class set and each label's place in it."""
+def _check_classes(y: Any, labels: list[Any], classes: ArrayLike | None) -> NDArray[Any]:
+    """Return the sorted set of classes, at least two."""
     if classes is None:
-        if y.dtype.kind == "f" and np.any(y != np.floor(y)):
-            raise ValueError(
-                "Unknown label type: continuous. A classifier expects discrete labels; where they "
-                "are fractions, list them in `classes`."
-            )
-        known, codes = np.unique(y, return_inverse=True)
+        known = classes_in(labels)
     else:
         known = np.unique(np.asarray(classes))
-        if _are_text(known) != _are_text(y):
-            raise ValueError(
-                f"classes={known.tolist()[:5]} and the labels in y are of different kinds: one is "
-                'numbers and the other is not. List the classes as they stand in y, e.g. ["no", '
-                '"yes"].'
-            )
-        codes = np.searchsorted(known, y)
+        check_label_types(y, known)
     if len(known) < 2:
         raise ValueError(
             "The classifier needs at least two classes. List them all in `classes` where y may "
             "hold only one class."
         )
-    codes = np.minimum(codes, len(known) - 1)
-    if not np.all(known[codes] == y):
-        raise ValueError("A label in y is not in `classes`. List every possible class there.")
-    return known, codes
+    return known
 
 
-def _are_text(labels: NDArray[Any]) -> bool:
-    return any(isinstance(label, str) for label in labels.tolist())
+def _finite(X: Features) -> Features:
+    """Return rows without NaN or infinity, each cell by itself."""
+    if not sp.issparse(X):
+        return np.nan_to_num(X)
+    X = X.copy()
+    X.data = np.nan_to_num(X.data)
+    return X
 
 
 def _clip_rows(X: NDArray[np.float64], limit: float) -> NDArray[np.float64]:

@@ -239,7 +239,7 @@ def test_impossible_tables(counts, error, message):
     ("options", "error", "message"),
     [
         ({"delta": 1.0}, ValueError, r"delta=1.0 must be in \[0, 1\)"),
-        ({"delta": -0.1}, ValueError, "delta=-0.1 must be at least 0"),
+        ({"delta": -0.1}, ValueError, "delta=-0.1 must be in"),
         ({"delta": math.nan}, ValueError, "delta=nan"),
         ({"delta": "0"}, TypeError, "delta='0' must be a number"),
         ({"delta": 0, "confidence": 1.0}, ValueError, "confidence=1.0 must be between 0 and 1"),

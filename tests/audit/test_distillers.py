@@ -145,7 +145,7 @@ def test_a_private_release_keeps_to_its_claim():
     for teacher in (TREE, StableLogisticRegression(), TeacherEnsemble(TREE, n_teachers=5)):
         result = audit(teacher, distiller={"epsilon": 1.0, "delta": 1e-9}, confidence=1 - 1e-6)
         assert result.passed
-        assert (result.epsilon, result.delta) == (1.0, 1e-9)
+        assert (result.epsilon, result.bound.delta) == (1.0, 1e-9)
         assert result.p_value > 1e-6
 
 
@@ -163,7 +163,7 @@ def test_groups_are_the_unit_where_they_are_given():
 
 def test_a_slot_s_copies_are_one_group():
     pairs = Canaries(X[:3], np.ones(3), np.zeros(3), n_copies=2)
-    names = module._slot_groups(np.array([7, 7]), 2, pairs)
+    names = module._slot_groups(np.array([7, 7]), pairs)
     assert list(names[:2]) == [7, 7]
     assert len(set(names)) == 4
     assert list(names[2::2]) == list(names[3::2])
@@ -258,7 +258,7 @@ def test_it_says_what_it_costs_before_it_starts(capsys):
     talking = type("Talking", (Counting,), {"fit": fit})()
     audit(talking, distiller={"epsilon": 1.0}, verbose=1)
     lines = capsys.readouterr().out.splitlines()
-    assert "costs what one fit costs: epsilon=1" in lines[0]
+    assert "costs as much as one fit: epsilon=1" in lines[0]
     assert [line.split(":")[0] for line in lines[1:5]] == [
         "audit, step 1 of 3",
         "training",
@@ -267,7 +267,7 @@ def test_it_says_what_it_costs_before_it_starts(capsys):
     ]
     assert "lower bound" in "".join(lines[5:])
     audit(talking, verbose=1)
-    assert "protected by nothing" in capsys.readouterr().out
+    assert "nothing protects the result" in capsys.readouterr().out
     audit(Counting(), distiller={"epsilon": 1.0})
     assert capsys.readouterr().out == ""
 
@@ -394,6 +394,17 @@ def test_only_distillers_with_a_teacher():
 
     with pytest.raises(TypeError, match="has no fit"):
         audit(WithheldTeacher())
+
+
+@pytest.mark.parametrize("kind", [ValueError, type("Panic", (BaseException,), {})])
+def test_a_teacher_that_raises_in_fit_stays_quiet(kind):
+    class Shouting(Counting):
+        def fit(self, X, y):
+            raise kind("a private cell")
+
+    with pytest.raises(ValueError, match="The teacher's fit raised an exception") as caught:
+        audit(Shouting())
+    assert caught.value.__cause__ is None and caught.value.__context__ is None
 
 
 def test_a_teacher_that_raises_stays_quiet():

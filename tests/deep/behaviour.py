@@ -178,7 +178,11 @@ class NetworkBehaviour:
         ensemble.fit(images[TRAIN], LABELS[TRAIN])
         with no_noise():
             distiller = PrivateDistiller(
-                ensemble, self.classifier(8), epsilon=1e4, mechanism=ResidualRounds(2), random_state=0
+                ensemble,
+                self.classifier(8),
+                epsilon=1e4,
+                mechanism=ResidualRounds(2),
+                random_state=0,
             ).fit(images[TEST])
         assert distiller.predict_proba(images[TRAIN]).shape == (1200, 10)
         assert distiller.score(images[TRAIN], LABELS[TRAIN]) > 0.6

@@ -17,7 +17,7 @@ from skdistill.neural import (
     NetworkRegressor,
     adapted,
     clone_network,
-    is_network,
+    fresh,
     takes_soft_labels,
 )
 from skdistill.neural.backends import backend_of
@@ -52,13 +52,20 @@ class Signed(Soft):
 
 def test_a_network_library_is_not_imported():
     assert backend_of(LogisticRegression()) is None
-    assert not is_network(make_pipeline(StandardScaler(), Ridge()))
     assert adapted(model := SVC()) is model
     assert adapted(pipe := make_pipeline(StandardScaler(), SVC())) is pipe
     with pytest.raises(TypeError, match="must be a Keras wrapper"):
         NetworkClassifier(SVC()).fit(X, CLASSES[np.arange(90) % 3])
     with pytest.raises(TypeError, match="must be a Keras wrapper"):
         NetworkRegressor(Ridge()).fit(X, X[:, 0])
+
+
+def test_a_fresh_copy_is_a_clone():
+    fitted = LogisticRegression(C=3).fit(X, CLASSES[np.arange(90) % 3])
+    twin = fresh(fitted)
+    assert twin.C == 3
+    assert not hasattr(twin, "coef_")
+    assert hasattr(fitted, "coef_")
 
 
 def test_the_hook_is_found():

@@ -1,24 +1,27 @@
+import math
+
 import numpy as np
 import pytest
 
+from skdistill.accounting import PrivacyLoss
 from skdistill.certificates import RowBound
-from skdistill.release.class_counts import mean_label, noisy_prior
-from skdistill.release.releases import plan_release
+from skdistill.release.calibration import PRIOR_SHARE, calibrate
+from skdistill.release.class_counts import class_counts, counts_query, mean_label
+from skdistill.release.mechanism import TransferSet
+from skdistill.release.noise import active_sampler
+from skdistill.release.query import answer
+
+CLASSES = np.arange(3)
 
 
-def prior_of(counts, epsilon=1.0, **options):
-    plan = plan_release(
-        RowBound(2.0, 1.4, class_counts=lambda: counts),
-        n_rows=10,
-        epsilon=epsilon,
-        delta=options.pop("delta", 1e-5),
-        mechanism="auto",
-        sampler="exact",
-        classes=np.arange(3),
-        output_range=None,
-        want_prior=options.pop("want_prior", True),
-    )
-    return noisy_prior(plan)
+def loss_of(epsilon, delta):
+    whole = PrivacyLoss.gaussian(epsilon, delta) if delta else PrivacyLoss.laplace(epsilon)
+    return whole.part(PRIOR_SHARE)
+
+
+def prior_of(counts, epsilon=1.0, delta=1e-5):
+    loss = loss_of(epsilon, delta)
+    return answer(class_counts(lambda: counts, CLASSES, loss), loss, active_sampler("exact"))
 
 
 @pytest.mark.parametrize("delta", [0.0, 1e-5])
@@ -36,7 +39,19 @@ def test_few_records_give_none_at_a_small_epsilon(delta):
 
 
 def test_it_is_not_bought_unasked():
-    assert prior_of(np.array([5, 3, 2]), want_prior=False) is None
+    def counts():
+        raise AssertionError
+
+    bound = RowBound(2.0, 1.4, class_counts=counts)
+    asked = TransferSet(np.zeros((4, 1)), np.arange(4), CLASSES)
+    release = calibrate(bound, asked, 1.0, 1e-5, with_prior=False)
+    assert not release.with_prior
+    assert release.label_share == 1
+    assert calibrate(bound, asked, 1.0, 1e-5).label_share == 1 - PRIOR_SHARE
+    without = RowBound(2.0, 1.4)
+    assert not calibrate(without, asked, 1.0, 1e-5).with_prior
+    values = TransferSet(np.zeros((4, 1)), np.arange(4), None, (0.0, 1.0))
+    assert not calibrate(bound, values, 1.0, 1e-5).with_prior
 
 
 @pytest.mark.parametrize("counts", [None, "text", [np.nan] * 3, [1, 2], [-5, 0, 0], [np.inf] * 3])
@@ -45,9 +60,23 @@ def test_it_is_total(counts):
     assert prior is None or np.isfinite(prior).all()
 
 
+def test_one_record_moves_two_counts_by_one():
+    """A record that changes class, in exact arithmetic; the bound is reached."""
+    before = counts_query(lambda: np.array([5, 4, 3]), CLASSES).of(None, 1)
+    after = counts_query(lambda: np.array([4, 5, 3]), CLASSES).of(None, 1)
+    moved = (before.values - after.values).ravel()
+    assert np.abs(moved).sum() == before.l1 == 2
+    assert (moved**2).sum() <= before.l2**2 * (1 + 2.0**-50)
+    assert before.l2 == pytest.approx(math.sqrt(2), rel=1e-14)
+
+
 def test_the_mean_label_of_exact_labels_is_their_mean():
     labels = np.random.default_rng(0).dirichlet([1, 2, 3], 500)
     assert np.allclose(mean_label(labels, 0.0), labels.mean(axis=0))
+
+
+def test_the_mean_label_of_no_rows_is_uniform():
+    assert mean_label(np.zeros((0, 4)), 0.0).tolist() == [0.25] * 4
 
 
 def test_the_mean_of_noise_is_shrunk_to_uniform():

@@ -18,12 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
-from skdistill import PrivateDistiller
+from skdistill import PrivateDistiller, ResidualRounds
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
+from skdistill.accounting.relation import Relation, Unit
 from skdistill.certificates import DisjointTeachers, certify
-from skdistill.release.releases import draw, plan_release
+from skdistill.release import votes as votes_module
 from skdistill.teachers import TeacherEnsemble
-from skdistill.testing import no_noise
+from skdistill.testing import _put_up, no_noise
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5000, 4))
@@ -50,11 +51,12 @@ def regressor():
     "options",
     [
         {},
-        {"n_rounds": 1},
-        {"n_rounds": 3},
-        {"basis": "pca"},
-        {"basis": "graph"},
-        {"basis": lambda X: np.asarray(X)[:, :3]},
+        {"mechanism": ResidualRounds(1)},
+        {"mechanism": ResidualRounds(3)},
+        {"mechanism": ResidualRounds(basis="pca")},
+        {"mechanism": ResidualRounds(basis="graph")},
+        {"mechanism": ResidualRounds(basis=lambda X: np.asarray(X)[:, :3])},
+        {"mechanism": ResidualRounds(basis=PUBLIC[:, :3])},
         {"mechanism": "noisy_max"},
         {"mechanism": "noisy_max", "delta": 0},
         {"mechanism": "confident_max"},
@@ -65,7 +67,7 @@ def regressor():
             "max_queries": 300,
         },
     ],
-    ids=str,
+    ids=lambda options: str(options)[:60],
 )
 def test_a_student_learns_from_many_teachers(ensemble, options):
     distiller = PrivateDistiller(ensemble, epsilon=20.0, **{"delta": 1e-5, **options})
@@ -74,7 +76,9 @@ def test_a_student_learns_from_many_teachers(ensemble, options):
     assert distiller.privacy_.certificate["name"] == "disjoint teachers"
 
 
-@pytest.mark.parametrize("options", [{}, {"n_rounds": 1}, {"delta": 0, "epsilon": 3000.0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"mechanism": ResidualRounds(1)}, {"delta": 0, "epsilon": 3000.0}], ids=str
+)
 def test_regression(regressor, options):
     distiller = PrivateDistiller(
         regressor, output_range=(-10, 10), **{"epsilon": 20.0, "delta": 1e-5, **options}
@@ -87,18 +91,19 @@ def test_two_rounds_beat_one_at_a_small_epsilon(ensemble):
     """Mean squared error of the labels, 10 releases each; the ratio is far from 1."""
     exact = ensemble.predict_proba(PUBLIC)[:, 1]
 
-    def error(**settings):
-        distiller = PrivateDistiller(ensemble, epsilon=2.0, delta=1e-5, **settings)
+    def error(*settings):
+        mechanism = ResidualRounds(*settings)
+        distiller = PrivateDistiller(ensemble, epsilon=2.0, delta=1e-5, mechanism=mechanism)
         return np.mean([np.mean((distiller.release(PUBLIC)[:, 1] - exact) ** 2) for _ in range(10)])
 
-    plain = error(n_rounds=1, basis=None)
-    assert error(n_rounds=2) < 0.1 * plain
-    assert error(n_rounds=1) < 0.1 * plain  # smoothed
+    plain = error(1, None)
+    assert error(2) < 0.1 * plain
+    assert error(1) < 0.1 * plain  # smoothed
 
 
 def test_the_labels_without_noise_are_the_average_vote(ensemble):
     with no_noise():
-        labels = PrivateDistiller(ensemble, n_rounds=1, basis=None).release(PUBLIC)
+        labels = PrivateDistiller(ensemble, mechanism=ResidualRounds(1, None)).release(PUBLIC)
     assert np.allclose(labels, ensemble.predict_proba(PUBLIC), atol=1e-5)
 
 
@@ -133,7 +138,7 @@ def test_groups_make_it_group_level():
     groups = np.arange(4000) // 8
     teacher = TeacherEnsemble(LogisticRegression(), 20).fit(X[:4000], Y[:4000], groups=groups)
     statement = PrivateDistiller(teacher, epsilon=50.0).fit(PUBLIC).privacy_
-    assert statement.unit == "group"
+    assert statement.unit == Unit.GROUP and statement.relation == Relation.REPLACE_ONE
     assert any("group labels" in text for text in statement.assumes)
 
 
@@ -158,7 +163,7 @@ def test_in_pipelines():
 def test_the_statement_names_the_rounds(ensemble):
     distiller = PrivateDistiller(ensemble)
     assert distiller.preview(PUBLIC).mechanism == "gaussian, 2 residual rounds"
-    assert distiller.set_params(n_rounds=1).preview(PUBLIC).mechanism == "gaussian"
+    assert distiller.set_params(mechanism=ResidualRounds(1)).preview(PUBLIC).mechanism == "gaussian"
 
 
 class Recorder:
@@ -178,24 +183,18 @@ class Recorder:
     "options",
     [
         {},
-        {"n_rounds": 1},
-        {"n_rounds": 4},
+        {"mechanism": ResidualRounds(1)},
+        {"mechanism": ResidualRounds(4)},
         {"mechanism": "noisy_max"},
         {"mechanism": "confident_max"},
     ],
     ids=str,
 )
 def test_all_parts_of_a_release_together_cost_what_was_charged(ensemble, options):
-    from skdistill.transfer import public_bases
-
     recorder = Recorder()
-    plan = plan_release(
-        certify(ensemble), n_rows=200, epsilon=1.0, delta=1e-5, sampler="exact",
-        classes=ensemble.classes_, output_range=None, want_prior=True,
-        **{"mechanism": "gaussian", **options},
-    )  # fmt: skip
-    object.__setattr__(plan, "sampler", recorder)
-    draw(plan, ensemble, PUBLIC[:200], bases=public_bases(PUBLIC[:200]))
+    distiller = PrivateDistiller(ensemble, delta=1e-5, max_queries=200, **options)
+    with _put_up(recorder):
+        distiller.calibrate(PUBLIC).draw(ensemble)
     spent = math.fsum(loss.mu**2 for _, loss, _ in recorder.asked)
     charged = PrivacyLoss.gaussian(1.0, 1e-5).mu ** 2
     assert spent <= charged
@@ -229,13 +228,19 @@ def test_one_record_moves_the_first_integers_by_no_more_than_was_said(mechanism,
             teacher = TeacherEnsemble(OneRecord(), k, classes=[0, 1], random_state=0)
             teacher.fit(X[:21], labels)
             recorder = Recorder()
-            plan = plan_release(
-                certify(teacher), n_rows=30, epsilon=1.0, mechanism=mechanism, sampler="exact",
-                delta=0.0 if mechanism == "laplace" else 1e-5, n_rounds=1,
-                classes=teacher.classes_, output_range=None,
-            )  # fmt: skip
-            object.__setattr__(plan, "sampler", recorder)
-            draw(plan, teacher, PUBLIC[:30])
+            if mechanism != "noisy_max":
+                mechanism_ = ResidualRounds(1, None, noise=mechanism)
+            else:
+                mechanism_ = mechanism
+            distiller = PrivateDistiller(
+                teacher,
+                delta=0.0 if mechanism == "laplace" else 1e-5,
+                mechanism=mechanism_,
+                threshold=None,
+                max_queries=30,
+            )
+            with _put_up(recorder):
+                distiller.calibrate(PUBLIC[:30]).draw(teacher)
             asked.append(recorder.asked[0])
         difference = (asked[0][0] - asked[1][0]).astype(float)
         norm = np.abs(difference).sum() if mechanism == "laplace" else np.linalg.norm(difference)
@@ -281,7 +286,9 @@ def test_members_that_fail_vote_uniform_and_stay_silent(mechanism, capfd):
 
 def test_a_regressor_out_of_range_is_clipped():
     teacher = TeacherEnsemble(FailingRegressor(), 5).fit(X, VALUES)
-    labels = PrivateDistiller(teacher, epsilon=1e6, output_range=(0, 8), n_rounds=1).release(PUBLIC)
+    labels = PrivateDistiller(
+        teacher, epsilon=1e6, output_range=(0, 8), mechanism=ResidualRounds(1)
+    ).release(PUBLIC)
     assert ((labels > 3.9) & (labels < 8.1)).all()  # infinite: 8; failed: the middle
 
 
@@ -303,10 +310,16 @@ def test_an_iterator_that_raises_shows_no_canary(ensemble):
 
 
 def test_in_a_search(ensemble):
-    grid = [{"n_rounds": [1, "auto"], "temperature": [1, 2]}, {"mechanism": ["noisy_max"]}]
+    grid = [
+        {"mechanism__n_rounds": [1, "auto"], "mechanism__temperature": [1, 2]},
+        {"mechanism": ["noisy_max"]},
+    ]
     accountant = BudgetAccountant()
     search = GridSearchCV(
-        PrivateDistiller(FrozenEstimator(ensemble), epsilon=20.0, accountant=accountant),
+        PrivateDistiller(
+            FrozenEstimator(ensemble), epsilon=20.0, mechanism=ResidualRounds(),
+            accountant=accountant,
+        ),
         grid, cv=2, error_score="raise",
     ).fit(PUBLIC, TRUTH)  # fmt: skip
     assert search.best_score_ > 0.8
@@ -341,12 +354,11 @@ def test_semi_supervised_students_need_whole_numbers():
 
 
 def test_no_answer_at_all_is_said_clearly(ensemble, monkeypatch):
-    import skdistill.release.ensembles as module
+    def nothing(counts, loss, threshold, max_answers):
+        return np.full(len(counts), -1)
+        yield
 
-    class Nothing:
-        labels = np.full(10, -1)
-
-    monkeypatch.setattr(module, "confident_max", lambda *args, **options: Nothing)
+    monkeypatch.setattr(votes_module, "confident_max", nothing)
     with pytest.raises(ValueError, match="No row got a confident answer"):
         PrivateDistiller(ensemble, mechanism="confident_max", max_queries=10).fit(PUBLIC)
 
@@ -355,9 +367,13 @@ def test_auto_takes_one_round_where_a_first_one_shows_nothing():
     few = TeacherEnsemble(LogisticRegression(), 5, random_state=0).fit(X[:4000], Y[:4000])
     distiller = PrivateDistiller(few, epsilon=0.5)
     assert distiller.preview(PUBLIC).mechanism == "gaussian"
-    assert distiller.set_params(n_rounds=2).preview(PUBLIC).mechanism.endswith("2 residual rounds")
     assert (
-        distiller.set_params(n_rounds="auto", epsilon=100.0)
+        distiller.set_params(mechanism=ResidualRounds(2))
+        .preview(PUBLIC)
+        .mechanism.endswith("2 residual rounds")
+    )
+    assert (
+        distiller.set_params(mechanism=ResidualRounds(), epsilon=100.0)
         .preview(PUBLIC)
         .mechanism.endswith("2 residual rounds")
     )
@@ -369,10 +385,13 @@ def test_rows_that_are_no_table_need_a_basis_or_none():
     teacher = TeacherEnsemble(member, 5, random_state=0).fit(rows, Y[:200])
     accountant = BudgetAccountant()
     for n_rounds in ("auto", 1, 2):
-        distiller = PrivateDistiller(teacher, member, accountant=accountant, n_rounds=n_rounds)
+        mechanism = ResidualRounds(n_rounds)
+        distiller = PrivateDistiller(
+            teacher, member, accountant=accountant, mechanism=mechanism, epsilon=20.0
+        )
         with pytest.raises(TypeError, match="None: plain PATE"):
             distiller.fit(rows)
     assert len(accountant) == 0
-    assert distiller.set_params(n_rounds=1, basis=None).fit(rows)
-    assert distiller.set_params(n_rounds=1, basis=lambda rows: np.ones((len(rows), 1))).fit(rows)
+    for basis in (None, lambda rows: np.ones((len(rows), 1))):
+        assert distiller.set_params(mechanism=ResidualRounds(1, basis)).fit(rows)
     assert len(accountant) == 2

@@ -17,7 +17,14 @@ from skdistill.release.marginals import (
     weighted_counts,
 )
 from skdistill.release.noise import active_sampler
+from skdistill.release.query import answer
 from skdistill.testing import no_noise
+
+
+def measure(codes, n_codes, loss, sampler, **options):
+    """Answer the queries of the marginals."""
+    return answer(measure_marginals(codes, n_codes, loss, **options), loss, sampler)
+
 
 LOSSES = {"gaussian": PrivacyLoss.gaussian(1.0, 1e-6), "laplace": PrivacyLoss.laplace(1.0)}
 
@@ -48,9 +55,9 @@ def compare(first, second, loss, **options):
     other, other_groups = second
     n_codes = options.pop("n_codes")
     one = Replay()
-    measure_marginals(codes, n_codes, loss, one, groups=groups, **options)
+    measure(codes, n_codes, loss, one, groups=groups, **options)
     two = Replay(one.given)
-    measure_marginals(other, n_codes, loss, two, groups=other_groups, **options)
+    measure(other, n_codes, loss, two, groups=other_groups, **options)
     assert len(one.asked) == len(two.asked)
     spent = 0.0
     for (x, share, sensitivity), (y, same, equal) in zip(one.asked, two.asked, strict=True):
@@ -122,9 +129,9 @@ def test_the_bound_is_reached():
     """Otherwise the noise would be more than is needed."""
     codes, other = extreme()
     one = Replay()
-    measure_marginals(codes, (2, 3, 4), LOSSES["gaussian"], one)
+    measure(codes, (2, 3, 4), LOSSES["gaussian"], one)
     two = Replay()
-    measure_marginals(other, (2, 3, 4), LOSSES["gaussian"], two)
+    measure(other, (2, 3, 4), LOSSES["gaussian"], two)
     (x, _, sensitivity), (y, _, _) = one.asked[0], two.asked[0]
     assert np.linalg.norm(x - y) == pytest.approx(sensitivity) == pytest.approx(math.sqrt(6))
 
@@ -148,11 +155,11 @@ def test_mutants_of_the_sensitivity_are_caught(monkeypatch):
         return honest(self, integers, share, min(l1, 2.0), min(l2, math.sqrt(2)))
 
     def at_double_share(self, integers, share, l1, l2):
-        return honest(self, integers, min(1.0, 2 * share), l1, l2)
+        return honest(self, integers, min(1, 2 * share), l1, l2)
 
-    for mutant in (for_one_marginal, at_double_share):
+    for mutant, error in ((for_one_marginal, AssertionError), (at_double_share, ValueError)):
         monkeypatch.setattr(marginals._Counter, "noise", mutant)
-        with pytest.raises(AssertionError):
+        with pytest.raises(error):
             compare((codes, None), (other, None), LOSSES["gaussian"], **options)
 
 
@@ -195,7 +202,7 @@ def distinguish(trials):
         codes = np.array([[0, 0], [1, 1], [record, record]])
         hits = 0
         for _ in range(trials):
-            noisy = measure_marginals(codes, n_codes, loss, active_sampler("exact"))
+            noisy = measure(codes, n_codes, loss, active_sampler("exact"))
             hits += all(x[0] >= 2 and x[1] <= 1 for x in noisy.one_way)
         counts.append((hits, trials))
     return proved_epsilon(*counts, alpha=1e-6)
@@ -238,7 +245,7 @@ def test_without_noise_the_counts_are_true():
     codes, n_codes = dependent()
     for loss in (None, LOSSES["gaussian"]):
         with no_noise() as sampler:
-            noisy = measure_marginals(codes, n_codes, loss, sampler, pairs=True)
+            noisy = measure(codes, n_codes, loss, sampler, pairs=True)
         assert noisy.total == 5000
         for j, counts in enumerate(noisy.one_way):
             assert counts.tolist() == np.bincount(codes[:, j], minlength=n_codes[j]).tolist()
@@ -253,7 +260,7 @@ def test_pairs_are_those_that_depend_on_each_other():
     """
     codes, n_codes = dependent()
     loss = PrivacyLoss.gaussian(8.0, 1e-6)
-    noisy = measure_marginals(codes, n_codes, loss, active_sampler("exact"), pairs=True)
+    noisy = measure(codes, n_codes, loss, active_sampler("exact"), pairs=True)
     assert (0, 2) in noisy.pairs
     assert all(3 not in pair for pair in noisy.pairs)
 
@@ -264,10 +271,10 @@ def test_where_no_pair_is_worth_it_the_columns_are_counted_again():
     asked = compare((codes, None), (codes, None), LOSSES["gaussian"], n_codes=(30,) * 3, pairs=True)
     assert [len(values) for values, _, _ in asked] == [90, 3, 90]
     with no_noise() as sampler:
-        noisy = measure_marginals(codes, (30,) * 3, LOSSES["gaussian"], sampler, pairs=True)
+        noisy = measure(codes, (30,) * 3, LOSSES["gaussian"], sampler, pairs=True)
     assert noisy.pairs == ()
     assert noisy.one_way[0] == pytest.approx(np.bincount(codes[:, 0], minlength=30))
-    alone = measure_marginals(codes, (30,) * 3, LOSSES["gaussian"], active_sampler("exact"))
+    alone = measure(codes, (30,) * 3, LOSSES["gaussian"], active_sampler("exact"))
     assert alone.one_way_scale < noisy.one_way_scale < 1.03 * alone.one_way_scale
 
 
@@ -275,7 +282,7 @@ def test_where_no_pair_is_worth_it_the_columns_are_counted_again():
 def test_auto_is_decided_by_public_numbers(n, asked):
     sampler = Replay()
     codes = np.zeros((n, 3), dtype=np.int64)
-    measure_marginals(codes, (2, 2, 2), LOSSES["gaussian"], sampler, pairs="auto")
+    measure(codes, (2, 2, 2), LOSSES["gaussian"], sampler, pairs="auto")
     assert len(sampler.asked) == asked
 
 
@@ -283,14 +290,14 @@ def test_many_columns_have_no_pairs():
     d = MAX_PAIRED_COLUMNS + 1
     sampler = Replay()
     codes = np.zeros((10, d), dtype=np.int64)
-    measure_marginals(codes, (2,) * d, LOSSES["gaussian"], sampler, pairs=True)
+    measure(codes, (2,) * d, LOSSES["gaussian"], sampler, pairs=True)
     assert len(sampler.asked) == 1
 
 
 def test_scales_are_those_of_the_noise():
     """χ² of 4,000 draws each: the two limits fail with probability 1e-6 together."""
     codes, n_codes = np.zeros((10, 2), dtype=np.int64), (2000, 2000)
-    noisy = measure_marginals(codes, n_codes, LOSSES["gaussian"], active_sampler("exact"))
+    noisy = measure(codes, n_codes, LOSSES["gaussian"], active_sampler("exact"))
     noise = np.array(noisy.one_way) - 10 * np.eye(1, 2000)
     low, high = stats.chi2.isf([1 - 5e-7, 5e-7], 4000)
     assert low < (noise**2).sum() / noisy.one_way_scale**2 < high
@@ -301,7 +308,7 @@ def test_a_group_counts_as_one_however_many_rows():
     codes = np.array([[0]] * 900 + [[1]] * 100 + [[1]] * 3)
     groups = ["a"] * 1000 + ["b"] * 3
     with no_noise() as sampler:
-        noisy = measure_marginals(codes, (2,), LOSSES["gaussian"], sampler, groups=groups)
+        noisy = measure(codes, (2,), LOSSES["gaussian"], sampler, groups=groups)
     assert noisy.total == 2
     assert noisy.one_way[0] == pytest.approx([0.9, 1.1], abs=1e-5)
 
@@ -327,7 +334,5 @@ def test_group_labels():
 def test_small_and_wide(shape):
     codes = np.zeros(shape, dtype=np.int64)
     for n_codes in ((1,) * shape[1], (500,) * shape[1]):
-        noisy = measure_marginals(
-            codes, n_codes, LOSSES["gaussian"], active_sampler("exact"), pairs=True
-        )
+        noisy = measure(codes, n_codes, LOSSES["gaussian"], active_sampler("exact"), pairs=True)
         assert [len(counts) for counts in noisy.one_way] == list(n_codes)

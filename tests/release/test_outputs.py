@@ -4,36 +4,57 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC, LinearSVC
 
-from skdistill.release.outputs import (
-    TeacherError,
-    class_outputs,
-    guarded,
-    output_method,
-    value_outputs,
-)
+from skdistill.release.boundary import TeacherError
+from skdistill.release.outputs import class_outputs, in_chunks, output_method, value_outputs
 
 CLASSES = np.array(["a", "b", "c"])
 
 
-def fail():
-    raise ValueError("canary-4711")
+class Fails:
+    def predict(self, X):
+        raise ValueError("canary-4711")
 
 
-def test_nothing_of_a_teachers_exception_survives():
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: class_outputs(Fails(), np.zeros((2, 1)), 2, CLASSES),
+        lambda: class_outputs(None, np.zeros((2, 1)), 2, CLASSES, Fails().predict),
+        lambda: value_outputs(Fails(), np.zeros((2, 1)), 2),
+    ],
+)
+def test_nothing_of_a_teachers_exception_survives(ask):
     with pytest.raises(TeacherError) as caught:
-        guarded(fail)
-    text = "".join(traceback.format_exception(caught.value))
-    assert "canary" not in text
+        ask()
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
 
 
-def test_interrupts_pass():
-    def interrupt():
-        raise KeyboardInterrupt
+def test_no_teacher_changes_the_rows_it_is_asked_about():
+    class Vandal:
+        def predict(self, X):
+            X[...] = 7
+            return np.zeros(len(X))
 
-    with pytest.raises(KeyboardInterrupt):
-        guarded(interrupt)
+    rows = np.ones((3, 2))
+    value_outputs(Vandal(), rows, 3)
+    class_outputs(Vandal(), rows, 3, CLASSES)
+    class_outputs(None, rows, 3, CLASSES, Vandal().predict)
+    assert (rows == 1).all()
+
+
+@pytest.mark.parametrize("n_jobs", [None, 3])
+def test_slices_change_nothing(n_jobs, monkeypatch):
+    monkeypatch.setattr("skdistill.release.outputs._CHUNK", 10)
+    X, sizes = np.arange(46.0).reshape(23, 2), []
+
+    def double(rows, n_rows):
+        sizes.append(n_rows)
+        return 2 * rows
+
+    assert (in_chunks(double, X, X.shape, np.float64, n_jobs) == 2 * X).all()
+    assert sum(sizes) == 23 and max(sizes) == 5
 
 
 class Predicts:
@@ -57,7 +78,7 @@ class Predicts:
     ],
 )
 def test_predictions_become_one_hot_rows(answer, expected):
-    rows = class_outputs(Predicts(answer), np.zeros((2, 1)), 2, CLASSES, None)
+    rows = class_outputs(Predicts(answer), np.zeros((2, 1)), 2, CLASSES)
     assert np.array_equal(rows, expected, equal_nan=True)
 
 
@@ -68,7 +89,7 @@ def test_decision_functions_become_soft_labels(n_classes):
     X = rng.normal(size=(60, 2)) + y[:, None]
     teacher = LinearSVC().fit(X, y)
     assert output_method(teacher) == "decision_function"
-    rows = class_outputs(teacher, X, 60, teacher.classes_, None)
+    rows = class_outputs(teacher, X, 60, teacher.classes_)
     assert np.allclose(rows.sum(axis=1), 1)
     assert np.array_equal(teacher.classes_[rows.argmax(axis=1)], teacher.predict(X))
 
@@ -79,7 +100,7 @@ def test_one_score_per_pair_of_classes_is_no_soft_label():
     X = rng.normal(size=(80, 2)) + y[:, None]
     teacher = SVC(decision_function_shape="ovo").fit(X, y)
     assert output_method(teacher) == "predict"
-    rows = class_outputs(teacher, X, 80, teacher.classes_, None)
+    rows = class_outputs(teacher, X, 80, teacher.classes_)
     assert np.array_equal(teacher.classes_[rows.argmax(axis=1)], teacher.predict(X))
 
 

@@ -14,9 +14,15 @@ from scipy.stats import beta, chi2
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skdistill.accounting import PrivacyLoss
-from skdistill.release import rounds
+from skdistill.certificates import DisjointTeachers
+from skdistill.release import residual_rounds as rounds
+from skdistill.release.boundary import TeacherError
+from skdistill.release.calibration import calibrate
+from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import ExactSampler
+from skdistill.release.query import answer
 from skdistill.release.residual_rounds import (
+    ResidualRounds,
     Votes,
     basis_size,
     clip_to_lattice,
@@ -24,14 +30,20 @@ from skdistill.release.residual_rounds import (
     default_shares,
     residual_rounds,
 )
-from skdistill.release.outputs import TeacherError
 from skdistill.teachers.ensemble import TeacherEnsemble
 from skdistill.testing import no_noise
 
 S = 1 << 20
 LEVEL = 5e-7
-SHARES = [(1.0,), (0.3, 0.7), (0.2, 0.3, 0.5)]
+SHARES = [default_shares(1), default_shares(2), default_shares(3)]
+BOUND = DisjointTeachers(0.02, 0.01 * math.sqrt(2), n_teachers=100)
+ASKED = TransferSet(np.zeros((500, 1)), np.arange(500), np.arange(2))
 RNG = np.random.default_rng()  # public data only; no test depends on the seed
+
+
+def release(votes, bases, loss, sampler, shares):
+    """Answer the queries of the rounds."""
+    return answer(residual_rounds(votes, bases, loss, shares), loss, sampler)
 
 
 class Recorder:
@@ -70,7 +82,7 @@ def random_basis(m, p):
 
 def iterate(raw):
     """Return `member_votes` of members that answer `raw`."""
-    return lambda function: (function(votes) for votes in raw)
+    return lambda X, function: (function(votes) for votes in raw)
 
 
 def agreeing(k, m, c, spread=0.02, basis=None):
@@ -86,7 +98,8 @@ def agreeing(k, m, c, spread=0.02, basis=None):
 
 
 def collect(raw, bases, m, c):
-    return collect_votes(iterate(raw), bases, m, c, (0.0, 1.0) if c is None else None)
+    output_range = (0.0, 1.0) if c is None else None
+    return collect_votes(iterate(raw), np.zeros((m, 1)), bases, m, c, output_range)
 
 
 def square(integers):
@@ -142,7 +155,7 @@ def test_no_member_moves_anything_beyond_its_sensitivity(shares, c, noisy, epsil
     votes = collect(raw, bases, m, c)
     with no_noise() as exact:
         past = Recorder(sampler=None if noisy else exact)
-        result = residual_rounds(votes, bases, loss, past, shares)
+        result = release(votes, bases, loss, past, shares)
     assert past.price <= Fraction(loss.mu) ** 2
     assert past.price >= Fraction(loss.mu) ** 2 * (1 - Fraction(1, 2**40))
     assert result.n_rounds == len(shares) and len(past.calls) == 2 * len(shares) - 1
@@ -151,7 +164,7 @@ def test_no_member_moves_anything_beyond_its_sensitivity(shares, c, noisy, epsil
         replaced = list(raw)
         replaced[i % k] = bad
         other = Recorder(past=past.released)
-        residual_rounds(collect(replaced, bases, m, c), bases, loss, other, shares)
+        release(collect(replaced, bases, m, c), bases, loss, other, shares)
         taken.append(check_the_move(past, other))
     assert np.max(taken, axis=0)[0] > 0.3  # the replacements do move what is released
 
@@ -163,7 +176,7 @@ def test_opposite_corners_take_the_whole_first_sensitivity(c):
     calls = []
     for corner in corners:
         recorder = Recorder()
-        residual_rounds(collect([corner, corners[0]], (), m, c), (), loss, recorder, (1.0,))
+        release(collect([corner, corners[0]], (), m, c), (), loss, recorder, default_shares(1))
         calls += recorder.calls
     moved, allowed = square(calls[0][0] - calls[1][0]), Fraction(calls[0][2]) ** 2
     assert moved == S * S * m * (1 if c is None else 2)
@@ -188,7 +201,7 @@ def test_no_coefficients_move_a_later_round_beyond_its_sensitivity(shares, c):
         given = votes.coefficients[0].copy()
         given[0] = coefficients
         recorder = Recorder(past)
-        residual_rounds(Votes(votes.total, (given,), k), bases, loss, recorder, shares)
+        release(Votes(votes.total, (given,), k), bases, loss, recorder, shares)
         return recorder
 
     far = 1e12 * RNG.normal(size=shape)
@@ -210,12 +223,12 @@ def test_later_rounds_look_at_the_total_only_through_its_release():
     bases = (cosines(m, 8), random_basis(m, 8))
     votes = collect(agreeing(k, m, 3), bases, m, 3)
     past = Recorder()
-    residual_rounds(votes, bases, loss, past, (0.2, 0.3, 0.5))
+    release(votes, bases, loss, past, default_shares(3))
     signs = np.sign(bases[1][:, :1]).astype(np.int64) * [[1, -1, 0]]
     for total in (np.zeros_like(votes.total), votes.total[::-1], k * S * (1 + signs) // 3):
         other = Recorder(past.released)
         given = Votes(np.ascontiguousarray(total), votes.coefficients, k)
-        residual_rounds(given, bases, loss, other, (0.2, 0.3, 0.5))
+        release(given, bases, loss, other, default_shares(3))
         assert max(check_the_move_of(past.calls[1:], other.calls[1:])) == 0
 
 
@@ -224,10 +237,10 @@ def test_the_histogram_moves_by_the_square_root_of_two():
     bases = (cosines(m, 8),)
     raw = [np.full((m, 2), 0.5) for _ in range(k)]
     past = Recorder()
-    residual_rounds(collect(raw, bases, m, 2), bases, loss, past, (0.3, 0.7))
+    release(collect(raw, bases, m, 2), bases, loss, past, default_shares(2))
     raw[0] = np.eye(2)[np.zeros(m, int)]
     other = Recorder(past.released)
-    residual_rounds(collect(raw, bases, m, 2), bases, loss, other, (0.3, 0.7))
+    release(collect(raw, bases, m, 2), bases, loss, other, default_shares(2))
     assert check_the_move(past, other)[1] == pytest.approx(1, abs=1e-15)
     assert past.calls[1][2] >= math.sqrt(2)
 
@@ -322,19 +335,18 @@ def test_an_ensemble_of_hostile_members_votes_uniformly():
     ensemble = TeacherEnsemble(Hostile(), n_teachers=8, random_state=0)
     ensemble.fit(X, np.arange(120) % 2)
     assert {member.mode_ for member in ensemble.estimators_} == {0, 1, 2, 3}
-    ask = functools.partial(ensemble.member_votes, X)
-    votes = collect_votes(ask, (cosines(120, 4),), 120, 2)
+    votes = collect_votes(ensemble.member_votes, X, (cosines(120, 4),), 120, 2)
     assert votes.n_members == 8 and (votes.total == 4 * S).all()
     assert not votes.coefficients[0].any()
 
 
 def test_an_iteration_that_raises_shows_nothing():
-    def member_votes(function):
+    def member_votes(X, function):
         yield function(np.ones((3, 2)))
         raise RuntimeError("canary")
 
     with pytest.raises(TeacherError) as caught:
-        collect_votes(member_votes, (), 3, 2)
+        collect_votes(member_votes, np.zeros((3, 1)), (), 3, 2)
     assert "canary" not in str(caught.value)
     assert caught.value.__cause__ is None and caught.value.__context__ is None
 
@@ -344,7 +356,7 @@ def test_votes_are_streamed():
     """One member's raw votes and integers at a time, however many members."""
     m, k, alive, sizes = 500, 40, [], []
 
-    def member_votes(function):
+    def member_votes(X, function):
         function = pickle.loads(pickle.dumps(function))
         for _ in range(k):
             gc.collect()
@@ -358,7 +370,7 @@ def test_votes_are_streamed():
             del part
 
     bases = (cosines(m, 6), cosines(m, 9))
-    votes = collect_votes(member_votes, bases, m, 4)
+    votes = collect_votes(member_votes, np.zeros((m, 1)), bases, m, 4)
     assert max(sizes) == 4 * m * 4 + 8 * 4 * (6 + 9)
     assert [C.shape for C in votes.coefficients] == [(k, 6, 4), (k, 9, 4)]
 
@@ -375,7 +387,7 @@ def test_projections_are_exact_in_any_order(scale):
     assert np.array_equal(votes.coefficients[0], shuffled.coefficients[0])
     U = rounds._on_lattice(bases[0])
     assert np.abs(U - bases[0]).max() < 1e-6 * scale
-    whole = collect_votes(iterate(raw[:1]), bases, m, c).total.astype(object)
+    whole = collect(raw[:1], bases, m, c).total.astype(object)
     exact = [[Fraction(float(u)) for u in column] for column in U.T]
     for p, column in enumerate(exact):
         for j in range(c):
@@ -388,19 +400,22 @@ def test_public_mistakes_are_named():
     loss, raw = PrivacyLoss.gaussian(1.0, 1e-5), [np.full((4, 2), 0.5)]
     votes = collect(raw, (), 4, 2)
     with pytest.raises(TypeError, match="Gaussian"):
-        residual_rounds(votes, (), PrivacyLoss.laplace(1.0), ExactSampler(), (1.0,))
-    for shares in [(), (0.0, 1.0), (0.6, 0.6), (-0.5, 0.5), (1.0, 1e-17), (math.nan,)]:
-        with pytest.raises(ValueError, match="shares"):
-            residual_rounds(votes, (cosines(4, 2),), loss, ExactSampler(), shares)
+        release(votes, (), PrivacyLoss.laplace(1.0), ExactSampler(), default_shares(1))
+    votes2 = collect(raw, (cosines(4, 2),), 4, 2)
+    for shares in [(0, 1), (Fraction(3, 5),) * 2, (-1, 2), (1, Fraction(1, 10**17)), (2,)]:
+        with pytest.raises(ValueError, match="share|fraction"):
+            release(votes2, (cosines(4, 2),), loss, ExactSampler(), tuple(map(Fraction, shares)))
+    with pytest.raises(TypeError, match="shares add exactly"):
+        release(votes2, (cosines(4, 2),), loss, ExactSampler(), (0.3, 0.7))
     with pytest.raises(ValueError, match="basis"):
-        residual_rounds(votes, (), loss, ExactSampler(), (0.5, 0.5))
+        release(votes, (), loss, ExactSampler(), (Fraction(1, 2),) * 2)
     for basis in (np.ones((5, 2)), np.full((4, 2), np.nan), np.ones(4)):
         with pytest.raises(ValueError, match="basis"):
             collect(raw, (basis,), 4, 2)
     with pytest.raises(ValueError, match="output_range"):
-        collect_votes(iterate(raw), (), 4, None)
+        collect_votes(iterate(raw), None, (), 4, None)
     with pytest.raises(ValueError, match="n_classes"):
-        collect_votes(iterate(raw), (), 4, 1)
+        collect_votes(iterate(raw), None, (), 4, 1)
     with pytest.raises(ValueError, match="no members"):
         collect([], (), 4, 2)
 
@@ -408,20 +423,44 @@ def test_public_mistakes_are_named():
 # -- Rules --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_rounds", [*range(1, 41), "auto"])
-def test_default_shares_never_spend_more_than_all(n_rounds):
+@pytest.mark.parametrize("n_rounds", range(1, 41))
+def test_default_shares_spend_all_and_no_more(n_rounds):
     shares = default_shares(n_rounds)
-    assert len(shares) == (2 if n_rounds == "auto" else n_rounds)
-    assert 1 - 1e-12 < sum(map(Fraction, shares)) <= 1
+    assert len(shares) == n_rounds
+    assert sum(shares) == 1
     assert list(shares) == sorted(shares)
     loss = PrivacyLoss.gaussian(3.0, 1e-6)
     assert sum(Fraction(loss.part(s).mu) ** 2 for s in shares) <= Fraction(loss.mu) ** 2
 
 
-@pytest.mark.parametrize("n_rounds", [0, -1, True, 2.0, "two", None])
+@pytest.mark.parametrize("n_rounds", [0, -1, True, 2.0, 9, "two", None])
 def test_the_number_of_rounds_is_checked(n_rounds):
     with pytest.raises(ValueError, match="n_rounds"):
-        default_shares(n_rounds)
+        ResidualRounds(n_rounds=n_rounds).check()
+
+
+def test_settings_that_cannot_be_are_refused():
+    ResidualRounds(n_rounds=1, basis=None, temperature=2.0, noise="laplace").check()
+    for settings_ in (
+        {"n_rounds": 2, "basis": None},
+        {"basis": "fourier"},
+        {"noise": "uniform"},
+        {"sampler": "numpy"},
+        {"temperature": 0.0},
+    ):
+        with pytest.raises(ValueError, match=list(settings_)[-1]):
+            ResidualRounds(**settings_).check()
+    with pytest.raises(TypeError, match="temperature"):
+        ResidualRounds(temperature="hot").check()
+
+
+def test_several_rounds_need_gaussian_noise():
+    for settings_, delta in (({"n_rounds": 2}, 0.0), ({"n_rounds": 2, "noise": "laplace"}, 1e-5)):
+        with pytest.raises(ValueError, match="residual rounds need Gaussian noise"):
+            calibrate(BOUND, ASKED, 1.0, delta, ResidualRounds(**settings_))
+    release = calibrate(BOUND, ASKED, 1.0, 0.0, ResidualRounds())
+    assert release.loss.kind == "laplace"
+    assert release.mechanism.shares(BOUND, ASKED, release.loss) == (1,)
 
 
 def test_basis_size_follows_its_rule():
@@ -439,7 +478,7 @@ def test_the_first_round_has_the_stated_noise():
     """Σz² of 40,000 standard normals is chi-squared: either tail is 5e-7, the mean as rare."""
     m, k, loss = 20_000, 3, PrivacyLoss.gaussian(1.0, 1e-5)
     votes = collect([RNG.dirichlet(np.ones(2), size=m) for _ in range(k)], (), m, 2)
-    result = residual_rounds(votes, (), loss, ExactSampler(), (1.0,))
+    result = release(votes, (), loss, ExactSampler(), default_shares(1))
     z = ((result.labels - votes.total / (k * S)) / result.noise).ravel()
     n = z.size
     assert chi2.ppf(LEVEL, n) < np.sum(z**2) < chi2.ppf(1 - LEVEL, n)
@@ -467,7 +506,7 @@ def test_later_rounds_have_the_stated_noise(c):
     middle = 0.5 if c is None else 1 / c
     truth = middle + U @ (U.T @ (truth - middle))  # what lies outside the basis is not asked for
     truth = truth[:, 0] if c is None else truth
-    results = [residual_rounds(votes, bases, loss, ExactSampler(), (0.3, 0.7)) for _ in range(60)]
+    results = [release(votes, bases, loss, ExactSampler(), default_shares(2)) for _ in range(60)]
     ratio = np.mean([np.mean((r.labels - truth) ** 2) / r.noise**2 for r in results])
     assert 0.5 < ratio < 1.5
 
@@ -485,8 +524,10 @@ def test_two_rounds_beat_one(c):
     truth = votes.total / (k * S)
     errors = []
     for _ in range(12):
-        two = residual_rounds(votes, bases, loss, ExactSampler(), (0.3, 0.7))
-        one = residual_rounds(votes, (), loss, ExactSampler(), (1.0,)).labels.reshape(truth.shape)
+        two = release(votes, bases, loss, ExactSampler(), default_shares(2))
+        one = release(votes, (), loss, ExactSampler(), default_shares(1)).labels.reshape(
+            truth.shape
+        )
         middle, U = 1 / (c or 2), bases[0][:, : two.p]
         projected = middle + U @ (U.T @ (one - middle))
         candidates = (two.labels.reshape(truth.shape), projected, one)
@@ -502,7 +543,7 @@ def test_the_basis_that_holds_the_answer_is_chosen():
     raw = agreeing(k, m, 3)
     for bases, expected in [((poor, good), 1), ((good, poor), 0), ((good, good), 0)]:
         votes = collect(raw, bases, m, 3)
-        result = residual_rounds(votes, bases, loss, ExactSampler(), (0.3, 0.7))
+        result = release(votes, bases, loss, ExactSampler(), default_shares(2))
         assert result.basis == expected
 
 
@@ -532,9 +573,9 @@ def likelihood_ratio(worlds, truth, bases, loss, shares, narrow):
     A world in which another noise would have been drawn is excluded.
     """
     actual = Recorder(narrow=narrow)
-    residual_rounds(worlds[truth], bases, loss, actual, shares)
+    release(worlds[truth], bases, loss, actual, shares)
     other = Recorder(past=actual.released)
-    residual_rounds(worlds[1 - truth], bases, loss, other, shares)
+    release(worlds[1 - truth], bases, loss, other, shares)
     ratio = 0.0
     for x, (true, loss_true, width), (false, _, width_false) in zip(
         actual.released, actual.calls, other.calls, strict=True
@@ -587,7 +628,7 @@ def opposite_coefficients(c):
 @pytest.fixture
 def fast_shares(monkeypatch):
     """Calibrate every share once."""
-    monkeypatch.setattr(PrivacyLoss, "share", functools.cache(PrivacyLoss.part))
+    monkeypatch.setattr(PrivacyLoss, "part", functools.cache(PrivacyLoss.part))
 
 
 @pytest.mark.slow
@@ -621,7 +662,7 @@ def test_half_the_sensitivity_of_a_round_is_caught(fast_shares):
     """2C halved: μ² grows from 1 to 3."""
     kept = {rounds._diameter(M, 2), rounds._SQRT_2}
     shown = experiment(
-        *opposite_coefficients(2), (0.3, 0.7), lambda s: s if s in kept else s / 2, N
+        *opposite_coefficients(2), default_shares(2), lambda s: s if s in kept else s / 2, N
     )
     assert shown > EPSILON
 
@@ -630,12 +671,13 @@ def test_half_the_sensitivity_of_a_round_is_caught(fast_shares):
 def test_a_clip_that_is_not_charged_is_caught(fast_shares, monkeypatch):
     """The median of the norms without noise: the clip alone tells the worlds apart."""
 
-    def free_clip(norms, edges, loss, sampler):
+    def free_clip(norms, edges, share):
         return edges[min(np.searchsorted(edges, np.median(norms)), len(edges) - 1)]
+        yield  # a generator, like the clip that is paid for
 
     worlds, bases = backdoor(2, [corner(2, 0), uniform(2)], [uniform(2), corner(2, 1)])
     monkeypatch.setattr(rounds, "_private_clip", free_clip)
-    shown = experiment(worlds, bases, (0.3, 0.7), n=N // 2)
+    shown = experiment(worlds, bases, default_shares(2), n=N // 2)
     assert shown > EPSILON
 
 
@@ -647,5 +689,5 @@ def test_a_norm_that_is_not_checked_is_caught(checked, fast_shares, monkeypatch)
     monkeypatch.setattr(rounds, "_shrinkage", lambda norms, clip: np.full(len(norms), 4.0))
     if not checked:
         monkeypatch.setattr(rounds, "clip_to_lattice", lambda r, clip: np.trunc(r).astype(np.int64))
-    shown = experiment(worlds, bases, (0.3, 0.7), n=N // 2)
+    shown = experiment(worlds, bases, default_shares(2), n=N // 2)
     assert (shown <= EPSILON) == checked

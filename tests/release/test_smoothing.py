@@ -2,7 +2,6 @@
 
 import functools
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,15 +10,19 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from skdistill import PrivateDistiller, TeacherEnsemble
-from skdistill.certificates import DisjointTeachers
-from skdistill.release.releases import draw, plan_release
-from skdistill.release.residual_rounds import automatic_rounds
+from skdistill.certificates import DisjointTeachers, RowBound
+from skdistill.release.calibration import calibrate
+from skdistill.release.mechanism import TransferSet
+from skdistill.release.residual_rounds import ResidualRounds, automatic_rounds
 from skdistill.release.smoothing import (
     _smoothed,
     centred,
     shrunk,
     smoothed_labels,
+    smooths,
 )
+from skdistill.release.soft_labels import SoftLabels
+from skdistill.testing import _put_up
 
 RNG = np.random.default_rng()  # public data and noise of our own; no test depends on the seed
 M, P = 1_000, 32
@@ -165,39 +168,63 @@ def test_blocks_are_kept_or_dropped_with_all_their_classes():
 # -- Where it is used ---------------------------------------------------------------------------
 
 
-def ensemble_plan(mechanism="gaussian", classes=(0, 1, 2), delta=1e-5, **options):
-    bound = DisjointTeachers(0.04, 0.02 * math.sqrt(2), n_teachers=50, member_votes=None)
-    options = {"n_rows": 400, "epsilon": 1.0, "sampler": "exact", "output_range": None, **options}
-    return plan_release(
-        bound, mechanism=mechanism, delta=delta, classes=np.array(classes), **options
-    )
+BASIS = np.linalg.qr(RNG.normal(size=(400, 10)))[0]
 
 
-def test_who_is_smoothed():
-    assert ensemble_plan(basis="auto", n_rounds=1).smoothed
-    assert ensemble_plan("laplace", basis="auto", delta=0.0).smoothed
-    assert not ensemble_plan(basis="auto", n_rounds=2).smoothed
-    assert not ensemble_plan(basis=None).smoothed
-    assert ensemble_plan(basis=None, epsilon=100.0).shares == (1.0,)
-    assert not ensemble_plan("noisy_max", basis="auto").smoothed
+def release_of(mechanism, classes=(0, 1, 2), n_rows=400, epsilon=1.0, delta=1e-5, votes=None):
+    if mechanism.kind == "members":
+        bound = DisjointTeachers(0.04, 0.02 * math.sqrt(2), n_teachers=50, member_votes=votes)
+    else:
+        bound = RowBound(0.04, 0.02 * math.sqrt(2))
+    asked = TransferSet(np.zeros((n_rows, 1)), np.arange(n_rows), np.array(classes))
+    return calibrate(bound, asked, epsilon, delta, mechanism)
 
 
-def test_what_noise_is_said_to_be_left():
-    plain, smooth = ensemble_plan(basis=None), ensemble_plan(basis="auto", n_rounds=1)
-    assert plain.noise_scale == plain.row_noise == smooth.row_noise
-    assert smooth.noise_scale == pytest.approx(smooth.row_noise * math.sqrt(8 / 400))
+@pytest.mark.parametrize(
+    ("mechanism", "delta", "n_bases"),
+    [
+        (ResidualRounds(1, BASIS), 1e-5, 1),
+        (ResidualRounds(1, BASIS, noise="laplace"), 0.0, 1),
+        (ResidualRounds(1, None), 1e-5, 0),
+        (ResidualRounds("auto", None), 1e-5, 0),
+        (SoftLabels(basis=BASIS), 1e-5, 1),
+        (SoftLabels("laplace", basis=BASIS), 0.0, 1),
+        (SoftLabels(basis=None), 1e-5, 0),
+    ],
+)
+def test_who_is_smoothed(mechanism, delta, n_bases):
+    release = release_of(mechanism, delta=delta)
+    assert len(release.prepare()) == n_bases
+    assert release.is_progressive
 
 
-def test_smoothing_is_a_function_of_what_was_released():
-    """Whatever teacher is behind it: no vote is looked at again."""
+def test_auto_smooths_where_there_is_noise_and_something_to_see():
+    for noise, n_rows, expected in (
+        (0.01, 400, False),
+        (0.1, 400, True),
+        (3.0, 400, True),
+        (4.0, 400, False),
+        (4.0, 4000, True),
+        (0.0, 400, False),
+    ):
+        assert smooths("auto", noise, n_rows) == expected
+    assert smooths("pca", 1e-9, 10) and not smooths(None, 1.0, 400)
 
-    def always(votes):
-        return DisjointTeachers(
-            0.04,
-            0.02 * math.sqrt(2),
-            n_teachers=50,
-            member_votes=lambda X, function: (function(votes) for _ in range(50)),
-        )
+
+@pytest.mark.parametrize("kind", [ResidualRounds, SoftLabels])
+def test_what_noise_is_said_to_be_left(kind):
+    plain, smooth = (release_of(kind(basis=basis)) for basis in (None, "auto"))
+    if kind is ResidualRounds:
+        smooth = release_of(ResidualRounds(1))
+    query = next(smooth.queries(None, ()))
+    assert plain.noise_scale == query.noise_scale(smooth.label_loss)
+    size = 8 if kind is ResidualRounds else 64
+    assert smooth.noise_scale == pytest.approx(plain.noise_scale * math.sqrt(size / 400))
+
+
+@pytest.mark.parametrize("kind", [ResidualRounds, SoftLabels])
+def test_smoothing_is_a_function_of_what_was_released(kind):
+    """Whatever teacher is behind it: no vote and no label is looked at again."""
 
     class Fixed:
         """Answers the same whatever it is given."""
@@ -207,16 +234,22 @@ def test_smoothing_is_a_function_of_what_was_released():
         def perturb(self, values, loss, sensitivity):
             return (np.arange(values.size).reshape(values.shape) % 7 - 3) << 22
 
-    base = ensemble_plan(basis="auto", n_rounds=1, classes=(0, 1), n_rows=M)
-    found = [
-        draw(
-            replace(base, certificate=always(np.tile(row, (M, 1))), sampler=Fixed()),
-            None,
-            np.zeros((M, 1)),
-            bases=(cosines(),),
-        ).labels.tobytes()
-        for row in ([0.0, 1.0], [1.0, 0.0])
-    ]
+    found = []
+    for row in ([0.0, 1.0], [1.0, 0.0]):
+
+        def votes(X, function, row=row):
+            return (function(np.tile(row, (M, 1))) for _ in range(50))
+
+        class Teacher:
+            def predict_proba(self, X, row=row):
+                return np.tile(row, (len(X), 1))
+
+        mechanism = (
+            ResidualRounds(1, cosines()) if kind is ResidualRounds else kind(basis=cosines())
+        )
+        release = release_of(mechanism, (0, 1), M, votes=votes)
+        with _put_up(Fixed()):
+            found.append(release.draw(Teacher()).values.tobytes())
     assert found[0] == found[1]
 
 
@@ -242,7 +275,7 @@ def test_a_distiller_smooths_unless_it_is_told_not_to():
     teacher = TeacherEnsemble(LogisticRegression(), 10, random_state=0).fit(X, y)
     exact = teacher.predict_proba(X)
     plain, smooth = (
-        PrivateDistiller(teacher, epsilon=3.0, n_rounds=1, **settings).release(X)
-        for settings in ({"basis": None}, {})
+        PrivateDistiller(teacher, epsilon=6.0, mechanism=ResidualRounds(1, basis)).release(X)
+        for basis in (None, "auto")
     )
     assert error(smooth, exact) < 0.3 * error(plain, exact)

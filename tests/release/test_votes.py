@@ -8,11 +8,11 @@ probability at most 1e-6.
 import math
 import pickle
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import beta
 from sklearn.datasets import make_classification
@@ -21,20 +21,42 @@ from sklearn.naive_bayes import GaussianNB
 
 import skdistill.release.votes as module
 from skdistill.accounting import PrivacyLoss
+from skdistill.certificates import DisjointTeachers
+from skdistill.release.calibration import calibrate, choose_queries
+from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import ExactSampler, active_sampler
+from skdistill.release.query import answer
 from skdistill.release.votes import (
     NO_ANSWER,
+    TEST_SHARE,
+    ConfidentMax,
+    NoisyMax,
     confident_max,
     count_votes,
     hard_votes,
     most_queries,
-    noisy_max,
 )
 from skdistill.teachers import TeacherEnsemble
 from skdistill.testing import no_noise
 
 EXACT = active_sampler("exact")
 LOSS = PrivacyLoss.gaussian(1.0, 1e-5)
+
+
+def noisy_max(counts, loss, sampler):
+    """Winners of a vote whose counts are known: one member for each vote of a row."""
+    m, n_classes = counts.shape
+    bound = DisjointTeachers(2.0, math.sqrt(2), n_teachers=max(1, int(counts.sum(1).max())))
+    asked = TransferSet(np.zeros((m, 1)), np.arange(m), np.arange(n_classes))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_count", lambda bound, asked, rows: counts)
+        labels = answer(NoisyMax().queries(bound, asked, loss, None, None), loss, sampler)
+    return labels.values.argmax(axis=1)
+
+
+def confident(counts, loss, sampler, threshold=-math.inf, max_answers=10**9):
+    """Winners of the rows on which members agree."""
+    return answer(confident_max(counts, loss, threshold, max_answers), loss, sampler)
 
 
 class Recorder:
@@ -84,7 +106,7 @@ def replay(release, before, after):
     out = release(before, first)
     second = Recorder(first.calls)
     again = release(after, second)
-    assert (out.labels == again.labels).all() and out.mu == again.mu
+    assert (out == again).all()
     return price(first, second), out
 
 
@@ -149,15 +171,16 @@ def test_any_floats_give_at_most_a_vote_a_row(rows):
 
 def test_votes_are_counted_one_member_at_a_time():
     outputs = [np.eye(3)[[0, 1]], np.eye(3)[[0, 2]], np.full((2, 3), np.nan), Rude()]
-    alive = []
+    alive, rows_ = [], [np.zeros((2, 1))]
 
-    def members(function):
+    def members(X, function):
+        assert X is rows_[0] or (rows_[0] == X).all()
         assert pickle.loads(pickle.dumps(function))(outputs[0]).tolist() == [0, 1]
         for output in outputs:
             alive.append(output)
             yield function(output)
 
-    counts = count_votes(members, 2, 3)
+    counts = count_votes(members, rows_[0], 2, 3)
     assert counts.dtype == np.int64
     assert counts.tolist() == [[2, 0, 0], [0, 1, 1]]
     assert len(alive) == 4
@@ -170,7 +193,7 @@ X, Y, PUBLIC = X[:200], Y[:200], X[200:]
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_counts_of_an_ensemble(n_jobs):
     ensemble = TeacherEnsemble(GaussianNB(), n_teachers=7, n_jobs=n_jobs, random_state=0).fit(X, Y)
-    counts = count_votes(partial(ensemble.member_votes, PUBLIC), len(PUBLIC), 2)
+    counts = count_votes(ensemble.member_votes, PUBLIC, len(PUBLIC), 2)
     expected = sum(
         np.eye(2, dtype=int)[votes.argmax(axis=1)] for votes in ensemble.member_votes(PUBLIC)
     )
@@ -185,7 +208,7 @@ class Fragile(DummyClassifier):
 
 def test_members_that_raise_cast_no_vote():
     ensemble = TeacherEnsemble(Fragile(), n_teachers=3, random_state=0).fit(X, Y)
-    assert not count_votes(partial(ensemble.member_votes, PUBLIC), len(PUBLIC), 2).any()
+    assert not count_votes(ensemble.member_votes, PUBLIC, len(PUBLIC), 2).any()
 
 
 # -- Sensitivity, by replay ----------------------------------------------------------------------
@@ -216,7 +239,7 @@ def test_replay_of_noisy_max(pair):
     before, after, _ = pair
     total, out = replay(lambda c, s: noisy_max(c, LOSS, s), before, after)
     assert total <= Fraction(LOSS.mu) ** 2
-    assert out.n_answered == len(before)
+    assert len(out) == len(before)
     if pair is FLIP:  # the bound is tight: no noise is wasted
         assert total >= Fraction(LOSS.mu) ** 2 * Fraction(1 - 1e-10)
 
@@ -224,28 +247,17 @@ def test_replay_of_noisy_max(pair):
 @given(
     neighbours(),
     st.sampled_from([0.0, 2.0, -math.inf]),
-    st.sampled_from([None, 0, 1, 3, 100]),
-    st.sampled_from([None, 1.01, 1.5, 2.0, 40.0]),
-    st.sampled_from([0.05, 1 / 3, 0.9]),
+    st.sampled_from([0, 1, 3, 100]),
 )
-@example(FLIP, -math.inf, None, None, 1 / 3)
-@example(FLIP, -math.inf, 100, 1.01, 1 / 3)
-@example(ENTER, -math.inf, 100, 2.0, 1 / 3)
-def test_replay_of_confident_max(pair, threshold, max_answers, noise, share):
-    """`noise` is in units of the least that pays for one answer."""
-    before, after, k = pair
-    least = math.sqrt(2 / (1 - share)) / LOSS.mu
-    settings_ = {
-        "n_teachers": k,
-        "threshold": threshold,
-        "max_answers": max_answers,
-        "noise_scale": None if noise is None else noise * least,
-        "test_share": share,
-    }
-    total, out = replay(lambda c, s: confident_max(c, LOSS, s, **settings_), before, after)
-    assert total <= Fraction(out.mu) ** 2 <= Fraction(LOSS.mu) ** 2
-    assert np.sum(out.labels >= 0) == out.n_answered
-    assert max_answers is None or out.n_answered <= max_answers
+@example(FLIP, -math.inf, 100)
+@example(ENTER, -math.inf, 100)
+def test_replay_of_confident_max(pair, threshold, max_answers):
+    before, after, _ = pair
+    total, out = replay(lambda c, s: confident(c, LOSS, s, threshold, max_answers), before, after)
+    assert total <= Fraction(LOSS.mu) ** 2
+    assert np.sum(out >= 0) <= max_answers
+    if pair is FLIP and max_answers >= len(before):  # the answers' part is tight
+        assert total >= Fraction(LOSS.mu) ** 2 * Fraction(1 - 1e-10) * (1 - TEST_SHARE)
 
 
 def test_replay_of_laplace():
@@ -262,11 +274,12 @@ def test_replay_of_laplace():
 def test_what_is_decided_is_decided_by_noisy_numbers():
     """Same released numbers, wholly different votes: same rows, same number, same noise."""
     rng = np.random.default_rng()
-    first = Recorder()
-    out = confident_max(rng.multinomial(50, [0.5, 0.3, 0.2], 200), LOSS, first, n_teachers=50)
-    again = confident_max(np.zeros((200, 3), np.int64), LOSS, Recorder(first.calls), n_teachers=50)
-    assert (out.labels == again.labels).all()
-    assert (out.noise_scale, out.mu) == (again.noise_scale, again.mu)
+    first, second = Recorder(), None
+    out = confident(rng.multinomial(50, [0.5, 0.3, 0.2], 200), LOSS, first, 25)
+    second = Recorder(first.calls)
+    again = confident(np.zeros((200, 3), np.int64), LOSS, second, 25)
+    assert (out == again).all()
+    assert [call[1:3] for call in first.calls] == [call[1:3] for call in second.calls]
 
 
 # -- Price -------------------------------------------------------------------------------------
@@ -284,13 +297,13 @@ def test_gnmax_costs_the_closed_form(m, epsilon):
     delta = 1e-5
     loss = PrivacyLoss.gaussian(epsilon, delta)
     recorder = Recorder()
-    out = noisy_max(np.zeros((m, 3), np.int64), loss, recorder)
-    sigma = out.noise_scale
+    noisy_max(np.full((m, 3), 7), loss, recorder)
+    ((values, _, scale, _),) = recorder.calls
+    assert values.shape == (m, 3)
+    sigma = scale * 7 / values[0, 0]  # in votes
     assert sigma == pytest.approx(math.sqrt(2 * m) / loss.mu, rel=1e-9)
     assert m * 2 / sigma**2 == pytest.approx(loss.mu**2, rel=1e-9)
     assert m * 2 / sigma**2 <= loss.mu**2
-    assert out.mu == loss.mu
-    assert len(recorder.calls) == 1 and recorder.calls[0][0].shape == (m, 3)
     published = m / sigma**2 + 2 * math.sqrt(m * math.log(1 / delta)) / sigma
     assert published > epsilon
 
@@ -300,72 +313,30 @@ def test_rounding_costs_nothing(epsilon):
     """Where noise is below one vote, counts and noise are on a finer lattice."""
     loss = PrivacyLoss.gaussian(epsilon, 1e-5)
     recorder = Recorder()
-    out = noisy_max(np.array([[3, 4]]), loss, recorder)
+    noisy_max(np.array([[3, 4]]), loss, recorder)
     values, _, scale, _ = recorder.calls[0]
-    unit = scale / out.noise_scale
-    assert unit == 2 ** round(math.log2(unit)) and scale > 100
+    unit = int(values[0, 0]) // 3
+    assert unit & (unit - 1) == 0 and scale > 100
     assert values.tolist() == [[3 * unit, 4 * unit]]
 
 
 def test_confident_max_spends_the_budget_and_no_more():
-    counts = np.tile([90, 10, 0], (60, 1))
-    out = confident_max(counts, LOSS, EXACT, n_teachers=100, max_answers=20, threshold=-math.inf)
-    assert out.n_answered == 20
-    spent = 60 / out.test_noise_scale**2 + 20 * 2 / out.noise_scale**2
-    assert spent == pytest.approx(LOSS.mu**2, rel=1e-9)
-    assert spent <= out.mu**2 * (1 + 1e-15) and out.mu <= LOSS.mu
-    nothing = confident_max(counts, LOSS, EXACT, n_teachers=100, threshold=math.inf)
-    assert nothing.n_answered == 0 and (nothing.labels == NO_ANSWER).all()
-    assert nothing.mu == pytest.approx(LOSS.mu * math.sqrt(1 / 3), rel=1e-9)
-
-
-def answers_of(m, sigma, loss, share, max_answers=10**6):
-    """How many of m unanimous rows are answered, and what all of it costs, exactly."""
-    counts = np.tile([5, 0], (m, 1))
-    recorder = Recorder([(0, 0, 0, None)] * 2)
-    out = confident_max(
-        counts,
-        loss,
-        recorder,
-        n_teachers=5,
-        threshold=-math.inf,
-        max_answers=max_answers,
-        noise_scale=sigma,
-        test_share=share,
-    )
-    cost = Fraction(m) / Fraction(out.test_noise_scale) ** 2
-    if out.n_answered:
-        cost += Fraction(2 * out.n_answered) / Fraction(out.noise_scale) ** 2
-    return out, cost
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from([0.01, 0.3, 1.0, 10.0]),
-    st.integers(1, 60),
-    st.floats(1.0, 9.0),
-    st.floats(0.01, 0.99),
-)
-def test_the_filter_stops(epsilon, m, stretch, share):
-    """At any noise, the answers stop at the last one that fits; one more would not have."""
-    loss = PrivacyLoss.gaussian(epsilon, 1e-6)
-    sigma = stretch * (1 + 1e-9) * math.sqrt(2 / (1 - share)) / loss.mu
-    out, cost = answers_of(m, sigma, loss, share)
-    assert 1 <= out.n_answered <= m
-    assert cost <= Fraction(out.mu) ** 2 <= Fraction(loss.mu) ** 2
-    if out.n_answered < m:
-        assert cost + Fraction(2) / Fraction(out.noise_scale) ** 2 > Fraction(loss.mu) ** 2
-
-
-def test_without_the_filter_the_budget_is_passed(monkeypatch):
-    """The mutant: every row that passes is answered. It is caught, twice."""
-    monkeypatch.setattr(module._MuFilter, "affordable", lambda *_: 10**9)
-    sigma = 2 * math.sqrt(3) / LOSS.mu
-    with pytest.raises(RuntimeError, match="more than their budget"):
-        answers_of(50, sigma, LOSS, 1 / 3)
-    monkeypatch.setattr(module._MuFilter, "spend", lambda *_: None)
-    _, cost = answers_of(50, sigma, LOSS, 1 / 3)
-    assert cost > 2 * Fraction(LOSS.mu) ** 2
+    counts, recorder = np.tile([90, 10, 0], (60, 1)), Recorder()
+    out = confident(counts, LOSS, recorder, max_answers=20)
+    assert np.sum(out >= 0) == 20
+    tests, answers = recorder.calls
+    assert tests[0].shape == (60,) and answers[0].shape == (20, 3)
+    spent = Fraction(0)
+    for (values, _, scale, _), moves in zip((tests, answers), (60, 2 * 20), strict=True):
+        unit = Fraction(int(values.max()), 90)
+        spent += moves * unit**2 / Fraction(scale) ** 2
+    assert spent <= Fraction(LOSS.mu) ** 2
+    assert float(spent) == pytest.approx(LOSS.mu**2, rel=1e-9)
+    tested = Recorder()
+    nothing = confident(counts, LOSS, tested, threshold=math.inf)
+    assert (nothing == NO_ANSWER).all()
+    assert len(tested.calls) == 1  # what is not answered is not paid for, but the tests are
+    assert tested.calls[0][1].mu == pytest.approx(LOSS.mu * math.sqrt(1 / 3), rel=1e-9)
 
 
 # -- What it is good for -------------------------------------------------------------------------
@@ -382,9 +353,8 @@ def test_answers_are_right_where_members_agree():
     assert n == 140
     right = np.arange(n) % 10
     counts = np.where(np.eye(10, dtype=bool)[right], 240, 1)
-    out = noisy_max(counts, LOSS, EXACT)
-    assert out.noise_scale < 250 / 4 + 1e-6
-    assert np.sum(out.labels != right) < 30
+    assert math.sqrt(2 * n) / LOSS.mu < 250 / 4 + 1e-6
+    assert np.sum(noisy_max(counts, LOSS, EXACT) != right) < 30
 
 
 def test_confident_answers_are_those_with_agreement():
@@ -396,64 +366,115 @@ def test_confident_answers_are_those_with_agreement():
     37 or more have a probability below 1e-15). An answer of noise below 63 to a unanimous row is
     wrong with p < 9·Φ(-250/90) < 0.025; a quarter of 56 or more has a probability below 1e-10.
     """
-    n = most_queries(250, 10, LOSS, confident=True)
+    bound = DisjointTeachers(0.008, 0.004 * math.sqrt(2), n_teachers=250)
+    n = ConfidentMax().most_rows(bound, 10, LOSS)
     right = np.arange(n) % 10
     agreed = np.arange(n) % 2 == 0
     counts = np.where(np.eye(10, dtype=bool)[right], 250, 0)
     counts[~agreed] = 25
-    out = confident_max(counts, LOSS, EXACT, n_teachers=250)
-    answered = out.labels >= 0
-    assert out.n_answered == answered.sum() == n // 4
+    out = confident(counts, LOSS, EXACT, 125, n // 4)
+    answered = out >= 0
+    assert answered.sum() == n // 4
     assert np.mean(agreed[answered]) > 0.6
-    assert np.mean(out.labels[answered & agreed] == right[answered & agreed]) > 0.75
+    assert np.mean(out[answered & agreed] == right[answered & agreed]) > 0.75
 
 
 def test_no_noise_takes_the_first_of_equals():
     counts = np.array([[0, 5, 5], [0, 0, 0], [1, 2, 3]])
     with no_noise() as sampler:
-        assert noisy_max(counts, LOSS, sampler).labels.tolist() == [1, 0, 2]
-        out = confident_max(counts, LOSS, sampler, n_teachers=10)
-        assert out.labels.tolist() == [1, NO_ANSWER, NO_ANSWER]
-        out = confident_max(counts, LOSS, sampler, n_teachers=10, threshold=3, max_answers=1)
-        assert out.labels.tolist() == [1, NO_ANSWER, NO_ANSWER]
-        out = confident_max(counts, LOSS, sampler, n_teachers=10, threshold=3)
-        assert out.labels.tolist() == [1, NO_ANSWER, 2]
-
-
-def test_no_rows():
-    nothing = np.zeros((0, 3), np.int64)
-    for out in (noisy_max(nothing, LOSS, EXACT), confident_max(nothing, LOSS, EXACT, n_teachers=1)):
-        assert out.labels.shape == (0,) and out.n_answered == 0 and out.mu == 0
+        assert noisy_max(counts, LOSS, sampler).tolist() == [1, 0, 2]
+        assert confident(counts, LOSS, sampler, 5).tolist() == [1, NO_ANSWER, NO_ANSWER]
+        assert confident(counts, LOSS, sampler, 3, 1).tolist() == [1, NO_ANSWER, NO_ANSWER]
+        assert confident(counts, LOSS, sampler, 3).tolist() == [1, NO_ANSWER, 2]
 
 
 @given(st.integers(1, 10**6), st.integers(2, 50), st.sampled_from([0.01, 1.0, 50.0]))
 def test_queries_by_the_public_rule(k, c, epsilon):
+    bound = DisjointTeachers(2.0, math.sqrt(2), n_teachers=k)
     for loss in (PrivacyLoss.gaussian(epsilon, 1e-5), PrivacyLoss.laplace(epsilon)):
         n = most_queries(k, c, loss)
         if n > c:
             spread = math.sqrt(2 * n) / loss.mu if loss.mu else math.sqrt(8) * n / epsilon
             assert spread <= k / 4 * (1 + 1e-9)
         assert n >= c
-    assert most_queries(k, c, PrivacyLoss.gaussian(epsilon, 1e-5), confident=True) >= 4 * c
+        assert NoisyMax().most_rows(bound, c, loss) == n
+    assert ConfidentMax().most_rows(bound, c, PrivacyLoss.gaussian(epsilon, 1e-5)) >= 4 * c
+
+
+# -- The mechanisms as objects -------------------------------------------------------------------
+
+
+def bound_of(counts):
+    """A certificate of members whose votes make these counts."""
+    k = int(counts.sum(axis=1).max())
+    ballots = np.stack([np.repeat(np.arange(counts.shape[1]), row) for row in counts], axis=1)
+
+    def votes(X, function):
+        for ballot in ballots:
+            yield function(np.eye(counts.shape[1])[ballot])
+
+    return DisjointTeachers(2 / k, math.sqrt(2) / k, n_teachers=k, member_votes=votes)
+
+
+def asked(m, c):
+    return TransferSet(np.zeros((m, 1)), np.arange(m), np.arange(c))
+
+
+@pytest.mark.parametrize("mechanism", [NoisyMax(), ConfidentMax(max_answers=4)])
+def test_labels_are_one_hot_and_rows_without_an_answer_are_empty(mechanism):
+    counts = np.array([[9, 1], [1, 9], [6, 4], [10, 0]])
+    release = calibrate(bound_of(counts), asked(4, 2), 1.0, 1e-5, mechanism)
+    with no_noise():
+        labels = release.draw(None)
+    assert labels.answered.all()
+    assert labels.values.argmax(axis=1).tolist() == [0, 1, 0, 0]
+    assert labels.noise_scale == 0
+    with no_noise():
+        labels = calibrate(
+            bound_of(counts), asked(4, 2), 1.0, 1e-5, ConfidentMax(threshold=9, max_answers=2)
+        ).draw(None)
+    assert labels.answered.tolist() == [True, False, False, True]
+    assert labels.values.tolist() == [[1, 0], [0, 0], [0, 0], [1, 0]]
+    assert labels.prior.tolist() == [1, 0]  # of the rows with an answer
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("settings_", "error"),
     [
-        ({"loss": PrivacyLoss.laplace(1.0)}, "needs Gaussian noise"),
-        ({"test_share": 0.0}, "test_share must be"),
-        ({"test_share": 1.0}, "test_share must be"),
-        ({"max_answers": -1}, "max_answers must not"),
-        ({"noise_scale": -1.0}, "noise_scale must be"),
-        ({"noise_scale": 1.0}, "does not pay for a single answer"),
+        ({"threshold": -1.0}, ValueError),
+        ({"threshold": math.nan}, ValueError),
+        ({"threshold": math.inf}, ValueError),
+        ({"threshold": "half"}, TypeError),
+        ({"max_answers": 0}, ValueError),
+        ({"max_answers": -1}, ValueError),
+        ({"max_answers": 2.5}, TypeError),
+        ({"max_answers": "all"}, TypeError),
+        ({"max_answers": True}, TypeError),
+        ({"sampler": "numpy"}, ValueError),
     ],
 )
-def test_public_mistakes_are_refused_before_anything_is_drawn(changed, message):
-    recorder = Recorder()
-    arguments = {"loss": LOSS, "n_teachers": 3} | changed
-    with pytest.raises(ValueError, match=message):
-        confident_max(np.zeros((4, 2), np.int64), sampler=recorder, **arguments)
-    assert recorder.calls == []
+def test_settings_that_cannot_be_are_refused(settings_, error):
+    with pytest.raises(error, match=next(iter(settings_))):
+        ConfidentMax(**settings_).check()
+    ConfidentMax(threshold=np.float64(3), max_answers=np.int64(4)).check()
+
+
+def test_confident_max_is_refused_without_delta_before_anything_is_asked():
+    bound = DisjointTeachers(0.2, 0.1 * math.sqrt(2), n_teachers=10)
+    for call in (
+        lambda: calibrate(bound, asked(4, 2), 1.0, 0.0, "confident_max"),
+        lambda: choose_queries(4, None, 0, bound, np.arange(2), 1.0, 0.0, "confident_max"),
+    ):
+        with pytest.raises(ValueError, match="needs Gaussian noise"):
+            call()
+
+
+def test_votes_are_of_classifiers():
+    bound = DisjointTeachers(0.2, 0.2, n_teachers=10)
+    values = TransferSet(np.zeros((4, 1)), np.arange(4), None, (0.0, 1.0))
+    for mechanism in ("noisy_max", "confident_max"):
+        with pytest.raises(ValueError, match="is a vote of many classifiers"):
+            calibrate(bound, values, 1.0, 1e-5, mechanism)
 
 
 # -- What a backdoor member shows ----------------------------------------------------------------
@@ -512,7 +533,7 @@ def labels_statistic(m, sampler):
     """Rows that answer 1: by symmetry, the optimal test on the labels."""
 
     def statistic(present):
-        labels = noisy_max(tied(m, present), CLAIM, sampler).labels
+        labels = noisy_max(tied(m, present), CLAIM, sampler)
         return labels.sum() + np.random.random() * 1e-3
 
     return statistic
@@ -530,30 +551,22 @@ def counts_statistic(m, sampler):
     return statistic
 
 
-def confident_statistic(m, share=1 / 3, tests=1.0):
+def confident_statistic(m, tests=1.0):
     """The log-likelihood ratio of tests (at this part of their noise) and answers together.
 
     The member takes its vote from one of two tied classes to the other: the largest count rises
     by one, and both counts move. Nothing moves more.
     """
     scales = (
-        CLAIM.part(share).scale(math.sqrt(m)),
-        CLAIM.part(1 - share).scale(math.sqrt(2 * m)),
+        CLAIM.part(module.TEST_SHARE).scale(math.sqrt(m)),
+        CLAIM.part(1 - module.TEST_SHARE).scale(math.sqrt(2 * m)),
     )
     # Entries move by one vote, a unit of the lattice that each release is on.
     units = [2.0 ** module.lattice_bits(scale) for scale in scales]
 
     def statistic(present):
         tap = Tap(LessNoise(tests=tests))
-        confident_max(
-            tied_for(m, present),
-            CLAIM,
-            tap,
-            n_teachers=10,
-            threshold=-math.inf,
-            max_answers=m,
-            test_share=share,
-        )
+        confident(tied_for(m, present), CLAIM, tap, max_answers=m)
         (largest, sigma1), (answers, sigma2) = tap.seen
         moved = np.sum(answers[:, 1] - answers[:, 0])
         return largest.sum() * units[0] / (tests * sigma1) ** 2 + moved * units[1] / sigma2**2
@@ -568,7 +581,7 @@ def tied_for(m, present):
 @pytest.fixture
 def shares_once(monkeypatch):
     """Compute each share of a loss once: its epsilon is a search that thousands of runs repeat."""
-    monkeypatch.setattr(PrivacyLoss, "share", lru_cache(PrivacyLoss.part))
+    monkeypatch.setattr(PrivacyLoss, "part", lru_cache(PrivacyLoss.part))
 
 
 @pytest.mark.slow
@@ -586,10 +599,11 @@ def test_noise_left_out_of_half_the_rows_is_caught():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [1 / 3, 0.9])
+@pytest.mark.parametrize("share", [TEST_SHARE, Fraction(9, 10)])
 @pytest.mark.usefixtures("shares_once")
-def test_a_backdoor_member_in_tests_and_answers(share):
-    assert 0 < shown_epsilon(confident_statistic(4, share)) <= EPSILON
+def test_a_backdoor_member_in_tests_and_answers(share, monkeypatch):
+    monkeypatch.setattr(module, "TEST_SHARE", share)
+    assert 0 < shown_epsilon(confident_statistic(4)) <= EPSILON
 
 
 @pytest.mark.slow
@@ -602,18 +616,17 @@ def test_tests_that_are_not_paid_for_are_caught():
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", [False, True])
 @pytest.mark.usefixtures("shares_once")
-def test_which_rows_pass_shows_no_more_than_the_claim(mutant):
+def test_which_rows_pass_shows_no_more_than_the_claim(mutant, monkeypatch):
     """The public output alone: a row that all support passes the threshold more often.
 
     The mutant does not know its tests: they are drawn with a twelfth of the noise.
     """
+    monkeypatch.setattr(module, "TEST_SHARE", Fraction(9, 10))
     sampler = LessNoise(tests=1 / 12) if mutant else EXACT
 
     def statistic(present):
         counts = np.tile([20 + present, 0], (10, 1)).astype(np.int64)
-        out = confident_max(
-            counts, CLAIM, sampler, n_teachers=20, threshold=20.5, max_answers=10, test_share=0.9
-        )
-        return out.n_answered + np.random.random() * 1e-3
+        out = confident(counts, CLAIM, sampler, 20.5, 10)
+        return np.sum(out >= 0) + np.random.random() * 1e-3
 
     assert (shown_epsilon(statistic) > EPSILON) == mutant

@@ -102,7 +102,7 @@ def charge_dry_run(release: Any, teacher: Any, ledger: Any) -> None:
     if identity is None:
         charge(ledger, release.loss, release.summary)
     elif not release.is_progressive:
-        key = _whole_key(release, identity)
+        key = _whole_key(release, identity, None)
         if not ledger.recall(key):
             charge(ledger, release.loss, release.summary)
             ledger.remember(key, b"")
@@ -200,18 +200,21 @@ def _refined(
     raise RuntimeError("A progressive mechanism asked more after its answers than in its dry run.")
 
 
-def _whole_key(release: Any, identity: str) -> bytes:
+def _whole_key(release: Any, identity: str, prepared: Any) -> bytes:
     bound, loss, asked = release.bound, release.loss, release.asked
     price = (loss.epsilon, loss.delta, loss.mu, release.with_prior, release.sampler.name)
     how = (bound.name, str(bound.unit), bound.bound_text, asked.classes, asked.output_range)
-    mechanism = (type(release.mechanism).__name__, release.mechanism.get_params())
+    settings = release.mechanism.get_params()
+    if callable(settings.get("basis")):  # two functions of one name need not be the same
+        settings["basis"] = release.prepare() if prepared is None else prepared
+    mechanism = (type(release.mechanism).__name__, settings)
     rows = layout(asked.X), row_keys(asked.X, asked.n_rows)
     return digest("whole", _FORMAT, identity, *price, *how, *mechanism, *rows).encode()
 
 
 def _whole(release: Any, teacher: Any, identity: str, ledger: Ledger, prepared: Any) -> Labels:
     """Replay a release as it was, or make it."""
-    key = _whole_key(release, identity)
+    key = _whole_key(release, identity, prepared)
     for blob in ledger.recall(key):
         with np.load(io.BytesIO(blob), allow_pickle=False) as held:
             scale = float(held["noise_scale"])

@@ -1,6 +1,7 @@
 """Upgrades and bridges: the law of several releases of a row, and what they cost together."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from skdistill.accounting import PrivacyLoss
-from skdistill.release.replay.progressive import Ladder, Steps, level_of
 from skdistill.release.noise import ExactSampler
+from skdistill.release.replay.progressive import Missing, ProgressiveRelease, level_of
 from skdistill.testing import no_noise
 
 ALARM = 1e-7  # of each test below, by the law of its statistic
@@ -43,17 +44,23 @@ def laplace(truth):
     return measure
 
 
+def refine(held, rows, level, measure, sampler, n_columns):
+    """Measure what is missing, and put the rows together."""
+    missing = held.missing(rows, level)
+    measured = [(part, measure(part, increment)) for part, increment in missing.groups]
+    return held.refine(rows, level, measured, sampler, n_columns), missing.price
+
+
 def climb_to(levels, truth, kind="gaussian"):
     """Release all rows at one level after another; return the releases and the prices."""
     rows, blobs, released, paid = keys_of(range(len(truth))), [], [], []
     measure = (gaussian if kind == "gaussian" else laplace)(truth)
     for level in levels:
-        ladder = Ladder(kind, SENSITIVITY, blobs)
-        steps = ladder.bill(rows, level)
-        values, blob = ladder.climb(rows, level, steps, measure, ExactSampler(), truth.shape[1])
+        held = ProgressiveRelease(kind, SENSITIVITY, blobs)
+        (values, blob), price = refine(held, rows, level, measure, ExactSampler(), truth.shape[1])
         blobs += [blob] if blob is not None else []
         released.append(values)
-        paid.append(steps.price)
+        paid.append(price)
     return released, paid
 
 
@@ -150,15 +157,14 @@ def test_price_is_that_of_the_highest_level_of_each_row_in_any_order(asked, shuf
     def total(sequence):
         blobs, paid = [], []
         for rows, level in sequence:
-            ladder = Ladder("gaussian", SENSITIVITY, blobs)
-            steps = ladder.bill(keys_of(rows), level)
+            held = ProgressiveRelease("gaussian", SENSITIVITY, blobs)
             with no_noise() as sampler:
-                values, blob = ladder.climb(
-                    keys_of(rows), level, steps, lambda r, _: np.zeros((len(r), 2)), sampler, 2
+                (values, blob), price = refine(
+                    held, keys_of(rows), level, lambda r, _: np.zeros((len(r), 2)), sampler, 2
                 )
             assert np.isfinite(values).all()
             blobs += [blob] if blob is not None else []
-            paid.append(steps.price)
+            paid.append(price)
         return math.fsum(paid)
 
     highest = {}
@@ -184,37 +190,34 @@ def test_a_climb_never_costs_more_than_its_top_was_sold_for(epsilons, n_rows):
 
 def test_known_levels_come_back_byte_for_byte_without_a_measurement():
     truth, rows = TRUTH[:50], keys_of(range(50))
-    first = Ladder("gaussian", SENSITIVITY, [])
-    steps = first.bill(rows, 1.0)
-    values, blob = first.climb(rows, 1.0, steps, gaussian(truth), ExactSampler(), 2)
-    again = Ladder("gaussian", SENSITIVITY, [blob])
+    first = ProgressiveRelease("gaussian", SENSITIVITY, [])
+    (values, blob), _ = refine(first, rows, 1.0, gaussian(truth), ExactSampler(), 2)
+    again = ProgressiveRelease("gaussian", SENSITIVITY, [blob])
     part = np.array([7, 3, 40])
-    steps = again.bill(rows[part], 1.0)
 
     def never(rows, increment):
         raise AssertionError
 
-    assert steps.price == 0
-    replayed, nothing = again.climb(rows[part], 1.0, steps, never, ExactSampler(), 2)
+    (replayed, nothing), price = refine(again, rows[part], 1.0, never, ExactSampler(), 2)
+    assert price == 0
     assert_array_equal(replayed, values[part])
     assert nothing is None
-    coarse, bridge = again.climb(rows, 0.3, again.bill(rows, 0.3), never, ExactSampler(), 2)
-    both = Ladder("gaussian", SENSITIVITY, [blob, bridge])
-    replayed, nothing = both.climb(rows, 0.3, both.bill(rows, 0.3), never, ExactSampler(), 2)
+    (coarse, bridge), price = refine(again, rows, 0.3, never, ExactSampler(), 2)
+    assert price == 0
+    both = ProgressiveRelease("gaussian", SENSITIVITY, [blob, bridge])
+    (replayed, nothing), _ = refine(both, rows, 0.3, never, ExactSampler(), 2)
     assert_array_equal(replayed, coarse)
     assert nothing is None
 
 
 def test_levels_apart_by_rounding_are_one():
     rows = keys_of(range(3))
-    ladder = Ladder("gaussian", SENSITIVITY, [])
-    steps = ladder.bill(rows, 1.0)
-    _, blob = ladder.climb(rows, 1.0, steps, lambda r, _: np.ones((3, 1)), ExactSampler(), 1)
-    near = Ladder("gaussian", SENSITIVITY, [blob])
+    held = ProgressiveRelease("gaussian", SENSITIVITY, [])
+    (_, blob), _ = refine(held, rows, 1.0, lambda r, _: np.ones((3, 1)), ExactSampler(), 1)
+    near = ProgressiveRelease("gaussian", SENSITIVITY, [blob])
     for level in (1.0 + 2.0**-40, 1.0 - 2.0**-40):
-        steps = near.bill(rows, level)
-        values, new = near.climb(rows, level, steps, gaussian(TRUTH), ExactSampler(), 1)
-        assert steps.price == 0 and new is None
+        (values, new), price = refine(near, rows, level, gaussian(TRUTH), ExactSampler(), 1)
+        assert price == 0 and new is None
         assert_allclose(values, 1.0)
 
 
@@ -241,7 +244,9 @@ def test_finer_laplace_releases_are_new_ones_at_full_price():
     assert paid == pytest.approx([5.0, 10.0, 0.0, 0.0])
 
 
-def test_steps_price_is_a_sum_over_rows():
-    steps = Steps("gaussian", ((np.arange(3), 0.5), (np.arange(2), 2.0)))
-    assert steps.price == 5.5
-    assert Steps("laplace", ()).price == 0
+def test_the_price_is_an_exact_sum_over_rows():
+    missing = Missing(((np.arange(3), 0.5), (np.arange(2), 2.0)))
+    assert missing.price == Fraction(11, 2)
+    assert Missing(()).price == 0
+    tenth = Missing(tuple((np.arange(1), 0.1) for _ in range(10)))
+    assert tenth.price == 10 * Fraction(0.1) != 1

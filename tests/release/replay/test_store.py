@@ -18,9 +18,16 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skdistill import PrivateDistiller, StableLogisticRegression, TeacherEnsemble
+from skdistill import (
+    Parameters,
+    PrivateDistiller,
+    ResidualRounds,
+    SoftLabels,
+    StableLogisticRegression,
+    TeacherEnsemble,
+)
 from skdistill.accounting import gaussian_mu
-from skdistill.release.releases import TeacherError
+from skdistill.release.boundary import TeacherError
 from skdistill.testing import no_noise
 
 A, b = make_classification(900, random_state=0)
@@ -44,7 +51,8 @@ class Book:
         self.charges.append(loss)
 
     @contextlib.contextmanager
-    def exclusive(self):
+    def locked(self, key):
+        assert isinstance(key, bytes)
         self.inside += 1
         try:
             yield
@@ -91,16 +99,17 @@ def distiller(teacher, book, **settings):
 
 SETTINGS = [
     (forest, {}),
-    (forest, {"temperature": 2.0}),
+    (forest, {"mechanism": SoftLabels(temperature=2.0)}),
+    (forest, {"mechanism": SoftLabels(basis=None)}),
     (forest, {"mechanism": "laplace", "delta": 0.0}),
     (stable, {}),
     (stable, {"mechanism": "laplace", "delta": 0.0}),
     (ensemble, {}),
-    (ensemble, {"n_rounds": 1, "basis": None}),
-    (ensemble, {"n_rounds": 1}),
-    (ensemble, {"n_rounds": 2, "basis": "pca"}),
+    (ensemble, {"mechanism": ResidualRounds(1, None)}),
+    (ensemble, {"mechanism": ResidualRounds(1)}),
+    (ensemble, {"mechanism": ResidualRounds(2, "pca")}),
     (ensemble, {"mechanism": "laplace", "delta": 0.0}),
-    (ensemble, {"mechanism": "laplace", "delta": 0.0, "basis": None}),
+    (ensemble, {"mechanism": ResidualRounds(1, None, noise="laplace"), "delta": 0.0}),
     (ensemble, {"mechanism": "noisy_max"}),
     (ensemble, {"mechanism": "noisy_max", "delta": 0.0}),
     (ensemble, {"mechanism": "confident_max", "epsilon": 50.0}),
@@ -156,10 +165,8 @@ def test_noise_through_a_ledger_is_as_large_as_without(make, settings):
     is only 5 standard deviations away.) Not for votes and rounds, which are released whole by the
     code that is tested elsewhere, nor for labels that are smoothed later.
     """
-    if make is stable or settings.get("mechanism") in ("noisy_max", "confident_max"):
-        return
-    if make is ensemble and settings.get("basis", "auto") is not None:
-        return  # made in rounds, or smoothed
+    if getattr(settings.get("mechanism"), "basis", "auto") is not None:
+        return  # made in rounds, smoothed, votes, or of parameters
     teacher = make()
     with no_noise():
         truth = distiller(teacher, None, **settings).fit(X).released_labels_
@@ -178,7 +185,8 @@ def test_one_round_is_smoothed_after_the_ledger_and_two_are_not():
     for rounds, charges in ((1, 1), (2, 3)):
         book, found = Book(), []
         for basis in ("pca", "graph", lambda X: np.ones((len(X), 1))):
-            settings = {"n_rounds": rounds, "basis": basis, "epsilon": 1e4}  # no block is dropped
+            mechanism = ResidualRounds(rounds, basis)
+            settings = {"mechanism": mechanism, "epsilon": 1e4}  # no block is dropped
             fitted = distiller(teacher, book, **settings).fit(X)
             found.append(fitted.released_labels_)
         assert len(book.charges) == charges
@@ -206,11 +214,12 @@ def test_folds_cost_the_union_of_their_rows_at_the_finest_noise():
 
 @pytest.mark.parametrize("mechanism", ["gaussian", "laplace"])
 def test_every_row_keeps_its_own_label(mechanism):
-    book, teacher = Book(), forest()
+    book, teacher, mechanism_ = Book(), forest(), mechanism
+    mechanism = SoftLabels(mechanism, basis=None)
     first = distiller(teacher, book, mechanism=mechanism).release(X)
     order = np.random.default_rng().permutation(len(X))[:200]
     fewer = distiller(teacher, book, mechanism=mechanism, epsilon=200 / 300)  # the same level
-    if mechanism == "laplace":
+    if mechanism_ == "laplace":
         assert_array_equal(fewer.release(X[order]), first[order])
     with no_noise():
         book = Book()
@@ -226,16 +235,17 @@ def test_parameters_do_not_depend_on_the_rows_and_cost_once():
     GridSearchCV(distiller(teacher, book), grid, cv=3).fit(X, b[600:])
     assert math.sqrt(book.squares) == pytest.approx(gaussian_mu(1.0, DELTA), rel=1e-8)
     before = len(book.charges)
-    distiller(teacher, book, temperature=2.0).set_params(student=Ridge()).fit(A[:40])
+    softer = distiller(teacher, book, mechanism=Parameters(temperature=2.0))
+    softer.set_params(student=Ridge()).fit(A[:40])
     assert len(book.charges) == before
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"temperature": 2.0},
+        {"mechanism": SoftLabels(temperature=2.0)},
         {"mechanism": "laplace"},
-        {"sampler": "diffprivlib"},
+        {"mechanism": SoftLabels(sampler="diffprivlib")},
         {"output_range": (0, 1)},
     ],
 )
