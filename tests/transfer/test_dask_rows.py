@@ -40,6 +40,8 @@ def teacher():
 
 
 class Cashier:
+    epsilon, delta = 10.0, 1e-5
+
     def __init__(self):
         self.charges = []
 
