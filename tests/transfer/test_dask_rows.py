@@ -40,8 +40,6 @@ def teacher():
 
 
 class Cashier:
-    epsilon, delta = 10.0, 1e-5
-
     def __init__(self):
         self.charges = []
 
