@@ -317,6 +317,15 @@ def test_no_array_of_the_teacher_and_no_label_without_noise_goes_along():
             assert each.tobytes(order) not in blob
 
 
+def test_a_teacher_that_got_into_the_student_after_the_fit_is_not_exported(tmp_path):
+    distiller = distilled()
+    distiller.student_ = make_pipeline(FrozenEstimator(distiller.teacher), distiller.student_)
+    with pytest.raises(ValueError, match="holds the teacher, or a part of it"):
+        distiller.export()
+    with pytest.raises(ValueError, match="holds the teacher, or a part of it"):
+        save(distiller, tmp_path / "x")
+
+
 def test_a_public_step_may_be_shared():
     public = FrozenEstimator(StandardScaler().fit(IRIS))
     teacher = make_pipeline(public, LogisticRegression()).fit(IRIS, NAMES)
