@@ -290,6 +290,7 @@ def test_equal_settings_are_no_parts():
     teacher = GaussianNB(priors=prior).fit(IRIS, NAMES)
     assert np.array_equal(teacher.class_prior_, prior)
     refuse_private_parts(GaussianNB(priors=prior.copy()), teacher)
+    refuse_private_parts(GaussianNB(priors=prior), teacher)
     refuse_private_parts(GaussianNB(priors=prior.copy()), GaussianNB(priors=prior).fit(IRIS, NAMES))
     zero = FunctionTransformer(scores_of, kw_args={"part": np.zeros(2)})
     teacher = PrivateDistiller(TEACHER, Ridge(fit_intercept=False), epsilon=2.0)
