@@ -44,6 +44,9 @@ class Rule:
     share: Fraction = Fraction(15, 100)
     prior: Fraction = Fraction(1, 100)
     moment_rows: int = 100_000
+    growth: float = 1.0
+    averaged: float = 1 / 3
+    visible: float = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,21 +95,28 @@ def gradient_rounds(
     start, w = (yield from _ask(rows.targets_sum(), whole * rule.prior)) / n, np.zeros((q, k))
     w[-1] = _start(start, rows.n_classes)
     share = whole * rule.share
-    left = whole * (1 - rule.prior - rule.share)
     radius = math.sqrt(1.2 * q)
+    n_moment = n
+    edge = 2 * math.sqrt(q) * radius**2 * loss.part(share).scale(1.0) / n_moment if loss.kind == "gaussian" else 1e99
+    seen_m = edge < rule.visible
+    left = whole * (1 - rule.prior - (rule.share if seen_m else 0))
     frame = quantized(lattice, base @ W0)
-    moment, n_moment = rows.second_moment(frame, radius, rule.moment_rows)
-    sd = _deviation(loss.part(share), moment)
-    M = yield from _ask(moment, share)
-    M = (M + M.T) / 2 / n_moment
-    edge = math.sqrt(2 * q) * sd / n_moment
-    values, U = np.linalg.eigh(M)
-    H = np.where(values > 1 + 1.2 * edge, values, np.clip(values + edge, 0.3, 1))
+    if seen_m:
+        moment, n_moment = rows.second_moment(frame, radius, rule.moment_rows)
+        sd = _deviation(loss.part(share), moment)
+        M = yield from _ask(moment, share)
+        M = (M + M.T) / 2 / n_moment
+        edge = math.sqrt(2 * q) * sd / n_moment
+        values, U = np.linalg.eigh(M)
+        H = np.where(values > 1 + 1.2 * edge, values, np.clip(values + edge, 0.3, 1))
+    else:
+        U, H = np.eye(q), np.ones(q)
     W = W0 @ (U / np.sqrt(H))
     frame = quantized(lattice, base @ W)
     v = np.linalg.solve(W, w)
     V = V @ W
-    each = left / rule.n_rounds
+    sizes = [Fraction(round(1000 * rule.growth**t)) for t in range(rule.n_rounds)]
+    shares = [left * size / sum(sizes) for size in sizes]
     H, seen, before = np.eye(q), [], None
     unit = loss.part(left)
     ridge = float(np.clip(rule.ridge * q * _relative(unit, q * k) / n, 1e-3, 0.5))
@@ -115,13 +125,14 @@ def gradient_rounds(
     penalty = np.linalg.inv(W0) @ W
     penalty = penalty.T @ penalty
     for t in range(rule.n_rounds):
+        each = shares[t]
         h, spread = _curvature(V @ v, rows.n_classes, t)
         C = 1.4 * rule.clip * math.sqrt(q) * spread
         found = rows.gradients(frame, base @ W @ v, C)
         sd = _deviation(loss.part(each), found) / n
         G = (yield from _ask(found, each)) / n
         gradient = G - ridge * h * penalty @ v
-        if before is not None:
+        if before is not None and ((v - before[0]) ** 2).sum() > 0:
             s, change = v - before[0], before[1] - gradient
             size = float((s * s).sum())
             now, seen_now = float((s * (H @ s)).sum()) / size, float((s * change).sum()) / size / h
@@ -133,7 +144,13 @@ def gradient_rounds(
         before = v, gradient
         v = v + np.linalg.solve(h * H + ridge * h * penalty, gradient) * (0.7 if t == 0 else 1)
         seen.append(v)
-    v = np.mean(seen[-max(2, rule.n_rounds // 3):], axis=0)
+    total, used, kept = Fraction(0), [], []
+    for v_t, s_t in zip(reversed(seen), reversed(shares), strict=True):
+        if total < rule.averaged * left or len(used) < 2:
+            used.append(v_t)
+            kept.append(float(s_t))
+            total += s_t
+    v = np.average(used, axis=0, weights=kept)
     weights = quantized(lattice, base @ W @ v).actual()
     coef = weights[:-1].T
     return LinearRelease(coef, weights[-1] - lattice.centre @ weights[:-1], rule.n_rounds, q)
