@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -259,8 +259,11 @@ class PrivateRows:
         root = math.sqrt(values.size) * _UP
         return Sum(values, root * moved + values.size, moved + root, unit)
 
-    def second_moment(self, frame: quantized, radius: float, at_most: int) -> tuple[Sum, int]:
-        r"""Sum u uᵀ over rows, each u shortened to at most `radius`.
+    def moments(
+        self, frame: quantized, radius: float, order: Literal["mean", "squares", "products"],
+        at_most: int,
+    ) -> tuple[Sum, int]:
+        r"""Sum u, u² (by coordinate) or u uᵀ over rows, each u shortened to at most `radius`.
 
         Parameters
         ----------
@@ -268,6 +271,8 @@ class PrivateRows:
             Whose coordinates u are.
         radius : float
             R.
+        order : {"mean", "squares", "products"}
+            Which of the sums.
         at_most : int
             How many rows are enough; about as many are taken, in equal steps of their positions.
             (All of them where units are groups.)
@@ -275,17 +280,20 @@ class PrivateRows:
         Returns
         -------
         Sum
-            Of shape (q, q).
+            Of shape (q,), (q,) or (q, q).
         n_units : int
             How many units were summed over; public.
 
         Notes
         -----
-        Proof. A row of a unit of s rows adds t tᵀ for integers t with ‖t‖² ≤ R²/s, checked for
-        the integers themselves (in these units; sums of squares are below 2**53, so exact). So a
-        unit adds a positive semidefinite matrix A whose trace is at most R², hence ‖A‖ ≤ R²
-        (Frobenius). ⟨A, A'⟩ ≥ 0 for two such, so ‖A - A'‖² ≤ ‖A‖² + ‖A'‖² ≤ 2R⁴. In L1, with
-        ‖t‖₁² ≤ q‖t‖²: at most 2qR².
+        Proof. Let s be the number of rows of a row's unit, t the row's integers, and R in units
+        of the integers. That ‖t‖·s ≤ R ("mean") or ‖t‖²·s ≤ R² holds for the integers
+        themselves: sums of squares are below 2**53, so exact, and rows for which it fails are
+        left out. *mean*: a unit adds a vector of length at most R; two are at most 2R apart,
+        2√q·R in L1. *products*: a unit adds a positive semidefinite matrix A = Σ t tᵀ whose trace
+        is at most R², hence ‖A‖ ≤ R² (Frobenius). ⟨A, A'⟩ ≥ 0 for two such, so ‖A - A'‖² ≤
+        ‖A‖² + ‖A'‖² ≤ 2R⁴. In L1, with ‖t‖₁² ≤ q‖t‖²: at most 2qR². *squares*: the diagonals of
+        A and A' are non-negative and sum to at most R²: the same 2R⁴, and 2R² in L1.
         """
         q = frame.integers.shape[1]
         grouped = self.rows_of_unit is not None
@@ -295,18 +303,23 @@ class PrivateRows:
 
         def part(rows: slice, cells: Any) -> tuple[Integers]:
             products = _product(cells, frame.integers)
-            s = self._rows_of_unit(rows)
+            s = self._rows_of_unit(rows) ** (2 if order == "mean" else 1)
             length = _lengths_of(products, frame.exponent)
             factor = np.minimum(1.0, radius / length) * _ROOM / np.sqrt(s)
             t = np.trunc(np.ldexp(products, bits - frame.exponent) * factor[:, None])
             kept = (t * t).sum(axis=1) * s <= limit**2 * _DOWN
             t = np.where(kept[:, None], t, 0.0)
-            return ((t.T @ t).astype(np.int64),)
+            found = t.T @ t if order == "products" else (t if order == "mean" else t * t).sum(axis=0)
+            return (found.astype(np.int64),)
 
         (total,) = self._sum(frame.lattice, part, step)
-        l2 = math.sqrt(2) * limit**2 * _UP
         n_units = self.n_units if grouped else len(range(0, self.X.shape[0], step))
-        return Sum(total, 2 * q * limit**2 * _UP, l2, 4.0**-bits), n_units
+        if order == "mean":
+            found = Sum(total, 2 * math.sqrt(q) * limit * _UP, 2 * limit * _UP, 2.0**-bits)
+        else:
+            l1 = 2 * limit**2 * (q if order == "products" else 1) * _UP
+            found = Sum(total, l1, math.sqrt(2) * limit**2 * _UP, 4.0**-bits)
+        return found, n_units
 
     def score_histogram(self, lattice: Lattice, weights: Array, edges: Array) -> Sum:
         """Count the rows by score and class, for a cut or a calibration.
