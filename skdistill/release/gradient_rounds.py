@@ -79,9 +79,12 @@ class Rule:
     directions: float = 0.05
     ridge: float = 1.6
     mix: float = 0.2
-    n_rounds: int = 8
+    rounds: float = 6.5
+    rounds_fall: float = 0.22
     growth: float = 1.3
-    clip: float = 0.6
+    clip: float = 0.45
+    clip_falls: float = 0.45
+    largest_clip: float = 0.9
     averaged: float = 0.7
     prior: Fraction = Fraction(1, 100)
     mean: Fraction = Fraction(2, 100)
@@ -221,7 +224,7 @@ def gradient_rounds(
     v, steps = np.zeros((frame.size, rows.n_scores)), _Steps(frame, rows, loss.part(left), rule)
     v[-1] = start
     taken: list[tuple[Array, Fraction]] = []
-    for share in _shares(left, rule):
+    for share in _shares(left, steps.level, rule):
         h, clip = steps.at(v)
         found = rows.gradients(steps.frame, frame.matrix @ v, clip)
         noise = _deviation(loss.part(share), found) / n
@@ -231,7 +234,7 @@ def gradient_rounds(
     weights = quantized(frame.lattice, frame.matrix @ _average(taken, rule.averaged * left))
     coef = weights.actual()
     intercept = coef[-1] - frame.lattice.centre @ coef[:-1]
-    return LinearRelease(coef[:-1].T, intercept, rule.n_rounds, frame.size)
+    return LinearRelease(coef[:-1].T, intercept, len(taken), frame.size)
 
 
 class _Steps:
@@ -253,7 +256,11 @@ class _Steps:
         q, k = frame.size, rows.n_scores
         self.frame, self.rows, self.rule = frame.quantized(), frame.rows, rule
         self.length2, self.n_classes = frame.length2, rows.n_classes
-        relative = rule.ridge * q * _relative(loss, q * k) / rows.n_units
+        noise = q * _relative(loss, q * k) / rows.n_units
+        self.level = 4 * noise * _spread_of(rows.n_classes)
+        factor = rule.clip * self.level**-rule.clip_falls
+        self.clip = 2 * min(max(factor, 0.25), rule.largest_clip) * math.sqrt(frame.length2)
+        relative = rule.ridge * noise
         self.penalty = float(np.clip(relative, 1e-3, 0.5)) * frame.start.T @ frame.start
         self.rest = np.eye(q) - frame.rows.T @ frame.rows / len(frame.rows)
         self.secants = np.zeros((q, q))
@@ -272,8 +279,7 @@ class _Steps:
         else:
             residual = max(0.5 * 0.75**self.n_steps, 0.25)
             h = np.eye(len(v))
-        clip = 2 * self.rule.clip * math.sqrt(self.length2) * residual
-        return h, clip
+        return h, self.clip * residual
 
     def next(self, v: Array, gradient: Array, h: Array, noise: float) -> Array:
         """Return the next weights."""
@@ -333,7 +339,8 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
             f"The public rows have the shape {public.shape}; they need at least one row, and the "
             f"{rows.width} columns of the private rows."
         )
-    most = max(10, int(rule.directions * rows.n_units / _relative(loss, rows.n_scores)))
+    budget = rows.n_units / _relative(loss, rows.n_scores)
+    most = max(10, int(min(rule.directions, 0.6 / _spread_of(rows.n_classes)) * budget))
     mean, spread = _mean_and_spread(public)
     lattice = Lattice.of(mean, spread, centred=not sp.issparse(public) and not sp.issparse(rows.X))
     values, axes = _principal(public, mean, most)
@@ -423,9 +430,19 @@ def _start(answer: Array, n_classes: int) -> Any:
     return np.log(shares) if n_classes > 2 else np.log(shares[1] / shares[0])
 
 
-def _shares(left: Fraction, rule: Rule) -> list[Fraction]:
+def _spread_of(n_classes: int) -> float:
+    """Return the size of a residual in units of the loss's curvature, before anything is known."""
+    if not n_classes:
+        return 0.3
+    if n_classes <= 2:
+        return 2.25
+    return n_classes / math.sqrt(1 - 1 / n_classes)
+
+
+def _shares(left: Fraction, level: float, rule: Rule) -> list[Fraction]:
     """Split the rest of the budget between the rounds; the exact sum is `left`."""
-    sizes = [Fraction(round(1000 * rule.growth**t)) for t in range(rule.n_rounds)]
+    n_rounds = round(min(max(rule.rounds * level**-rule.rounds_fall, 4), 14))
+    sizes = [Fraction(round(1000 * rule.growth**t)) for t in range(n_rounds)]
     return [left * size / sum(sizes) for size in sizes]
 
 

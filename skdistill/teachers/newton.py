@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 _LARGEST = 1e100  # larger cells are moved here, so that no sum of squares overflows
 _CHECKED = 1 << 16  # rows looked at together for cells that are not finite
 # The owner's model: on at most so many rows, by the mechanism's own steps without noise.
-_OWNERS_ROWS, _OWNERS_RULE = 100_000, Rule(n_rounds=16, clip=1e6, mix=0.001)
+_OWNERS_ROWS, _OWNERS_RULE = 100_000, Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001)
 
 
 class _NewtonTeacher(BaseEstimator):
