@@ -46,6 +46,11 @@ _MOMENT_ROWS = 100_000
 # Rows are shortened to √(1.2·q) for the moments: a little more than their mean length.
 _RADIUS2 = 1.2
 _SMALLEST_CURVATURE = 0.02  # of one public row's loss
+_SMALLEST_RESIDUAL = 0.1
+_CURVATURE = 1.2  # public rows' curvature is enlarged a little, since too small a one overshoots
+_FIRST_STEP = 0.7
+# Most directions, and most numbers in the matrix of the coordinates.
+_MOST_DIRECTIONS, _MOST_NUMBERS = 1024, 1 << 26
 _PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
 
 
@@ -71,9 +76,6 @@ class Rule:
     prior, mean, squares, products : Fraction
         Parts of μ² (of ε, for Laplace noise) that buy the classes' shares, and the private rows'
         mean, squares and second moment.
-    visible : float
-        Largest edge of the second moment's noise spectrum (1 is the public variance) at which
-        the second moment is bought.
     """
 
     directions: float = 0.05
@@ -90,7 +92,6 @@ class Rule:
     mean: Fraction = Fraction(2, 100)
     squares: Fraction = Fraction(4, 100)
     products: Fraction = Fraction(10, 100)
-    visible: float = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +230,7 @@ def gradient_rounds(
         found = rows.gradients(steps.frame, frame.matrix @ v, clip)
         noise = _deviation(loss.part(share), found) / n
         gradient = (yield from _ask(found, share)) / n
+        gradient *= min(1.0, clip / max(float(np.linalg.norm(gradient)), 1e-300))
         v = steps.next(v, gradient, h, noise)
         taken.append((v, share))
     weights = quantized(frame.lattice, frame.matrix @ _average(taken, rule.averaged * left))
@@ -279,7 +281,7 @@ class _Steps:
         else:
             residual = max(0.5 * 0.75**self.n_steps, 0.25)
             h = np.eye(len(v))
-        return h, self.clip * residual
+        return h, self.clip * max(residual, _SMALLEST_RESIDUAL)
 
     def next(self, v: Array, gradient: Array, h: Array, noise: float) -> Array:
         """Return the next weights."""
@@ -307,10 +309,6 @@ class _Steps:
             self.secants = self.secants + excess / mean * (step @ step.T) / size
 
 
-_CURVATURE = 1.2  # public rows' curvature is enlarged a little, since too small a one overshoots
-_FIRST_STEP = 0.7
-
-
 def _ask(found: Sum, share: Fraction) -> Answer:
     """Yield a query of a sum; return the noisy answer in its units."""
     noisy = yield Query(found.values, found.l1, found.l2, share)
@@ -325,8 +323,11 @@ def _deviation(loss: PrivacyLoss, found: Sum) -> float:
 
 
 def _relative(loss: PrivacyLoss, size: int) -> float:
-    """Return the standard deviation of the noise on a sum of `size` numbers, moved by 1 in L2."""
-    return loss.scale(1.0) if loss.kind == "gaussian" else loss.scale(math.sqrt(2 * size))
+    """Return the deviation of the noise on the mean of rounds of `size` numbers, moved by 1 in L2.
+
+    Rounds share ε, not μ²: their mean has the noise of one, times the root of their number.
+    """
+    return loss.scale(1.0) if loss.kind == "gaussian" else 2 * loss.scale(math.sqrt(2 * size))
 
 
 # Coordinates.
@@ -339,8 +340,7 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
             f"The public rows have the shape {public.shape}; they need at least one row, and the "
             f"{rows.width} columns of the private rows."
         )
-    budget = rows.n_units / _relative(loss, rows.n_scores)
-    most = max(10, int(min(rule.directions, 0.6 / _spread_of(rows.n_classes)) * budget))
+    most = _most_directions(rows, loss, rule)
     mean, spread = _mean_and_spread(public)
     lattice = Lattice.of(mean, spread, centred=not sp.issparse(public) and not sp.issparse(rows.X))
     values, axes = _principal(public, mean, most)
@@ -354,6 +354,15 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
     matrix[d, :-1] = (lattice.centre - mean) @ matrix[:d, :-1]
     start = np.diag(np.sqrt(np.append(values.mean() / mixed, 1.0)) if q > 1 else np.ones(1))
     return _Frame(lattice, matrix, coordinates, start, float(q))
+
+
+def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> int:
+    """Return the number of directions that the noise allows."""
+    part = min(rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units
+    most = min(_MOST_DIRECTIONS, rows.width, max(10, _MOST_NUMBERS // rows.width))
+    while most > 10 and most * _relative(loss, most * rows.n_scores) > part:
+        most -= 1 + most // 64
+    return max(most, 1)
 
 
 def _mean_and_spread(public: Any) -> tuple[Array, Array]:
@@ -388,13 +397,14 @@ def _moment_shares(
     q: int, n: int, loss: PrivacyLoss, whole: Fraction, rule: Rule
 ) -> list[tuple[Any, Fraction]]:
     """Return which moments are bought, and for how much."""
-    chosen: list[tuple[Any, Fraction]] = [("mean", whole * rule.mean)]
-    chosen.append(("squares", whole * rule.squares))
-    noise = _relative(loss.part(whole * rule.products), 2 * q**2)
-    edge = 2 * math.sqrt(q) * _RADIUS2 * q * noise / n
-    if edge < rule.visible:
-        chosen.append(("products", whole * rule.products))
-    return [each for each in chosen if each[1] > 0]
+    radius2 = _RADIUS2 * q
+    edges: dict[str, float] = {  # noise, in units of what is looked for, at which it would drown
+        "mean": math.sqrt(radius2 * q) * _relative(loss.part(whole * rule.mean), q),
+        "squares": 1.5 * radius2 * _relative(loss.part(whole * rule.squares), 1),
+        "products": 3 * math.sqrt(q) * radius2 * _relative(loss.part(whole * rule.products), q**2),
+    }
+    shares = {"mean": rule.mean, "squares": rule.squares, "products": rule.products}
+    return [(order, whole * shares[order]) for order, edge in edges.items() if edge < n]
 
 
 def _nearer(
@@ -412,7 +422,7 @@ def _nearer(
     else:
         values, axes = np.linalg.eigh((moment + moment.T) / 2)
         edge = math.sqrt(2 * frame.size) * noise
-    clear = values > 1 + 1.2 * edge
+    clear = values > 1 + (1.2 if order == "products" else 2.0) * edge
     used = np.where(clear, values, np.clip(values + edge, 0.3, 1))
     length2 = max(float((values / used).sum()), frame.size / 2)
     return frame.scaled(axes, used, length2)
