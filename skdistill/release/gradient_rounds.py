@@ -131,6 +131,8 @@ class _Frame:
         Public rows in these coordinates, moved to where the private ones are.
     start : ndarray of shape (q, q)
         Takes the coordinates back to those of the public rows.
+    rest : ndarray of shape (q,)
+        Second moment of the private rows, by coordinate, that the public rows lack.
     length2 : float
         Expected squared length of a private row.
     """
@@ -139,6 +141,7 @@ class _Frame:
     matrix: Array
     rows: Array
     start: Array
+    rest: Array
     length2: float
 
     @property
@@ -157,13 +160,17 @@ class _Frame:
         return replace(self, matrix=matrix)
 
     def scaled(self, axes: Array, moment: Array, length2: float) -> _Frame:
-        """Return the frame along orthonormal `axes`, divided by the roots of `moment`."""
-        change = axes / np.sqrt(moment)
+        """Return the frame along orthonormal `axes`, in which the second moment is `moment`.
+
+        Coordinates are divided by its root where it is above 1.
+        """
+        change, rows = axes / np.sqrt(np.maximum(moment, 1.0)), self.rows @ axes
         return replace(
             self,
             matrix=self.matrix @ change,
-            rows=self.rows @ axes,
+            rows=rows,
             start=self.start @ change,
+            rest=np.maximum(np.minimum(moment, 1.0) - (rows**2).mean(axis=0), 0.0),
             length2=length2,
         )
 
@@ -264,7 +271,7 @@ class _Steps:
         self.clip = 2 * min(max(factor, 0.25), rule.largest_clip) * math.sqrt(frame.length2)
         relative = rule.ridge * noise
         self.penalty = float(np.clip(relative, 1e-3, 0.5)) * frame.start.T @ frame.start
-        self.rest = np.eye(q) - frame.rows.T @ frame.rows / len(frame.rows)
+        self.rest = np.diag(frame.rest)
         self.secants = np.zeros((q, q))
         self.before: tuple[Array, Array] | None = None
         self.n_steps = 0
@@ -280,7 +287,7 @@ class _Steps:
             h = (self.rows * each[:, None]).T @ self.rows / len(each) + each.mean() * self.rest
         else:
             residual = max(0.5 * 0.75**self.n_steps, 0.25)
-            h = np.eye(len(v))
+            h = self.rows.T @ self.rows / len(self.rows) + self.rest
         return h, self.clip * max(residual, _SMALLEST_RESIDUAL)
 
     def next(self, v: Array, gradient: Array, h: Array, noise: float) -> Array:
@@ -353,7 +360,9 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
     coordinates[:, -1] = 1.0
     matrix[d, :-1] = (lattice.centre - mean) @ matrix[:d, :-1]
     start = np.diag(np.sqrt(np.append(values.mean() / mixed, 1.0)) if q > 1 else np.ones(1))
-    return _Frame(lattice, matrix, coordinates, start, float(q))
+    length2 = float((coordinates**2).sum()) / len(coordinates)
+    rest = np.append(1 - values / mixed, 0.0)
+    return _Frame(lattice, matrix, coordinates, start, rest, length2)
 
 
 def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> int:
@@ -423,8 +432,8 @@ def _nearer(
         values, axes = np.linalg.eigh((moment + moment.T) / 2)
         edge = math.sqrt(2 * frame.size) * noise
     clear = values > 1 + (1.2 if order == "products" else 2.0) * edge
-    used = np.where(clear, values, np.clip(values + edge, 0.3, 1))
-    length2 = max(float((values / used).sum()), frame.size / 2)
+    used = np.where(clear, values, np.clip(values + edge, 0.0, 1.0))
+    length2 = max(float((values / np.maximum(used, 1.0)).sum()), frame.length2 / 2)
     return frame.scaled(axes, used, length2)
 
 
