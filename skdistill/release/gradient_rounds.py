@@ -84,7 +84,7 @@ class Rule:
     rounds: float = 6.5
     rounds_fall: float = 0.22
     growth: float = 1.3
-    clip: float = 0.45
+    clip: float = 0.36
     clip_falls: float = 0.45
     largest_clip: float = 0.9
     averaged: float = 0.7
@@ -367,7 +367,8 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
 
 def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> int:
     """Return the number of directions that the noise allows."""
-    part = min(rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units
+    kinds = 3 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
+    part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units
     most = min(_MOST_DIRECTIONS, rows.width, max(10, _MOST_NUMBERS // rows.width))
     while most > 10 and most * _relative(loss, most * rows.n_scores) > part:
         most -= 1 + most // 64
