@@ -397,7 +397,7 @@ def _principal(public: Any, mean: Array, most: int) -> tuple[Array, Array]:
         values, left = np.linalg.eigh(product - level[:, None] - level + mean @ mean)
         values = np.maximum(values, 0)
         axes = np.asarray(some.T @ left) - np.outer(mean, left.sum(axis=0))
-        axes, values = axes / np.sqrt(np.maximum(values, 1e-300)), values / len(some)
+        axes, values = axes / np.sqrt(np.maximum(values, 1e-300)), values / some.shape[0]
     order = np.argsort(-values)[:most]
     order = order[values[order] > _NO_VARIANCE * max(float(values.max()), 1e-300)]
     return values[order], axes[:, order]
