@@ -30,9 +30,9 @@ from scipy.special import expit, softmax
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.private_sums import Lattice, PrivateRows, Sum, quantized
-from skdistill.release.query import Mechanism, Query
+from skdistill.release.query import Queries, Query
 
-__all__ = ["LinearRelease", "Rule", "gradient_rounds"]
+__all__ = ["LinearRelease", "Rule", "gradient_rounds", "prediction_noise"]
 
 Array = NDArray[np.float64]
 Answer = Generator[Query, NDArray[Any], Array]
@@ -109,12 +109,15 @@ class LinearRelease:
         How many gradients were asked for.
     n_directions : int
         In how many directions of the public rows the model was learned, the constant included.
+    prior : ndarray of shape (n_classes,) or None
+        Released shares of the classes.
     """
 
     coef: Array
     intercept: Array
     n_rounds: int
     n_directions: int
+    prior: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +185,7 @@ def gradient_rounds(
     *,
     whole: Fraction = Fraction(1),
     rule: Rule | None = None,
-) -> Mechanism[LinearRelease]:
+) -> Queries[LinearRelease]:
     r"""Learn a linear model of private rows.
 
     Parameters
@@ -243,7 +246,8 @@ def gradient_rounds(
     weights = quantized(frame.lattice, frame.matrix @ _average(taken, rule.averaged * left))
     coef = weights.actual()
     intercept = coef[-1] - frame.lattice.centre @ coef[:-1]
-    return LinearRelease(coef[:-1].T, intercept, len(taken), frame.size)
+    prior = _prior(totals) if rows.n_classes else None
+    return LinearRelease(coef[:-1].T, intercept, len(taken), frame.size, prior)
 
 
 class _Steps:
@@ -314,6 +318,19 @@ class _Steps:
         excess = (float((step * change).sum()) - expected) / size
         if excess > math.sqrt(2 / size) * noise:
             self.secants = self.secants + excess / mean * (step @ step.T) / size
+
+
+def prediction_noise(rows: PrivateRows, loss: PrivacyLoss) -> float:
+    """Return the size of the noise on a prediction, in widths of its range; public."""
+    rule = Rule()
+    size = _most_directions(rows, loss, rule) + 1
+    return size * _relative(loss, size * rows.n_scores) / rows.n_units
+
+
+def _prior(counts: Array) -> Array:
+    """Return noisy counts as shares of the classes."""
+    kept = np.maximum(counts, 0.0)
+    return kept / kept.sum() if kept.sum() > 0 else np.full(len(kept), 1 / len(kept))
 
 
 def _ask(found: Sum, share: Fraction) -> Answer:
@@ -387,7 +404,9 @@ def _principal(public: Any, mean: Array, most: int) -> tuple[Array, Array]:
     """Return the largest variances, falling, and their directions as columns."""
     m, d = public.shape
     if d <= _WIDEST:
-        gram = np.asarray((public.T @ public).todense() if sp.issparse(public) else public.T @ public)
+        gram = np.asarray(
+            (public.T @ public).todense() if sp.issparse(public) else public.T @ public
+        )
         values, axes = np.linalg.eigh(gram / m - np.outer(mean, mean))
     else:  # the same from the rows' inner products
         some = public[:: max(1, math.ceil(m / _WIDEST))]

@@ -260,7 +260,10 @@ class PrivateRows:
         return Sum(values, root * moved + values.size, moved + root, unit)
 
     def moments(
-        self, frame: quantized, radius: float, order: Literal["mean", "squares", "products"],
+        self,
+        frame: quantized,
+        radius: float,
+        order: Literal["mean", "squares", "products"],
         at_most: int,
     ) -> tuple[Sum, int]:
         r"""Sum u, u² (by coordinate) or u uᵀ over rows, each u shortened to at most `radius`.
@@ -309,7 +312,9 @@ class PrivateRows:
             t = np.trunc(np.ldexp(products, bits - frame.exponent) * factor[:, None])
             kept = (t * t).sum(axis=1) * s <= limit**2 * _DOWN
             t = np.where(kept[:, None], t, 0.0)
-            found = t.T @ t if order == "products" else (t if order == "mean" else t * t).sum(axis=0)
+            found = (
+                t.T @ t if order == "products" else (t if order == "mean" else t * t).sum(axis=0)
+            )
             return (found.astype(np.int64),)
 
         (total,) = self._sum(frame.lattice, part, step)
@@ -448,7 +453,9 @@ class PrivateRows:
         if self.n_jobs in (None, 1):
             return run(starts)
         jobs = Parallel(n_jobs=self.n_jobs, prefer="threads")
-        split = [starts[i :: 4 * abs(self.n_jobs)] for i in range(min(len(starts), 4 * abs(self.n_jobs)))]
+        split = [
+            starts[i :: 4 * abs(self.n_jobs)] for i in range(min(len(starts), 4 * abs(self.n_jobs)))
+        ]
         parts = jobs(delayed(run)(chosen) for chosen in split)
         return [sum(each[1:], each[0]) for each in zip(*parts, strict=True)]
 
@@ -512,5 +519,3 @@ def _apply(integers: Array, high: Integers, low: Integers, shift: int) -> Intege
         total = total + product * (1 << _LIMB_BITS * i)
     shifted = total * (1 << -shift) if shift < 0 else total // (1 << shift)
     return np.asarray(shifted, dtype=np.int64)
-
-

@@ -16,12 +16,13 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._tables import group_names, label_codes
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.gradient_rounds import LinearRelease, Rule, gradient_rounds
 from skdistill.release.private_sums import MISSING, TARGET_ONE, PrivateRows
-from skdistill.release.query import Mechanism
-from skdistill.teachers.ensemble import _codes, _group_names, label_counts
+from skdistill.release.query import Queries
+from skdistill.teachers.shards import label_counts
 
 __all__ = ["NewtonClassifier", "NewtonRegressor"]
 
@@ -62,7 +63,7 @@ class _NewtonTeacher(BaseEstimator):
         """
         X, y = validate_data(self, X, y, skip_check_array=True)
         X, y = _canonical(X), column_or_1d(y, warn=True)
-        names = None if groups is None else _group_names(groups)
+        names = None if groups is None else group_names(groups)
         check_consistent_length(X, y, names)
         public = None if self.curvature is None else self._public_rows(self.curvature, X.shape[1])
         state, targets, n_classes = self._read_targets(y, names)
@@ -193,7 +194,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         classes = np.unique(y if self.classes is None else np.asarray(self.classes))
         if self.classes is not None and len(classes) < 2:
             raise ValueError(f"classes={self.classes!r} must name at least two labels.")
-        codes = _codes(y, classes).astype(np.int64)
+        codes = label_codes(y, classes).astype(np.int64)
         state = {
             "classes_": classes,
             "classes_given_": self.classes is not None,
@@ -288,9 +289,7 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
     1.00
     """
 
-    def __init__(
-        self, output_range: Any, *, loss: str = "squared", curvature: Any = None
-    ) -> None:
+    def __init__(self, output_range: Any, *, loss: str = "squared", curvature: Any = None) -> None:
         self.output_range = output_range
         self.loss = loss
         self.curvature = curvature
@@ -337,7 +336,7 @@ def _owners_model(rows: PrivateRows) -> LinearRelease:
     )
 
 
-def _without_noise(mechanism: Mechanism[LinearRelease]) -> LinearRelease:
+def _without_noise(mechanism: Queries[LinearRelease]) -> LinearRelease:
     """Send a mechanism its own values."""
     query = next(mechanism)
     while True:
