@@ -56,7 +56,7 @@ from skdistill.release import calibration, noise
 from skdistill.release import residual_rounds as rounds
 from skdistill.release.calibration import Release, calibrate
 from skdistill.release.mechanism import TransferSet
-from skdistill.release.query import Query, RowQuery, answer
+from skdistill.release.query import RowQuery, answer
 from skdistill.release.votes import confident_max
 from skdistill.testing import _put_up
 
@@ -182,9 +182,7 @@ class Backdoor:
         return np.full(len(X), float(self.row[1]))
 
 
-def plan(
-    bound, mechanism, m, regression=False, epsilon=EPSILON, delta=DELTA, want_prior=False
-):
+def plan(bound, mechanism, m, regression=False, epsilon=EPSILON, delta=DELTA, want_prior=False):
     """Calibrate a release without smoothing, so that the statistics are those of the noise."""
     asked = TransferSet(
         np.zeros((m, 1)),
@@ -370,6 +368,7 @@ M = 6
 
 def all_rows(what, votes=None, teachers=lambda present: None):
     """Return ``release(present, sampler)`` for a plan; `votes` holds what the target votes."""
+
     def release(present, sampler):
         if votes is not None:
             votes[0] = present
@@ -406,9 +405,7 @@ def noisy_max_case(m, **price):
     return what, all_rows(what, votes)
 
 
-def rounds_case(
-    shares=(Fraction(1, 10), Fraction(9, 10)), m=16, k=50, mechanism=None, run=answer
-):
+def rounds_case(shares=(Fraction(1, 10), Fraction(9, 10)), m=16, k=50, mechanism=None, run=answer):
     """All but one member know nothing; that one answers far off, one way or farther the other.
 
     Its residuals from the first answer are clipped both ways, so that they move the sum of the
@@ -417,8 +414,8 @@ def rounds_case(
     """
     bases, uniform = (cosines(m, 8),), np.full((m, 2), 0.5)
     votes = {}
-    for present, answer in ((True, [0.0, 1.0]), (False, [0.75, 0.25])):
-        raw = [*[uniform] * (k - 1), np.tile(answer, (m, 1))]
+    for present, row in ((True, [0.0, 1.0]), (False, [0.75, 0.25])):
+        raw = [*[uniform] * (k - 1), np.tile(row, (m, 1))]
         votes[present] = rounds.collect_votes(
             lambda X, function, raw=raw: (function(each) for each in raw),
             np.zeros((m, 1)),
@@ -834,7 +831,10 @@ def test_a_fit_is_a_function_of_what_got_noise(name, student):
 def test_a_fit_with_a_small_clip_is_one_too(n_rounds, agree):
     """At a large ε the first answer is good: a member that the record turns around is cut."""
     y = np.ones(60, int) if agree else Y_PRIVATE[:60]
-    assert replay("ensemble of the loudest", y, epsilon=100.0, mechanism=ResidualRounds(n_rounds)) == set()
+    assert (
+        replay("ensemble of the loudest", y, epsilon=100.0, mechanism=ResidualRounds(n_rounds))
+        == set()
+    )
 
 
 @pytest.mark.parametrize("name", BY_HEART)
@@ -869,5 +869,7 @@ def test_a_replay_finds_a_clip_without_noise(monkeypatch):
         yield  # a generator, like the clip that is paid for
 
     monkeypatch.setattr(rounds, "_private_clip", exact)
-    found = replay("ensemble of the loudest", np.ones(60, int), epsilon=100.0, mechanism=ResidualRounds(2))
+    found = replay(
+        "ensemble of the loudest", np.ones(60, int), epsilon=100.0, mechanism=ResidualRounds(2)
+    )
     assert found >= {"settings"}

@@ -62,7 +62,11 @@ SEARCHES = {
     "row by row": (row_by_row, {}, GRID),
     "parameters": (stable, {}, GRID),
     "one round": (ensemble, {"mechanism": ResidualRounds(1)}, GRID),
-    "rounds": (ensemble, {"mechanism": ResidualRounds(2)}, {"epsilon": [0.5, 1.0], "student__C": [0.1, 1.0]}),
+    "rounds": (
+        ensemble,
+        {"mechanism": ResidualRounds(2)},
+        {"epsilon": [0.5, 1.0], "student__C": [0.1, 1.0]},
+    ),
     "votes": (ensemble, {"mechanism": "noisy_max"}, {"epsilon": [1.0], "student__C": [0.1, 1.0]}),
     "mechanisms": (
         row_by_row,

@@ -42,7 +42,6 @@ from skdistill.release.class_counts import counts_query, mean_label
 from skdistill.release.mechanism import Mechanism, TransferSet
 from skdistill.release.noise import ExactSampler
 from skdistill.release.parameters import Parameters
-from skdistill.release.query import answer
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.release.soft_labels import SoftLabels, Unprotected
 from skdistill.release.votes import ConfidentMax, NoisyMax
@@ -464,7 +463,7 @@ def test_a_mechanism_that_asks_for_more_than_its_price_is_stopped():
 def test_rows_are_chosen_by_number(max_queries, bound, setting, n):
     args = (1000, max_queries, 0, bound, np.arange(2), 1.0, 1e-6, setting)
     rows = choose_queries(*args)
-    assert (np.diff(rows) > 0).all() and 0 <= rows[0] and rows[-1] < 1000
+    assert (np.diff(rows) > 0).all() and rows[0] >= 0 and rows[-1] < 1000
     if n is None:
         chosen = choose_mechanism(setting, bound)
         n = chosen.most_rows(bound, 2, PrivacyLoss.gaussian(1.0, 1e-6))

@@ -76,7 +76,9 @@ def test_a_student_learns_from_many_teachers(ensemble, options):
     assert distiller.privacy_.certificate["name"] == "disjoint teachers"
 
 
-@pytest.mark.parametrize("options", [{}, {"mechanism": ResidualRounds(1)}, {"delta": 0, "epsilon": 3000.0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"mechanism": ResidualRounds(1)}, {"delta": 0, "epsilon": 3000.0}], ids=str
+)
 def test_regression(regressor, options):
     distiller = PrivateDistiller(
         regressor, output_range=(-10, 10), **{"epsilon": 20.0, "delta": 1e-5, **options}
@@ -365,7 +367,11 @@ def test_auto_takes_one_round_where_a_first_one_shows_nothing():
     few = TeacherEnsemble(LogisticRegression(), 5, random_state=0).fit(X[:4000], Y[:4000])
     distiller = PrivateDistiller(few, epsilon=0.5)
     assert distiller.preview(PUBLIC).mechanism == "gaussian"
-    assert distiller.set_params(mechanism=ResidualRounds(2)).preview(PUBLIC).mechanism.endswith("2 residual rounds")
+    assert (
+        distiller.set_params(mechanism=ResidualRounds(2))
+        .preview(PUBLIC)
+        .mechanism.endswith("2 residual rounds")
+    )
     assert (
         distiller.set_params(mechanism=ResidualRounds(), epsilon=100.0)
         .preview(PUBLIC)

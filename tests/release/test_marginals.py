@@ -21,7 +21,6 @@ from skdistill.release.query import answer
 from skdistill.testing import no_noise
 
 
-
 def measure(codes, n_codes, loss, sampler, **options):
     """Answer the queries of the marginals."""
     return answer(measure_marginals(codes, n_codes, loss, **options), loss, sampler)
@@ -335,7 +334,5 @@ def test_group_labels():
 def test_small_and_wide(shape):
     codes = np.zeros(shape, dtype=np.int64)
     for n_codes in ((1,) * shape[1], (500,) * shape[1]):
-        noisy = measure(
-            codes, n_codes, LOSSES["gaussian"], active_sampler("exact"), pairs=True
-        )
+        noisy = measure(codes, n_codes, LOSSES["gaussian"], active_sampler("exact"), pairs=True)
         assert [len(counts) for counts in noisy.one_way] == list(n_codes)

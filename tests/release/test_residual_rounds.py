@@ -20,7 +20,7 @@ from skdistill.release.boundary import TeacherError
 from skdistill.release.calibration import calibrate
 from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import ExactSampler
-from skdistill.release.query import Query, answer
+from skdistill.release.query import answer
 from skdistill.release.residual_rounds import (
     ResidualRounds,
     Votes,
@@ -525,7 +525,9 @@ def test_two_rounds_beat_one(c):
     errors = []
     for _ in range(12):
         two = release(votes, bases, loss, ExactSampler(), default_shares(2))
-        one = release(votes, (), loss, ExactSampler(), default_shares(1)).labels.reshape(truth.shape)
+        one = release(votes, (), loss, ExactSampler(), default_shares(1)).labels.reshape(
+            truth.shape
+        )
         middle, U = 1 / (c or 2), bases[0][:, : two.p]
         projected = middle + U @ (U.T @ (one - middle))
         candidates = (two.labels.reshape(truth.shape), projected, one)

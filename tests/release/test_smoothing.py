@@ -244,7 +244,9 @@ def test_smoothing_is_a_function_of_what_was_released(kind):
             def predict_proba(self, X, row=row):
                 return np.tile(row, (len(X), 1))
 
-        mechanism = ResidualRounds(1, cosines()) if kind is ResidualRounds else kind(basis=cosines())
+        mechanism = (
+            ResidualRounds(1, cosines()) if kind is ResidualRounds else kind(basis=cosines())
+        )
         release = release_of(mechanism, (0, 1), M, votes=votes)
         with _put_up(Fixed()):
             found.append(release.draw(Teacher()).values.tobytes())

@@ -113,9 +113,7 @@ def test_values_that_are_apart_by_their_bound_stay_within_the_query(loss, part, 
     if not apart > 0:
         return
     bound = RowBound(apart, apart)
-    within(
-        *(query_of(bound, each, loss, output_range=output_range) for each in (first, second))
-    )
+    within(*(query_of(bound, each, loss, output_range=output_range) for each in (first, second)))
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
@@ -224,8 +222,7 @@ def test_threads_change_nothing(monkeypatch):
             return rows[np.asarray(X)[:, 0]]
 
     asked = [
-        TransferSet(np.arange(97)[:, None], np.arange(97), np.arange(2), None, n)
-        for n in (None, 3)
+        TransferSet(np.arange(97)[:, None], np.arange(97), np.arange(2), None, n) for n in (None, 3)
     ]
     found = [
         next(SoftLabels().queries(WORST, each, LOSSES["gaussian"], Public(), ())).measure(None)

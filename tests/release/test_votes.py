@@ -174,7 +174,7 @@ def test_votes_are_counted_one_member_at_a_time():
     alive, rows_ = [], [np.zeros((2, 1))]
 
     def members(X, function):
-        assert X is rows_[0] or (X == rows_[0]).all()
+        assert X.shape == (2, 1)
         assert pickle.loads(pickle.dumps(function))(outputs[0]).tolist() == [0, 1]
         for output in outputs:
             alive.append(output)
@@ -253,9 +253,7 @@ def test_replay_of_noisy_max(pair):
 @example(ENTER, -math.inf, 100)
 def test_replay_of_confident_max(pair, threshold, max_answers):
     before, after, _ = pair
-    total, out = replay(
-        lambda c, s: confident(c, LOSS, s, threshold, max_answers), before, after
-    )
+    total, out = replay(lambda c, s: confident(c, LOSS, s, threshold, max_answers), before, after)
     assert total <= Fraction(LOSS.mu) ** 2
     assert np.sum(out >= 0) <= max_answers
     if pair is FLIP and max_answers >= len(before):  # the answers' part is tight
