@@ -217,7 +217,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         """
         if is_dask(X):
             rows, X = fetch_rows(X, self.max_queries, self.random_state)
-            self.fit(X, **fit_params).query_indices_ = rows[self.query_indices_]
+            self.fit(X, **fit_params)
+            self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]
             return self
         inputs = check_inputs(self, X, y)
         student_params = self._route(fit_params)
@@ -384,7 +385,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         if inputs.classes is not None:
             self.classes_: NDArray[Any] = inputs.classes
             self.class_prior_ = labels.prior
-        self.query_indices_: NDArray[np.intp] = asked.indices
+        self.query_indices_ = asked.indices
         self.released_labels_ = labels.values
         self.student_ = student
         self.decision_offsets_ = offsets
