@@ -22,8 +22,8 @@ likeliest
     The same labels, but the student learns the likeliest class of each row. What noise is left is
     smooth in X, so that a network which learns soft labels learns it with them.
 two rounds
-    ``ResidualRounds(n_rounds=2)``. 50 teachers are few for that: the histogram that finds the second round's clip
-    has noise of 15 members in each bin.
+    ``ResidualRounds(n_rounds=2)``. 50 teachers are few for that: the histogram that finds the
+    second round's clip has noise of 15 members in each bin.
 
     OMP_NUM_THREADS=1 KERAS_BACKEND=torch python benchmarks/deep.py --targets
 

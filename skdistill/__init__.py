@@ -4,12 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from skdistill.distiller import PrivateDistiller
+from skdistill.release.gradients import GradientRounds
 from skdistill.release.parameters import Parameters
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.release.soft_labels import SoftLabels
 from skdistill.release.votes import ConfidentMax, NoisyMax
 from skdistill.statement import PrivacyStatement
-from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
+from skdistill.teachers import (
+    NewtonClassifier,
+    NewtonRegressor,
+    StableLogisticRegression,
+    TeacherEnsemble,
+)
 
 if TYPE_CHECKING:
     from skdistill._show_versions import show_versions
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfidentMax",
+    "GradientRounds",
+    "NewtonClassifier",
+    "NewtonRegressor",
     "NoisyMax",
     "PATEClassifier",
     "PATERegressor",

@@ -87,12 +87,18 @@ def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
     return Inputs(teacher, X, n_rows(X), classes)
 
 
-def check_student(student: Any, inputs: Inputs, threshold: Any) -> None:
-    """Check that the student holds no teacher, and that it can learn from X and be cut."""
-    if student is None:
+def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: bool = False) -> None:
+    """Check that the student holds no teacher, and that it can learn from X and be cut.
+
+    Parameters
+    ----------
+    gives_model : bool
+        Whether the default student is the released model, whose features are the teacher's.
+    """
+    if student is None and not gives_model:
         _check_numbers(inputs.X)
         _check_finite(inputs.X, LogisticRegression() if inputs.classes is not None else Ridge())
-    else:
+    elif student is not None:
         refuse_private_settings(student, inputs.teacher)
         _check_finite(inputs.X, student)
     check_threshold(student, threshold, inputs.classes)

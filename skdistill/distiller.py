@@ -24,7 +24,7 @@ from skdistill.release.calibration import Release, calibrate, choose_queries, no
 from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.replay.cache_keys import assumed_of
 from skdistill.statement import PrivacyStatement
-from skdistill.students import encoder_of, match_threshold, train
+from skdistill.students import encoder_of, linear_student, match_threshold, train
 from skdistill.transfer.dask_rows import fetch_rows, is_dask
 
 __all__ = ["PrivateDistiller"]
@@ -218,17 +218,17 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         if is_dask(X):
             rows, X = fetch_rows(X, self.max_queries, self.random_state)
             self.fit(X, **fit_params)
-            self.query_indices_ = rows[self.query_indices_]
+            self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]
             return self
         inputs = check_inputs(self, X, y)
         student_params = self._route(fit_params)
-        check_student(self.student, inputs, self.threshold)
         bound = self._certify(inputs)
+        check_student(self.student, inputs, self.threshold, bound.gives_model)
         asked = self._choose_queries(inputs, bound)
         release = self._price(bound, asked)
         self._announce(release)
         labels = release.draw(inputs.teacher, self.accountant)
-        student = self._train(inputs, asked, labels, student_params)
+        student = self._train(inputs, bound, asked, labels, student_params)
         self._keep(inputs, asked, labels, student, release)
         return self
 
@@ -282,8 +282,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             The mechanism, the price (``loss``), and the noise on a label (``noise_scale``).
         """
         inputs = check_inputs(self, X, None)
-        check_student(self.student, inputs, self.threshold)
         bound = self._certify(inputs)
+        check_student(self.student, inputs, self.threshold, bound.gives_model)
         return self._price(bound, self._choose_queries(inputs, bound))
 
     # --------------------------------------------------------------------------- the steps of fit
@@ -350,9 +350,17 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         return release.statement(assumed if release.loss is not None else (), self.accountant)
 
     def _train(
-        self, inputs: Inputs, asked: TransferSet, labels: Labels, params: dict[str, Any]
+        self,
+        inputs: Inputs,
+        bound: Certificate,
+        asked: TransferSet,
+        labels: Labels,
+        params: dict[str, Any],
     ) -> Any:
         """Train the student on the caller's own X, which no teacher has touched."""
+        if self.student is None and labels.model is not None:
+            range_ = asked.bounds if inputs.classes is None else None
+            return linear_student(labels.model, inputs.classes, range_, bound.transformer)
         return train(
             self.student,
             inputs.X,
@@ -377,7 +385,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         if inputs.classes is not None:
             self.classes_: NDArray[Any] = inputs.classes
             self.class_prior_ = labels.prior
-        self.query_indices_: NDArray[np.intp] = asked.indices
+        self.query_indices_ = asked.indices
         self.released_labels_ = labels.values
         self.student_ = student
         self.decision_offsets_ = offsets

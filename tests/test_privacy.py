@@ -414,8 +414,8 @@ def rounds_case(shares=(Fraction(1, 10), Fraction(9, 10)), m=16, k=50, mechanism
     """
     bases, uniform = (cosines(m, 8),), np.full((m, 2), 0.5)
     votes = {}
-    for present, answer in ((True, [0.0, 1.0]), (False, [0.75, 0.25])):
-        raw = [*[uniform] * (k - 1), np.tile(answer, (m, 1))]
+    for present, row in ((True, [0.0, 1.0]), (False, [0.75, 0.25])):
+        raw = [*[uniform] * (k - 1), np.tile(row, (m, 1))]
         votes[present] = rounds.collect_votes(
             lambda X, function, raw=raw: (function(each) for each in raw),
             np.zeros((m, 1)),

@@ -290,6 +290,7 @@ def test_equal_settings_are_no_parts():
     teacher = GaussianNB(priors=prior).fit(IRIS, NAMES)
     assert np.array_equal(teacher.class_prior_, prior)
     refuse_private_parts(GaussianNB(priors=prior.copy()), teacher)
+    refuse_private_parts(GaussianNB(priors=prior), teacher)
     refuse_private_parts(GaussianNB(priors=prior.copy()), GaussianNB(priors=prior).fit(IRIS, NAMES))
     zero = FunctionTransformer(scores_of, kw_args={"part": np.zeros(2)})
     teacher = PrivateDistiller(TEACHER, Ridge(fit_intercept=False), epsilon=2.0)
@@ -315,6 +316,15 @@ def test_no_array_of_the_teacher_and_no_label_without_noise_goes_along():
     for each in learned:
         for order in "CF":
             assert each.tobytes(order) not in blob
+
+
+def test_a_teacher_that_got_into_the_student_after_the_fit_is_not_exported(tmp_path):
+    distiller = distilled()
+    distiller.student_ = make_pipeline(FrozenEstimator(distiller.teacher), distiller.student_)
+    with pytest.raises(ValueError, match="holds the teacher, or a part of it"):
+        distiller.export()
+    with pytest.raises(ValueError, match="holds the teacher, or a part of it"):
+        save(distiller, tmp_path / "x")
 
 
 def test_a_public_step_may_be_shared():

@@ -4,6 +4,7 @@ from skdistill.certificates.base import (
     AlreadyPrivate,
     Certificate,
     DisjointTeachers,
+    GradientSums,
     ParameterBall,
     RowBound,
 )
@@ -13,6 +14,7 @@ __all__ = [
     "AlreadyPrivate",
     "Certificate",
     "DisjointTeachers",
+    "GradientSums",
     "ParameterBall",
     "RowBound",
     "certify",

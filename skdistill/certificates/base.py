@@ -33,6 +33,7 @@ __all__ = [
     "AlreadyPrivate",
     "Certificate",
     "DisjointTeachers",
+    "GradientSums",
     "ParameterBall",
     "RowBound",
     "is_exactly",
@@ -81,11 +82,13 @@ class Certificate:
 
     Attributes
     ----------
-    kind : {"rows", "members", "parameters", "private", "none"}
+    kind : {"rows", "members", "parameters", "gradients", "private", "none"}
         Attribute of the class: the shape of the bound, which decides the mechanism.
     """
 
     kind: ClassVar[str] = "none"
+    #: Whether the release is a model, which is the default student itself.
+    gives_model: ClassVar[bool] = False
 
     name: str = "user-supplied"
     reason: str = "Asserted by the user."
@@ -258,6 +261,31 @@ class ParameterBall(Certificate):
     def bound_text(self) -> str:
         """The bound in words, for the privacy statement."""
         return f"the parameters move by at most {self.radius:.6g} (L2)"
+
+
+@dataclass(frozen=True)
+class GradientSums(Certificate):
+    """The teacher keeps its private rows, and answers integer sums over them.
+
+    Parameters
+    ----------
+    rows : PrivateRows
+        Each of its sums carries its own bound (:mod:`skdistill.release.private_sums`). **Private**,
+        but for the numbers of units, columns and classes.
+    curvature : ndarray, CSR matrix or None
+        Public rows that the steps take their curvature from; None takes the transfer set.
+    """
+
+    kind: ClassVar[str] = "gradients"
+    gives_model: ClassVar[bool] = True
+
+    rows: Any = field(repr=False)
+    curvature: Any = field(default=None, repr=False)
+
+    @property
+    def bound_text(self) -> str:
+        """The bound in words, for the privacy statement."""
+        return f"one {self.unit} moves each sum of gradients by at most twice their clip (L2)"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from skdistill.certificates.base import Certificate, is_exactly, unwrap
 from skdistill.certificates.diffprivlib_models import diffprivlib_model, why_not_private
 from skdistill.certificates.ensembles import disjoint_teachers
 from skdistill.certificates.neighbors import uniform_neighbors
+from skdistill.certificates.newton import gradient_sums
 from skdistill.certificates.pipelines import pipeline
 from skdistill.certificates.stable_linear import stable_logistic_regression
 from skdistill.certificates.worst_case import worst_case
@@ -25,6 +26,8 @@ Prover = Callable[..., "Certificate | None"]
 #: exactly this class). A new family is one file and one line here.
 FAMILIES: dict[str, Prover] = {
     "sklearn.neighbors.KNeighborsClassifier": uniform_neighbors,
+    "skdistill.teachers.NewtonClassifier": gradient_sums,
+    "skdistill.teachers.NewtonRegressor": gradient_sums,
     "skdistill.teachers.StableLogisticRegression": stable_logistic_regression,
     "skdistill.teachers.TeacherEnsemble": disjoint_teachers,
     "sklearn.pipeline.Pipeline": pipeline,

@@ -21,6 +21,7 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates import certify
 from skdistill.certificates.base import unwrap
 from skdistill.release.class_counts import class_counts, mean_label
+from skdistill.release.gradients import GradientRounds
 from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.parameters import Parameters
@@ -49,6 +50,7 @@ _BY_KIND: dict[str, type[Mechanism]] = {
     "rows": SoftLabels,
     "members": ResidualRounds,
     "parameters": Parameters,
+    "gradients": GradientRounds,
     "private": Unprotected,
     "none": Unprotected,
 }
@@ -95,6 +97,7 @@ def _suited(mechanism: Mechanism, bound: Any) -> Mechanism:
     needs = {
         "members": "a TeacherEnsemble: many teachers on disjoint shards",
         "parameters": "a teacher whose parameters are bounded",
+        "gradients": "a NewtonClassifier or NewtonRegressor",
         "rows": "a teacher whose rows are bounded, which is not an ensemble",
     }
     name = mechanism.title or type(mechanism).__name__
@@ -222,7 +225,7 @@ class Release:
             prepared,
         )
         found = yield from at_share(labels, self.label_share)
-        return replace(found, prior=prior)
+        return found if prior is None else replace(found, prior=prior)
 
     @property
     def title(self) -> str:

@@ -118,12 +118,15 @@ class Labels:
         Rows that got a label.
     prior : ndarray of shape (n_classes,) or None
         Class prior; None for a regressor.
+    model : LinearRelease or None
+        The released model, where the labels are those of one.
     """
 
     values: Array
     noise_scale: float
     answered: NDArray[np.bool_]
     prior: Array | None = None
+    model: Any = None
 
 
 class Mechanism(BaseEstimator):
@@ -164,6 +167,21 @@ class Mechanism(BaseEstimator):
     def is_progressive(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> bool:
         """Whether all queries are RowQueries, which a ledger can answer row by row."""
         return True
+
+    def rows_matter(self, bound: Any) -> bool:
+        """Whether the release depends on the transfer rows, so that other rows need another one."""
+        return True
+
+    def arrays(self, labels: Labels) -> dict[str, Any]:
+        """Return the arrays by which a ledger remembers a release as a whole."""
+        held = {"values": labels.values, "answered": labels.answered}
+        held["noise_scale"] = np.float64(labels.noise_scale)
+        return held if labels.prior is None else {**held, "prior": labels.prior}
+
+    def restored(self, held: Any, asked: TransferSet, prepared: Any) -> Labels:
+        """Return the labels that :meth:`arrays` was called with."""
+        scale = float(held["noise_scale"])
+        return Labels(held["values"], scale, held["answered"], held.get("prior"))
 
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Any:
         """Compute from public values alone, before the charge; errors may say everything."""

@@ -6,7 +6,6 @@ What comes back is as untrusted as the teacher: it is handed to
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -18,7 +17,7 @@ from scipy.special import expit, softmax
 from sklearn.utils import gen_batches
 
 from skdistill.neural import adapted
-from skdistill.release.boundary import call_privately
+from skdistill.release.boundary import call_privately, silenced
 from skdistill.release.quantization import as_outputs
 
 __all__ = [
@@ -104,8 +103,7 @@ def _from_scores(scores: Any, shape: tuple[int, int]) -> Array:
 def _one_hot(predicted: Any, classes: NDArray[Any], shape: tuple[int, int]) -> Array:
     rows = None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silenced():
             equal = np.asarray(predicted).reshape(-1, 1) == classes[None, :]
             rows = np.asarray(equal, dtype=np.float64)
     except Exception:
@@ -148,9 +146,7 @@ def in_chunks(
 
     width = shape[1] if len(shape) > 1 else 1
     parts = list(gen_batches(shape[0], max(1, _CHUNK // width)))
-    # One guard around all threads: the filters of the warnings module are global.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with silenced():
         if len(parts) == 1:
             fill(parts[0])
         else:

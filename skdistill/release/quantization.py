@@ -7,12 +7,13 @@ decides whether an exception is raised.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skdistill.release.boundary import silenced
 
 __all__ = [
     "LATTICE_BITS",
@@ -42,8 +43,7 @@ def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
     """
     array = None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silenced():
             if hasattr(values, "toarray"):
                 values = values.toarray()
             array = np.asarray(values)

@@ -183,6 +183,7 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
         else:
             part = loss.part(query.share)
             noisy = sampler.perturb(query.values, part, query.sensitivity(part))
+        del query  # its values may be as large as the answer
 
 
 def at_share(mechanism: Queries[Result], share: Fraction) -> Queries[Result]:

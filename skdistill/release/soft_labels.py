@@ -124,8 +124,9 @@ class SoftLabels(Mechanism):
     ) -> Queries[Labels]:
         """Yield one query of all rows."""
         query = self._query(bound, asked, loss, teacher)
-        noisy = np.asarray((yield query), dtype=np.float64)
-        values = (asked.bounds[0] + noisy * query.step).reshape(asked.shape)
+        values = np.multiply((yield query), query.step)
+        values += asked.bounds[0]
+        values = values.reshape(asked.shape)
         noise = query.noise_scale(loss)
         if bases:
             values = smoothed_labels(values, bases, noise, asked.middle)

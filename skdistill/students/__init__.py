@@ -1,6 +1,7 @@
 """Students: training ordinary scikit-learn estimators on noisy soft labels."""
 
 from skdistill.students.defaults import default_classifier, default_regressor
+from skdistill.students.linear import linear_student
 from skdistill.students.soft_targets import (
     class_scores,
     fit_on_soft_labels,
@@ -27,6 +28,7 @@ __all__ = [
     "fixed_offsets",
     "hard_labels",
     "how_to_train",
+    "linear_student",
     "match_threshold",
     "offsets_for_prior",
     "predicted_codes",

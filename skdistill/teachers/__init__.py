@@ -2,11 +2,14 @@
 
 from skdistill.teachers.bounded_features import BoundedFeatures
 from skdistill.teachers.ensemble import TeacherEnsemble
+from skdistill.teachers.newton import NewtonClassifier, NewtonRegressor
 from skdistill.teachers.stable_linear import ClippedRows, StableLogisticRegression, stable_C
 
 __all__ = [
     "BoundedFeatures",
     "ClippedRows",
+    "NewtonClassifier",
+    "NewtonRegressor",
     "StableLogisticRegression",
     "TeacherEnsemble",
     "stable_C",

@@ -12,7 +12,13 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from skdistill import PrivacyLedger, PrivateDistiller, StableLogisticRegression, TeacherEnsemble
+from skdistill import (
+    PrivacyLedger,
+    PrivateDistiller,
+    ResidualRounds,
+    StableLogisticRegression,
+    TeacherEnsemble,
+)
 from skdistill.accounting import SearchCost, gaussian_epsilon, gaussian_mu, search_cost
 
 A, b = make_classification(900, random_state=0)
@@ -55,8 +61,12 @@ def asks_nothing(monkeypatch, teacher):
 SEARCHES = {
     "row by row": (row_by_row, {}, GRID),
     "parameters": (stable, {}, GRID),
-    "one round": (ensemble, {"n_rounds": 1}, GRID),
-    "rounds": (ensemble, {"n_rounds": 2}, {"epsilon": [0.5, 1.0], "student__C": [0.1, 1.0]}),
+    "one round": (ensemble, {"mechanism": ResidualRounds(1)}, GRID),
+    "rounds": (
+        ensemble,
+        {"mechanism": ResidualRounds(2)},
+        {"epsilon": [0.5, 1.0], "student__C": [0.1, 1.0]},
+    ),
     "votes": (ensemble, {"mechanism": "noisy_max"}, {"epsilon": [1.0], "student__C": [0.1, 1.0]}),
     "mechanisms": (
         row_by_row,

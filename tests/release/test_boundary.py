@@ -1,4 +1,5 @@
 import random
+import threading
 import traceback
 import warnings
 
@@ -130,3 +131,40 @@ def test_warnings_stay_inside():
         warnings.simplefilter("always")
         call_privately(lambda: warnings.warn("secret", stacklevel=1))
     assert caught == []
+
+
+def test_warnings_stay_off_until_the_last_thread_is_done():
+    """The first leaves while the second still asks; what the second warns of is not shown."""
+    inside, left = threading.Event(), threading.Event()
+
+    def second():
+        inside.set()
+        left.wait(10)
+        warnings.warn("secret", stacklevel=1)
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        thread = threading.Thread(target=call_privately, args=(second,))
+
+        def first():
+            thread.start()
+            assert inside.wait(10)
+            warnings.simplefilter("error")
+
+        call_privately(first)
+        left.set()
+        thread.join(10)
+        assert seen == []
+        warnings.warn("shown", stacklevel=1)
+        assert [str(each.message) for each in seen] == ["shown"]
+
+
+def test_filters_of_a_nested_call_do_not_reach_the_outer_one():
+    def outer():
+        call_privately(warnings.simplefilter, "error")
+        warnings.warn("secret", stacklevel=1)
+        return True
+
+    before = list(warnings.filters)
+    assert call_privately(outer)
+    assert warnings.filters == before

@@ -289,7 +289,8 @@ def test_a_regressor_out_of_range_is_clipped():
     labels = PrivateDistiller(
         teacher, epsilon=1e6, output_range=(0, 8), mechanism=ResidualRounds(1)
     ).release(PUBLIC)
-    assert ((labels > 3.9) & (labels < 8.1)).all()  # infinite: 8; failed: the middle
+    # Infinite: 8; failed: the middle. The noise has a deviation of 0.036: 0.5 is 13 of them.
+    assert ((labels > 3.5) & (labels < 8.5)).all()
 
 
 def test_an_iterator_that_raises_shows_no_canary(ensemble):

@@ -126,4 +126,4 @@ def test_no_feature_map_changes_the_rows():
 
     bound = ParameterBall(0.3, weights=lambda: np.zeros((1, 2)), features=vandal, link=sigmoid)
     calibrate(bound, asked(X), 1.0, 1e-6).draw(None)
-    assert (np.eye(2) == X).all()
+    assert X.tolist() == [[1, 0], [0, 1]]

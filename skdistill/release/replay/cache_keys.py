@@ -18,7 +18,6 @@ A digest that differs without need (another number of workers, say) costs a rele
 from __future__ import annotations
 
 import hashlib
-import warnings
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from joblib.hashing import NumpyHasher
 from numpy.typing import NDArray
 
 from skdistill.certificates.base import unwrap
+from skdistill.release.boundary import silenced
 
 __all__ = ["assumed_of", "digest", "layout", "row_keys", "teacher_digest"]
 
@@ -39,8 +39,7 @@ def teacher_digest(teacher: Any) -> str | None:
 
     Never raises: what a teacher consists of is private.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with silenced():
         try:
             return digest(unwrap(teacher))
         except Exception:

@@ -208,7 +208,9 @@ def _whole_key(release: Any, identity: str, prepared: Any) -> bytes:
     if callable(settings.get("basis")):  # two functions of one name need not be the same
         settings["basis"] = release.prepare() if prepared is None else prepared
     mechanism = (type(release.mechanism).__name__, settings)
-    rows = layout(asked.X), row_keys(asked.X, asked.n_rows)
+    rows: tuple[Any, ...] = ()
+    if release.mechanism.rows_matter(bound):
+        rows = layout(asked.X), row_keys(asked.X, asked.n_rows)
     return digest("whole", _FORMAT, identity, *price, *how, *mechanism, *rows).encode()
 
 
@@ -217,18 +219,10 @@ def _whole(release: Any, teacher: Any, identity: str, ledger: Ledger, prepared: 
     key = _whole_key(release, identity, prepared)
     for blob in ledger.recall(key):
         with np.load(io.BytesIO(blob), allow_pickle=False) as held:
-            scale = float(held["noise_scale"])
-            return Labels(held["values"], scale, held["answered"], held.get("prior"))
+            return release.mechanism.restored(held, release.asked, prepared)
     charge(ledger, release.loss, release.summary)
     labels = answer(release.queries(teacher, prepared), release.loss, release.sampler)
-    arrays: dict[str, Any] = {
-        "values": labels.values,
-        "noise_scale": np.float64(labels.noise_scale),
-        "answered": labels.answered,
-    }
-    if labels.prior is not None:
-        arrays["prior"] = labels.prior
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **release.mechanism.arrays(labels))
     ledger.remember(key, buffer.getvalue())
     return labels

@@ -1,0 +1,497 @@
+r"""Gradient rounds: a private linear model, learned in a few noisy Newton steps.
+
+The curvature of a linear model does not depend on the labels: public rows give it for free. A
+private model is then learned in steps whose noise is put on sums of clipped gradients. It is the
+loop of residual rounds: predict the private rows with the released model, protect a bounded
+summary of the errors, learn, repeat.
+
+*Public rows may be few, or unlike the private ones*, and a plain Newton step then overshoots. The
+private rows' mean in the coordinates that the public rows give, and their second moment, cost
+little; they move and scale the public rows to where the private ones are. Where the gradient
+still changed more along a step than the curvature says, the answers show it, and the curvature
+is enlarged there.
+
+Everything private enters through :class:`skdistill.release.private_sums.PrivateRows`, whose
+methods prove how far one unit moves each sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.private_sums import Lattice, PrivateRows, Sum, quantized
+from skdistill.release.query import Queries, Query
+
+__all__ = ["LinearRelease", "Rule", "gradient_rounds", "prediction_noise"]
+
+Array = NDArray[np.float64]
+Answer = Generator[Query, NDArray[Any], Array]
+
+# Directions of public rows whose variance is less than this part of the largest are left out.
+_NO_VARIANCE = 1e-6
+# Widest covariance that is decomposed; wider public rows go by their own number.
+_WIDEST = 4096
+# A first moment, and a second one, of about so many rows is as good as of all of them.
+_MOMENT_ROWS = 100_000
+# Rows are shortened to √(1.2·q) for the moments: a little more than their mean length.
+_RADIUS2 = 1.2
+_SMALLEST_CURVATURE = 0.02  # of one public row's loss
+_SMALLEST_RESIDUAL = 0.1
+_CURVATURE = 1.2  # public rows' curvature is enlarged a little, since too small a one overshoots
+_FIRST_STEP = 0.7
+# Most directions, and most numbers in the matrix of the coordinates.
+_MOST_DIRECTIONS, _MOST_NUMBERS = 1024, 1 << 26
+_PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Public numbers of the rounds, chosen by benchmarks/gradient_rounds.py.
+
+    Parameters
+    ----------
+    directions : float
+        Number of principal directions, in units of n·μ: the noise on a prediction is
+        proportional to their quotient.
+    ridge : float
+        Penalty, in units of the noise on a prediction and of the mean curvature.
+    mix : float
+        Part of the public covariance that is replaced by its mean eigenvalue.
+    n_rounds, growth : int, float
+        Number of rounds, and how much more μ² each takes than the one before.
+    clip : float
+        Clip of a gradient, in units of its expected size.
+    averaged : float
+        Part of the rounds' μ² whose iterates are averaged, the last ones.
+    prior, mean, squares, products : Fraction
+        Parts of μ² (of ε, for Laplace noise) that buy the classes' shares, and the private rows'
+        mean, squares and second moment.
+    """
+
+    directions: float = 0.05
+    ridge: float = 1.6
+    mix: float = 0.2
+    rounds: float = 6.5
+    rounds_fall: float = 0.22
+    growth: float = 1.3
+    clip: float = 0.36
+    clip_falls: float = 0.45
+    largest_clip: float = 0.9
+    averaged: float = 0.7
+    prior: Fraction = Fraction(1, 100)
+    mean: Fraction = Fraction(2, 100)
+    squares: Fraction = Fraction(4, 100)
+    products: Fraction = Fraction(10, 100)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearRelease:
+    """Released weights of a linear model; public.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (k, d)
+        Weights of the features: one row (two classes, or a regression), or one for each class.
+        A regression's are in units of half the output range.
+    intercept : ndarray of shape (k,)
+        Score of a row of zeros.
+    n_rounds : int
+        How many gradients were asked for.
+    n_directions : int
+        In how many directions of the public rows the model was learned, the constant included.
+    prior : ndarray of shape (n_classes,) or None
+        Released shares of the classes.
+    """
+
+    coef: Array
+    intercept: Array
+    n_rounds: int
+    n_directions: int
+    prior: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """Coordinates in which the private rows are about standard; public.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Of the private cells.
+    matrix : ndarray of shape (d + 1, q)
+        Takes centred rows with a constant to coordinates; the constant is the last of them.
+    rows : ndarray of shape (m, q)
+        Public rows in these coordinates, moved to where the private ones are.
+    start : ndarray of shape (q, q)
+        Takes the coordinates back to those of the public rows.
+    rest : ndarray of shape (q,)
+        Second moment of the private rows, by coordinate, that the public rows lack.
+    length2 : float
+        Expected squared length of a private row.
+    """
+
+    lattice: Lattice
+    matrix: Array
+    rows: Array
+    start: Array
+    rest: Array
+    length2: float
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+        return int(self.matrix.shape[1])
+
+    def quantized(self) -> quantized:
+        """Return the map in integers."""
+        return quantized(self.lattice, self.matrix)
+
+    def moved(self, shift: Array) -> _Frame:
+        """Return the frame whose origin is `shift`, the private mean."""
+        matrix = self.matrix.copy()
+        matrix[-1, :-1] -= shift[:-1]
+        return replace(self, matrix=matrix)
+
+    def scaled(self, axes: Array, moment: Array, length2: float) -> _Frame:
+        """Return the frame along orthonormal `axes`, in which the second moment is `moment`.
+
+        Coordinates are divided by its root where it is above 1.
+        """
+        change, rows = axes / np.sqrt(np.maximum(moment, 1.0)), self.rows @ axes
+        return replace(
+            self,
+            matrix=self.matrix @ change,
+            rows=rows,
+            start=self.start @ change,
+            rest=np.maximum(np.minimum(moment, 1.0) - (rows**2).mean(axis=0), 0.0),
+            length2=length2,
+        )
+
+
+def gradient_rounds(
+    rows: PrivateRows,
+    public: Any,
+    loss: PrivacyLoss,
+    *,
+    whole: Fraction = Fraction(1),
+    rule: Rule | None = None,
+) -> Queries[LinearRelease]:
+    r"""Learn a linear model of private rows.
+
+    Parameters
+    ----------
+    rows : PrivateRows
+        What is asked: nothing else here is private.
+    public : ndarray or CSR matrix of shape (m, d)
+        Public rows without labels, in the features of the private ones, finite.
+    loss : PrivacyLoss
+        Of the release that this is a part of.
+    whole : Fraction, default=1
+        The part of it that the rounds may take.
+    rule : Rule, optional
+        Public numbers.
+
+    Yields
+    ------
+    query : Query
+        Counts of the classes (or the sum of the targets), the rows' mean, squares and (where the
+        noise allows) products, and one sum of clipped gradients a round.
+
+    Returns
+    -------
+    LinearRelease
+
+    Raises
+    ------
+    ValueError
+        Before the first query, for public rows that do not fit.
+
+    Notes
+    -----
+    Proof. The frame, the clip, the weights at which gradients are asked for, and the shares are
+    functions of the answers so far and of public values (`public`, n, the numbers of columns and
+    classes, `loss`, `rule`), and every query carries the bound that
+    :class:`~skdistill.release.private_sums.PrivateRows` proves for its sum. The shares do not
+    depend on the answers and sum to at most `whole`. So this is a mechanism as
+    :func:`skdistill.release.query.answer` asks for.
+    """
+    rule, n = rule or Rule(), rows.n_units
+    frame = _public_frame(rows, public, loss.part(whole), rule)
+    totals = yield from _ask(rows.targets_sum(), whole * rule.prior)
+    start, left = _start(totals / n, rows.n_classes), whole * (1 - rule.prior)
+    for order, share in _moment_shares(frame.size, n, loss, whole, rule):
+        frame = yield from _nearer(frame, rows, order, share, loss)
+        left -= share
+    v, steps = np.zeros((frame.size, rows.n_scores)), _Steps(frame, rows, loss.part(left), rule)
+    v[-1] = start
+    taken: list[tuple[Array, Fraction]] = []
+    for share in _shares(left, steps.level, rule):
+        h, clip = steps.at(v)
+        found = rows.gradients(steps.frame, frame.matrix @ v, clip)
+        noise = _deviation(loss.part(share), found) / n
+        gradient = (yield from _ask(found, share)) / n
+        gradient *= min(1.0, clip / max(float(np.linalg.norm(gradient)), 1e-300))
+        v = steps.next(v, gradient, h, noise)
+        taken.append((v, share))
+    weights = quantized(frame.lattice, frame.matrix @ _average(taken, rule.averaged * left))
+    coef = weights.actual()
+    intercept = coef[-1] - frame.lattice.centre @ coef[:-1]
+    prior = _prior(totals) if rows.n_classes else None
+    return LinearRelease(coef[:-1].T, intercept, len(taken), frame.size, prior)
+
+
+class _Steps:
+    """Newton steps whose curvature is learned from public rows, and from the answers.
+
+    Parameters
+    ----------
+    frame : _Frame
+        Coordinates.
+    rows : PrivateRows
+        Whose public facts are used, and nothing else.
+    loss : PrivacyLoss
+        Of all rounds together: the ridge follows their noise.
+    rule : Rule
+        Public numbers.
+    """
+
+    def __init__(self, frame: _Frame, rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> None:
+        q, k = frame.size, rows.n_scores
+        self.frame, self.rows, self.rule = frame.quantized(), frame.rows, rule
+        self.length2, self.n_classes = frame.length2, rows.n_classes
+        noise = q * _relative(loss, q * k) / rows.n_units
+        self.level = 4 * noise * _spread_of(rows.n_classes)
+        factor = rule.clip * self.level**-rule.clip_falls
+        self.clip = 2 * min(max(factor, 0.25), rule.largest_clip) * math.sqrt(frame.length2)
+        relative = rule.ridge * noise
+        self.penalty = float(np.clip(relative, 1e-3, 0.5)) * frame.start.T @ frame.start
+        self.rest = np.diag(frame.rest)
+        self.secants = np.zeros((q, q))
+        self.before: tuple[Array, Array] | None = None
+        self.n_steps = 0
+
+    def at(self, v: Array) -> tuple[Array, float]:
+        """Return the curvature at weights v, and the clip."""
+        if self.n_classes:
+            scores = self.rows @ v
+            p = softmax(scores, axis=1) if self.n_classes > 2 else expit(scores)
+            variance = p * (1 - p)
+            each = np.maximum(variance.mean(axis=1), _SMALLEST_CURVATURE) * _CURVATURE
+            residual = math.sqrt(float(variance.sum(axis=1).mean()))
+            h = (self.rows * each[:, None]).T @ self.rows / len(each) + each.mean() * self.rest
+        else:
+            residual = max(0.5 * 0.75**self.n_steps, 0.25)
+            h = self.rows.T @ self.rows / len(self.rows) + self.rest
+        return h, self.clip * max(residual, _SMALLEST_RESIDUAL)
+
+    def next(self, v: Array, gradient: Array, h: Array, noise: float) -> Array:
+        """Return the next weights."""
+        mean = float(np.trace(h)) / len(v)
+        gradient = gradient - mean * self.penalty @ v
+        if self.before is not None:
+            self._learn(v, gradient, h, noise)
+        self.before = v, gradient
+        hessian = h + mean * (self.secants + self.penalty)
+        size = _FIRST_STEP if self.n_steps == 0 else 1.0
+        self.n_steps += 1
+        return np.asarray(v + size * np.linalg.solve(hessian, gradient))
+
+    def _learn(self, v: Array, gradient: Array, h: Array, noise: float) -> None:
+        """Enlarge the curvature along the last step, where the gradient changed more than it."""
+        assert self.before is not None
+        step, change = v - self.before[0], self.before[1] - gradient
+        size = float((step * step).sum())
+        if size == 0:
+            return
+        mean = float(np.trace(h)) / len(v)
+        expected = float((step * ((h + mean * self.secants + mean * self.penalty) @ step)).sum())
+        excess = (float((step * change).sum()) - expected) / size
+        if excess > math.sqrt(2 / size) * noise:
+            self.secants = self.secants + excess / mean * (step @ step.T) / size
+
+
+def prediction_noise(rows: PrivateRows, loss: PrivacyLoss) -> float:
+    """Return the size of the noise on a prediction, in widths of its range; public."""
+    rule = Rule()
+    size = _most_directions(rows, loss, rule) + 1
+    return size * _relative(loss, size * rows.n_scores) / rows.n_units
+
+
+def _prior(counts: Array) -> Array:
+    """Return noisy counts as shares of the classes."""
+    kept = np.maximum(counts, 0.0)
+    return kept / kept.sum() if kept.sum() > 0 else np.full(len(kept), 1 / len(kept))
+
+
+def _ask(found: Sum, share: Fraction) -> Answer:
+    """Yield a query of a sum; return the noisy answer in its units."""
+    noisy = yield Query(found.values, found.l1, found.l2, share)
+    return np.asarray(noisy, dtype=np.float64) * found.unit
+
+
+def _deviation(loss: PrivacyLoss, found: Sum) -> float:
+    """Return the standard deviation of the noise on each entry of an answer, in its units."""
+    if loss.kind == "laplace":
+        return math.sqrt(2) * loss.scale(found.l1) * found.unit
+    return loss.scale(found.l2) * found.unit
+
+
+def _relative(loss: PrivacyLoss, size: int) -> float:
+    """Return the deviation of the noise on the mean of rounds of `size` numbers, moved by 1 in L2.
+
+    Rounds share ε, not μ²: their mean has the noise of one, times the root of their number.
+    """
+    return loss.scale(1.0) if loss.kind == "gaussian" else 2 * loss.scale(math.sqrt(2 * size))
+
+
+# Coordinates.
+
+
+def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule) -> _Frame:
+    """Return whitened principal directions of public rows, as many as the budget pays for."""
+    if public.ndim != 2 or public.shape[1] != rows.width or not public.shape[0]:
+        raise ValueError(
+            f"The public rows have the shape {public.shape}; they need at least one row, and the "
+            f"{rows.width} columns of the private rows."
+        )
+    most = _most_directions(rows, loss, rule)
+    mean, spread = _mean_and_spread(public)
+    lattice = Lattice.of(mean, spread, centred=not sp.issparse(public) and not sp.issparse(rows.X))
+    values, axes = _principal(public, mean, most)
+    mixed = (1 - rule.mix) * values + rule.mix * values.mean() if len(values) else values
+    d, q = len(mean), len(values) + 1
+    matrix = np.zeros((d + 1, q))
+    matrix[:d, :-1] = axes / np.sqrt(mixed)
+    matrix[d, -1] = 1.0
+    coordinates = np.asarray(public @ matrix[:d]) - mean @ matrix[:d]
+    coordinates[:, -1] = 1.0
+    matrix[d, :-1] = (lattice.centre - mean) @ matrix[:d, :-1]
+    start = np.diag(np.sqrt(np.append(values.mean() / mixed, 1.0)) if q > 1 else np.ones(1))
+    length2 = float((coordinates**2).sum()) / len(coordinates)
+    rest = np.append(1 - values / mixed, 0.0)
+    return _Frame(lattice, matrix, coordinates, start, rest, length2)
+
+
+def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> int:
+    """Return the number of directions that the noise allows."""
+    kinds = 3 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
+    part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units
+    most = min(_MOST_DIRECTIONS, rows.width, max(10, _MOST_NUMBERS // rows.width))
+    while most > 10 and most * _relative(loss, most * rows.n_scores) > part:
+        most -= 1 + most // 64
+    return max(most, 1)
+
+
+def _mean_and_spread(public: Any) -> tuple[Array, Array]:
+    if not sp.issparse(public):
+        return public.mean(axis=0), public.std(axis=0)
+    mean = np.asarray(public.mean(axis=0)).ravel()
+    square = np.asarray(public.multiply(public).mean(axis=0)).ravel()
+    return mean, np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def _principal(public: Any, mean: Array, most: int) -> tuple[Array, Array]:
+    """Return the largest variances, falling, and their directions as columns."""
+    m, d = public.shape
+    if d <= _WIDEST:
+        gram = np.asarray(
+            (public.T @ public).todense() if sp.issparse(public) else public.T @ public
+        )
+        values, axes = np.linalg.eigh(gram / m - np.outer(mean, mean))
+    else:  # the same from the rows' inner products
+        some = public[:: max(1, math.ceil(m / _WIDEST))]
+        product = some @ some.T
+        product = np.asarray(product.todense() if sp.issparse(product) else product)
+        level = np.asarray(some @ mean)
+        values, left = np.linalg.eigh(product - level[:, None] - level + mean @ mean)
+        values = np.maximum(values, 0)
+        axes = np.asarray(some.T @ left) - np.outer(mean, left.sum(axis=0))
+        axes, values = axes / np.sqrt(np.maximum(values, 1e-300)), values / some.shape[0]
+    order = np.argsort(-values)[:most]
+    order = order[values[order] > _NO_VARIANCE * max(float(values.max()), 1e-300)]
+    return values[order], axes[:, order]
+
+
+def _moment_shares(
+    q: int, n: int, loss: PrivacyLoss, whole: Fraction, rule: Rule
+) -> list[tuple[Any, Fraction]]:
+    """Return which moments are bought, and for how much."""
+    radius2 = _RADIUS2 * q
+    edges: dict[str, float] = {  # noise, in units of what is looked for, at which it would drown
+        "mean": math.sqrt(radius2 * q) * _relative(loss.part(whole * rule.mean), q),
+        "squares": 1.5 * radius2 * _relative(loss.part(whole * rule.squares), 1),
+        "products": 3 * math.sqrt(q) * radius2 * _relative(loss.part(whole * rule.products), q**2),
+    }
+    shares = {"mean": rule.mean, "squares": rule.squares, "products": rule.products}
+    return [(order, whole * shares[order]) for order, edge in edges.items() if edge < n]
+
+
+def _nearer(
+    frame: _Frame, rows: PrivateRows, order: Any, share: Fraction, loss: PrivacyLoss
+) -> Generator[Query, NDArray[Any], _Frame]:
+    """Move or scale the frame by a noisy moment of the private rows."""
+    radius = math.sqrt(_RADIUS2 * frame.size)
+    found, n = rows.moments(frame.quantized(), radius, order, _MOMENT_ROWS)
+    noise = _deviation(loss.part(share), found) / n
+    moment = (yield from _ask(found, share)) / n
+    if order == "mean":  # shortened by what is noise on average (James and Stein 1961)
+        known = frame.size * noise**2 / max(float((moment**2).sum()), 1e-300)
+        return frame.moved(moment * max(0.0, 1 - known))
+    if order == "squares":
+        values, axes, edge = moment, np.eye(frame.size), noise
+    else:
+        values, axes = np.linalg.eigh((moment + moment.T) / 2)
+        edge = math.sqrt(2 * frame.size) * noise
+    clear = values > 1 + (1.2 if order == "products" else 2.0) * edge
+    used = np.where(clear, values, np.clip(values + edge, 0.0, 1.0))
+    length2 = max(float((values / np.maximum(used, 1.0)).sum()), frame.length2 / 2)
+    return frame.scaled(axes, used, length2)
+
+
+# Rounds.
+
+
+def _start(answer: Array, n_classes: int) -> Any:
+    """Return the scores of the released shares of the classes, or of the released mean."""
+    if not n_classes:
+        return np.clip(answer[0], -1, 1)
+    shares = np.clip(np.resize(answer, max(n_classes, 2)), min(_PRIOR_FLOOR, 0.1 / n_classes), None)
+    shares = shares / shares.sum()
+    return np.log(shares) if n_classes > 2 else np.log(shares[1] / shares[0])
+
+
+def _spread_of(n_classes: int) -> float:
+    """Return the size of a residual in units of the loss's curvature, before anything is known."""
+    if not n_classes:
+        return 0.3
+    if n_classes <= 2:
+        return 2.25
+    return n_classes / math.sqrt(1 - 1 / n_classes)
+
+
+def _shares(left: Fraction, level: float, rule: Rule) -> list[Fraction]:
+    """Split the rest of the budget between the rounds; the exact sum is `left`."""
+    n_rounds = round(min(max(rule.rounds * level**-rule.rounds_fall, 4), 14))
+    sizes = [Fraction(round(1000 * rule.growth**t)) for t in range(n_rounds)]
+    return [left * size / sum(sizes) for size in sizes]
+
+
+def _average(taken: list[tuple[Array, Fraction]], at_least: float) -> Array:
+    """Average the last iterates, which took `at_least` of the budget, by their shares."""
+    used, total = [], Fraction(0)
+    for v, share in reversed(taken):
+        if used and total >= at_least:
+            break
+        used.append((v, float(share)))
+        total += share
+    return np.asarray(np.average([v for v, _ in used], axis=0, weights=[s for _, s in used]))

@@ -1,0 +1,105 @@
+"""Gradient rounds as a mechanism: for teachers that keep their private rows."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from sklearn.utils import check_array
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.boundary import call_privately
+from skdistill.release.gradient_rounds import LinearRelease, gradient_rounds, prediction_noise
+from skdistill.release.mechanism import Labels, Mechanism, TransferSet
+from skdistill.release.outputs import before_last_step
+from skdistill.release.query import Queries
+
+__all__ = ["GradientRounds"]
+
+Array = NDArray[np.float64]
+
+
+class GradientRounds(Mechanism):
+    """A linear model, learned in rounds of noisy sums of clipped gradients.
+
+    The model labels the transfer rows, and is the default student itself. Where the teacher was
+    given public rows (`curvature`), the model does not depend on the transfer set: one release
+    serves every fold and every student of a search.
+
+    Parameters
+    ----------
+    noise : {"auto", "gaussian", "laplace"}, default="auto"
+        The law of the noise; "auto" is "gaussian", and "laplace" for ``delta=0``.
+    sampler : {"exact", "diffprivlib"}, default="exact"
+        Where noise comes from; see :class:`~skdistill.SoftLabels`.
+
+    See Also
+    --------
+    skdistill.NewtonClassifier, skdistill.NewtonRegressor : The teachers that it is for.
+    """
+
+    kind = "gradients"
+
+    def __init__(self, noise: str = "auto", *, sampler: str = "exact") -> None:
+        self.noise = noise
+        self.sampler = sampler
+
+    def is_progressive(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> bool:
+        """Each round asks for gradients at the answer of the round before."""
+        return False
+
+    def rows_matter(self, bound: Any) -> bool:
+        """Whether the released model depends on the transfer rows."""
+        return bound.curvature is None
+
+    def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Any:
+        """Return the transfer rows in the teacher's features, as finite numbers."""
+        features = call_privately(partial(before_last_step, bound), asked.X)
+        return check_array(features, accept_sparse="csr", dtype=np.float64, input_name="X")
+
+    def queries(
+        self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
+    ) -> Queries[Labels]:
+        """Yield the queries of :func:`gradient_rounds`, and label the rows with its model."""
+        public = prepared if bound.curvature is None else bound.curvature
+        model = yield from gradient_rounds(bound.rows, public, loss)
+        return _labels(model, asked, prepared)
+
+    def arrays(self, labels: Labels) -> dict[str, Any]:
+        """Return the released model: labels of any rows can be computed from it."""
+        model = labels.model
+        numbers = np.array([model.n_rounds, model.n_directions])
+        held = {"coef": model.coef, "intercept": model.intercept, "numbers": numbers}
+        return held if model.prior is None else {**held, "prior": model.prior}
+
+    def restored(self, held: Any, asked: TransferSet, prepared: Any) -> Labels:
+        """Return the labels of the rows by a model that was released before."""
+        n_rounds, n_directions = map(int, held["numbers"])
+        prior = held.get("prior")
+        model = LinearRelease(held["coef"], held["intercept"], n_rounds, n_directions, prior)
+        return _labels(model, asked, prepared)
+
+    def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return the size of the noise on a prediction: public."""
+        return asked.width * prediction_noise(bound.rows, loss)
+
+    def text(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> str:
+        """Name the law of the noise, and the rounds."""
+        return f"{loss.kind}, gradient rounds"
+
+
+def _labels(model: LinearRelease, asked: TransferSet, features: Any) -> Labels:
+    """Label rows with a released model: post-processing."""
+    scores = np.asarray(features @ model.coef.T) + model.intercept
+    if asked.classes is None:
+        low, high = asked.bounds
+        values = low + (np.clip(scores[:, 0], -1, 1) + 1) / 2 * (high - low)
+    elif scores.shape[1] == 1:
+        values = np.hstack([expit(-scores), expit(scores)])
+    else:
+        values = softmax(scores, axis=1)
+    everything = np.ones(asked.n_rows, dtype=bool)
+    return Labels(np.asarray(values), 0.0, everything, model.prior, model)

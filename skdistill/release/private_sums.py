@@ -1,0 +1,521 @@
+r"""Integer sums over private rows: clipped gradients, second moments, counts.
+
+A linear model is learned in gradient rounds (:mod:`skdistill.release.gradient_rounds`) from sums
+over private rows. This module computes them, and proves how far one unit (a record, or a group of
+records) moves each of them.
+
+*A record's part is a function of that record and of public numbers.* Floating-point products of
+matrices do not have this property: a row's result may depend on its place in the matrix, on the
+number of threads and on the size of a block. A group with one row more or less moves every row
+behind it. Here, cells and matrices are integers, so small that every partial sum of a product is
+an integer of at most 2**53: it is exact in float64, whatever the order of summation. All else is
+one correctly rounded operation an element, or a scalar function of one element.
+
+*Units.* A cell is a whole number of at most 2**22 in units of a public lattice, one a column; a
+residual is one of at most 2**21. Blocks have 1,024 rows, so that a block's sum of products is at
+most 2**53.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy.special import exp2, expit
+
+from skdistill.accounting.relation import Unit
+
+__all__ = ["MISSING", "TARGET_ONE", "Lattice", "PrivateRows", "Sum", "quantized"]
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_CELL_BITS, _RESIDUAL_BITS, _LIMB_BITS = 22, 21, 20
+_BLOCK, _CACHE = 1 << 10, 1 << 16  # most rows, and cells, at a time: the cells stay in the cache
+_CELL, _RESIDUAL, _LIMB = 1 << _CELL_BITS, 1 << _RESIDUAL_BITS, 1 << _LIMB_BITS
+_CONSTANT = 1 << 11  # the constant feature, in units of 1 / _CONSTANT
+_COUNT = 1 << 20  # what one unit weighs in a histogram
+#: Half the output range in the integers of a regression's targets, and a target that is missing.
+TARGET_ONE, MISSING = 1 << 20, -(1 << 40)
+_GRADIENT = 1 << 28  # a clip is between one and two times as many units of the released lattice
+_MOMENT = 2.0**38  # no more than this squared length of a row in a second moment
+# More than the rounding of a few operations; and so much more that a check fails for nothing else.
+_DOWN, _UP, _ROOM = 1 - 2.0**-40, 1 + 2.0**-40, 1 - 2.0**-36
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Where private cells are rounded to; public.
+
+    Parameters
+    ----------
+    centre : ndarray of shape (d,)
+        Subtracted from every row; zero for sparse rows.
+    step : ndarray of shape (d,)
+        Distance of two lattice points, positive. Cells more than 2**22 steps from the centre are
+        moved to that distance.
+    """
+
+    centre: Array
+    step: Array
+
+    @classmethod
+    def of(cls, mean: Array, spread: Array, *, centred: bool) -> Lattice:
+        """Return the lattice with 2**11 points for one standard deviation of public rows."""
+        largest = float(spread.max())
+        floor = 1e-3 * largest if largest > 1e-150 else 1.0
+        step = np.maximum(spread, floor) / 2**11
+        return cls(mean if centred else np.zeros_like(mean), step)
+
+
+@dataclass(frozen=True, eq=False)
+class quantized:
+    """A public matrix as integers, so small that products with private cells are exact.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Of the cells.
+    matrix : ndarray of shape (d + 1, q)
+        Takes centred rows with a constant 1 at the end to q numbers.
+
+    Attributes
+    ----------
+    integers : ndarray of shape (d + 1, q)
+        Whole numbers, as floats.
+    exponent : int
+        A product with cells is in units of 2**-exponent.
+    """
+
+    lattice: Lattice
+    matrix: Array
+    integers: Array = field(init=False)
+    exponent: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        steps = np.append(self.lattice.step, 1 / _CONSTANT)[:, None] * self.matrix
+        bits = 53 - _CELL_BITS - math.ceil(math.log2(len(steps)))
+        largest = float(np.abs(steps).max()) or 1.0
+        exponent = bits - math.frexp(largest)[1]
+        object.__setattr__(self, "integers", np.rint(np.ldexp(steps, exponent)))
+        object.__setattr__(self, "exponent", exponent)
+
+    def actual(self) -> Array:
+        """Return the matrix that the integers stand for."""
+        steps = np.append(self.lattice.step, 1 / _CONSTANT)[:, None]
+        return np.asarray(np.ldexp(self.integers, -self.exponent) / steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """A sum over private rows, and how far one unit moves it.
+
+    Parameters
+    ----------
+    values : ndarray of int64
+        Private.
+    l1, l2 : float
+        Bounds on the distance of two neighbouring sums.
+    unit : float
+        What 1 stands for; public.
+    """
+
+    values: Integers
+    l1: float
+    l2: float
+    unit: float
+
+
+@dataclass(frozen=True, eq=False)
+class PrivateRows:
+    """Private rows and their targets, to be summed over; all its methods return private sums.
+
+    Parameters
+    ----------
+    X : ndarray of float64 or CSR matrix of shape (n, d)
+        Finite; rows in C order. Not written to.
+    targets : ndarray of shape (n,)
+        Class index, -1 for a label outside the classes (int64); or the target as a whole number
+        of 2**-20 of half the output range, from its middle (int64), MISSING for none.
+    n_classes : int
+        Number of classes; 0 for a regression.
+    n_units : int
+        Number of records, or of groups; public.
+    unit : Unit
+        Which of the two.
+    rows_of_unit : ndarray of shape (n,), optional
+        For each row, how many rows its group has: private. None if every row is a unit.
+    n_jobs : int, optional
+        Threads that sum over parts of the rows. The sums do not depend on it.
+
+    Notes
+    -----
+    *Groups.* A row of a group of s rows is clipped to 1/s of the bound that a record has, and its
+    gradient is divided by s: the group adds the mean of its rows' gradients. The sum is over at
+    most s rows that are at most C/s long, so the group is at most C long (triangle inequality).
+    How many rows a group has is private, and a mean needs no such number for its curvature.
+    """
+
+    X: Any
+    targets: Integers
+    n_classes: int
+    n_units: int
+    unit: Unit = Unit.RECORD
+    rows_of_unit: Array | None = None
+    n_jobs: int | None = None
+    _lengths: list[Any] = field(default_factory=list, repr=False)
+
+    @property
+    def width(self) -> int:
+        """Number of columns, without the constant."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_scores(self) -> int:
+        """Number of scores of a row: one a class, one for two classes or a number."""
+        return self.n_classes if self.n_classes > 2 else 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be computed again."""
+        return {**vars(self), "_lengths": []}
+
+    # Sums.
+
+    def targets_sum(self) -> Sum:
+        """Sum the targets: counts of the classes, or the sum of the numbers.
+
+        Proof. A unit's weights of the classes are non-negative integers that sum to at most
+        U = 2**20, and two such vectors are at most √2·U apart (L2), 2·U in L1. A unit's sum of
+        numbers is in [-U, U], since each of s rows is truncated to at most U/s.
+        """
+        if not self.n_classes:
+            known = np.where(self.targets == MISSING, 0, self.targets)
+            values = np.trunc(known / self._rows_of_unit(slice(None)))
+            values = values.sum(keepdims=True).astype(np.int64)
+            return Sum(values, 2.0 * _COUNT, 2.0 * _COUNT, 1 / _COUNT)
+        known, share = self.targets >= 0, self._weight_of_rows()
+        counts = np.zeros(self.n_classes, dtype=np.int64)
+        np.add.at(counts, self.targets[known], share[known])
+        return _histogram(counts)
+
+    def gradients(self, frame: quantized, weights: Array, clip: float) -> Sum:
+        r"""Sum the records' gradients of the loss, each clipped in the frame's coordinates.
+
+        Parameters
+        ----------
+        frame : quantized
+            W, whose q coordinates u = Wᵀz of a row z the gradient is clipped in.
+        weights : ndarray of shape (d + 1, k)
+            Public weights of the scores.
+        clip : float
+            C, in the frame's coordinates.
+
+        Returns
+        -------
+        Sum
+            Of shape (q, k).
+
+        Notes
+        -----
+        Proof. Fix the public arguments. Let z be a record's cells (integers, the constant
+        included), V the integers of W, u = Vᵀz and ρ the record's integer residuals. The sum
+        G = Σ u ρᵀ = Vᵀ Σ z ρᵀ is exact: block sums are exact in float64, their total is kept in
+        two int64 and V is applied to it in pieces of 20 bits. (1) z and ρ are functions of the
+        record, the public arguments and the number s of rows of its unit: see the module. (2)
+        ρ is kept only if ℓ·‖ρ‖·s ≤ L, L the clip in these integers, where ℓ is no less than
+        ‖u‖: see :meth:`_row_lengths`; otherwise it is 0. Hence ‖u ρᵀ‖ = ‖u‖·‖ρ‖ ≤ L/s, a unit's
+        part of G is at most L long, and G moves by at most 2L in L2. (3) The values are
+        ⌊G / 2^j⌋ for a public j. Each of D = q·k entries moves by less than 1 more than before
+        the rounding, so the values move by at most 2L/2^j + √D in L2, and by √D times that in
+        L1.
+        """
+        lengths = self._row_lengths(frame)
+        scores = quantized(frame.lattice, weights)
+        bound = clip * _RESIDUAL
+
+        def part(rows: slice, cells: Any) -> tuple[Integers, Integers]:
+            residual = self._residuals(rows, self._scores(cells, scores))
+            size = lengths[rows] * np.sqrt((residual * residual).sum(axis=1))
+            s = self._rows_of_unit(rows)
+            with np.errstate(divide="ignore"):
+                factor = np.minimum(1.0, bound * _ROOM / size) / s
+            rho = np.trunc(residual * factor[:, None])
+            kept = lengths[rows] * np.sqrt((rho * rho).sum(axis=1)) * s <= bound * _DOWN
+            rho = np.where(kept[:, None], rho, 0.0)
+            total = _transposed(cells, rho).astype(np.int64)
+            return total >> _LIMB_BITS, total & (_LIMB - 1)
+
+        high, low = self._sum(frame.lattice, part)
+        shift = frame.exponent + _RESIDUAL_BITS + math.frexp(clip)[1] - 29
+        values = _apply(frame.integers, high, low, shift)
+        unit = 2.0 ** (shift - frame.exponent - _RESIDUAL_BITS)
+        moved = 2 * clip / unit * _UP
+        root = math.sqrt(values.size) * _UP
+        return Sum(values, root * moved + values.size, moved + root, unit)
+
+    def moments(
+        self,
+        frame: quantized,
+        radius: float,
+        order: Literal["mean", "squares", "products"],
+        at_most: int,
+    ) -> tuple[Sum, int]:
+        r"""Sum u, u² (by coordinate) or u uᵀ over rows, each u shortened to at most `radius`.
+
+        Parameters
+        ----------
+        frame : quantized
+            Whose coordinates u are.
+        radius : float
+            R.
+        order : {"mean", "squares", "products"}
+            Which of the sums.
+        at_most : int
+            How many rows are enough; about as many are taken, in equal steps of their positions.
+            (All of them where units are groups.)
+
+        Returns
+        -------
+        Sum
+            Of shape (q,), (q,) or (q, q).
+        n_units : int
+            How many units were summed over; public.
+
+        Notes
+        -----
+        Proof. Let s be the number of rows of a row's unit, t the row's integers, and R in units
+        of the integers. That ‖t‖·s ≤ R ("mean") or ‖t‖²·s ≤ R² holds for the integers
+        themselves: sums of squares are below 2**53, so exact, and rows for which it fails are
+        left out. *mean*: a unit adds a vector of length at most R; two are at most 2R apart,
+        2√q·R in L1. *products*: a unit adds a positive semidefinite matrix A = Σ t tᵀ whose trace
+        is at most R², hence ‖A‖ ≤ R² (Frobenius). ⟨A, A'⟩ ≥ 0 for two such, so ‖A - A'‖² ≤
+        ‖A‖² + ‖A'‖² ≤ 2R⁴. In L1, with ‖t‖₁² ≤ q‖t‖²: at most 2qR². *squares*: the diagonals of
+        A and A' are non-negative and sum to at most R²: the same 2R⁴, and 2R² in L1.
+        """
+        q = frame.integers.shape[1]
+        grouped = self.rows_of_unit is not None
+        step = 1 if grouped else max(1, self.X.shape[0] // at_most)
+        bits = math.floor(math.log2(_MOMENT / radius**2) / 2)
+        limit = math.ldexp(radius, bits)
+
+        def part(rows: slice, cells: Any) -> tuple[Integers]:
+            products = _product(cells, frame.integers)
+            s = self._rows_of_unit(rows) ** (2 if order == "mean" else 1)
+            length = _lengths_of(products, frame.exponent)
+            factor = np.minimum(1.0, radius / length) * _ROOM / np.sqrt(s)
+            t = np.trunc(np.ldexp(products, bits - frame.exponent) * factor[:, None])
+            kept = (t * t).sum(axis=1) * s <= limit**2 * _DOWN
+            t = np.where(kept[:, None], t, 0.0)
+            found = (
+                t.T @ t if order == "products" else (t if order == "mean" else t * t).sum(axis=0)
+            )
+            return (found.astype(np.int64),)
+
+        (total,) = self._sum(frame.lattice, part, step)
+        n_units = self.n_units if grouped else len(range(0, self.X.shape[0], step))
+        if order == "mean":
+            found = Sum(total, 2 * math.sqrt(q) * limit * _UP, 2 * limit * _UP, 2.0**-bits)
+        else:
+            l1 = 2 * limit**2 * (q if order == "products" else 1) * _UP
+            found = Sum(total, l1, math.sqrt(2) * limit**2 * _UP, 4.0**-bits)
+        return found, n_units
+
+    def score_histogram(self, lattice: Lattice, weights: Array, edges: Array) -> Sum:
+        """Count the rows by score and class, for a cut or a calibration.
+
+        Parameters
+        ----------
+        lattice : Lattice
+            As for the gradients.
+        weights : ndarray of shape (d + 1, k)
+            Public weights of the scores.
+        edges : ndarray of shape (b,)
+            Rising limits of the bins: of the score (two classes), or of the probability of the
+            likeliest class (more).
+
+        Returns
+        -------
+        Sum
+            Of shape (b + 1, 2). Two classes: by class. More: whether the likeliest class is
+            wrong or right. Rows with a label outside the classes are left out.
+
+        Notes
+        -----
+        Proof. As for the counts of :meth:`targets_sum`: a unit has non-negative integer weights
+        that sum to at most U.
+        """
+        if not self.n_classes:
+            raise TypeError("A histogram of scores by class needs a classifier's rows.")
+        scores, share = quantized(lattice, weights), self._weight_of_rows()
+
+        def part(rows: slice, cells: Any) -> tuple[Integers]:
+            score, codes = self._scores(cells, scores), self.targets[rows]
+            if self.n_scores == 1:
+                value, column = score[:, 0], codes
+            else:
+                probability = _softmax(score)
+                likeliest = probability.argmax(axis=1)
+                value = probability[np.arange(len(score)), likeliest]
+                column = (likeliest == codes).astype(np.int64)
+            counts = np.zeros((len(edges) + 1, 2), dtype=np.int64)
+            known = codes >= 0
+            place = np.searchsorted(edges, value[known]), column[known]
+            np.add.at(counts, place, share[rows][known])
+            return (counts,)
+
+        (total,) = self._sum(lattice, part)
+        return _histogram(total)
+
+    # Parts of the sums.
+
+    def _weight_of_rows(self) -> Integers:
+        """Return 2**20, divided by the rows of the row's unit and rounded down."""
+        if self.rows_of_unit is None:
+            return np.broadcast_to(np.int64(_COUNT), len(self.targets))
+        return np.floor_divide(_COUNT, self.rows_of_unit).astype(np.int64)
+
+    def _rows_of_unit(self, rows: slice) -> Any:
+        return 1.0 if self.rows_of_unit is None else self.rows_of_unit[rows]
+
+    def _cells(self, lattice: Lattice, rows: slice) -> Any:
+        """Return rows on the lattice: whole numbers as floats, dense or CSR."""
+        scale = 1 / lattice.step
+        with np.errstate(over="ignore"):
+            if sp.issparse(self.X):
+                part = self.X[rows]
+                return sp.csr_matrix(
+                    (_rounded(part.data * scale[part.indices]), part.indices, part.indptr),
+                    shape=part.shape,
+                )
+            cells = self.X[rows] - lattice.centre
+            return _rounded(np.multiply(cells, scale, out=cells))
+
+    def _scores(self, cells: Any, scores: quantized) -> Array:
+        return np.ldexp(_product(cells, scores.integers), -scores.exponent)
+
+    def _residuals(self, rows: slice, scores: Array) -> Array:
+        """Return target less prediction of each row, a whole number of 2**-21 in [-2**21, 2**21].
+
+        Zero for a label outside the classes. A regression's is clipped to [-1, 1].
+        """
+        targets = self.targets[rows]
+        if not self.n_classes:
+            residual = np.clip(targets[:, None] / TARGET_ONE - scores, -1.0, 1.0)
+        elif self.n_scores == 1:
+            residual = (targets == 1)[:, None] - expit(scores)
+        else:
+            residual = -_softmax(scores)
+            known = np.flatnonzero(targets >= 0)
+            residual[known, targets[known]] += 1.0
+        residual *= (targets >= (0 if self.n_classes else -TARGET_ONE))[:, None]
+        return np.rint(residual * _RESIDUAL)
+
+    def _row_lengths(self, frame: quantized) -> Array:
+        """Return no less than the length of each row in the frame; kept for later rounds."""
+        if not self._lengths or self._lengths[0] is not frame:
+            lengths = np.empty(self.X.shape[0])
+
+            def part(rows: slice, cells: Any) -> tuple[Integers]:
+                products = _product(cells, frame.integers)
+                lengths[rows] = _lengths_of(products, frame.exponent)
+                return (np.zeros(1, dtype=np.int64),)
+
+            self._sum(frame.lattice, part)
+            self._lengths[:] = [frame, lengths]
+        return np.asarray(self._lengths[1])
+
+    def _sum(
+        self, lattice: Lattice, part: Callable[[slice, Any], tuple[Integers, ...]], step: int = 1
+    ) -> list[Integers]:
+        """Sum what `part` returns for each block of rows."""
+        n = self.X.shape[0]
+        block = step * min(_BLOCK, max(32, _CACHE // max(self.width, 1)))
+        starts = range(0, n, block)
+
+        def run(chosen: Sequence[int]) -> list[Integers]:
+            total: list[Integers] = []
+            for start in chosen:
+                rows = slice(start, min(start + block, n), step)
+                found = part(rows, self._cells(lattice, rows))
+                if not total:
+                    total = [each.copy() for each in found]
+                else:
+                    for mine, more in zip(total, found, strict=True):
+                        mine += more
+            return total
+
+        if self.n_jobs in (None, 1):
+            return run(starts)
+        jobs = Parallel(n_jobs=self.n_jobs, prefer="threads")
+        split = [
+            starts[i :: 4 * abs(self.n_jobs)] for i in range(min(len(starts), 4 * abs(self.n_jobs)))
+        ]
+        parts = jobs(delayed(run)(chosen) for chosen in split)
+        return [sum(each[1:], each[0]) for each in zip(*parts, strict=True)]
+
+
+def _histogram(counts: Integers) -> Sum:
+    return Sum(counts, 2.0 * _COUNT, math.sqrt(2) * _COUNT * _UP, 1 / _COUNT)
+
+
+def _rounded(cells: Array) -> Array:
+    """Round to whole numbers of at most 2**22, in place."""
+    np.clip(cells, -_CELL, _CELL, out=cells)
+    return np.rint(cells, out=cells)
+
+
+def _product(cells: Any, integers: Array) -> Array:
+    """Multiply rows, with the constant at their end, by a matrix of integers; exact."""
+    return np.asarray(cells @ integers[:-1] + _CONSTANT * integers[-1])
+
+
+def _transposed(cells: Any, rho: Array) -> Array:
+    """Multiply transposed rows, the constant included, by residuals; exact."""
+    return np.vstack([cells.T @ rho, _CONSTANT * rho.sum(axis=0)])
+
+
+def _softmax(scores: Array) -> Array:
+    """Return the softmax of each row; the sum is over whole numbers, so its order is nothing."""
+    bits = 52 - math.ceil(math.log2(scores.shape[1]))
+    shifted = (scores - scores.max(axis=1, keepdims=True)) * math.log2(math.e)
+    powers = np.rint(exp2(shifted) * 2.0**bits)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _lengths_of(products: Array, exponent: int) -> Array:
+    r"""Return no less than the length of each row of u·2**exponent, in units of u.
+
+    Proof. With v = trunc(\|u\|·2^-j) each entry is below (v + 1)·2^j, hence ‖u‖ < (‖v‖ + √q)·2^j.
+    The entries v are whole numbers of at most 2^b with q·4^b ≤ 2**53, so Σv² is exact. j is a
+    function of the row: fine where the entries allow it, else the largest there is.
+    """
+    q = products.shape[1]
+    bits = (53 - math.ceil(math.log2(q))) // 2 if q > 1 else 26
+    fine = exponent - 12
+    magnitude = np.abs(products)
+    shift = np.where(magnitude.max(axis=1) < 2.0 ** (fine + bits), fine, 53 - bits)
+    v = np.trunc(np.ldexp(magnitude, -shift[:, None]))
+    return np.ldexp(np.sqrt((v * v).sum(axis=1)) + math.sqrt(q), shift - exponent) * _UP
+
+
+def _apply(integers: Array, high: Integers, low: Integers, shift: int) -> Integers:
+    """Return ⌊Vᵀ(high·2**20 + low) / 2**shift⌋, exactly.
+
+    The numbers are split into pieces of 20 bits, whose products with V are exact in float64 (V's
+    entries have at most 31 - log₂(d + 1) bits); the products are put together as Python's
+    integers.
+    """
+    high, low = high + (low >> _LIMB_BITS), low & (_LIMB - 1)
+    pieces = [low, high & (_LIMB - 1), (high >> _LIMB_BITS) & (_LIMB - 1), high >> 2 * _LIMB_BITS]
+    total: Any = 0
+    for i, piece in enumerate(pieces):
+        product = (integers.T @ piece.astype(np.float64)).astype(np.int64).astype(object)
+        total = total + product * (1 << _LIMB_BITS * i)
+    shifted = total * (1 << -shift) if shift < 0 else total // (1 << shift)
+    return np.asarray(shifted, dtype=np.int64)

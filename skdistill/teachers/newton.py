@@ -1,0 +1,426 @@
+"""Teachers whose model is learned in gradient rounds: private, and nearly as good as without."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skdistill._tables import group_names, label_codes
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.accounting.relation import Unit
+from skdistill.release.gradient_rounds import LinearRelease, Rule, gradient_rounds
+from skdistill.release.private_sums import MISSING, TARGET_ONE, PrivateRows
+from skdistill.release.query import Queries
+from skdistill.teachers.shards import label_counts
+
+__all__ = ["NewtonClassifier", "NewtonRegressor"]
+
+Array = NDArray[np.float64]
+
+_LARGEST = 1e100  # larger cells are moved here, so that no sum of squares overflows
+_CHECKED = 1 << 16  # rows looked at together for cells that are not finite
+# The owner's model: on at most so many rows, by the mechanism's own steps without noise.
+_OWNERS_ROWS, _OWNERS_RULE = 100_000, Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001)
+
+
+class _NewtonTeacher(BaseEstimator):
+    """Private rows in a canonical form, and a model of them for their owner."""
+
+    def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Keep the private rows, and fit a model without noise for their owner's eyes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Private rows: numbers. A cell that is missing, infinite or no number becomes 0.
+        y : array-like of shape (n_samples,)
+            Private labels or numbers. One that is missing, or outside of the classes, teaches
+            nothing.
+        groups : array-like of shape (n_samples,), default=None
+            Label of the group (a person, say) that each row belongs to. The unit of privacy
+            becomes the group. Every group counts alike, however many rows it has.
+
+        Returns
+        -------
+        self : object
+            The fitted teacher.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For parameters and shapes.
+        """
+        X, y = validate_data(self, X, y, skip_check_array=True)
+        X, y = _canonical(X), column_or_1d(y, warn=True)
+        names = None if groups is None else group_names(groups)
+        check_consistent_length(X, y, names)
+        public = None if self.curvature is None else self._public_rows(self.curvature, X.shape[1])
+        state, targets, n_classes = self._read_targets(y, names)
+        n_units, rows_of_unit = len(y), None
+        if names is not None:
+            _, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
+            n_units, rows_of_unit = len(sizes), sizes[index].astype(np.float64)
+        unit = Unit.RECORD if names is None else Unit.GROUP
+        rows = PrivateRows(X, targets, n_classes, n_units, unit, rows_of_unit)
+        model = _owners_model(rows)
+
+        self.private_rows_ = rows
+        self.curvature_ = public
+        self.n_units_, self.group_level_ = n_units, names is not None
+        self.coef_, self.intercept_ = model.coef, model.intercept
+        self.fit_id_ = uuid.uuid4().hex
+        vars(self).update(state)
+        return self
+
+    def _scores(self, X: Any) -> Array:
+        """Scores of the owner's model, shape (m, k)."""
+        check_is_fitted(self)
+        rows = _canonical(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        return np.asarray(rows @ self.coef_.T + self.intercept_)
+
+    def _public_rows(self, rows: Any, width: int) -> Any:
+        """Return public rows to take the curvature from; they must be finite numbers."""
+        rows = check_array(
+            rows, accept_sparse="csr", dtype=np.float64, order="C", input_name="curvature"
+        )
+        if rows.shape[1] != width:
+            raise ValueError(
+                f"curvature has {rows.shape[1]} columns and the private rows have {width}. Pass "
+                "public rows that went through the same feature map."
+            )
+        return rows
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
+    """Logistic regression that is released in gradient rounds.
+
+    The teacher keeps its private rows. A release asks them, round by round, for the sum of their
+    gradients, each clipped, and adds noise to it; the curvature of each step comes from public
+    rows. See :func:`skdistill.release.gradient_rounds.gradient_rounds`.
+
+    Parameters
+    ----------
+    classes : array-like of shape (n_classes,), default=None
+        All labels that may occur. Public: give it where which labels occur is itself private;
+        records with another label teach nothing. None takes the labels found in `y`, and the
+        privacy statement then lists "the set of labels is public" under "assumes".
+    curvature : {array-like, sparse matrix} of shape (m, n_features), default=None
+        Public rows, without labels, in the same features as the private ones. Where they are
+        given here, the released model does not depend on the transfer set, so that one release
+        serves every fold and every student. None takes the transfer set.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels.
+    classes_given_ : bool
+        Whether `classes` was given.
+    class_count_ : ndarray of shape (n_classes,)
+        Records of each class; with groups, see
+        :func:`skdistill.teachers.ensemble.label_counts`. **Private**.
+    private_rows_ : PrivateRows
+        What a release asks. **Private**.
+    coef_, intercept_ : ndarray of shape (k, n_features) and (k,)
+        The model without noise, k = 1 for two classes and n_classes for more. **Private**.
+    curvature_ : ndarray, CSR matrix or None
+        The public rows, checked.
+    n_units_ : int
+        Number of records, or of groups.
+    group_level_ : bool
+        Whether `groups` were given.
+    fit_id_ : str
+        Drawn anew by every fit, at random: a ledger tells by it that a refitted teacher is another.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of str
+        Names of the features, where `X` has them.
+
+    See Also
+    --------
+    NewtonRegressor : The same for numbers.
+    skdistill.PrivateDistiller : Releases the model, with privacy.
+
+    Notes
+    -----
+    `predict` and `predict_proba` are *not* private: they are the model without noise, for the
+    owner's eyes, fitted on at most 100,000 rows (evenly spaced).
+
+    Rows are kept as they are where they are 64-bit floats already (in C order, finite), like the
+    nearest-neighbour models of scikit-learn do; do not write to them.
+
+    The model has a ridge penalty whose size comes from public numbers, so features should be of
+    comparable scale: standardise by public numbers, or use a public feature map.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skdistill.teachers.newton import NewtonClassifier
+    >>> X, y = make_classification(1000, random_state=0)
+    >>> teacher = NewtonClassifier(classes=[0, 1]).fit(X, y)
+    >>> print(f"{teacher.score(X, y):.1f}")
+    0.9
+    """
+
+    def __init__(self, classes: ArrayLike | None = None, *, curvature: Any = None) -> None:
+        self.classes = classes
+        self.curvature = curvature
+
+    def _read_targets(
+        self, y: NDArray[Any], names: list[str] | None
+    ) -> tuple[dict[str, Any], NDArray[np.int64], int]:
+        """Return public facts and the class count, the class index of each row, and their number."""
+        if self.classes is None:
+            with np.errstate(invalid="ignore"):
+                check_classification_targets(y)
+        classes = np.unique(y if self.classes is None else np.asarray(self.classes))
+        if self.classes is not None and len(classes) < 2:
+            raise ValueError(f"classes={self.classes!r} must name at least two labels.")
+        codes = label_codes(y, classes).astype(np.int64)
+        state = {
+            "classes_": classes,
+            "classes_given_": self.classes is not None,
+            "class_count_": label_counts(codes, len(classes), names),
+        }
+        return state, codes, len(classes)
+
+    def decision_function(self, X: Any) -> Array:
+        """Logits of the model without noise. Not private.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (m, n_features)
+
+        Returns
+        -------
+        ndarray of shape (m,) for two classes, else (m, n_classes)
+        """
+        scores = self._scores(X)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities of the model without noise. Not private.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (m, n_features)
+
+        Returns
+        -------
+        ndarray of shape (m, n_classes)
+            Columns in the order of `classes_`.
+        """
+        scores = self._scores(X)
+        if len(self.classes_) == 1:
+            return np.ones((len(scores), 1))
+        if scores.shape[1] == 1:
+            return np.hstack([expit(-scores), expit(scores)])
+        return np.asarray(softmax(scores, axis=1))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Likeliest class of the model without noise. Not private.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (m, n_features)
+
+        Returns
+        -------
+        ndarray of shape (m,)
+        """
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+
+class NewtonRegressor(RegressorMixin, _NewtonTeacher):
+    """Linear regression that is released in gradient rounds.
+
+    See :class:`NewtonClassifier`.
+
+    Parameters
+    ----------
+    output_range : tuple of (float, float)
+        Public range of the target; targets outside are moved to its ends.
+    loss : {"squared"}, default="squared"
+        Residuals are clipped to half the output range.
+    curvature : {array-like, sparse matrix} of shape (m, n_features), default=None
+        As in :class:`NewtonClassifier`.
+
+    Attributes
+    ----------
+    output_range_ : tuple of (float, float)
+        The range, checked.
+    private_rows_ : PrivateRows
+        What a release asks. **Private**.
+    coef_, intercept_ : ndarray of shape (1, n_features) and (1,)
+        The model without noise, in units of half the range from its middle. **Private**.
+    curvature_, n_units_, group_level_, fit_id_, n_features_in_, feature_names_in_
+        As in :class:`NewtonClassifier`.
+
+    See Also
+    --------
+    NewtonClassifier : The same for classes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_regression
+    >>> from skdistill.teachers.newton import NewtonRegressor
+    >>> X, y = make_regression(1000, 5, random_state=0)
+    >>> teacher = NewtonRegressor(output_range=(-300, 300)).fit(X, y)
+    >>> print(f"{teacher.score(X, y):.2f}")
+    1.00
+    """
+
+    def __init__(self, output_range: Any, *, loss: str = "squared", curvature: Any = None) -> None:
+        self.output_range = output_range
+        self.loss = loss
+        self.curvature = curvature
+
+    def _read_targets(
+        self, y: NDArray[Any], names: list[str] | None
+    ) -> tuple[dict[str, Any], NDArray[np.int64], int]:
+        """Return the checked range, and the targets as whole numbers."""
+        if self.loss != "squared":
+            raise ValueError(f"loss={self.loss!r} is unknown; the only one is 'squared'.")
+        low, high = _checked_range(self.output_range)
+        half, middle = high / 2 - low / 2, high / 2 + low / 2
+        with np.errstate(all="ignore"):
+            scaled = (_numbers(y) - middle) / half
+            missing = ~np.isfinite(scaled)
+            targets = np.rint(np.clip(np.where(missing, 0.0, scaled), -1, 1) * TARGET_ONE)
+        targets = np.where(missing, MISSING, targets.astype(np.int64))
+        return {"output_range_": (low, high)}, targets, 0
+
+    def predict(self, X: Any) -> Array:
+        """Predict with the model without noise. Not private.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (m, n_features)
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            In the output range.
+        """
+        scores = np.clip(self._scores(X)[:, 0], -1, 1)
+        low, high = self.output_range_
+        return np.asarray(low + (scores + 1) / 2 * (high - low))
+
+
+def _owners_model(rows: PrivateRows) -> LinearRelease:
+    """Fit by the mechanism's own steps, without noise, with the private rows' own curvature."""
+    step = max(1, rows.X.shape[0] // _OWNERS_ROWS)
+    targets = np.ascontiguousarray(rows.targets[::step])
+    some = PrivateRows(rows.X[::step], targets, rows.n_classes, len(targets))
+    return _without_noise(
+        gradient_rounds(some, some.X, PrivacyLoss.of_mu(50.0, 1e-6), rule=_OWNERS_RULE)
+    )
+
+
+def _without_noise(mechanism: Queries[LinearRelease]) -> LinearRelease:
+    """Send a mechanism its own values."""
+    query = next(mechanism)
+    while True:
+        try:
+            query = mechanism.send(query.values)
+        except StopIteration as done:
+            return done.value
+
+
+def _canonical(X: Any) -> Any:
+    """Return rows as finite float64 in C order, or CSR; each cell by itself.
+
+    Raises only for shapes, and for arrays of complex numbers.
+    """
+    if sp.issparse(X):
+        X = sp.csr_matrix(X, dtype=np.float64 if X.dtype.kind != "c" else None)
+        if X.dtype.kind == "c":
+            raise ValueError("Complex data not supported: X has a complex dtype.")
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        cells = _finite(X.data)
+        return X if cells is X.data else sp.csr_matrix((cells, X.indices, X.indptr), shape=X.shape)
+    array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=_dtype(X))
+    if array.dtype.kind == "c":
+        raise ValueError("Complex data not supported: X has a complex dtype.")
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: "
+            "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
+        )
+    for axis, name in ((0, "sample(s)"), (1, "feature(s)")):
+        if not array.shape[axis]:
+            raise ValueError(
+                f"Found array with 0 {name} (shape={array.shape}) while a minimum of 1 is required."
+            )
+    return _finite(np.ascontiguousarray(_numbers(array)))
+
+
+def _dtype(X: Any) -> Any:
+    """Return object where cells of several kinds would change each other's."""
+    if hasattr(X, "dtypes"):
+        kinds = {getattr(each, "kind", "O") for each in X.dtypes}
+        return np.float64 if kinds <= set("fiub") else object
+    return object if isinstance(X, (list, tuple)) else None
+
+
+def _numbers(values: NDArray[Any]) -> Array:
+    """Return an array of numbers as float64; of anything else, each cell by itself, NaN if not."""
+    if values.dtype.kind in "fiub":
+        return values.astype(np.float64, copy=False)
+
+    def number(cell: Any) -> float:
+        try:
+            return float(cell)
+        except Exception:
+            return math.nan
+
+    flat = values.astype(object).ravel()
+    cells = np.fromiter((number(cell) for cell in flat), np.float64, flat.size)
+    return cells.reshape(values.shape)
+
+
+def _finite(cells: Array) -> Array:
+    """Return the cells, those that are not finite as 0; a copy only where one changes."""
+    changed = cells
+    for start in range(0, len(cells), _CHECKED):
+        part = cells[start : start + _CHECKED]
+        if not (np.abs(part) <= _LARGEST).all():
+            changed = cells.copy() if changed is cells else changed
+            found = np.clip(np.where(np.isfinite(part), part, 0.0), -_LARGEST, _LARGEST)
+            changed[start : start + _CHECKED] = found
+    return changed
+
+
+def _checked_range(value: Any) -> tuple[float, float]:
+    try:
+        low, high = value
+        good = all(isinstance(v, Real) and not isinstance(v, bool) for v in (low, high))
+    except (TypeError, ValueError):
+        good = False
+    if not good or not (low < high and math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(
+            f"output_range={value!r} must be two finite numbers (low, high) with low < high, in "
+            "units of the target."
+        )
+    return float(low), float(high)

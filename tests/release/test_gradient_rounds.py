@@ -1,0 +1,317 @@
+"""Gradient rounds: no unit moves a sum by more than its bound, and nobody else's part moves."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from skdistill.accounting import PrivacyLoss
+from skdistill.accounting.relation import Unit
+from skdistill.release import private_sums as module
+from skdistill.release.gradient_rounds import Rule, gradient_rounds
+from skdistill.release.private_sums import MISSING, TARGET_ONE, Lattice, PrivateRows, quantized
+from skdistill.release.query import answer
+from skdistill.testing import _SeededSampler
+
+relaxed = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+LOSS = PrivacyLoss.gaussian(1.0, 1e-5)
+
+
+def cells(rng, kind, shape):
+    """Rows that try to break a bound."""
+    X = rng.normal(size=shape)
+    if kind == "huge":
+        X *= 10.0 ** rng.integers(-300, 100, size=(shape[0], 1))
+    elif kind == "extreme":
+        X = np.sign(X) * rng.choice([0.0, 1e-300, 1.0, 1e6, 1e100], size=shape)
+    elif kind == "constant":
+        X[:] = X[0]
+    elif kind == "aligned":
+        X[:] = 50 * np.sign(X[0])
+    return X
+
+
+def targets(rng, n_classes, n):
+    if not n_classes:
+        return rng.choice([-TARGET_ONE, 0, TARGET_ONE, MISSING, 12345], size=n).astype(np.int64)
+    return rng.integers(-1, n_classes, size=n)
+
+
+def rows_of(X, y, n_classes, groups=None):
+    if groups is None:
+        return PrivateRows(X, y, n_classes, len(y))
+    names, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    of_row = sizes[index].astype(float)
+    return PrivateRows(X, y, n_classes, len(names), Unit.GROUP, of_row)
+
+
+@st.composite
+def neighbours(draw, grouped):
+    """Two neighbouring data sets, and public numbers."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_classes, d, n = draw(st.sampled_from([0, 2, 4])), draw(st.integers(1, 5)), 40
+    kinds = st.sampled_from(["normal", "huge", "extreme", "constant", "aligned"])
+    X, y = cells(rng, draw(kinds), (n, d)), targets(rng, n_classes, n)
+    groups = np.repeat(np.arange(8), 5) if grouped else None
+    if grouped:
+        size = draw(st.integers(1, 12))
+        new = cells(rng, draw(kinds), (size, d)), targets(rng, n_classes, size)
+        at = draw(st.integers(0, 35))  # the newcomer's rows may stand anywhere
+        kept = groups != 3
+        X2 = np.insert(X[kept], at, new[0], axis=0)
+        y2 = np.insert(y[kept], at, new[1])
+        groups2 = np.insert(groups[kept], at, np.full(size, 3))
+    else:
+        i = draw(st.integers(0, n - 1))
+        X2, y2, groups2 = X.copy(), y.copy(), None
+        X2[i], y2[i] = cells(rng, draw(kinds), (2, d))[0], targets(rng, n_classes, 1)[0]
+        if draw(st.booleans()):
+            X2[i] = -X[i]
+    if draw(st.booleans()):
+        X, X2 = sp.csr_matrix(X), sp.csr_matrix(X2)
+    pair = rows_of(X, y, n_classes, groups), rows_of(X2, y2, n_classes, groups2)
+    q, k = draw(st.integers(1, 4)), pair[0].n_scores
+    lattice = Lattice(np.zeros(d), 10.0 ** rng.uniform(-6, 0, size=d))
+    frame = quantized(lattice, rng.normal(size=(d + 1, q)) * 10.0 ** draw(st.integers(-3, 3)))
+    weights = rng.normal(size=(d + 1, k)) * draw(st.sampled_from([0.0, 0.1, 10.0]))
+    clip = 10.0 ** draw(st.floats(-3, 3))
+    return pair, frame, weights, clip
+
+
+def sums(rows, frame, weights, clip):
+    yield rows.targets_sum()
+    yield rows.gradients(frame, weights, clip)
+    for order in ("mean", "squares", "products"):
+        yield rows.moments(frame, clip, order, 10**6)[0]
+    if rows.n_classes:
+        yield rows.score_histogram(frame.lattice, weights, np.linspace(-2, 2, 7))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@relaxed
+@given(data=st.data())
+def test_no_unit_moves_a_sum_by_more_than_its_bound(grouped, data):
+    (first, second), *public = data.draw(neighbours(grouped))
+    assert first.n_units == second.n_units
+    for a, b in zip(sums(first, *public), sums(second, *public), strict=True):
+        assert (a.l1, a.l2, a.unit, a.values.shape) == (b.l1, b.l2, b.unit, b.values.shape)
+        moved = (a.values.astype(object) - b.values.astype(object)).ravel()
+        assert sum(m * m for m in moved) <= Fraction(a.l2) ** 2
+        assert sum(abs(m) for m in moved) <= Fraction(a.l1)
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+def test_bound_is_nearly_reached(n_classes):
+    """Two opposite records, both clipped: a bound that is halved is found out."""
+    X = np.array([[40.0, 0.0], [0.0, 0.0]])
+    y = np.array([0 if n_classes else -TARGET_ONE] * 2)
+    other = X.copy()
+    other[0, 0] = -40.0
+    lattice = Lattice(np.zeros(2), np.full(2, 1e-3))
+    frame = quantized(lattice, np.vstack([np.eye(2), np.zeros(2)]))
+    k = 3 if n_classes > 2 else 1
+    for reached, call in (
+        (0.999, lambda rows: rows.gradients(frame, np.zeros((3, k)), 1.0)),
+        (0.999, lambda rows: rows.moments(frame, 1.0, "mean", 9)[0]),
+    ):
+        a, b = (call(rows_of(rows, y, n_classes)) for rows in (X, other))
+        assert np.linalg.norm((a.values - b.values).astype(float)) >= reached * a.l2
+    other[0] = 0.0, 40.0
+    for order in ("squares", "products"):
+        a, b = (rows_of(r, y, n_classes).moments(frame, 1.0, order, 9)[0] for r in (X, other))
+        assert np.linalg.norm((a.values - b.values).astype(float)) >= 0.999 * a.l2
+
+
+def problem(n_classes=2, n=3000, d=7, m=500, seed=0):
+    rng = np.random.default_rng(seed)
+    X, public = rng.normal(size=(n, d)), rng.normal(size=(m, d))
+    scores = X @ rng.normal(size=(d, max(n_classes, 1)))
+    if not n_classes:
+        y = np.rint(np.clip(scores[:, 0] / 8, -1, 1) * TARGET_ONE).astype(np.int64)
+    elif n_classes == 2:
+        y = (scores[:, 0] + rng.logistic(size=n) > 0).astype(np.int64)
+    else:
+        y = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return X, y, public
+
+
+def transcript(mechanism, answers=None, seed=0):
+    """Queries of a mechanism, what was sent, and what it returned."""
+    sampler, queries, sent = _SeededSampler(seed), [], []
+    query = next(mechanism)
+    while True:
+        queries.append(query)
+        if answers is None:
+            sent.append(sampler.perturb(query.values, LOSS.part(query.share), query.l2))
+        else:
+            sent.append(answers[len(sent)])
+        try:
+            query = mechanism.send(sent[-1])
+        except StopIteration as done:
+            return queries, sent, done.value
+
+
+HOSTILE = {
+    "opposite": lambda X, y: (-X[0], 1 - y[0]),
+    "zero": lambda X, y: (0 * X[0], y[0]),
+    "huge": lambda X, y: (X[0] * 0 + 1e100, y[0]),
+    "outside": lambda X, y: (X[0], -1),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+def test_replay_with_a_neighbour(n_classes, kind):
+    X, y, public = problem(n_classes)
+    X2, y2 = X.copy(), y.copy()
+    X2[0], y2[0] = HOSTILE[kind](X, y)
+    if not n_classes:
+        y2[0] = MISSING
+    first = gradient_rounds(rows_of(X, y, n_classes), public, LOSS)
+    queries, sent, result = transcript(first)
+    second = gradient_rounds(rows_of(X2, y2, n_classes), public, LOSS)
+    others, _, replayed = transcript(second, answers=sent)
+    assert len(queries) == len(others) and sum(q.share for q in queries) == 1
+    assert np.array_equal(result.coef, replayed.coef)
+    for a, b in zip(queries, others, strict=True):
+        assert (a.l1, a.l2, a.share, a.values.shape) == (b.l1, b.l2, b.share, b.values.shape)
+        moved = (a.values - b.values).astype(object).ravel()
+        assert sum(m * m for m in moved) <= Fraction(a.l2) ** 2
+
+
+def test_only_private_sums_depend_on_private_rows():
+    """Curvature from private rows would change what is asked after the same answers."""
+    X, y, public = problem()
+    _, sent, result = transcript(gradient_rounds(rows_of(X, y, 2), public, LOSS))
+    X2, y2, _ = problem(seed=1)  # other data of the same size, not a neighbour
+    queries, _, replayed = transcript(gradient_rounds(rows_of(9 * X2, y2, 2), public, LOSS), sent)
+    assert np.array_equal(result.coef, replayed.coef)
+    assert sum(q.share for q in queries) == 1
+
+
+@pytest.mark.parametrize("groups", [False, True])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("n_classes", [0, 2, 5])
+def test_chunks_and_jobs_give_the_same_integers(n_classes, sparse, groups, monkeypatch):
+    X, y, public = problem(n_classes, n=2500)
+    X[::7] *= 30.0
+    if sparse:
+        X = sp.csr_matrix(np.where(np.abs(X) > 1, X, 0))
+    names = np.arange(len(y)) // 3 if groups else None
+    rows, rng = rows_of(X, y, n_classes, names), np.random.default_rng(0)
+    lattice = Lattice.of(public.mean(0), public.std(0), centred=not sparse)
+    frame = quantized(lattice, rng.normal(size=(8, 6)))
+    weights = rng.normal(size=(8, rows.n_scores))
+    expected = [s.values for s in sums(rows, frame, weights, 2.0)]
+    for block, jobs in ((1, 1), (7, 3), (1000, 1), (1024, 2)):
+        if block == 1 and n_classes != 2:
+            continue
+        monkeypatch.setattr(module, "_BLOCK", block)
+        again = replace(rows, n_jobs=jobs, _lengths=[])
+        for a, b in zip(expected, sums(again, frame, weights, 2.0), strict=True):
+            assert np.array_equal(a, b.values)
+
+
+def test_part_of_a_record_does_not_depend_on_its_place():
+    """A group with one row more moves every row behind it: their integers stay."""
+    X, y, _ = problem(3, n=1500)
+    frame = quantized(Lattice(np.zeros(7), np.full(7, 1e-4)), np.random.default_rng(0).normal(size=(8, 9)))
+    weights = np.random.default_rng(1).normal(size=(8, 3))
+    order = np.random.default_rng(2).permutation(len(y))
+    for a, b in zip(
+        sums(rows_of(X, y, 3), frame, weights, 1.0),
+        sums(rows_of(X[order], y[order], 3), frame, weights, 1.0),
+        strict=True,
+    ):
+        assert np.array_equal(a.values, b.values)
+
+
+def test_rounds_have_noise_of_their_own():
+    queries, sent, _ = transcript(gradient_rounds(rows_of(*problem()[:2], 2), problem()[2], LOSS))
+    noise = [(s - q.values).ravel()[:3].tolist() for q, s in zip(queries, sent, strict=True)]
+    assert len({tuple(each) for each in noise}) == len(noise)
+
+
+def test_floor_keeps_sums_of_any_size_exact():
+    integers = np.array([[3.0, -(2.0**20)], [2.0**20, 1.0]])
+    high, low = np.array([[2**33], [-(2**33)]]), np.array([[5], [2**20 - 1]])
+    for shift in (20, 33):
+        total = [[int(h) * 2**20 + int(v)] for h, v in zip(high[:, 0], low[:, 0], strict=True)]
+        exact = [
+            sum(int(integers[i, j]) * total[i][0] for i in range(2)) * Fraction(1, 2) ** shift
+            for j in range(2)
+        ]
+        found = module._apply(integers, high, low, shift)
+        assert found[:, 0].tolist() == [e.numerator // e.denominator for e in exact]
+
+
+@pytest.mark.parametrize(
+    ("change", "n_classes"),
+    [
+        (lambda X, y, P: (X, y, P[:1]), 2),
+        (lambda X, y, P: (X, y, P[:3]), 2),
+        (lambda X, y, P: (X, y, P * [1, 0, 1, 1, 1, 1, 1]), 2),
+        (lambda X, y, P: (X * [1, 0, 1, 1, 1, 1, 1], y, P), 2),
+        (lambda X, y, P: (X, y * 0, P), 2),
+        (lambda X, y, P: (X, y * 0 + 1, P), 2),
+        (lambda X, y, P: (X, y * 0, P * 0), 3),
+        (lambda X, y, P: (X * 1e80, y, P), 2),
+        (lambda X, y, P: (X, y, P * 1e60), 2),
+        (lambda X, y, P: (X, y, P * 1e-60), 2),
+        (lambda X, y, P: (X, y * 0 + MISSING, P), 0),
+        (lambda X, y, P: (sp.csr_matrix(X), y, P), 2),
+        (lambda X, y, P: (X, y, sp.csr_matrix(P)), 2),
+        (lambda X, y, P: (X, y, P), 1000),
+        (lambda X, y, P: (X[:5], y[:5], P), 2),
+    ],
+)
+@pytest.mark.parametrize("loss", [LOSS, PrivacyLoss.laplace(0.5), PrivacyLoss.gaussian(1e-4, 1e-6)])
+def test_a_finite_model_of_anything(change, n_classes, loss):
+    X, y, public = change(*problem(n_classes))
+    with np.errstate(all="raise", under="ignore"):
+        found = answer(
+            gradient_rounds(rows_of(X, y, n_classes), public, loss), loss, _SeededSampler(0)
+        )
+    assert np.isfinite(found.coef).all() and np.isfinite(found.intercept).all()
+
+
+def test_sparse_rows_with_many_columns():
+    rng = np.random.default_rng(0)
+    X = sp.random(2000, 100_000, 2e-4, format="csr", random_state=rng)
+    y = (np.asarray(X[:, :50_000].sum(axis=1)).ravel() > 1).astype(np.int64)
+    public = sp.random(300, 100_000, 2e-4, format="csr", random_state=rng)
+    found = answer(gradient_rounds(rows_of(X, y, 2), public, LOSS), LOSS, _SeededSampler(0))
+    assert found.coef.shape == (1, 100_000) and np.isfinite(found.coef).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 7), (5, 6), (5,)])
+def test_public_rows_that_do_not_fit_are_refused_before_anything_is_asked(shape):
+    X, y, _ = problem()
+    with pytest.raises(ValueError, match="public rows have the shape"):
+        next(gradient_rounds(rows_of(X, y, 2), np.zeros(shape), LOSS))
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+def test_learns(n_classes):
+    X, y, public = problem(n_classes, n=20_000)
+    loss = PrivacyLoss.gaussian(2.0, 1e-6)
+    found = answer(
+        gradient_rounds(rows_of(X, y, n_classes), public, loss), loss, _SeededSampler(0)
+    )
+    scores = X @ found.coef.T + found.intercept
+    if not n_classes:
+        assert np.corrcoef(scores[:, 0], y)[0, 1] > 0.97
+    else:
+        guess = scores.argmax(axis=1) if n_classes > 2 else scores[:, 0] > 0
+        assert np.mean(guess == y) > 0.7
+
+
+def test_shares_of_a_part():
+    X, y, public = problem()
+    mechanism = gradient_rounds(rows_of(X, y, 2), public, LOSS, whole=Fraction(9, 10), rule=Rule())
+    queries, _, _ = transcript(mechanism)
+    assert sum(q.share for q in queries) == Fraction(9, 10)
