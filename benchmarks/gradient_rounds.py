@@ -300,7 +300,9 @@ def timing(draws: int, n: int = 1_000_000, d: int = 100) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    chosen = {f.__name__: f for f in (study, check, adult, shift, housing, mnist)} | {"time": timing}
+    chosen = {f.__name__: f for f in (study, check, adult, shift, housing, mnist)} | {
+        "time": timing
+    }
     parser.add_argument("what", nargs="+", choices=chosen)
     parser.add_argument("--draws", type=int, default=5)
     arguments = parser.parse_args()
