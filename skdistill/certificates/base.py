@@ -243,6 +243,8 @@ class ParameterBall(Certificate):
         labels.
     feature_norm : float or None
         A bound on the norm of a row of Φ(X), used only to say how large the noise on a score is.
+    shape : tuple of (int, int) or None
+        Shape of the parameters, which is public. None asks `weights` for it, before the charge.
     """
 
     kind: ClassVar[str] = "parameters"
@@ -252,6 +254,7 @@ class ParameterBall(Certificate):
     features: Callable[[Any], Any] = field(repr=False)
     link: Callable[[Array], Array] = field(repr=False)
     feature_norm: float | None = None
+    shape: tuple[int, int] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

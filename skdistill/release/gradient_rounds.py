@@ -488,7 +488,8 @@ def _shares(left: Fraction, level: float, rule: Rule) -> list[Fraction]:
 
 def _average(taken: list[tuple[Array, Fraction]], at_least: float) -> Array:
     """Average the last iterates, which took `at_least` of the budget, by their shares."""
-    used, total = [], Fraction(0)
+    used: list[tuple[Array, float]] = []
+    total = Fraction(0)
     for v, share in reversed(taken):
         if used and total >= at_least:
             break

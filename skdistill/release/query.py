@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.noise import Sampler
+from skdistill.release.noise import Sampler, check_scale
 
 __all__ = ["Integers", "Queries", "Query", "RowQuery", "answer", "at_share"]
 
@@ -119,11 +119,17 @@ class RowQuery:
         return n_rows * self.l1, math.sqrt(n_rows) * (1 + 2.0**-50) * self.l2
 
     def noise_scale(self, loss: PrivacyLoss) -> float:
-        """Return the standard deviation of the noise on one value, in its unit; public."""
+        """Return the standard deviation of the noise on one value, in its unit; public.
+
+        Raises
+        ------
+        ValueError
+            If the noise is too large to be drawn.
+        """
         l1, l2 = self.moved(self.shape[0])
-        if loss.kind == "laplace":
-            return math.sqrt(2.0) * loss.part(self.share).scale(l1) * self.step
-        return loss.part(self.share).scale(l2) * self.step
+        scale = loss.part(self.share).scale(l1 if loss.kind == "laplace" else l2)
+        check_scale(scale)
+        return scale * self.step * (math.sqrt(2.0) if loss.kind == "laplace" else 1.0)
 
 
 Queries = Generator[Any, NDArray[Any], Result]

@@ -62,7 +62,7 @@ class _NewtonTeacher(BaseEstimator):
             For parameters and shapes.
         """
         X, y = validate_data(self, X, y, skip_check_array=True)
-        X, y = _canonical(X), column_or_1d(y, warn=True)
+        X, y = _canonical(X), np.asarray(column_or_1d(y, warn=True))
         names = None if groups is None else group_names(groups)
         check_consistent_length(X, y, names)
         public = None if self.curvature is None else self._public_rows(self.curvature, X.shape[1])
@@ -80,7 +80,7 @@ class _NewtonTeacher(BaseEstimator):
         self.n_units_, self.group_level_ = n_units, names is not None
         self.coef_, self.intercept_ = model.coef, model.intercept
         self.fit_id_ = uuid.uuid4().hex
-        vars(self).update(state)
+        self.__dict__.update(state)
         return self
 
     def _scores(self, X: Any) -> Array:

@@ -219,7 +219,9 @@ def test_chunks_and_jobs_give_the_same_integers(n_classes, sparse, groups, monke
 def test_part_of_a_record_does_not_depend_on_its_place():
     """A group with one row more moves every row behind it: their integers stay."""
     X, y, _ = problem(3, n=1500)
-    frame = quantized(Lattice(np.zeros(7), np.full(7, 1e-4)), np.random.default_rng(0).normal(size=(8, 9)))
+    frame = quantized(
+        Lattice(np.zeros(7), np.full(7, 1e-4)), np.random.default_rng(0).normal(size=(8, 9))
+    )
     weights = np.random.default_rng(1).normal(size=(8, 3))
     order = np.random.default_rng(2).permutation(len(y))
     for a, b in zip(
@@ -299,9 +301,7 @@ def test_public_rows_that_do_not_fit_are_refused_before_anything_is_asked(shape)
 def test_learns(n_classes):
     X, y, public = problem(n_classes, n=20_000)
     loss = PrivacyLoss.gaussian(2.0, 1e-6)
-    found = answer(
-        gradient_rounds(rows_of(X, y, n_classes), public, loss), loss, _SeededSampler(0)
-    )
+    found = answer(gradient_rounds(rows_of(X, y, n_classes), public, loss), loss, _SeededSampler(0))
     scores = X @ found.coef.T + found.intercept
     if not n_classes:
         assert np.corrcoef(scores[:, 0], y)[0, 1] > 0.97
