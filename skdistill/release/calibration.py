@@ -183,14 +183,9 @@ class Release:
         """
         prepared = self.prepare()
         if self.loss is not None and replays(accountant):
-            labels = replayed(self, teacher, accountant, prepared)
-        else:
-            charge(accountant, self.loss, self.summary)
-            labels = answer(self.queries(teacher, prepared), self.loss, self.sampler)
-        if labels.prior is not None or self.asked.classes is None:
-            return labels
-        prior = mean_label(labels.values[labels.answered], labels.noise_scale)
-        return replace(labels, prior=prior)
+            return replayed(self, teacher, accountant, prepared)
+        charge(accountant, self.loss, self.summary)
+        return answer(self.queries(teacher, prepared), self.loss, self.sampler)
 
     def charge_dry_run(self, teacher: Any, ledger: Any) -> None:
         """Charge a ledger for the release and let it remember the rows; no teacher is asked."""
@@ -225,6 +220,8 @@ class Release:
             prepared,
         )
         found = yield from at_share(labels, self.label_share)
+        if prior is None and found.prior is None and self.asked.classes is not None:
+            prior = mean_label(found.values[found.answered], found.noise_scale)
         return found if prior is None else replace(found, prior=prior)
 
     @property

@@ -17,6 +17,7 @@ import math
 import pickle
 import traceback
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -257,16 +258,14 @@ def test_features_fitted_on_private_rows_are_caught(monkeypatch):
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_labels_that_are_given_more_than_is_left_are_caught(monkeypatch, share):
     X, y, _, _ = table()
-    proper = skdistill.pate.base.PATE._transfer_rows
+    proper = skdistill.pate.base.at_share
 
-    def transfer_rows(self, task, loss, random_state):
-        costs, rows = proper(self, task, loss, random_state)
-        return {**costs, "labels": loss}, rows
+    def generous(queries, part):
+        return proper(queries, part + (1 - part) * Fraction(share))
 
-    monkeypatch.setattr(skdistill.pate.base.PATE, "_transfer_rows", transfer_rows)
-    with pytest.raises(AssertionError):
-        model = CLASSIFIERS["ensemble"]
-        compare(model, (X, y), neighbour(X, y, "ordinary", "no"))
+    monkeypatch.setattr(skdistill.pate.base, "at_share", generous)
+    with pytest.raises(ValueError, match="sum to more than 1"):
+        CLASSIFIERS["ensemble"].fit(X, y)
 
 
 def test_the_set_of_labels_read_off_the_table_is_caught():
