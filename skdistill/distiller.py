@@ -33,7 +33,7 @@ from skdistill._checks import (
     n_rows,
 )
 from skdistill._display import as_html, as_text, visual_block
-from skdistill.accounting.charging import adopt, for_pickle, replays
+from skdistill.accounting.charging import bind_to_process, for_pickle, replays
 from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall, certify
 from skdistill.certificates.base import unwrap
 from skdistill.neural import adapted, clone_network
@@ -750,7 +750,7 @@ class PrivateDistiller(MetaEstimatorMixin, BaseEstimator):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "accountant":
-            adopt(value)
+            bind_to_process(value)
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:

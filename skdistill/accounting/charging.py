@@ -11,7 +11,7 @@ from skdistill.accounting.loss import PrivacyLoss
 
 __all__ = [
     "DetachedAccountant",
-    "adopt",
+    "bind_to_process",
     "charge",
     "check_accountant",
     "for_pickle",
@@ -31,7 +31,7 @@ _WRONG_PROCESS = (
 
 
 class DetachedAccountant:
-    """What an in-memory accountant becomes when it is pickled: it refuses every charge."""
+    """The pickle of an accountant in memory: it refuses every charge."""
 
     def spend(self, epsilon: float, delta: float) -> None:
         """Refuse."""
@@ -53,12 +53,12 @@ def is_ledger(accountant: Any) -> bool:
 
 
 def replays(accountant: Any) -> bool:
-    """Whether a ledger gives out again, at no cost, what was released before."""
+    """Whether a ledger gives out again, at no cost, the releases that it remembers."""
     return is_ledger(accountant) and bool(getattr(accountant, "replay", False))
 
 
-def adopt(accountant: Any) -> None:
-    """Remember the process an accountant was handed over in."""
+def bind_to_process(accountant: Any) -> None:
+    """Remember the process in which an accountant was handed over."""
     if is_ledger(accountant):
         return
     try:
@@ -68,7 +68,7 @@ def adopt(accountant: Any) -> None:
 
 
 def for_pickle(accountant: Any) -> Any:
-    """Return what takes the accountant's place in a pickle."""
+    """Return the object that takes the accountant's place in a pickle."""
     if accountant is None or is_ledger(accountant):
         return accountant
     return DetachedAccountant()
@@ -80,8 +80,8 @@ def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
     Parameters
     ----------
     accountant : PrivacyLedger, diffprivlib.BudgetAccountant or None
-        Anything with ``spend(epsilon, delta)``. A ledger is told the kind of noise as well, so
-        that Gaussian releases add in μ².
+        Anything with ``spend(epsilon, delta)``. A ledger is told the kind of noise, the relation
+        and the unit as well.
     loss : PrivacyLoss or None
         None costs nothing.
     note : str, default=""
@@ -90,10 +90,10 @@ def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
     Raises
     ------
     RuntimeError
-        In a process other than the one the accountant was handed over in: the charge would be
-        lost. (A child that was forked holds a copy; a pickled one refuses by itself.)
+        In a process other than the one where the accountant was handed over, because the charge
+        would be lost. (A child that was forked holds a copy; a pickled one refuses by itself.)
     diffprivlib.utils.BudgetError
-        Where the budget does not suffice; nothing was charged and nothing is released.
+        Where the budget does not suffice. Nothing was charged and nothing is released.
     """
     if accountant is None or loss is None:
         return

@@ -12,7 +12,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 
 from skdistill._rows import take_rows
 from skdistill.accounting.charging import replays
-from skdistill.accounting.composition import Charge, Totals
+from skdistill.accounting.composition import Totals
 from skdistill.accounting.loss import PrivacyLoss
 
 __all__ = ["SearchCost", "plan"]
@@ -127,7 +127,7 @@ class _PracticeBook:
 
     def __init__(self, ledger: Any) -> None:
         self.replay = True
-        self.total = Totals.zero()
+        self.total = Totals()
         self.delta = 0.0
         self.n_charges = self.n_fits = 0
         self._ledger = ledger
@@ -135,7 +135,7 @@ class _PracticeBook:
 
     def charge(self, loss: PrivacyLoss, *, note: str = "") -> None:
         """Add a charge."""
-        self.total = self.total.add(Charge.of(loss))
+        self.total = self.total.add(loss)
         self.delta = max(self.delta, loss.delta)
         self.n_charges += 1
 
@@ -144,7 +144,7 @@ class _PracticeBook:
         return self.total.epsilon(self.delta if delta is None else delta)
 
     @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def locked(self, key: bytes) -> Iterator[None]:
         """There is no one else."""
         yield
 

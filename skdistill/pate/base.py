@@ -23,7 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._checks import check_parameters, forget
-from skdistill.accounting.charging import adopt, charge, for_pickle
+from skdistill.accounting.charging import bind_to_process, charge, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates.base import Certificate
 from skdistill.distiller import PrivateDistiller
@@ -453,7 +453,7 @@ class PATE(BaseEstimator):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "accountant":
-            adopt(value)
+            bind_to_process(value)
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:

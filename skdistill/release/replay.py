@@ -55,7 +55,7 @@ class Book(Protocol):
     def charge(self, loss: PrivacyLoss, *, note: str = "") -> None:
         """Commit a charge."""
 
-    def exclusive(self) -> AbstractContextManager[Any]:
+    def locked(self, key: bytes) -> AbstractContextManager[Any]:
         """Keep everyone else out."""
 
     def recall(self, key: bytes) -> list[bytes]:
@@ -171,7 +171,7 @@ def replayed(
         charge(book, plan.loss, plan.summary)
         labels, answered = draw_labels(plan, X)
         return labels, answered, noisy_prior(plan)
-    with book.exclusive():
+    with book.locked(asked[0].key):
         if asked[0].name == "whole":
             return _whole(plan, X, book, asked[0], draw_labels)
         return _by_rows(plan, X, book, asked, n_jobs, draw_labels)

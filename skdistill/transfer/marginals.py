@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill.accounting.charging import adopt, charge, check_accountant, for_pickle
+from skdistill.accounting.charging import bind_to_process, charge, check_accountant, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
 from skdistill.release.noise import Sampler, active_sampler
@@ -318,7 +318,7 @@ class MarginalSampler(BaseEstimator):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "accountant":
-            adopt(value)
+            bind_to_process(value)
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
