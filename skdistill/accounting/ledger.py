@@ -205,7 +205,7 @@ class PrivacyLedger:
             after an interrupt; it was not acknowledged.
         """
         if not isinstance(loss, PrivacyLoss) or not isinstance(note, str):
-            raise TypeError(f"charge needs a PrivacyLoss and a text, got {loss!r} and {note!r}.")
+            raise TypeError(f"charge takes a PrivacyLoss and a note, got {loss!r} and {note!r}.")
         return self._append_charge(lambda cap: loss, note)
 
     def spend(self, epsilon: float, delta: float = 0.0) -> PrivacyLedger:

@@ -116,7 +116,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """An entry as it was read, None where it is not as it was written; and its SHA-256."""
+    """An entry as it was read, None where it is not as it was written; and its stored hash."""
 
     n: int
     entry: Entry | None
@@ -125,12 +125,13 @@ class Row:
     @classmethod
     def read(cls, n: int, key: Any, text: Any, stored: Any) -> Row:
         """Check the columns of a row against each other."""
+        chained = stored.hex() if isinstance(stored, bytes) else ""
         try:
             entry, found = Entry.parse(text), hashlib.sha256(text.encode())
             known = (entry.n, found.digest(), entry.stored_key())
         except (AttributeError, KeyError, TypeError, ValueError):
-            return cls(n, None, "")
-        return cls(n, entry if known == (n, stored, key) else None, found.hexdigest())
+            return cls(n, None, chained)
+        return cls(n, entry if known == (n, stored, key) else None, chained)
 
     def follows(self, before: Row | None) -> bool:
         """Whether the entry is intact and was appended to the one before (None: to nothing)."""
@@ -324,6 +325,8 @@ class Store:
     @contextmanager
     def _session(self) -> Iterator[tuple[Any, sqlite3.Connection]]:
         """Hold the head's lock and a connection."""
+        if self.path == ":memory:":  # unpickled where that ledger is not
+            raise LedgerError(_IN_MEMORY)
         opened: Any = FileIO if self.read_only else locked_file
         with (
             _explained(self.path),

@@ -35,7 +35,11 @@ def path(tmp_path):
 
 
 def open_ledger(path, **settings):
-    return PrivacyLedger(path, **{"epsilon": 1e4, "delta": DELTA, **settings})
+    """The ledger at a path, made when it is needed first."""
+    replay = settings.pop("replay", True)
+    if not path.exists():
+        PrivacyLedger.create(path, **{"epsilon": 1e4, "delta": DELTA, **settings})
+    return PrivacyLedger(path, replay=replay)
 
 
 def teacher():
