@@ -44,7 +44,7 @@ class Book:
         self.charges.append(loss)
 
     @contextlib.contextmanager
-    def exclusive(self):
+    def locked(self, key):
         self.inside += 1
         try:
             yield
