@@ -9,15 +9,7 @@ from typing import Any
 
 from skdistill.accounting.loss import PrivacyLoss
 
-__all__ = [
-    "DetachedAccountant",
-    "bind_to_process",
-    "charge",
-    "check_accountant",
-    "for_pickle",
-    "is_ledger",
-    "replays",
-]
+__all__ = ["bind_to_process", "charge", "check_accountant", "for_pickle", "is_ledger", "replays"]
 
 _LOCK = threading.Lock()
 # The process in which each accountant was first handed to a distiller.
@@ -77,23 +69,11 @@ def for_pickle(accountant: Any) -> Any:
 def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
     """Charge the price of a release, before the release. There is no refund.
 
-    Parameters
-    ----------
-    accountant : PrivacyLedger, diffprivlib.BudgetAccountant or None
-        Anything with ``spend(epsilon, delta)``. A ledger is told the kind of noise, the relation
-        and the unit as well.
-    loss : PrivacyLoss or None
-        None costs nothing.
-    note : str, default=""
-        For a ledger's history. Public.
-
-    Raises
-    ------
-    RuntimeError
-        In a process other than the one where the accountant was handed over, because the charge
-        would be lost. (A child that was forked holds a copy; a pickled one refuses by itself.)
-    diffprivlib.utils.BudgetError
-        Where the budget does not suffice. Nothing was charged and nothing is released.
+    A ledger is told the kind of noise, the relation and the unit; another accountant is asked to
+    ``spend(epsilon, delta)``. No accountant and no loss cost nothing. `note` is for a ledger's
+    history, and public. Raises a RuntimeError in a process other than the one where an accountant
+    in memory was handed over, because the charge would be lost, and a diffprivlib ``BudgetError``
+    where the budget does not suffice; nothing is charged or released then.
     """
     if accountant is None or loss is None:
         return

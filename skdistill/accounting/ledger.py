@@ -58,11 +58,6 @@ class PrivacyLedger:
     replay : bool
         As given.
 
-    Raises
-    ------
-    LedgerError
-        If there is no ledger, or if it cannot be relied on.
-
     Notes
     -----
     *The guarantee.* All releases that are charged to a ledger are (epsilon, delta)-DP together,
@@ -71,12 +66,10 @@ class PrivacyLedger:
     Publish the budget (:meth:`statement`), not the total that is spent so far.
 
     *Why it holds.* Charges are appended one at a time, each only if the counters stay within the
-    budget, and a release is made only after its charge was acknowledged, that is, after it was
-    on the disk. So the releases ever made are among the charges. A crash, a kill or an exception
-    between charge and release loses budget, never privacy.
-
-    *The object is a handle.* ``copy``, ``deepcopy`` and :func:`sklearn.base.clone` return itself,
-    a pickle carries path and identity, and forked children and threads share it.
+    budget, and a release is made only after its charge is on the disk. A crash, a kill or an
+    exception between charge and release loses budget, never privacy. The object is a handle:
+    copies and clones are itself, a pickle carries path and identity, and forked children and
+    threads share it.
 
     *diffprivlib's models and tools* do not accept a ledger as their accountant: they spend after
     they have computed, so that a refusal comes too late, and they do not say whether their
@@ -84,10 +77,10 @@ class PrivacyLedger:
     with an accountant of their own: ``ledger.spend(2 * epsilon)``. (Trees, forests, naive Bayes,
     k-means and histograms cost twice their epsilon if a record is replaced.)
 
-    *Refused* are a file system that is not known to be local, a file that is not a ledger or has
-    several names, and a ledger that has lost charges or whose last entries were edited. *Not
-    detected* are file and head restored together from one backup, a copy used beside the
-    original, and somebody who computes the hashes anew (there is no key).
+    *Refused*, by a LedgerError, are a file system that is not known to be local, a file that is
+    not a ledger or has several names, and a ledger that has lost charges or whose last entries
+    were edited. *Not detected* are file and head restored together from one backup, a copy used
+    beside the original, and somebody who computes the hashes anew (there is no key).
 
     Examples
     --------
@@ -144,15 +137,10 @@ class PrivacyLedger:
         unit : {"record", "group"}, default="record"
             Who is protected. Losses for another unit are refused.
         replay : bool, default=True
-            See the class.
+            As for the class.
         anywhere : bool, default=False
             Allow a file system that is not known to be local. On a network file system locks may
             fail, so that the budget is spent twice. The history says that it was allowed.
-
-        Raises
-        ------
-        LedgerError
-            If the file exists, or if a ledger cannot be kept there.
         """
         cap = Cap.of(epsilon, delta, pure, relation, unit)
         store = MemoryStore() if path == ":memory:" else Store(real_path(path))
@@ -186,12 +174,7 @@ class PrivacyLedger:
     def charge(self, loss: PrivacyLoss, *, note: str = "") -> PrivacyLedger:
         """Charge a release, and return the ledger when the charge is on the disk.
 
-        Parameters
-        ----------
-        loss : PrivacyLoss
-            The cost of the release, with its relation and unit.
-        note : str, default=""
-            For the history; it is stored in the clear.
+        `note` is for the history; it is stored in the clear.
 
         Raises
         ------
@@ -211,13 +194,8 @@ class PrivacyLedger:
     def spend(self, epsilon: float, delta: float = 0.0) -> PrivacyLedger:
         """Charge a release that is (epsilon, 0)-DP under the relation and unit of this ledger.
 
-        Raises
-        ------
-        ValueError
-            If `delta` is positive. A release of which nothing is known but (ε, δ) belongs to
-            neither counter. Charge Gaussian noise by :meth:`charge`.
-        BudgetError, LedgerError
-            See :meth:`charge`.
+        Raises as :meth:`charge` does, and a ValueError if `delta` is positive: a release of which
+        nothing is known but (ε, δ) belongs to neither counter.
         """
         loss = _pure_loss(epsilon, delta)
         return self._append_charge(lambda cap: replace(loss, **_protection(cap)), "")
@@ -250,15 +228,9 @@ class PrivacyLedger:
     def set_cap(self, epsilon: float, delta: float, pure: float | None = None) -> PrivacyLedger:
         """Change the budget of the file, for all who use it; the change is part of the history.
 
-        Parameters
-        ----------
-        epsilon, delta : float
-            The new budget, higher or lower, but not below the counters (ValueError).
-        pure : float, optional
-            The new part for releases with δ = 0; by default it stays as it is.
+        It may be higher or lower, but not below the counters (ValueError). `pure` stays as it is
+        if it is not given.
 
-        Notes
-        -----
         *Effect on the guarantee.* A budget that was raised promises the new (epsilon, delta) for
         all releases, the earlier ones included. A budget that was lowered still promises the
         higher one. Both hold as stated if the new budget does not depend on what was released (a

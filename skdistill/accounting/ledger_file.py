@@ -70,6 +70,9 @@ _NEW_LEDGER = (
 )
 
 
+_INSIDE: set[tuple[int, int, str, str]] = set()  # which thread holds which lock of a key
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """An event, and the state of the ledger after it."""
@@ -148,7 +151,6 @@ class Store:
     def __init__(self, path: str, identity: str = "", *, read_only: bool = False) -> None:
         self.path, self.identity, self.read_only = path, identity, read_only
         self._seen = -1  # the last entry that this object knows
-        self._inside: set[tuple[int, int, bytes]] = set()
 
     def create(self, first: Entry) -> None:
         """Make the file and its head; refuse where there is either."""
@@ -196,11 +198,8 @@ class Store:
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("user_version", "page_count", "page_size")
             )
-            if (
-                version != _VERSION
-                or {row[0] for row in connection.execute("SELECT sql FROM sqlite_master")}
-                != _SCHEMA
-            ):
+            schema = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master")}
+            if (version, schema) != (_VERSION, _SCHEMA):
                 raise LedgerError(
                     f"{self.path!r} is a ledger of another version of skdistill, or its tables "
                     "were changed."
@@ -281,25 +280,29 @@ class Store:
 
     def last_claim(self) -> Entry | None:
         """Return the last entry as it stands, unchecked: what a damaged ledger still says."""
-        with suppress(sqlite3.Error, OSError), closing(self._connect()) as connection:
-            found = _select(connection, "ORDER BY n DESC LIMIT 1")
-            return found[0].entry if found else None
+        with suppress(sqlite3.Error, IndexError), closing(self._connect()) as connection:
+            return _select(connection, "ORDER BY n DESC LIMIT 1")[0].entry
         return None
 
     @contextmanager
     def locked(self, key: bytes) -> Iterator[None]:
         """Hold the lock of a key: one thread of one process at a time; it may enter again."""
-        me = os.getpid(), threading.get_ident(), key
-        if me in self._inside:
+        self._check_process()
+        name = hashlib.sha256(self.identity.encode() + key).hexdigest()[:24]
+        me = os.getpid(), threading.get_ident(), self.path, name
+        if me in _INSIDE:
             yield
             return
-        name = hashlib.sha256(self.identity.encode() + key).hexdigest()[:24]
         with self._lock(name):
-            self._inside.add(me)
+            _INSIDE.add(me)
             try:
                 yield
             finally:
-                self._inside.discard(me)
+                _INSIDE.discard(me)
+
+    def _check_process(self) -> None:
+        if self.path == ":memory:":  # unpickled where that ledger is not
+            raise LedgerError(_IN_MEMORY)
 
     @property
     def _head(self) -> str:
@@ -325,8 +328,7 @@ class Store:
     @contextmanager
     def _session(self) -> Iterator[tuple[Any, sqlite3.Connection]]:
         """Hold the head's lock and a connection."""
-        if self.path == ":memory:":  # unpickled where that ledger is not
-            raise LedgerError(_IN_MEMORY)
+        self._check_process()
         opened: Any = FileIO if self.read_only else locked_file
         with (
             _explained(self.path),
@@ -338,13 +340,8 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         options = "?mode=ro" if self.read_only else "?mode=rw"
-        connection = sqlite3.connect(
-            Path(self.path).as_uri() + options,
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        name = Path(self.path).as_uri() + options
+        connection = sqlite3.connect(name, _BUSY_SECONDS, isolation_level=None, uri=True)
         connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA fullfsync = 1")
         return connection
@@ -421,10 +418,13 @@ class MemoryStore(Store):
 
     @contextmanager
     def _session(self) -> Iterator[tuple[Any, sqlite3.Connection]]:
-        if self._pid != os.getpid():
-            raise LedgerError(_IN_MEMORY)
+        self._check_process()
         with IO, _explained(self.path):
             yield None, self.connection
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise LedgerError(_IN_MEMORY)
 
     def _read_head(self, file: Any) -> tuple[str, int, str]:
         return self._last

@@ -620,3 +620,17 @@ def test_lazy():
         assert PrivacyLedger.create(":memory:", 1.0, 0.0).spend(1, 0).total() == (1, 0)
         """
     )
+
+
+def test_a_ledger_in_memory_that_is_gone_locks_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gone = pickle.loads(pickle.dumps(PrivacyLedger.create(":memory:", 1.0, 0.0)))
+    with pytest.raises(LedgerError, match="memory of one process"), gone.locked(b"key"):
+        pass
+    assert not any(tmp_path.iterdir())
+
+
+def test_handles_of_one_thread_share_its_lock(path):
+    PrivacyLedger.create(path, 1.0, 0.0)
+    with PrivacyLedger(path).locked(b"key"), PrivacyLedger(path).locked(b"key"):
+        pass
