@@ -280,7 +280,10 @@ class Store:
 
     def last_claim(self) -> Entry | None:
         """Return the last entry as it stands, unchecked: what a damaged ledger still says."""
-        with suppress(sqlite3.Error, IndexError), closing(self._connect()) as connection:
+        with (
+            suppress(sqlite3.Error, LookupError, UnicodeError),
+            closing(self._connect()) as connection,
+        ):
             return _select(connection, "ORDER BY n DESC LIMIT 1")[0].entry
         return None
 
@@ -469,9 +472,10 @@ def _explained(path: str) -> Iterator[None]:
     """Raise a LedgerError that says what an error of SQLite or of the system means."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last: in a damaged schema
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        if damaged or isinstance(error, UnicodeDecodeError):
             text = f"The ledger {path!r} is damaged ({error}). {_NEW_LEDGER}"
         elif isinstance(error, FileNotFoundError):
             text = f"The ledger {path!r} is gone, or it has lost its head. {_NEW_LEDGER}"

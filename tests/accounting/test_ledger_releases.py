@@ -37,7 +37,7 @@ def path(tmp_path):
 def open_ledger(path, **settings):
     """The ledger at a path, made when it is needed first."""
     replay = settings.pop("replay", True)
-    if not path.exists():
+    if not os.path.exists(path):
         PrivacyLedger.create(path, **{"epsilon": 1e4, "delta": DELTA, **settings})
     return PrivacyLedger(path, replay=replay)
 
