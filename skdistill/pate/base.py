@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdistill._checks import check_parameters, forget
 from skdistill.accounting.charging import bind_to_process, charge, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
+from skdistill.accounting.relation import Unit
 from skdistill.certificates.base import Certificate
 from skdistill.distiller import PrivateDistiller
 from skdistill.neural import clone_network
@@ -140,7 +141,9 @@ class PATE(BaseEstimator):
         """
         task = self._check(X, y, groups, X_public)
         loss = self._loss()
-        charge(self.accountant, loss, f"{type(self).__name__}; {len(task.targets)} private rows")
+        unit = Unit.RECORD if groups is None else Unit.GROUP
+        note = f"{type(self).__name__}; {task.n_units} {unit}s"  # public, unlike the number of rows
+        charge(self.accountant, loss and replace(loss, unit=unit), note)
         forget(self, "student_", "privacy_")  # should this fit fail, no earlier statement is left
         random_state = check_random_state(self.random_state)
         costs, rows = self._transfer_rows(task, loss, random_state)

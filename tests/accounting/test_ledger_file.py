@@ -112,6 +112,14 @@ def test_a_head_that_was_not_flushed_falls_back(path, tmp_path):
         ledger.spend(AMOUNT, 0)
     copy = snapshot(path, tmp_path / "copy")
     files(copy)["-head"].write_bytes(old)
+    for statement in (
+        "DELETE FROM entries WHERE n = 4",
+        "UPDATE entries SET text = '' WHERE n = 6",
+    ):
+        damaged = snapshot(copy, tmp_path / "damaged")
+        tampered(damaged, statement)
+        with pytest.raises(LedgerError, match="were changed"):
+            opened(damaged)
     ledger = opened(copy)
     assert len(ledger) == 6
     assert len(ledger.spend(AMOUNT, 0)) == 7
