@@ -84,14 +84,13 @@ class PrivacyLedger:
 
     Examples
     --------
-    >>> from skdistill.accounting import PrivacyLedger
-    >>> ledger = PrivacyLedger.create(":memory:", epsilon=1.0, delta=1e-6, pure=1.0)
-    >>> for _ in range(9):
-    ...     _ = ledger.spend(0.1)
-    >>> ledger
-    PrivacyLedger(':memory:'): budget ε = 1, δ = 1e-06; spent ε = 0.9 in 9 charges
+    >>> from skdistill.accounting import PrivacyLedger, PrivacyLoss
+    >>> ledger = PrivacyLedger.create(":memory:", epsilon=1.0, delta=1e-6, pure=0.5)
+    >>> ledger.charge(PrivacyLoss.gaussian(0.3, 1e-6)).spend(0.1)
+    PrivacyLedger(':memory:'): budget ε = 1, δ = 1e-06, of which ε = 0.5 for releases with δ = 0;
+    spent ε = 0.4, δ = 1e-06 in 2 charges
     >>> ledger.remaining()
-    (epsilon=0.1, delta=0.0)
+    (epsilon=0.4, delta=0.0)
     """
 
     def __init__(self, path: str | os.PathLike[str], *, replay: bool = True) -> None:

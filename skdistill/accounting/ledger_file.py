@@ -70,9 +70,6 @@ _NEW_LEDGER = (
 )
 
 
-_INSIDE: set[tuple[int, int, str, str]] = set()  # which thread holds which lock of a key
-
-
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """An event, and the state of the ledger after it."""
@@ -292,16 +289,10 @@ class Store:
         """Hold the lock of a key: one thread of one process at a time; it may enter again."""
         self._check_process()
         name = hashlib.sha256(self.identity.encode() + key).hexdigest()[:24]
-        me = os.getpid(), threading.get_ident(), self.path, name
-        if me in _INSIDE:
+        with ExitStack() as stack:
+            with _explained(self.path):
+                stack.enter_context(locked_file(f"{self.path}-{name}.lock", temporary=True))
             yield
-            return
-        with self._lock(name):
-            _INSIDE.add(me)
-            try:
-                yield
-            finally:
-                _INSIDE.discard(me)
 
     def _check_process(self) -> None:
         if self.path == ":memory:":  # unpickled where that ledger is not
@@ -320,13 +311,6 @@ class Store:
                 "one, PrivacyLedger.create(..., anywhere=True) makes a ledger that may stand here, "
                 "and its history says so."
             )
-
-    @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        with ExitStack() as stack:
-            with _explained(self.path):
-                stack.enter_context(locked_file(f"{self.path}-{name}.lock", temporary=True))
-            yield
 
     @contextmanager
     def _session(self) -> Iterator[tuple[Any, sqlite3.Connection]]:
@@ -406,7 +390,7 @@ class MemoryStore(Store):
 
     def __init__(self) -> None:
         super().__init__(":memory:")
-        self._pid, self._keys, self._last = os.getpid(), dict[str, threading.Lock](), ("", 0, "")
+        self._pid, self._keys, self._last = os.getpid(), dict[bytes, Any](), ("", 0, "")
         self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
     def create(self, first: Entry) -> None:
@@ -415,8 +399,10 @@ class MemoryStore(Store):
         self._begin(first)
 
     @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        with self._keys.setdefault(name, threading.Lock()):
+    def locked(self, key: bytes) -> Iterator[None]:
+        """Hold the lock of a key."""
+        self._check_process()
+        with self._keys.setdefault(key, threading.RLock()):
             yield
 
     @contextmanager

@@ -18,6 +18,9 @@ __all__ = ["IO", "locked_file"]
 # for a lock of another process while holding it.
 IO = threading.RLock()
 _OPEN: weakref.WeakSet[FileIO] = weakref.WeakSet()
+# The locks that each thread holds. (An interrupt may come so late that one is not let go before
+# the garbage collector finds it.)
+_HELD: weakref.WeakValueDictionary[tuple[int, str], FileIO] = weakref.WeakValueDictionary()
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -54,8 +57,12 @@ def locked_file(path: str, *, temporary: bool = False) -> Iterator[FileIO]:
     The file must exist, but a `temporary` one is made, and removed at the end. The lock belongs
     to one opening of the file (``flock``), not to a process, so that it also keeps the threads of
     one process apart. When its holder dies, the operating system frees it. A child that is forked
-    meanwhile closes its copy before it does anything else. No thread must enter twice.
+    meanwhile closes its copy before it does anything else. The same thread may enter again.
     """
+    me = threading.get_ident(), path
+    if (mine := _HELD.get(me)) is not None and not mine.closed:
+        yield mine
+        return
     while True:
         with IO:
             file = FileIO(os.open(path, _FLAGS | (os.O_CREAT if temporary else 0), 0o600), "r+b")
@@ -64,6 +71,7 @@ def locked_file(path: str, *, temporary: bool = False) -> Iterator[FileIO]:
             _lock(file)
             # Who waited for a temporary file may have got the lock of one that was removed.
             if not temporary or _is_at(file, path):
+                _HELD[me] = file
                 yield file
                 return
         finally:

@@ -43,6 +43,23 @@ def test_threads_exclude_each_other(tmp_path, temporary):
     assert os.path.exists(path) == (not temporary)
 
 
+def test_the_same_thread_may_enter_again(tmp_path):
+    path, entered = str(tmp_path / "file"), threading.Event()
+
+    def other():
+        with locked_file(path, temporary=True):
+            entered.set()
+
+    thread = threading.Thread(target=other)
+    with locked_file(path, temporary=True) as outer:
+        with locked_file(path, temporary=True) as inner:
+            assert inner is outer
+            thread.start()
+        assert not entered.wait(0.05)  # it is still held
+    thread.join()
+    assert entered.is_set()
+
+
 def test_a_file_that_must_exist(tmp_path):
     with pytest.raises(FileNotFoundError), locked_file(str(tmp_path / "file")):
         pass
