@@ -240,7 +240,7 @@ class PrivacyLedger:
 
         def decide(tip: Entry) -> Entry:
             old = tip.cap
-            part = pure if pure is not None else min(old.pure, epsilon) if old.delta else 0.0
+            part = min(old.pure, epsilon) if pure is None else pure
             cap = Cap.of(epsilon, delta, part, old.relation, old.unit)
             if cap.admits(tip.totals):
                 return tip.next("cap", cap=cap)

@@ -336,7 +336,8 @@ def test_set_cap_keeps_the_parts():
         ledger.spend(0.1).set_cap(1.5, 1e-7, pure=0.05)
     ledger = PrivacyLedger.create(":memory:", epsilon=1.0, delta=0)
     assert ledger.set_cap(2.0, 0).pure == 2.0
-    assert ledger.set_cap(2.0, 1e-6).pure == 0.0
+    assert ledger.set_cap(3.0, 1e-6).pure == 2.0
+    assert ledger.set_cap(1.0, 1e-6).pure == 1.0
     for word in ("raised", "lowered", "depend"):
         assert word in PrivacyLedger.set_cap.__doc__
 
