@@ -32,6 +32,7 @@ import platform
 import re
 import secrets
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -330,7 +331,8 @@ class Store:
         name = Path(self.path).as_uri() + options
         connection = sqlite3.connect(name, _BUSY_SECONDS, isolation_level=None, uri=True)
         connection.execute("PRAGMA synchronous = EXTRA")
-        connection.execute("PRAGMA fullfsync = 1")
+        if sys.platform == "darwin":  # where fsync alone does not reach the disk
+            connection.execute("PRAGMA fullfsync = 1")
         return connection
 
     def _begin(self, first: Entry) -> None:

@@ -60,6 +60,24 @@ def test_the_same_thread_may_enter_again(tmp_path):
     assert entered.is_set()
 
 
+def test_a_copy_that_somebody_keeps_does_not_keep_the_lock(tmp_path):
+    """Such as a child that a library forked, without Python."""
+    path, entered = str(tmp_path / "file"), threading.Event()
+    (tmp_path / "file").touch()
+
+    def other():
+        with locked_file(path):
+            entered.set()
+
+    with locked_file(path) as file:
+        copy = os.dup(file.fileno())
+    thread = threading.Thread(target=other, daemon=True)
+    thread.start()
+    assert entered.wait(60)
+    os.close(copy)
+    thread.join()
+
+
 def test_a_file_that_must_exist(tmp_path):
     with pytest.raises(FileNotFoundError), locked_file(str(tmp_path / "file")):
         pass
