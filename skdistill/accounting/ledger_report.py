@@ -204,7 +204,8 @@ def _adds_up(before: Entry | None, entry: Entry) -> bool:
         Unit(entry.unit),
         Relation(entry.relation),
     )
-    return entry.cap == before.cap and any(
+    exact = entry.cap == before.cap and entry.totals.n == before.totals.n + 1
+    return exact and any(
         all(
             abs(found - expected) * _SAME <= expected - earlier + _SAME
             for found, expected, earlier in zip(

@@ -505,9 +505,10 @@ def test_rows_swapped_or_removed(path, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"totals": Totals(4, 0, 10**30)},
-        {"totals": Totals(3, 0, 4 * 10**38)},
-        {"totals": Totals(4, 5, 4 * 10**38)},
+        {"totals": Totals(6, 0, 10**30)},
+        {"totals": Totals(6, 0, 5 * 10**38 + 10**37)},
+        {"totals": Totals(6, 10**37, 6 * 10**38)},
+        {"totals": Totals(5, 0, 6 * 10**38)},
         {"cap": Cap.of(20.0, 1e-6, 20.0)},
         {"kind": "remember"},
     ],
