@@ -76,7 +76,7 @@ def test_pure_privacy_takes_laplace_noise():
 
 
 def test_one_release_serves_every_fold_where_the_teacher_has_public_rows():
-    ledger = PrivacyLedger(":memory:", epsilon=1.01, delta=1e-6)
+    ledger = PrivacyLedger.create(":memory:", epsilon=1.01, delta=1e-6)
     teacher = NewtonClassifier(classes=[0, 1], curvature=PUBLIC[:500]).fit(PRIVATE, LABELS)
     distiller = PrivateDistiller(teacher, LogisticRegression(), epsilon=1.0, accountant=ledger)
     search = GridSearchCV(distiller, {"student__C": [0.1, 1.0]}, cv=3).fit(PUBLIC, TRUTH)
@@ -88,7 +88,7 @@ def test_one_release_serves_every_fold_where_the_teacher_has_public_rows():
 
 
 def test_without_them_other_rows_are_another_release():
-    ledger = PrivacyLedger(":memory:", epsilon=3.0, delta=1e-6)
+    ledger = PrivacyLedger.create(":memory:", epsilon=3.0, delta=1e-6)
     first, same, other = (
         PrivateDistiller(TEACHER, epsilon=1.0, accountant=ledger).release(rows)
         for rows in (PUBLIC, PUBLIC, PUBLIC[:1000])
