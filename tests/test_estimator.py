@@ -132,7 +132,7 @@ def test_wrappers_work_with_every_backend_as_in_one_process(name, backend):
 
 def test_a_ledger_is_charged_by_workers_and_its_path_is_not_pickled(tmp_path):
     path = tmp_path / "wards-of-clinic-7.db"
-    ledger = PrivacyLedger(path, epsilon=1e3, delta=1e-3)
+    ledger = PrivacyLedger.create(path, epsilon=1e3, delta=1e-3)
     search = GridSearchCV(distiller(epsilon=5.0, accountant=ledger), GRID, cv=2, n_jobs=2)
     search.fit(X, Y)
     assert len(ledger) > 0
