@@ -122,12 +122,12 @@ for name, model in TEACHERS.items():
 # ---
 # The ledger is a file that lives beside the table. It is charged before the teacher is asked, adds
 # up all releases that were ever made from these members, and refuses what is beyond the total.
-ledger = PrivacyLedger(folder / "members.ledger", epsilon=2.0, delta=DELTA)
+ledger = PrivacyLedger.create(folder / "members.ledger", epsilon=2.0, delta=DELTA)
 distiller = distillers["one stable linear model"].set_params(accountant=ledger)
 distiller.fit(X_public)
 for paragraph in str(distiller.privacy_).splitlines():
     print(textwrap.fill(paragraph, 88))
-print(f"\nspent: ε = {ledger.total()[0]:.2f}; left for later releases: {ledger.remaining()[0]:.2f}")
+print(f"\nspent: ε = {ledger.total()[0]:.2f}. " + textwrap.fill(ledger.statement(), 88))
 
 # %%
 # Publish

@@ -166,7 +166,9 @@ class PATE(DistilledEstimator):
         clear_fitted(self)  # should this fit fail, no earlier statement is left
         task = self._check(X, y, groups, X_public)
         loss, sampler = self._loss(task), active_sampler("exact")
-        charge(self.accountant, loss, f"{type(self).__name__}; {len(task.targets)} private rows")
+        unit = Unit.RECORD if groups is None else Unit.GROUP
+        note = f"{type(self).__name__}; {task.n_units} {unit}s"  # public, unlike the number of rows
+        charge(self.accountant, loss, note)
         random_state = check_random_state(self.random_state)
         found = answer(self._queries(task, loss, random_state), loss, sampler)
         self._train(task, found, random_state)
