@@ -133,11 +133,12 @@ class _Frame:
     lattice : Lattice
         Of the private cells.
     matrix : ndarray of shape (d + 1, q)
-        Takes centred rows with a constant to coordinates; the constant is the last of them.
+        Takes centred rows with a constant 1 at the end to coordinates.
     rows : ndarray of shape (m, q)
         Public rows in these coordinates, moved to where the private ones are.
     start : ndarray of shape (q, q)
-        Takes the coordinates back to those of the public rows.
+        Takes weights back to the public rows' principal directions, in units of their mean
+        deviation, and the constant.
     rest : ndarray of shape (q,)
         Second moment of the private rows, by coordinate, that the public rows lack.
     length2 : float
@@ -236,8 +237,9 @@ def gradient_rounds(
     for order, share in _moment_shares(frame.size, n, loss, whole, rule):
         frame = yield from _nearer(frame, rows, order, share, loss)
         left -= share
-    v, steps = np.zeros((frame.size, rows.n_scores)), _Steps(frame, rows, loss.part(left), rule)
-    v[-1] = start
+    constant = np.zeros((frame.size, rows.n_scores))
+    constant[-1] = start
+    v, steps = np.linalg.solve(frame.start, constant), _Steps(frame, rows, loss.part(left), rule)
     taken: list[tuple[Array, Fraction]] = []
     shares = _shares(left, steps.level, rule)
     few = max(_MOMENT_ROWS, n // _EARLY, math.ceil(n * min(1.0, steps.level / _EARLY_LEVEL)))

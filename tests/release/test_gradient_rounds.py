@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.accounting.relation import Unit
@@ -217,6 +218,17 @@ def test_chunks_and_jobs_give_the_same_integers(n_classes, sparse, groups, monke
             assert np.array_equal(a, b.values)
 
 
+def test_threads_of_blas_give_the_same_integers():
+    X, y, _ = problem(3, n=4000, d=60)
+    rng = np.random.default_rng(0)
+    frame = IntegerMap(Lattice(np.zeros(60), np.full(60, 1e-3)), rng.normal(size=(61, 70)))
+    weights, found = rng.normal(size=(61, 3)), []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append([s.values for s in sums(rows_of(X, y, 3), frame, weights, 3.0)])
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_part_of_a_record_does_not_depend_on_its_place():
     """A group with one row more moves every row behind it: their integers stay."""
     X, y, _ = problem(3, n=1500)
@@ -339,3 +351,24 @@ def test_many_rows_are_asked_in_part_at_first(monkeypatch):
     for a, b in zip(queries, others, strict=True):
         assert np.linalg.norm((a.values - b.values).astype(float)) <= a.l2
     assert sum(q.share for q in queries) == 1
+
+
+@pytest.mark.parametrize("size", [1, 9])
+@pytest.mark.parametrize("n_classes", [0, 2])
+def test_replay_with_a_group_of_another_size(n_classes, size):
+    """How many rows there are is private where the unit is a group."""
+    X, y, public = problem(n_classes, n=3000)
+    groups = np.arange(3000) // 4
+    kept = groups != 5
+    X2 = np.insert(X[kept], 100, np.full((size, 7), 3.0), axis=0)
+    y2 = np.insert(y[kept], 100, np.full(size, y[0]))
+    groups2 = np.insert(groups[kept], 100, np.full(size, 5))
+    first = gradient_rounds(rows_of(X, y, n_classes, groups), public, LOSS)
+    queries, sent, result = transcript(first)
+    second = gradient_rounds(rows_of(X2, y2, n_classes, groups2), public, LOSS)
+    others, _, replayed = transcript(second, sent)
+    assert np.array_equal(result.coef, replayed.coef)
+    for a, b in zip(queries, others, strict=True):
+        assert (a.l1, a.l2, a.share) == (b.l1, b.l2, b.share)
+        moved = (a.values - b.values).astype(object).ravel()
+        assert sum(m * m for m in moved) <= Fraction(a.l2) ** 2
