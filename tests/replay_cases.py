@@ -247,6 +247,19 @@ class LoudRegressor(RegressorMixin, BaseEstimator):
         return np.full(X.shape[0], -1e9 if self.loud_ < 100 else 1e9)
 
 
+class Typed(ClassifierMixin, BaseEstimator):
+    """Votes by the dtype of its table."""
+
+    def fit(self, X, y):
+        self.classes_ = np.array([0, 1])
+        dtypes = X.dtypes if hasattr(X, "columns") else [X.dtype]
+        self.text_ = int(any("float" not in str(dtype).lower() for dtype in dtypes))
+        return self
+
+    def predict(self, X):
+        return np.full(X.shape[0], self.text_)
+
+
 class WritesInPlace(DecisionTreeClassifier):
     """Writes its own private rows into everything that it is handed."""
 
@@ -334,8 +347,12 @@ MEMBERS = {
     "neighbours": KNeighborsClassifier(1),
     "scaled": make_pipeline(StandardScaler(), LogisticRegression()),
     "stable": StableLogisticRegression(classes=[0, 1]),
-    "search": GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 3]}, cv=_SPLITS),
+    "search": make_pipeline(
+        StandardScaler(),
+        GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 3]}, cv=_SPLITS),
+    ),
     "loud": Loud(),
+    "typed": Typed(),
     "writes": WritesInPlace(max_depth=3),
     "draws": DrawsFromGlobals(),
     "panics in fit": Panics("fit"),

@@ -1,9 +1,6 @@
 """The replay audit over the package: mechanisms × estimators × containers × hostile records."""
 
-import warnings
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,107 +9,39 @@ from replay_cases import (
     LABELS,
     MEMBERS,
     MIXED_MEMBERS,
-    N,
     REGRESSORS,
-    SECRETS,
+    N,
     cells,
     hostile_rows,
     public_rows,
     table,
 )
+from replay_checks import (
+    GAUSSIAN,
+    LAPLACE,
+    LAWS,
+    MEANS,
+    SCHEMAS,
+    VOTES,
+    Way,
+    audit_teachers,
+    basis,
+    heard,
+    members_changed,
+    tells_nothing,
+)
 from sklearn.base import clone, is_regressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdistill import PATEClassifier, PATERegressor, PrivateDistiller
-from skdistill.accounting import PrivacyLoss
+from skdistill import PATEClassifier, PATERegressor
 from skdistill.release.marginals import measure_marginals
 from skdistill.release.parameters import Parameters
-from skdistill.release.residual_rounds import ResidualRounds
-from skdistill.release.soft_labels import SoftLabels
-from skdistill.release.votes import ConfidentMax, NoisyMax
-from skdistill.schema import Schema
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
 from skdistill.testing import replay_audit
-
-GAUSSIAN, LAPLACE = PrivacyLoss.gaussian(8.0, 1e-6), PrivacyLoss.laplace(8.0)
-
-
-def basis(X):
-    """Return public functions on the rows of any container."""
-    n = X.shape[0] if hasattr(X, "shape") else len(X)
-    return np.eye(n)[:, :4]
-
-
-@dataclass(frozen=True)
-class Way:
-    """A mechanism and the law of its noise."""
-
-    mechanism: Any
-    loss: PrivacyLoss = GAUSSIAN
-
-    def distiller(self, teacher, kind="numbers"):
-        """Return a distiller; rows with text need a student that encodes them."""
-        blank = Ridge() if is_regressor(teacher) else LogisticRegression()
-        encode = OneHotEncoder(handle_unknown="ignore")
-        return PrivateDistiller(
-            teacher,
-            blank if kind == "numbers" else make_pipeline(encode, blank),
-            mechanism=self.mechanism,
-            epsilon=8.0,
-            delta=0.0 if self.loss.kind == "laplace" else 1e-6,
-            output_range=(-1.0, 1.0) if is_regressor(teacher) else None,
-            random_state=0,
-        )
-
-
-ROWS = {
-    "gaussian": Way(SoftLabels("gaussian")),
-    "laplace": Way(SoftLabels("laplace"), LAPLACE),
-}
-MEANS = {
-    "one round": Way(ResidualRounds(1)),
-    "two rounds": Way(ResidualRounds(2, basis)),
-    "one round of laplace": Way(ResidualRounds(1, noise="laplace"), LAPLACE),
-}
-VOTES = MEANS | {
-    "noisy max": Way(NoisyMax()),
-    "noisy max by laplace": Way(NoisyMax(), LAPLACE),
-    "confident max": Way(ConfidentMax(threshold=1.0)),
-}
-
-
-def heard(function, *args):
-    """Return the result and all warnings; neither messages nor outputs may quote a secret."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        result = function(*args)
-    said = [f"{type(w.message).__name__}: {w.message}" for w in caught]
-    tells_nothing(*said)
-    return result, said
-
-
-def tells_nothing(*texts):
-    for text in texts:
-        assert not any(secret in text for secret in SECRETS)
-
-
-def audit_teachers(way, teacher, neighbour, X_public, kind="numbers"):
-    """Audit one release of two fitted teachers; return how far its queries moved."""
-    before = cells(X_public)
-
-    def mechanism(fitted):
-        release = way.distiller(fitted, kind).calibrate(X_public)
-        tells_nothing(repr(release.mechanism), release.summary, str(release.statement()))
-        return release.queries(fitted, release.prepare())
-
-    found, _ = heard(lambda: replay_audit(mechanism, teacher, neighbour, loss=way.loss))
-    assert cells(X_public) == before
-    return found.moved
-
 
 # Ensembles.
 
@@ -136,11 +65,6 @@ def ensemble(group, name, kind, container, row="same", label=None, grouped=False
 
 GROUPS = {"members": MEMBERS, "mixed": MIXED_MEMBERS, "regressors": REGRESSORS}
 KINDS = {"members": "numbers", "mixed": "mixed", "regressors": "numbers"}
-
-
-def members_changed(teacher, neighbour, X_public):
-    votes = [list(t.member_votes(X_public)) for t in (teacher, neighbour)]
-    return sum(not np.array_equal(*pair, equal_nan=True) for pair in zip(*votes, strict=True))
 
 
 def audit_ensembles(group, name, container, row, label, ways, grouped=False):
@@ -225,22 +149,22 @@ def test_everything_with_everything(group, name, container):
 # One teacher.
 
 TEACHERS = {
-    "logistic": (LogisticRegression(), ROWS),
-    "tree": (DecisionTreeClassifier(), ROWS),
-    "scaled in place": (make_pipeline(StandardScaler(copy=False), KNeighborsClassifier(1)), ROWS),
-    "writes": (MEMBERS["writes"], ROWS),
-    "uniform neighbours": (KNeighborsClassifier(5), ROWS),
-    "weighted neighbours": (KNeighborsClassifier(5, weights="distance"), ROWS),
-    "regression neighbours": (KNeighborsRegressor(5), ROWS),
-    "ridge": (make_pipeline(StandardScaler(copy=False), Ridge()), ROWS),
-    "regression tree": (DecisionTreeRegressor(), ROWS),
+    "logistic": (LogisticRegression(), LAWS),
+    "tree": (DecisionTreeClassifier(), LAWS),
+    "scaled in place": (make_pipeline(StandardScaler(copy=False), KNeighborsClassifier(1)), LAWS),
+    "writes": (MEMBERS["writes"], LAWS),
+    "uniform neighbours": (KNeighborsClassifier(5), LAWS),
+    "weighted neighbours": (KNeighborsClassifier(5, weights="distance"), LAWS),
+    "regression neighbours": (KNeighborsRegressor(5), LAWS),
+    "ridge": (make_pipeline(StandardScaler(copy=False), Ridge()), LAWS),
+    "regression tree": (DecisionTreeRegressor(), LAWS),
     "stable": (
         StableLogisticRegression(C=0.01, classes=[0, 1]),
         {"parameters": Way(Parameters()), "by laplace": Way(Parameters("laplace"), LAPLACE)},
     ),
 }
 TEACHERS |= {
-    name: (member, ROWS) for name, member in MEMBERS.items() if name.endswith("(copy=False)")
+    name: (member, LAWS) for name, member in MEMBERS.items() if name.endswith("(copy=False)")
 }
 
 
@@ -269,12 +193,6 @@ def _fresh(container, row, label):
 
 
 # Whole fits of a private table, and marginals.
-
-SCHEMAS = {
-    "numbers": Schema({"u": (-3, 3), "v": (-3, 3), "c": (0, 2)}, integer=["c"]),
-    "mixed": Schema({"u": (-3, 3), "v": (-3, 3), "c": ["baker", "clerk", "nurse"]}),
-}
-
 
 DENSE = [name for name in CONTAINERS if name != "sparse"]
 
