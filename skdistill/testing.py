@@ -149,9 +149,9 @@ def _run(
             noisy = answers[len(run.queries) - 1].copy()
     except StopIteration as done:
         run.result = done.value
-    except ReplayAuditError:
+    except (ReplayAuditError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # panics of extension modules are not Exceptions
         run.error = f"{type(error).__name__}: {error}"
     return run
 

@@ -254,7 +254,7 @@ def test_a_result_that_forgets_the_noise(monkeypatch):
     caught(audit, Loud(), VOTES["noisy max"], k=1)
 
 
-@pytest.mark.parametrize("name", ["draws", "search"])
+@pytest.mark.parametrize("name", ["draws", "splits"])
 def test_a_seed_shared_by_members(monkeypatch, name):
     """Every member starts where the one before it stopped."""
     original = members.call_privately
