@@ -10,10 +10,14 @@ from replay_cases import (
     MEMBERS,
     MIXED_MEMBERS,
     REGRESSORS,
+    ROWS,
+    TEXT,
     N,
     cells,
     hostile_rows,
+    labels_of,
     public_rows,
+    rows_of,
     table,
 )
 from replay_checks import (
@@ -240,7 +244,7 @@ def audit_fit(model, container, kind, row, label, *, X_public=None, grouped=Fals
         if is_regressor(model):
             y = [cell if i == 7 else float(cell) for i, cell in enumerate(y)]
         before = cells(X), cells(y)
-        groups = groups_of(case[0]) if grouped else None
+        groups = groups_of("same") if grouped else None  # the set of labels is public
         task = fit._check(X, y, groups, X_public)
         queries = fit._queries(task, fit._loss(task), np.random.RandomState(0))
         assert (cells(X), cells(y)) == before
@@ -296,6 +300,62 @@ def test_whole_fits(name, public):
         grouped = i == 1 and name != "one stable regression"
         X_public = public_rows("list", kind) if public else None
         audit_fit(model, "list", kind, row, label, X_public=X_public, grouped=grouped)
+
+
+# Whole groups: other rows, more of them, in other places.
+
+
+def people(kind, replaced):
+    """Return a table of twelve groups of four; group 3 is another one where it is `replaced`."""
+    rows, names = rows_of(kind, N), [i // 4 for i in range(N)]
+    y = labels_of(rows)
+    if replaced:
+        kept = [i for i in range(N) if names[i] != 3]
+        odd = ["large", "text among numbers", "shorter", "missing", "huge", "large", "large"]
+        rows = [ROWS[row][1](rows[i]) for i, row in enumerate(odd)] + [rows[i] for i in kept]
+        y = [TEXT, None, 1, 1, 1, 0, 1] + [y[i] for i in kept]
+        names = [3.0, "3", 3, 3, 3, 3, 3] + [names[i] for i in kept]
+    return rows, y, names
+
+
+@pytest.mark.parametrize("way", VOTES)
+@pytest.mark.parametrize("name", ["loud", "tree", "writes"])
+def test_a_whole_group_of_an_ensemble(name, way):
+    pair = []
+    for replaced in (False, True):
+        teacher = TeacherEnsemble(MEMBERS[name], K, classes=[0, 1], random_state=0)
+        pair.append(heard(teacher.fit, *people("numbers", replaced))[0])
+    X_public = public_rows("list", "numbers")
+    assert members_changed(*pair, X_public) <= 1
+    audit_teachers(VOTES[way], *pair, X_public)
+
+
+@pytest.mark.parametrize("loss", [GAUSSIAN, LAPLACE], ids=lambda loss: loss.kind)
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_whole_group_of_marginals(pairs, loss):
+    schema = SCHEMAS["mixed"]
+
+    def mechanism(replaced):
+        rows, _, names = people("mixed", replaced)
+        codes = schema.encode(rows, 4)
+        return measure_marginals(codes, schema.n_codes(4), loss, groups=names, pairs=pairs)
+
+    moved = replay_audit(mechanism, False, True, loss=loss).moved
+    assert moved[0][0] > 0.5
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["synthetic", "public"])
+@pytest.mark.parametrize("name", ["logistic regression", "two rounds", "pure", "ridge"])
+def test_a_whole_group_of_a_fit(name, public):
+    model = FITS[name]
+
+    def mechanism(replaced):
+        fit, (X, y, names) = clone(model), people("mixed", replaced)
+        task = fit._check(X, y, names, public_rows("list", "mixed") if public else None)
+        return _public_parts(fit._queries(task, fit._loss(task), np.random.RandomState(0)))
+
+    loss = GAUSSIAN if model.delta else LAPLACE
+    heard(lambda: replay_audit(mechanism, False, True, loss=loss))
 
 
 @pytest.mark.slow
