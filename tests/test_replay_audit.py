@@ -1,11 +1,15 @@
 """The replay audit over the package: mechanisms × estimators × containers × hostile records."""
 
+import warnings
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from replay_cases import (
     CONTAINERS,
+    IN_PLACE,
     LABELS,
     MEMBERS,
     MIXED_MEMBERS,
@@ -34,14 +38,16 @@ from replay_checks import (
     members_changed,
     tells_nothing,
 )
-from sklearn.base import clone, is_regressor
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_regressor
+from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdistill import PATEClassifier, PATERegressor
+from skdistill import PATEClassifier, PATERegressor, PrivateDistiller
+from skdistill._tables import n_rows
 from skdistill.release.marginals import measure_marginals
 from skdistill.release.parameters import Parameters
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
@@ -130,6 +136,48 @@ def test_every_hostile_label(label):
     audit_ensembles("regressors", "regression neighbours", "objects", "same", label, ["one round"])
 
 
+LABEL_CONTAINERS = {
+    "tuple": tuple,
+    "array": np.array,
+    "series": pd.Series,
+    "series of objects": lambda y: pd.Series(y, dtype=object),
+    "categories": lambda y: pd.Series(y, dtype="category"),
+    "polars": lambda y: pl.Series(y, strict=False),
+    "polars objects": lambda y: pl.Series(y, dtype=pl.Object),
+    "column": lambda y: np.array([[cell] for cell in y], dtype=object),
+}
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("container", LABEL_CONTAINERS)
+def test_every_container_of_labels(container, label):
+    """One odd label may change the dtype of all of them; it reaches one member and two counts."""
+    X, y = table("array", "numbers")
+    odd = table("array", "numbers", label=label)[1]
+    try:
+        made = LABEL_CONTAINERS[container](odd)
+    except Exception:
+        pytest.skip("the container does not hold the label")
+    if _dtype(made).startswith(("<U", "|S", "String", "Binary")) and "objects" not in container:
+        pytest.skip("the dtype of an array or a polars column is public")
+    pair = []
+    for labels in (LABEL_CONTAINERS[container](y), made):
+        before = _dtype(labels), cells(list(labels))
+        teacher = TeacherEnsemble(KNeighborsClassifier(1), K, classes=[0, 1], random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataConversionWarning)
+            pair.append(heard(teacher.fit, X, labels)[0])
+        assert (_dtype(labels), cells(list(labels))) == before
+    assert np.abs(pair[0].class_count_ - pair[1].class_count_).sum() <= 2
+    X_public = public_rows("array", "numbers")
+    assert members_changed(*pair, X_public) <= 1
+    audit_teachers(VOTES["one round"], *pair, X_public)
+
+
+def _dtype(labels):
+    return str(getattr(labels, "dtype", ""))
+
+
 def every_case():
     for group in GROUPS:
         for container in CONTAINERS:
@@ -194,6 +242,45 @@ def test_a_single_teacher(name, container):
 def _fresh(container, row, label):
     X, y = table(container, "numbers", row, label)
     return X, np.array(y)
+
+
+class Remembers(ClassifierMixin, BaseEstimator):
+    """A student that keeps its rows."""
+
+    def fit(self, X, y):
+        self.classes_, self.seen_ = np.unique(y), X
+        return self
+
+    def predict(self, X):
+        return np.full(n_rows(X), self.classes_[0])
+
+
+@pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
+@pytest.mark.parametrize("container", ["array", "float32", "frame", "sparse", "objects"])
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_student_is_trained_on_the_callers_own_rows(name, container):
+    """No statistic of the private rows gets into X, neither the caller's nor the student's."""
+    step = clone(IN_PLACE[name])
+    if container == "sparse" and name == "QuantileTransformer":
+        pytest.skip("no negative numbers in its sparse matrices")
+    if container == "sparse" and "with_centering" in step.get_params():
+        step.set_params(with_centering=False)
+    if container == "sparse" and "with_mean" in step.get_params():
+        step.set_params(with_mean=False)
+    X, y = table(container, "numbers")
+    teacher = make_pipeline(step, LogisticRegression()).fit(X, y)
+    X_public = public_rows(container, "numbers")
+    before = cells(X_public)
+    for given in (teacher, TeacherEnsemble(teacher, K, random_state=0).fit(X, y)):
+        distiller = PrivateDistiller(given, Remembers(), threshold=None).fit(X_public)
+        assert cells(X_public) == before
+        assert set(map(tuple, _dense(distiller.student_.seen_))) <= set(
+            map(tuple, _dense(X_public))
+        )
+
+
+def _dense(X):
+    return (X.toarray() if hasattr(X, "toarray") else np.asarray(X)).tolist()
 
 
 # Whole fits of a private table, and marginals.
