@@ -245,7 +245,7 @@ def adult(draws: int) -> None:
 
 
 def shift(draws: int) -> None:
-    """The same with public rows that are unlike the private ones, or few."""
+    """Repeat that with public rows that are unlike the private ones, or few."""
     d = _data.adult()
     for kind, public in kinds_of(d.X_public).items():
         parts = d.X_private, d.y_private, public, d.X_scored, d.y_scored
@@ -275,7 +275,7 @@ def mnist(draws: int) -> None:
 
 
 def timing(draws: int, n: int = 1_000_000, d: int = 100) -> None:
-    """A million rows: seconds and peak memory, after scikit-learn's LogisticRegression."""
+    """Measure a million rows, seconds and peak memory, after scikit-learn's LogisticRegression."""
     rng = np.random.default_rng(0)
     mixing = np.eye(d) + 0.3 * rng.normal(size=(d, d))
     X = rng.standard_normal((n, d))

@@ -17,7 +17,7 @@ from scipy.special import expit, softmax
 from sklearn.utils import gen_batches
 
 from skdistill.neural import adapted
-from skdistill.release.boundary import call_privately, silenced
+from skdistill.release.boundary import TeacherError, call_privately, silenced
 from skdistill.release.quantization import as_outputs
 
 __all__ = [
@@ -101,12 +101,12 @@ def _from_scores(scores: Any, shape: tuple[int, int]) -> Array:
 
 
 def _one_hot(predicted: Any, classes: NDArray[Any], shape: tuple[int, int]) -> Array:
-    rows = None
+    def compare() -> Array:
+        return np.asarray(np.asarray(predicted).reshape(-1, 1) == classes[None, :], dtype=float)
+
     try:
-        with silenced():
-            equal = np.asarray(predicted).reshape(-1, 1) == classes[None, :]
-            rows = np.asarray(equal, dtype=np.float64)
-    except Exception:
+        rows = call_privately(compare)
+    except TeacherError:
         rows = None
     if rows is None or rows.shape != shape:
         return np.full(shape, np.nan)
