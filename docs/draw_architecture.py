@@ -54,7 +54,7 @@ def draw(rooms: dict[str, dict]) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"',
             '     aria-label="The rooms of the package in the order of a release. The room release,'
-            ' framed in red, is the private boundary. Rooms framed in green cannot reach a teacher."',
+            ' in red, is the private boundary. Rooms in green cannot reach a teacher."',
             '     font-family="system-ui, sans-serif" font-size="13" fill="#1c1c1c">',
             f'  <rect x="1" y="1" width="{WIDTH - 2}" height="{height - 2}" rx="12" fill="#fff"'
             ' stroke="#d8d8d8"/>',
