@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from skdistill.accounting import PrivacyLedger
     from skdistill.pate import PATEClassifier, PATERegressor
     from skdistill.publishing import load, save
+    from skdistill.schema import Schema
+    from skdistill.transfer import TableFeatures
 
 __all__ = [
     "PATEClassifier",
@@ -19,7 +21,9 @@ __all__ = [
     "PrivacyLedger",
     "PrivacyStatement",
     "PrivateDistiller",
+    "Schema",
     "StableLogisticRegression",
+    "TableFeatures",
     "TeacherEnsemble",
     "__version__",
     "load",
@@ -34,6 +38,8 @@ _LATER = {
     "PATEClassifier": "skdistill.pate",
     "PATERegressor": "skdistill.pate",
     "PrivacyLedger": "skdistill.accounting",
+    "Schema": "skdistill.schema",
+    "TableFeatures": "skdistill.transfer",
     "load": "skdistill.publishing",
     "save": "skdistill.publishing",
     "show_versions": "skdistill._show_versions",

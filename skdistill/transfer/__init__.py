@@ -14,6 +14,7 @@ from skdistill.transfer.basis import (
 )
 from skdistill.transfer.features import SchemaFeatures
 from skdistill.transfer.marginals import MarginalSampler, synthetic_rows
+from skdistill.transfer.table_features import TableFeatures
 
 __all__ = [
     "MAX_GRAPH_ROWS",
@@ -21,6 +22,7 @@ __all__ = [
     "MarginalSampler",
     "Schema",
     "SchemaFeatures",
+    "TableFeatures",
     "graph_eigenvectors",
     "principal_components",
     "public_bases",
