@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from skdistill.schema import Column
 
-__all__ = ["CategoryMap", "NumberMap", "least_count"]
+__all__ = ["CategoryMap", "NumberMap", "least_count", "smooth_metric"]
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -80,32 +81,30 @@ class NumberMap:
     @property
     def width(self) -> int:
         """Number of features."""
-        return 1 + self.has_splines * self.n_positions + self.missing
+        return (self.n_positions if self.has_splines else 1) + self.missing
 
     @property
-    def squared_bound(self) -> float:
-        """The features of no cell have a larger squared norm."""
-        return 1.0 + self.has_splines
+    def smoothing(self) -> Array:
+        """Matrix that turns the features into those whose principal directions are smooth."""
+        smooth = smooth_metric(self.n_positions) if self.has_splines else np.ones((1, 1))
+        return np.asarray(scipy.linalg.block_diag(smooth, np.eye(int(self.missing))))
 
     def names(self, column: Column) -> list[str]:
         """Name the features."""
-        knots = range(self.n_positions if self.has_splines else 0)
-        names = ["rank", *(f"knot {k}" for k in knots), *(["missing"] if self.missing else [])]
-        return [f"{column.name} {name}" for name in names]
+        names = [f"knot {k}" for k in range(self.n_positions)] if self.has_splines else ["rank"]
+        return [f"{column.name} {name}" for name in [*names, "missing"][: self.width]]
 
     def expand(self, values: Array) -> tuple[Codes, Array]:
-        """Return the places and values of the features: position, splines, missing."""
-        lost = np.isnan(values)
-        rank = self._position(values) / max(1, self.n_positions - 1)
-        places, parts = [np.zeros((len(values), 1), dtype=np.int64)], [rank[:, None]]
+        """Return the places and values of the features: splines or the rank, then missing."""
         if self.has_splines:
-            _, spots, hats = self.hats(values, self.n_positions)
-            places.append(1 + spots)
-            parts.append(hats)
-        if self.missing:
-            places.append(np.full((len(values), 1), self.width - 1))
-            parts.append(lost[:, None].astype(np.float64))
-        return np.hstack(places), np.hstack(parts)
+            _, places, parts = self.hats(values, self.n_positions)
+        else:
+            rank = self._position(values) / max(1, self.n_positions - 1)
+            places, parts = np.zeros((len(values), 1), dtype=np.int64), rank[:, None]
+        if not self.missing:
+            return places, parts
+        last = np.full(len(values), self.width - 1)
+        return np.column_stack([places, last]), np.column_stack([parts, np.isnan(values)])
 
     def most_hats(self, n_knots: int) -> int:
         """Return the number of hat functions there are where so many are wanted."""
@@ -184,9 +183,9 @@ class CategoryMap:
         return cls(places, len(frequent) + 1)
 
     @property
-    def squared_bound(self) -> float:
-        """The features of no cell have a larger squared norm."""
-        return 1.0
+    def smoothing(self) -> Array:
+        """Matrix that leaves the features as they are."""
+        return np.eye(self.width)
 
     def names(self, column: Column) -> list[str]:
         """Name the indicators."""
@@ -199,6 +198,19 @@ class CategoryMap:
     def expand(self, codes: Codes) -> tuple[Codes, Array]:
         """Return the place of each indicator, and ones."""
         return self.places[codes][:, None], np.ones((len(codes), 1))
+
+
+def smooth_metric(n_knots: int) -> Array:
+    """Return the root of the kernel of splines in which smooth functions come first.
+
+    The kernel of two knots i and j is 1 where they are equal, plus min(i, j) / (n_knots - 1): of
+    white noise and of a random walk, so functions that vary slowly have a larger variance.
+    Its largest value is 2.
+    """
+    knots = np.arange(n_knots)
+    kernel = np.eye(n_knots) + np.minimum(knots[:, None], knots) / max(1, n_knots - 1)
+    variances, axes = scipy.linalg.eigh(kernel)
+    return np.asarray((axes * np.sqrt(variances)) @ axes.T)
 
 
 def least_count(

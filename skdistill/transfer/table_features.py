@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.schema import as_schema
-from skdistill.transfer.column_maps import CategoryMap, NumberMap, least_count
+from skdistill.transfer.column_maps import CategoryMap, NumberMap, least_count, smooth_metric
 
 __all__ = ["TableFeatures"]
 
@@ -27,6 +27,7 @@ Block = tuple[int, NDArray[np.int64], Array]  # width, places and values
 # features of gradient rounds at epsilon = 0.1 to 2.
 _MOST_KNOTS, _ALL_KNOTS = 20, 160  # of one number; of all numbers together
 _PAIR_KNOTS, _ALL_PAIR_FEATURES = 4, 1000  # of a number in a pair; of all pairs together
+_PAIR_WEIGHT = 0.8  # of a product against a number
 _RARE_ROWS, _RARE_SHARE = 10, 1 / 300  # fewer public rows than this are too few for a feature
 _MOST_CATEGORIES = 1000  # of all columns together
 _WIDEST = 2048  # so many features of largest variance enter the principal directions
@@ -162,11 +163,14 @@ class TableFeatures(TransformerMixin, BaseEstimator):
             for column, x in zip(self.schema_.columns, cells, strict=True)
         )
         self.pairs_, self.pair_knots_ = self._choose_pairs()
-        raw_bound = math.sqrt(sum(one.squared_bound for one in self.maps_) + len(self.pairs_))
-        self.norm_bound_ = raw_bound * (1 + 1e-9)
+        # Splines are at least 0 and add up to 1, so a row is a mean of rows of the metric, none of
+        # which is longer than the root of 2 for a number, of 4 for a product of two.
+        longest = 2 * len(self.maps_) + 4 * _PAIR_WEIGHT**2 * len(self.pairs_)
+        if not self.directions:
+            longest = len(self.maps_) + len(self.pairs_)
+        self.norm_bound_ = math.sqrt(longest) * (1 + 1e-9)
         if self.directions:
             self._find_directions(cells)
-            self.norm_bound_ += float(np.linalg.norm(self._mean))
         if self.max_norm is not None:
             self._scale = 1.0
             rows = self._expand(cells)
@@ -257,27 +261,33 @@ class TableFeatures(TransformerMixin, BaseEstimator):
     def _find_directions(self, cells: Sequence[NDArray[Any]]) -> None:
         """Find the principal directions of the public rows, in order of their variance."""
         raw = sp.vstack(list(self._sparse(cells)), format="csc")
-        self._mean = np.asarray(raw.mean(axis=0)).ravel()
-        spread = np.asarray(raw.multiply(raw).mean(axis=0)).ravel() - self._mean**2
+        mean = np.asarray(raw.mean(axis=0)).ravel()
+        spread = np.asarray(raw.multiply(raw).mean(axis=0)).ravel() - mean**2
         kept = np.sort(np.argsort(-spread, kind="stable")[:_WIDEST])
-        narrow = raw[:, kept]
-        covariance = (narrow.T @ narrow).toarray() / raw.shape[0]
-        covariance -= np.outer(self._mean[kept], self._mean[kept])
-        variances, axes = scipy.linalg.eigh(covariance)
+        smooth, narrow = self._smoothing()[kept][:, kept].toarray(), raw[:, kept]
+        covariance = (narrow.T @ narrow).toarray() / raw.shape[0] - np.outer(mean[kept], mean[kept])
+        variances, axes = scipy.linalg.eigh(smooth.T @ covariance @ smooth)
         order = np.argsort(-variances, kind="stable")[: self.n_components]
-        order = order[variances[order] > 1e-6 * variances.max()]
+        order = order[variances[order] > 1e-6 * max(variances.max(), 1e-9)]
+        self.variances_, axes = variances[order], axes[:, order]
         if not len(order):  # nothing varies: one direction that is zero for all rows
-            self.variances_ = np.zeros(1)
-            self._axes = np.zeros((raw.shape[1], 1))
-        else:
-            self.variances_ = variances[order]
-            chosen = axes[:, order]
-            largest = chosen[np.abs(chosen).argmax(axis=0), np.arange(len(order))]
-            self._axes = np.zeros((raw.shape[1], len(order)))
-            self._axes[kept] = chosen * np.sign(largest)
-            if self.max_norm is not None:
-                self._axes /= self.variances_**0.25
-        self._centre = self._mean @ self._axes
+            self.variances_, axes = np.ones(1), np.zeros((len(kept), 1))
+        largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
+        axes = axes * np.where(largest < 0, -1, 1)  # their signs are arbitrary otherwise
+        if self.max_norm is not None:
+            axes /= self.variances_**0.25
+        self._axes = np.zeros((raw.shape[1], axes.shape[1]))
+        self._axes[kept] = smooth @ axes
+        self._centre = mean @ self._axes
+        self.norm_bound_ += float(np.linalg.norm(mean[kept] @ smooth))
+
+    def _smoothing(self) -> sp.csr_matrix:
+        """Return the metric in which smooth functions have a large variance."""
+        roots: list[Array] = [one.smoothing for one in self.maps_]
+        knots = {j: self._number(j).most_hats(self.pair_knots_) for p in self.pairs_ for j in p}
+        hats = {j: smooth_metric(k) for j, k in knots.items()}
+        roots += [np.asarray(_PAIR_WEIGHT * np.kron(hats[i], hats[j])) for i, j in self.pairs_]
+        return sp.block_diag(roots, format="csr")
 
     def _cells(self, X: Any) -> list[NDArray[Any]]:
         """Return every column as the schema reads it: numbers, or codes of categories."""
