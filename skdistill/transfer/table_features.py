@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.schema import as_schema
+from skdistill.schema.table import Table
 from skdistill.transfer.column_maps import CategoryMap, NumberMap, least_count, smooth_metric
 
 __all__ = ["TableFeatures"]
@@ -199,7 +200,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
             :meth:`Schema.encode`.
         """
         check_is_fitted(self)
-        self.schema_.check_columns(X)
+        Table(X)  # raises for what is no table, before its columns are counted
         validate_data(self, X, reset=False, skip_check_array=True)
         rows = self._expand(self._cells(X))
         if self.max_norm is not None:
