@@ -817,8 +817,8 @@ def _noise_warning(plan: ReleasePlan, teacher: Any, output_range: Any) -> str:
         better = (
             "earlier steps that learn nothing from private rows. One of them was fitted together "
             f"with the {type(steps[-1][1]).__name__}, whose own bound does not hold therefore. Fit "
-            "that step on public rows and wrap it in FrozenEstimator, or use "
-            "BoundedFeatures(schema). Besides"
+            "that step on public rows and wrap it in FrozenEstimator, as "
+            "FrozenEstimator(TableFeatures(schema).fit(X_public)). Besides"
         )
     else:
         better = (

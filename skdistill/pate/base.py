@@ -37,9 +37,10 @@ from skdistill.release.plan import ReleasePlan
 from skdistill.release.rounds import automatic_rounds
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PrivacyStatement
-from skdistill.teachers import BoundedFeatures, TeacherEnsemble
-from skdistill.transfer.features import SchemaFeatures, SchemaRows
+from skdistill.teachers import TeacherEnsemble
+from skdistill.transfer.features import SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
+from skdistill.transfer.table_features import TableFeatures
 
 __all__ = ["PATE", "Part", "Task"]
 
@@ -290,9 +291,9 @@ class PATE(BaseEstimator):
         if isinstance(self.estimator, Pipeline):
             return None
         if self._is_single():
-            features = BoundedFeatures(schema, max_norm=self.estimator.max_row_norm)
-            return features.centred_on(rows)
-        return SchemaFeatures(schema)
+            norm = self.estimator.max_row_norm
+            return TableFeatures(schema, n_components=60, max_norm=norm)
+        return TableFeatures(schema, None, n_knots=0, directions=False)
 
     def _teach(
         self,
@@ -328,7 +329,7 @@ class PATE(BaseEstimator):
         """Release the labels of the transfer rows, and train the student."""
         student = self.student
         if student is None and isinstance(inputs, SchemaRows):
-            encode = SchemaFeatures(inputs.schema)
+            encode = TableFeatures(inputs.schema, None, n_knots=0, directions=False)
             student = Pipeline([("features", encode), ("student", self._blank_student())])
         distiller = self._blank_distiller(teacher=teacher, student=student)
         distiller.part = loss

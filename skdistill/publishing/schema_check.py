@@ -20,8 +20,9 @@ SCHEMA = "schema.json"
 TRUSTED = (
     "skdistill.publishing.published.PublishedClassifier",
     *("skdistill.schema.column.Column", "skdistill.schema.schema.Schema"),
-    *(f"skdistill.transfer.features.{name}" for name in ("SchemaFeatures", "SchemaRows")),
-    "skdistill.teachers.bounded_features.BoundedFeatures",
+    "skdistill.transfer.features.SchemaRows",
+    "skdistill.transfer.table_features.TableFeatures",
+    *(f"skdistill.transfer.column_maps.{name}" for name in ("CategoryMap", "NumberMap")),
     "skdistill.teachers.stable_linear.ClippedRows",
     "numpy.dtype",
     *("sklearn._loss.loss.HalfTweedieLoss", "sklearn._loss.loss.HalfTweedieLossIdentity"),

@@ -1,11 +1,9 @@
 """Teachers that come with a proof of how far one record can move them."""
 
-from skdistill.teachers.bounded_features import BoundedFeatures
 from skdistill.teachers.ensemble import TeacherEnsemble
 from skdistill.teachers.stable_linear import ClippedRows, StableLogisticRegression, stable_C
 
 __all__ = [
-    "BoundedFeatures",
     "ClippedRows",
     "StableLogisticRegression",
     "TeacherEnsemble",

@@ -12,7 +12,6 @@ from skdistill.transfer.basis import (
     public_bases,
     public_features,
 )
-from skdistill.transfer.features import SchemaFeatures
 from skdistill.transfer.marginals import MarginalSampler, synthetic_rows
 from skdistill.transfer.table_features import TableFeatures
 
@@ -21,7 +20,6 @@ __all__ = [
     "Column",
     "MarginalSampler",
     "Schema",
-    "SchemaFeatures",
     "TableFeatures",
     "graph_eigenvectors",
     "principal_components",

@@ -13,15 +13,20 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from skdistill.schema import Column
 
-__all__ = ["CategoryMap", "NumberMap", "least_count", "smooth_metric"]
+__all__ = ["LONGEST_SCORE", "CategoryMap", "NumberMap", "least_count", "smooth_metric"]
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 _GRID = 256  # points at which the position of a number is kept
+_EXTREME = 0.002  # ranks nearer to 0 or 1 have the normal score of this one, 2.88
+
+
+LONGEST_SCORE = -float(ndtri(_EXTREME))
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,16 @@ class NumberMap:
         return [f"{column.name} {name}" for name in [*names, "missing"][: self.width]]
 
     def expand(self, values: Array) -> tuple[Codes, Array]:
-        """Return the places and values of the features: splines or the rank, then missing."""
+        """Return places and values: of splines, or the normal score of the rank; then missing."""
         if self.has_splines:
             _, places, parts = self.hats(values, self.n_positions)
         else:
             rank = self._position(values) / max(1, self.n_positions - 1)
-            places, parts = np.zeros((len(values), 1), dtype=np.int64), rank[:, None]
+            score = ndtri(np.clip(rank, _EXTREME, 1 - _EXTREME))
+            if self.n_positions == 1:
+                score = np.zeros(len(values))
+            places = np.zeros((len(values), 1), dtype=np.int64)
+            parts = np.where(np.isnan(values), 0.0, score)[:, None]
         if not self.missing:
             return places, parts
         last = np.full(len(values), self.width - 1)

@@ -17,7 +17,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill.schema import as_schema
 from skdistill.schema.table import Table
-from skdistill.transfer.column_maps import CategoryMap, NumberMap, least_count, smooth_metric
+from skdistill.transfer.column_maps import (
+    LONGEST_SCORE,
+    CategoryMap,
+    NumberMap,
+    least_count,
+    smooth_metric,
+)
 
 __all__ = ["TableFeatures"]
 
@@ -62,7 +68,8 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         there would be more than 1,000 with 2 knots.
     n_knots : "auto" or int, default="auto"
         Most knots of a number. "auto" is 20 for up to 8 numbers and fewer for more. 0 leaves the
-        splines out, so that a number is its rank alone: for trees, with ``directions=False``.
+        splines out: a number is then the normal score of its rank (0 for the median, at most 2.88),
+        which suits trees and plain linear models, with ``pairs=None, directions=False``.
     directions : bool, default=True
         Whether to rotate to principal directions. If False, the features have the names of the
         columns, and are neither centred nor rotated.
@@ -104,9 +111,9 @@ class TableFeatures(TransformerMixin, BaseEstimator):
     >>> features = TableFeatures(schema, n_knots=0, directions=False).fit(rows)
     >>> features.get_feature_names_out().tolist()
     ['age rank', 'age missing', "sex='f'", "sex='m'", 'sex rare']
-    >>> features.transform([[30, "m"], [999, "x"]])
-    array([[0.5, 0. , 0. , 1. , 0. ],
-           [1. , 0. , 0. , 0. , 1. ]])
+    >>> features.transform([[30, "m"], [999, "x"]]).round(2)
+    array([[0.  , 0.  , 0.  , 1.  , 0.  ],
+           [2.88, 0.  , 0.  , 0.  , 1.  ]])
     >>> TableFeatures(schema, n_components=3).fit(rows).transform(rows).shape
     (20, 3)
     """
@@ -166,9 +173,8 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         self.pairs_, self.pair_knots_ = self._choose_pairs()
         # Splines are at least 0 and add up to 1, so a row is a mean of rows of the metric, none of
         # which is longer than the root of 2 for a number, of 4 for a product of two.
-        longest = 2 * len(self.maps_) + 4 * _PAIR_WEIGHT**2 * len(self.pairs_)
-        if not self.directions:
-            longest = len(self.maps_) + len(self.pairs_)
+        number = 2.0 if n_knots else LONGEST_SCORE**2
+        longest = number * len(self.maps_) + 4 * _PAIR_WEIGHT**2 * len(self.pairs_)
         self.norm_bound_ = math.sqrt(longest) * (1 + 1e-9)
         if self.directions:
             self._find_directions(cells)

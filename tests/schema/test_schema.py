@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from skdistill.schema import Column, Schema, as_schema
-from skdistill.teachers import BoundedFeatures
+from skdistill.transfer import TableFeatures
 
 SCHEMA = Schema(
     {
@@ -170,7 +170,7 @@ def test_it_is_a_value():
     assert Schema({"a": (0, 1)}) != Schema({"a": (0, 2)})
     with pytest.raises(AttributeError):
         SCHEMA.columns = ()
-    estimator = BoundedFeatures(SCHEMA)
+    estimator = TableFeatures(SCHEMA)
     assert clone(clone(estimator)).schema == SCHEMA
     assert len(SCHEMA) == 6
     assert repr(SCHEMA) == "Schema(6 columns: age, gain, job, flag, grade, x)"
