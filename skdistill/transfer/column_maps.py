@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from skdistill.schema import Column
+from skdistill.schema.describe import cell_size
 
 __all__ = ["LONGEST_SCORE", "CategoryMap", "NumberMap", "least_count", "smooth_metric"]
 
@@ -73,7 +74,7 @@ class NumberMap:
         distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
         if not len(distinct):
             distinct, counts = np.zeros(1), np.ones(1, dtype=np.int64)
-        size = max(least, _cell_size(counts, n_knots or _GRID))
+        size = max(least, cell_size(counts, n_knots or _GRID))
         common = counts >= size
         positions, n_positions = _positions(counts, common, size)
         if len(distinct) > _GRID:
@@ -132,18 +133,6 @@ class NumberMap:
         """Interpolate; 0 where missing."""
         found = np.interp(values, self.grid, self.positions)
         return np.where(np.isnan(values), 0.0, found)
-
-
-def _cell_size(counts: Codes, n_cells: int) -> float:
-    """Return the size c of cells with the sum of min(counts, c) equal to n_cells · c.
-
-    The iteration falls from the mean towards the largest solution. A value more frequent than c
-    fills one cell, so that the other cells are left for the other values.
-    """
-    size = float(counts.sum()) / n_cells
-    for _ in range(100):
-        size = float(np.minimum(counts, size).sum()) / n_cells
-    return size
 
 
 def _positions(counts: Codes, common: NDArray[np.bool_], size: float) -> tuple[Array, int]:

@@ -158,7 +158,7 @@ def test_names_are_distinct_and_frames_come_out(variant):
 
 def test_columns_with_the_names_of_features():
     frame = pd.DataFrame(
-        {"a": [1.0, None] * 20, "a missing": ["rare", "missing"] * 20, "a rank": range(40)}
+        {"a": [1.0, None] * 20, "a missing": ["rare", "missing"] * 20, "a rank": [*range(20)] * 2}
     )
     frame["a missing='rare'"] = 1.0
     schema = Schema.from_public(frame)
