@@ -154,8 +154,7 @@ def _quantiles(finite: NDArray[np.float64]) -> Edges:
     """Return where bins of equally many public rows begin; a common value is a bin of its own."""
     distinct, counts = np.unique(finite, return_counts=True)
     size = cell_size(counts, _BINS)
-    weights = np.minimum(counts, size)
-    bins = np.floor((np.cumsum(weights) - weights / 2) / size)
+    bins = np.floor((np.cumsum(counts) - counts / 2) / size)
     common = counts >= size
     starts = (bins[1:] > bins[:-1]) | common[1:] | common[:-1]
     return tuple(distinct[1:][starts].tolist()) or None
