@@ -41,9 +41,10 @@ from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
 from skdistill.students import encoder_of, match_threshold, train
-from skdistill.teachers import BoundedFeatures, TeacherEnsemble
-from skdistill.transfer.features import SchemaFeatures, SchemaRows
+from skdistill.teachers import TeacherEnsemble
+from skdistill.transfer.features import SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
+from skdistill.transfer.table_features import TableFeatures
 
 __all__ = ["PATE", "PrivateStepError", "Task"]
 
@@ -327,9 +328,9 @@ class PATE(DistilledEstimator):
         if isinstance(self.estimator, Pipeline):
             return None
         if self._is_single():
-            features = BoundedFeatures(schema, max_norm=self.estimator.max_row_norm)
-            return features.centred_on(rows)
-        return SchemaFeatures(schema)
+            norm = self.estimator.max_row_norm
+            return TableFeatures(schema, n_components=60, max_norm=norm)
+        return TableFeatures(schema, None, n_knots=0, directions=False)
 
     def _teach(
         self,
@@ -357,7 +358,7 @@ class PATE(DistilledEstimator):
     def _chosen_student(self, inputs: Any) -> Any:
         """Return the student to train; the default one encodes rows that come as they are."""
         if self.student is None and isinstance(inputs, SchemaRows):
-            encode = SchemaFeatures(inputs.schema)
+            encode = TableFeatures(inputs.schema, None, n_knots=0, directions=False)
             return Pipeline([("features", encode), ("student", self._blank_student())])
         return self.student
 

@@ -381,8 +381,8 @@ def _remedy(release: Release, teacher: Any) -> str:
         return (
             "earlier steps that learn nothing from private rows. One of them was fitted together "
             f"with the {type(steps[-1][1]).__name__}, whose own bound does not hold therefore. Fit "
-            "that step on public rows and wrap it in FrozenEstimator, or use "
-            "BoundedFeatures(schema). Besides"
+            "that step on public rows and wrap it in FrozenEstimator, as "
+            "FrozenEstimator(TableFeatures(schema).fit(X_public)). Besides"
         )
     return (
         "a teacher with a bound of its own (StableLogisticRegression, or a TeacherEnsemble: "
