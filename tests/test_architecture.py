@@ -412,6 +412,7 @@ def test_nothing_below_the_boundary_knows_a_way_to_a_teacher():
     assert Path("release/boundary.py") in reached(Path("distiller.py"))  # the search finds ways
 
 
+@pytest.mark.slow
 def test_every_module_can_be_imported_first():
     """No module needs another to be imported before it, packages' own files included."""
     names = [".".join(("skdistill", *m.with_suffix("").parts)) for m in MODULES]
