@@ -330,7 +330,8 @@ def test_one_row_changes_one_row_of_table_features(container):
     rows = hostile.numbers(N)
     if container in ("csr", "coo"):
         pytest.skip("a schema reads dense tables")
-    features = TableFeatures((0, 9)).fit(np.random.default_rng(0).uniform(0, 9, (60, 3)))
+    public = np.random.default_rng(0).uniform(0, 9, (60, 3))
+    features = TableFeatures((0, 9)).fit(build(public.tolist()))
     wanted = features.transform(build(rows))
     for name, record in hostile.ROWS.items():
         neighbour = build(replaced(rows, record))
