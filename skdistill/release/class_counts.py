@@ -58,7 +58,7 @@ def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
     """Return the one query of :func:`class_counts`."""
 
     def measure(rows: Any) -> NDArray[np.int64]:
-        found = np.nan_to_num(as_outputs(call_privately(counts), (len(classes),)))
+        found = call_privately(lambda: np.nan_to_num(as_outputs(counts(), (len(classes),))))
         return np.rint(np.clip(found, 0, 2.0**53)).astype(np.int64).reshape(1, -1)
 
     return RowQuery(

@@ -30,7 +30,7 @@ from skdistill._tables import group_names
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import WHOLE
 from skdistill.release.quantization import lattice_bits
-from skdistill.release.query import Queries, Query
+from skdistill.release.query import ROUND_UP, Queries, Query
 
 __all__ = [
     "MAX_PAIRED_COLUMNS",
@@ -220,8 +220,8 @@ class _Counter:
         """Return integers with noise, in records, and its standard deviation."""
         if l1 == 0:
             return integers / self.unit, 0.0
-        up = 1 + 2.0**-50
-        noisy = yield Query(integers, l1 * self.unit * up, l2 * self.unit * up, share)
+        moved = l1 * self.unit * ROUND_UP, l2 * self.unit * ROUND_UP
+        noisy = yield Query(integers, *moved, share)
         return np.asarray(noisy, dtype=np.float64) / self.unit, self.spread(share, l1, l2)
 
     def spread(self, share: Fraction, l1: float, l2: float) -> float:

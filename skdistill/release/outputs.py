@@ -61,19 +61,16 @@ def class_outputs(
     output of a wrong shape, is NaN. `outputs`, a certificate's own, takes the place of all that.
     """
     shape = (n_rows, len(classes))
-    if outputs is not None:
-        return as_outputs(call_privately(outputs, X), shape)
-    method, said = call_privately(partial(_ask, teacher), X)
-    if method == "predict_proba":
-        return as_outputs(said, shape)
-    if method == "decision_function":
-        return _from_scores(said, shape)
-    return _one_hot(said, classes, shape)
+    return np.asarray(call_privately(partial(_said, teacher, classes, shape, outputs), X))
 
 
 def value_outputs(teacher: Any, X: Any, n_rows: int) -> Array:
     """Return a regressor's outputs for X, shape ``(n_rows,)``, not yet clipped."""
-    return as_outputs(call_privately(lambda rows: adapted(teacher).predict(rows), X), (n_rows,))
+
+    def said(rows: Any) -> Array:
+        return as_outputs(adapted(teacher).predict(rows), (n_rows,))
+
+    return np.asarray(call_privately(said, X))
 
 
 def before_last_step(bound: Any, X: Any) -> Any:
@@ -86,10 +83,24 @@ def member_votes(bound: Any, X: Any, function: Callable[[Any], Any]) -> Iterator
     return bound.member_votes(before_last_step(bound, X), function)
 
 
-def _ask(teacher: Any, X: Any) -> tuple[str, Any]:
+def _said(
+    teacher: Any,
+    classes: NDArray[Any],
+    shape: tuple[int, int],
+    outputs: Callable[[Any], Any] | None,
+    X: Any,
+) -> Array:
+    """Ask, and make an array of the answer: a lazy one runs the teacher's code only now."""
+    if outputs is not None:
+        return as_outputs(outputs(X), shape)
     teacher = adapted(teacher)
     method = output_method(teacher)
-    return method, getattr(teacher, method)(X)
+    said = getattr(teacher, method)(X)
+    if method == "predict_proba":
+        return as_outputs(said, shape)
+    if method == "decision_function":
+        return _from_scores(said, shape)
+    return _one_hot(said, classes, shape)
 
 
 def _from_scores(scores: Any, shape: tuple[int, int]) -> Array:

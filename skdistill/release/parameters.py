@@ -13,7 +13,7 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet, check_temperature
 from skdistill.release.outputs import before_last_step, in_chunks
-from skdistill.release.query import Integers, Queries, RowQuery
+from skdistill.release.query import ROUND_UP, Integers, Queries, RowQuery
 
 __all__ = ["Parameters"]
 
@@ -87,8 +87,8 @@ class Parameters(Mechanism):
             "parameters",
             partial(_integers, bound, step),
             (1, size),
-            math.sqrt(size) * moved + size,
-            moved + math.sqrt(size),
+            (math.sqrt(size) * moved + size) * ROUND_UP,
+            (moved + math.sqrt(size)) * ROUND_UP,
             step,
             settings=(bound.radius, _shape(bound)),
         )
@@ -96,7 +96,7 @@ class Parameters(Mechanism):
 
 def _shape(bound: Any) -> tuple[int, int]:
     """Return the shape of the parameters: the numbers of scores and of features are public."""
-    rows, columns = np.shape(np.atleast_2d(call_privately(bound.weights)))
+    rows, columns = call_privately(lambda: np.shape(np.atleast_2d(bound.weights())))
     return int(rows), int(columns)
 
 

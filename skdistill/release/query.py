@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler
 
-__all__ = ["Integers", "Queries", "Query", "RowQuery", "answer", "at_share"]
+__all__ = ["ROUND_UP", "Integers", "Queries", "Query", "RowQuery", "answer", "at_share"]
 
 Integers = NDArray[np.int64]
 Result = TypeVar("Result")
+
+#: More than the roundings of a product of a few numbers.
+ROUND_UP = 1 + 2.0**-50
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +119,10 @@ class RowQuery:
 
     def moved(self, n_rows: int) -> tuple[float, float]:
         """Return how far one unit moves n rows together, rounded up."""
-        return n_rows * self.l1, math.sqrt(n_rows) * (1 + 2.0**-50) * self.l2
+        l1 = n_rows * self.l1
+        if Fraction(l1) < n_rows * Fraction(self.l1):
+            l1 = math.nextafter(l1, math.inf)
+        return l1, math.sqrt(n_rows) * ROUND_UP * self.l2
 
     def noise_scale(self, loss: PrivacyLoss) -> float:
         """Return the standard deviation of the noise on one value, in its unit; public."""

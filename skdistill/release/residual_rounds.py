@@ -44,7 +44,7 @@ from skdistill.release.quantization import (
     quantize_simplex,
     to_simplex,
 )
-from skdistill.release.query import Integers, Queries, Query, RowQuery
+from skdistill.release.query import ROUND_UP, Integers, Queries, Query, RowQuery
 from skdistill.release.smoothing import (
     MAX_BASIS,
     MIN_BASIS,
@@ -571,7 +571,8 @@ def residual_rounds(
         clip = min(max(clip, _FLOOR * error), largest)
         moved = clip_to_lattice(residuals, clip).sum(axis=0)
         for_move = share * (1 - _CLIP_SHARE)
-        released = yield Query(moved, 2 * clip * math.sqrt(moved.size), 2 * clip, for_move)
+        l1 = 2 * clip * math.sqrt(moved.size) * ROUND_UP
+        released = yield Query(moved, l1, 2 * clip, for_move)
         step = centred(np.asarray(released, dtype=np.float64) / k) / weights[:, None]
         step_variance = (loss.part(for_move).scale(2 * clip) / k / weights) ** 2
         kept = (step_variance / (step_variance + variance))[:, None]

@@ -1,10 +1,12 @@
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.certificates import RowBound
+from skdistill.release.boundary import TeacherError
 from skdistill.release.calibration import PRIOR_SHARE, calibrate
 from skdistill.release.class_counts import class_counts, counts_query, mean_label
 from skdistill.release.mechanism import TransferSet
@@ -58,6 +60,16 @@ def test_it_is_not_bought_unasked():
 def test_it_is_total(counts):
     prior = prior_of(counts, epsilon=1e9)
     assert prior is None or np.isfinite(prior).all()
+
+
+def test_what_the_counts_raise_stays_inside():
+    class Lazy:
+        def __array__(self, dtype=None, copy=None):
+            raise BaseException("canary")
+
+    with pytest.raises(TeacherError) as caught:
+        counts_query(Lazy, CLASSES).of(None, Fraction(1))
+    assert "canary" not in str(caught.value) and caught.value.__context__ is None
 
 
 def test_one_record_moves_two_counts_by_one():

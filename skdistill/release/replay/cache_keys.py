@@ -25,7 +25,7 @@ from joblib.hashing import NumpyHasher
 from numpy.typing import NDArray
 
 from skdistill.certificates.base import unwrap
-from skdistill.release.boundary import silenced
+from skdistill.release.boundary import TeacherError, call_privately
 
 __all__ = ["assumed_of", "digest", "layout", "row_keys", "teacher_digest"]
 
@@ -39,11 +39,10 @@ def teacher_digest(teacher: Any) -> str | None:
 
     Never raises: what a teacher consists of is private.
     """
-    with silenced():
-        try:
-            return digest(unwrap(teacher))
-        except Exception:
-            return None
+    try:
+        return str(call_privately(lambda: digest(unwrap(teacher))))
+    except TeacherError:
+        return None
 
 
 def assumed_of(teacher: Any) -> tuple[str, ...]:
