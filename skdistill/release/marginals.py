@@ -30,7 +30,7 @@ from skdistill._tables import group_names
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import WHOLE
 from skdistill.release.quantization import lattice_bits
-from skdistill.release.query import ROUND_UP, Queries, Query
+from skdistill.release.query import ROUND_UP, Integers, Queries, Query, noise_deviation
 
 __all__ = [
     "MAX_PAIRED_COLUMNS",
@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 _Pair = tuple[int, int]
 
 #: Most columns for which pairs are looked at: their number grows as d².
@@ -92,7 +91,7 @@ def measure_marginals(
     groups: Any = None,
     pairs: bool | str = False,
 ) -> Queries[NoisyMarginals]:
-    r"""Release noisy marginals of a table.
+    r"""Release noisy marginals of a table at the price `loss`; None is no noise.
 
     Parameters
     ----------
@@ -100,8 +99,6 @@ def measure_marginals(
         Private; ``0 <= codes[:, j] < n_codes[j]``.
     n_codes : sequence of int, length d
         Public.
-    loss : PrivacyLoss or None
-        The price of the whole; None for no noise.
     groups : array-like of shape (n,), optional
         The group of each row; one group then takes the place of a record. Their number is public.
     pairs : bool or "auto", default=False
@@ -110,10 +107,6 @@ def measure_marginals(
         2021, "Winning the NIST contest", JPC 11(3)). They never are where there are more than
         MAX_PAIRED_COLUMNS columns. "auto": where the noise of the choice is below 8 % of the
         number of records, which is public.
-
-    Returns
-    -------
-    NoisyMarginals
 
     Notes
     -----
@@ -152,21 +145,9 @@ def group_numbers(groups: Any) -> Integers:
 
 
 def weighted_counts(cells: Integers, n_cells: int, groups: Integers | None, unit: int) -> Integers:
-    """Count cells: every row weighs `unit`, or every group does.
+    """Count cells: every row weighs `unit` (U, a power of two), or every numbered group does.
 
-    Parameters
-    ----------
-    cells : ndarray of int64, shape (n,)
-        In ``range(n_cells)``.
-    groups : ndarray of int64, shape (n,), or None
-        Numbers of the groups from 0.
-    unit : int
-        U, a power of two.
-
-    Returns
-    -------
-    ndarray of int64, shape (n_cells,)
-        See the module's docstring for how far one record or group moves it.
+    The module's docstring says how far one record or group moves the counts.
     """
     if groups is None:
         return np.bincount(cells, minlength=n_cells).astype(np.int64) * unit
@@ -182,11 +163,7 @@ class _Counter:
     """Counts sets of columns, and releases the counts at a share of a price."""
 
     def __init__(
-        self,
-        codes: Integers,
-        n_codes: tuple[int, ...],
-        groups: Integers | None,
-        loss: PrivacyLoss | None,
+        self, codes: Integers, n_codes: tuple[int, ...], groups: Integers | None, loss: Any
     ) -> None:
         self.codes, self.n_codes, self.loss = codes, n_codes, loss
         self.groups, self.unit = groups, 1
@@ -228,8 +205,7 @@ class _Counter:
         """Return the standard deviation of the noise on what moves so far, in records."""
         if self.loss is None or l1 == 0:
             return 0.0
-        loss = self.loss.part(share)
-        return math.sqrt(2.0) * loss.scale(l1) if loss.kind == "laplace" else loss.scale(l2)
+        return noise_deviation(self.loss.part(share), l1, l2)
 
 
 def _candidates(n_codes: Sequence[int]) -> list[_Pair]:

@@ -20,13 +20,25 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler
 
-__all__ = ["ROUND_UP", "Integers", "Queries", "Query", "RowQuery", "answer", "at_share"]
+__all__ = [
+    "ROUND_UP",
+    "SQRT_2",
+    "Integers",
+    "Queries",
+    "Query",
+    "RowQuery",
+    "answer",
+    "at_share",
+    "noise_deviation",
+]
 
 Integers = NDArray[np.int64]
 Result = TypeVar("Result")
 
 #: More than the roundings of a product of a few numbers.
 ROUND_UP = 1 + 2.0**-50
+#: √2, rounded up.
+SQRT_2 = math.nextafter(math.sqrt(2), 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +125,12 @@ class RowQuery:
     settings: tuple[Any, ...] = ()
 
     def of(self, rows: NDArray[np.intp] | None, share: Fraction) -> Query:
-        """Return the query of some rows, or of all: n rows move by n·l1 and √n·l2 at most."""
+        """Return the query of some rows, or of all."""
         l1, l2 = self.moved(self.shape[0] if rows is None else len(rows))
         return Query(self.measure(rows), l1, l2, share)
 
     def moved(self, n_rows: int) -> tuple[float, float]:
-        """Return how far one unit moves n rows together, rounded up."""
+        """Return how far one unit moves n rows together: by n·l1 and √n·l2, rounded up."""
         l1 = n_rows * self.l1
         if Fraction(l1) < n_rows * Fraction(self.l1):
             l1 = math.nextafter(l1, math.inf)
@@ -126,10 +138,12 @@ class RowQuery:
 
     def noise_scale(self, loss: PrivacyLoss) -> float:
         """Return the standard deviation of the noise on one value, in its unit; public."""
-        l1, l2 = self.moved(self.shape[0])
-        if loss.kind == "laplace":
-            return math.sqrt(2.0) * loss.part(self.share).scale(l1) * self.step
-        return loss.part(self.share).scale(l2) * self.step
+        return noise_deviation(loss.part(self.share), *self.moved(self.shape[0])) * self.step
+
+
+def noise_deviation(loss: PrivacyLoss, l1: float, l2: float) -> float:
+    """Return the standard deviation of the noise on one of the integers that move by (l1, l2)."""
+    return math.sqrt(2.0) * loss.scale(l1) if loss.kind == "laplace" else loss.scale(l2)
 
 
 Queries = Generator[Any, NDArray[Any], Result]
