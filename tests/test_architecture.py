@@ -139,7 +139,6 @@ TESTED_ELSEWHERE = {
     "pate/classifier.py": "tests/pate: both estimators",
     "pate/regressor.py": "tests/pate: both estimators",
     "pate/costs.py": "tests/pate/test_base.py: the rule, and the sum of the parts",
-    "pate/settings.py": "tests/pate/test_base.py: every message",
     "pate/tables.py": "tests/pate/test_privacy.py: no private cell in any message",
     "publishing/archive.py": "tests/test_publishing.py: hostile files",
     "publishing/files.py": "tests/test_publishing.py: there and back",

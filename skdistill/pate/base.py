@@ -30,7 +30,6 @@ from skdistill.accounting.relation import Unit
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
 from skdistill.pate.costs import cost_text, noisy_n_teachers
-from skdistill.pate.settings import is_transformer
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
@@ -69,26 +68,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything that one fit released, and what was computed from it; public.
+    """Everything that one fit released, and what was computed from it; public."""
 
-    Parameters
-    ----------
-    marginals : NoisyMarginals or None
-        None where transfer rows were given.
-    inputs : transformer
-        From rows of the schema to the rows that teachers and student see.
-    rows : array-like
-        Transfer rows, as the student sees them.
-    release : Release
-        Of the labels, at their part of the price.
-    labels : Labels
-        The released labels of the transfer rows.
-    """
-
-    marginals: NoisyMarginals | None
-    inputs: Any
-    rows: Any
-    release: Release
+    marginals: NoisyMarginals | None  # None where transfer rows were given
+    inputs: Any  # the transformer from rows of the schema to the rows that teachers see
+    rows: Any  # transfer rows, as the student sees them
+    release: Release  # of the labels, at their part of the price
     labels: Labels
 
 
@@ -244,9 +229,10 @@ class PATE(DistilledEstimator):
                 f"marginals_share={share!r} must be between 0 and 1: the part of the budget that "
                 "synthetic rows take."
             )
-        by_name = isinstance(self.encoder, str)
-        if self.encoder != "auto" if by_name else not is_transformer(self.encoder):
-            raise ValueError(f'encoder={self.encoder!r} must be "auto", None or a transformer.')
+        encoder = self.encoder
+        transforms = hasattr(encoder, "transform") and not isinstance(encoder, type)
+        if encoder != "auto" if isinstance(encoder, str) else not (encoder is None or transforms):
+            raise ValueError(f'encoder={encoder!r} must be "auto", None or a transformer.')
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
@@ -258,9 +244,7 @@ class PATE(DistilledEstimator):
             loss = PrivacyLoss.gaussian(float(self.epsilon), float(self.delta))
         return replace(loss, unit=Unit.RECORD if task.groups is None else Unit.GROUP)
 
-    def _queries(
-        self, task: Task, loss: PrivacyLoss | None, random_state: np.random.RandomState
-    ) -> Queries[Found]:
+    def _queries(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Join marginals, then labels of the rows that are made of them, under one price."""
         share = Fraction(0) if task.X_public is not None else Fraction(self.marginals_share)
         marginals, rows = None, task.X_public
@@ -291,14 +275,8 @@ class PATE(DistilledEstimator):
     ) -> Release:
         """Return the release of the labels of the transfer rows, at a price that is given."""
         classes, output_range = getattr(self, "classes_", None), self._output_range()
-        asked = TransferSet(
-            rows,
-            np.arange(n_rows(rows)),
-            classes,
-            output_range,
-            self.n_jobs,
-            encoder_of(student),
-        )
+        every, encoder = np.arange(n_rows(rows)), encoder_of(student)
+        asked = TransferSet(rows, every, classes, output_range, self.n_jobs, encoder)
         if loss is None:
             bound: Certificate = Certificate(name="none", reason="No noise was asked for.")
             return calibrate(bound, asked)
@@ -329,13 +307,7 @@ class PATE(DistilledEstimator):
             return features.centred_on(rows)
         return SchemaFeatures(schema)
 
-    def _teach(
-        self,
-        task: Task,
-        inputs: Any,
-        loss: PrivacyLoss | None,
-        random_state: np.random.RandomState,
-    ) -> Any:
+    def _teach(self, task: Task, inputs: Any, loss: PrivacyLoss | None, random_state: Any) -> Any:
         """Train the teachers on the private rows. Nothing that they raise gets out."""
         A = call_privately(inputs.transform, task.rows, error=PrivateStepError)
         seed = random_state.randint(np.iinfo(np.int32).max)

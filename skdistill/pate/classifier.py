@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from skdistill._tables import check_label_types, classes_in, label_codes
+from skdistill._validate import type_name
 from skdistill.certificates.public_maps import is_public_map
 from skdistill.pate.base import PATE, PrivateStepError
-from skdistill.pate.settings import type_name
 from skdistill.release.boundary import call_privately
 from skdistill.teachers import StableLogisticRegression
 

@@ -67,21 +67,8 @@ class Sampler(Protocol):
 def active_sampler(name: str) -> Sampler:
     """Return the sampler of this name, or the one that :mod:`skdistill.testing` has put up.
 
-    Parameters
-    ----------
-    name : {"exact", "diffprivlib"}
-        "diffprivlib" adds the floating-point noise of diffprivlib's scalar mechanisms, as a
-        reference to compare with. It is not private: see :class:`DiffprivlibSampler`.
-
-    Returns
-    -------
-    Sampler
-        Its `name` and `private` are what a privacy statement has to report.
-
-    Raises
-    ------
-    ValueError
-        If `name` is none of the two.
+    "diffprivlib" adds the floating-point noise of diffprivlib's scalar mechanisms, as a reference
+    to compare with. It is not private: see :class:`DiffprivlibSampler`.
     """
     if name not in _SAMPLERS:
         raise ValueError(f"sampler must be one of {sorted(_SAMPLERS)}, got {name!r}.")
@@ -117,17 +104,11 @@ class ExactSampler:
     Parameters
     ----------
     words : callable, optional
-        ``words(n)`` returns n uniform words. Default: the operating system's entropy, asked
-        anew for every chunk, so that forked processes and threads share no state.
+        ``words(n)`` returns n uniform words; the sampler is then not private. Default: the
+        operating system's entropy, asked anew for every chunk, so that forked processes and
+        threads share no state.
     word_bits : {64, 32, 16, 8}, default=64
         Digits in a word. Fewer than 44 leave every draw to :meth:`_settle`: for tests.
-
-    Attributes
-    ----------
-    name : str
-        For the privacy statement.
-    private : bool
-        False if `words` was given.
     """
 
     def __init__(self, words: WordSource | None = None, word_bits: int = 64) -> None:
@@ -146,7 +127,10 @@ class ExactSampler:
     def perturb(
         self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
     ) -> NDArray[np.int64]:
-        r"""Add noise to integers, so that releasing them costs `loss`.
+        """Add noise to integers, so that releasing them costs `loss`.
+
+        `sensitivity` is how far one record can move the whole release: in L2 for a Gaussian loss,
+        in L1 for a Laplace one. Errors do not depend on the values.
 
         Proof. `values` are clipped to ±2**61, which moves two neighbouring vectors no farther
         apart. The ideal mechanism adds independent real noise Z of scale
@@ -156,29 +140,6 @@ class ExactSampler:
         post-processing (Dwork and Roth 2014, Proposition 2.1) carries the guarantee over without
         loss. That round(Z) has its law exactly is proved at :class:`ExactSampler`; it saturates
         at ±2**62, where q + round(Z) is beyond the limit whatever q.
-
-        Parameters
-        ----------
-        values : ndarray of int64, any shape
-            Lattice coordinates of what is released.
-        loss : PrivacyLoss
-            The cost of the whole release.
-        sensitivity : float
-            How far one record can move the whole release, in lattice units: in L2 for a
-            Gaussian loss, in L1 for a Laplace one. A release may be passed chunk by chunk, each
-            chunk with the sensitivity of the whole.
-
-        Returns
-        -------
-        ndarray of int64, of the shape of `values`
-
-        Raises
-        ------
-        TypeError
-            If `values` is no array of int64.
-        ValueError
-            If the noise scale exceeds :data:`MAX_SCALE`, or a parameter is out of range. Neither
-            depends on what the values are.
         """
         if not isinstance(values, np.ndarray) or values.dtype != np.int64:
             raise TypeError("values must be a NumPy array of int64: lattice coordinates.")
@@ -190,27 +151,13 @@ class ExactSampler:
     def draw(
         self, kind: Literal["gaussian", "laplace"], scale: float, size: int
     ) -> NDArray[np.int64]:
-        """Return independent draws of round(Z), saturated at ±2**62.
-
-        Parameters
-        ----------
-        kind : {"gaussian", "laplace"}
-            The law of Z.
-        scale : float
-            Its standard deviation, or its scale b, in (0, 2**50].
-        size : int
-            Number of draws.
-
-        Returns
-        -------
-        ndarray of int64, shape (size,)
-        """
+        """Return independent draws of round(Z), saturated at ±2**62, for a scale up to 2**50."""
         noise = np.zeros(size, dtype=np.int64)
         self._add_noise(noise, kind, scale)
         return noise
 
     def _add_noise(self, flat: NDArray[np.int64], kind: str, scale: float) -> None:
-        """Add draws to a one-dimensional array, in place and in chunks."""
+        """Add draws to a one-dimensional array, in place."""
         if not 0 < scale <= MAX_SCALE:
             raise ValueError(
                 f"The noise scale must be in (0, 2**50] lattice units, got {scale:.6g}. Noise "
@@ -397,15 +344,9 @@ def _pi(width: int) -> int:
 
 _LAWS = {
     "gaussian": _Law(
-        quantile=_gaussian_quantile,
-        guess=lambda log_u: -float(ndtri_exp(log_u - math.log(2))),
-        survival=_gaussian_survival,
+        _gaussian_quantile, lambda log_u: -float(ndtri_exp(log_u - math.log(2))), _gaussian_survival
     ),
-    "laplace": _Law(
-        quantile=_laplace_quantile,
-        guess=lambda log_u: -log_u,
-        survival=_laplace_survival,
-    ),
+    "laplace": _Law(_laplace_quantile, lambda log_u: -log_u, _laplace_survival),
 }
 
 
@@ -446,7 +387,6 @@ class _Uniform:
 
 
 def _operating_system_words(word_bits: int) -> WordSource:
-    """Return the operating system's cryptographic generator as a source of words."""
     width = word_bits // 8
 
     def words(count: int) -> NDArray[np.uint64]:

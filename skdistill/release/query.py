@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,10 +185,10 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     Corollary 2) or ε-DP (Dwork and Roth 2014, Theorem 3.16), and the result is post-processing
     (Dwork and Roth 2014, Proposition 2.1).
     """
-    spent, noisy = Fraction(0), None
+    spent, noisy = Fraction(0), cast(Any, None)  # sending None starts a generator
     while True:
         try:
-            query = next(mechanism) if noisy is None else mechanism.send(noisy)
+            query = mechanism.send(noisy)
         except StopIteration as done:
             return done.value
         if isinstance(query, RowQuery):
@@ -209,16 +209,12 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
 def at_share(mechanism: Queries[Result], share: Fraction) -> Queries[Result]:
     """Run a mechanism at a part of the price: ``yield from`` joins several under one.
 
-    Parameters
-    ----------
-    mechanism : generator of Query
-    share : Fraction
-        In (0, 1]. The shares of the mechanism's own queries are multiplied by it.
+    The shares of the mechanism's own queries are multiplied by `share`.
     """
-    noisy = None
+    noisy = cast(Any, None)
     while True:
         try:
-            query = next(mechanism) if noisy is None else mechanism.send(noisy)
+            query = mechanism.send(noisy)
         except StopIteration as done:
             return done.value
         noisy = yield replace(query, share=query.share * share)

@@ -92,23 +92,11 @@ def layout(X: Any) -> tuple[str, ...]:
 
 
 def row_keys(X: Any, n_rows: int) -> Keys:
-    """Return a key for each row: a digest of its content, and which of its equals it is.
+    """Return a key of dtype "S16" for each row: a digest of its content, and which equal it is.
 
     Equal rows of one table are different questions, with noise of their own: the second of them
     is the second in every table that holds both. Two rows whose digests (96 bits) coincide by
     chance would get the same label, which costs accuracy and no privacy.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_rows, ...)
-        Public rows.
-    n_rows : int
-        Their number.
-
-    Returns
-    -------
-    keys : ndarray of bytes, shape (n_rows,), dtype "S16"
-        All different.
     """
     contents = _contents(X, n_rows)
     hashes = np.array(

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -67,21 +66,7 @@ class Ledger(Protocol):
 
 
 def replayed(release: Any, teacher: Any, ledger: Ledger, prepared: Any = None) -> Labels:
-    """Charge the new part of a release, measure it, and put it together with the known part.
-
-    Parameters
-    ----------
-    release : skdistill.release.calibration.Release
-        With a price.
-    teacher : estimator
-    ledger : PrivacyLedger
-    prepared : object
-        From :meth:`~skdistill.release.calibration.Release.prepare`.
-
-    Returns
-    -------
-    Labels
-    """
+    """Charge the new part of a release, measure it, and put it together with the known part."""
     identity = teacher_digest(teacher)
     if identity is None:  # a teacher without an identity: every release is a new one
         charge(ledger, release.loss, release.summary)
@@ -129,22 +114,17 @@ class _Step:
 
 
 def _dry_run(release: Any, identity: str, ledger: Ledger) -> list[_Step]:
-    """Run a mechanism on zeros, and say for each of its queries which rows are missing."""
-    return [_step(release, identity, ledger, query) for query in _queries_on_zeros(release)]
-
-
-def _queries_on_zeros(release: Any) -> Iterator[RowQuery]:
-    """Iterate over the queries of a mechanism that is answered with zeros; there is no teacher.
+    """Run a mechanism on zeros, without a teacher, and say which rows of its queries are missing.
 
     It is not run to its end, where it would make labels of the zeros.
     """
     mechanism = release.queries(None)
-    query = next(mechanism)
-    for _ in range(release.n_row_queries - 1):
-        yield query
-        query = mechanism.send(np.zeros(query.shape))
-    yield query
+    steps = [_step(release, identity, ledger, next(mechanism))]
+    if release.with_prior:  # the class counts come before the labels
+        zeros = np.zeros(steps[0].query.shape)
+        steps.append(_step(release, identity, ledger, mechanism.send(zeros)))
     mechanism.close()
+    return steps
 
 
 def _step(release: Any, identity: str, ledger: Ledger, query: RowQuery) -> _Step:
