@@ -245,7 +245,7 @@ def adult(draws: int) -> None:
 
 
 def shift(draws: int) -> None:
-    """The same with public rows that are unlike the private ones, or few."""
+    """Repeat that with public rows that are unlike the private ones, or few."""
     d = _data.adult()
     for kind, public in kinds_of(d.X_public).items():
         parts = d.X_private, d.y_private, public, d.X_scored, d.y_scored
@@ -275,7 +275,7 @@ def mnist(draws: int) -> None:
 
 
 def timing(draws: int, n: int = 1_000_000, d: int = 100) -> None:
-    """A million rows: seconds and peak memory, after scikit-learn's LogisticRegression."""
+    """Measure a million rows, seconds and peak memory, after scikit-learn's LogisticRegression."""
     rng = np.random.default_rng(0)
     mixing = np.eye(d) + 0.3 * rng.normal(size=(d, d))
     X = rng.standard_normal((n, d))
@@ -300,7 +300,9 @@ def timing(draws: int, n: int = 1_000_000, d: int = 100) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    chosen = {f.__name__: f for f in (study, check, adult, shift, housing, mnist)} | {"time": timing}
+    chosen = {f.__name__: f for f in (study, check, adult, shift, housing, mnist)} | {
+        "time": timing
+    }
     parser.add_argument("what", nargs="+", choices=chosen)
     parser.add_argument("--draws", type=int, default=5)
     arguments = parser.parse_args()

@@ -35,15 +35,17 @@ from _data import CATEGORIES, NUMBERS, _read_adult, _rich, data_folder
 from _environment import environment
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from skdistill.pate import PATEClassifier, PATERegressor
-from skdistill.teachers import BoundedFeatures, StableLogisticRegression, stable_C
+from skdistill.teachers import StableLogisticRegression, stable_C
 from skdistill.transfer import Schema
-from skdistill.transfer.features import SchemaFeatures
+from skdistill.transfer.table_features import TableFeatures
 
 DELTA = 1e-5
 CONSTANT, LOGIT_NOISE = 0.5, 0.25  # of the stable teacher, as in adult.py
@@ -265,11 +267,20 @@ def plain(data: Data, X: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def bins(schema: Schema) -> Any:
+    """Make indicators of the bins and categories that the schema itself says."""
+    codes = FunctionTransformer(schema.encode, kw_args={"n_bins": 12})
+    sizes = [list(range(k)) for k in schema.n_codes(12)]
+    onehot = OneHotEncoder(categories=sizes, sparse_output=False)
+    rows = [[min(i, len(codes) - 1) for codes in sizes] for i in range(max(map(len, sizes)))]
+    return make_pipeline(codes, FrozenEstimator(onehot.fit(rows)))
+
+
 def diffprivlib_linear(data: Data, epsilon: float) -> Any:
     """Diffprivlib's LogisticRegression or LinearRegression, on bounded features."""
     from diffprivlib.models import LinearRegression, LogisticRegression
 
-    features = BoundedFeatures(data.schema)
+    features = bins(data.schema)
     A = features.transform(data.X)
     norm = float(np.linalg.norm(A, axis=1).max())  # a liberty in its favour
     if data.output_range is None:
@@ -296,7 +307,7 @@ def diffprivlib_forest(data: Data, epsilon: float) -> Any:
 
 def reference_linear(data: Data, epsilon: float) -> Any:
     """One linear model without privacy, on the features that our teachers get."""
-    features = SchemaFeatures(data.schema)
+    features = TableFeatures(data.schema)
     model = LogisticRegression(max_iter=1000) if data.output_range is None else Ridge()
     return make_pipeline(features, model).fit(data.X, data.y)
 
@@ -308,7 +319,7 @@ def reference_boosting(data: Data, epsilon: float) -> Any:
         if data.output_range is None
         else HistGradientBoostingRegressor
     )
-    features = SchemaFeatures(data.schema)
+    features = TableFeatures(data.schema, None, n_knots=0, directions=False)
     return make_pipeline(features, clone(kind(random_state=0))).fit(data.X, data.y)
 
 

@@ -16,15 +16,22 @@ from pathlib import Path
 import joblib
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 import skdistill
-from skdistill import PrivacyLedger, PrivateDistiller, StableLogisticRegression, TeacherEnsemble
-from skdistill.teachers import BoundedFeatures, stable_C
-from skdistill.transfer import Schema, SchemaFeatures
+from skdistill import (
+    PrivacyLedger,
+    PrivateDistiller,
+    Schema,
+    StableLogisticRegression,
+    TableFeatures,
+    TeacherEnsemble,
+)
+from skdistill.teachers import stable_C
 
 folder = Path(tempfile.mkdtemp())
 
@@ -91,7 +98,7 @@ schema = Schema(
     integer=["age", "visits"],
     missing=["age", "town"],
 )
-features = BoundedFeatures(schema).centred_on(X_public)
+features = FrozenEstimator(TableFeatures(schema, n_components=60, max_norm=1.0).fit(X_public))
 
 # %%
 # Choose a teacher
@@ -109,7 +116,7 @@ TEACHERS = {
 distillers = {}
 for name, model in TEACHERS.items():
     teacher = make_pipeline(features, model).fit(X_private, y_private)
-    student = make_pipeline(SchemaFeatures(schema), LogisticRegression())
+    student = make_pipeline(TableFeatures(schema), LogisticRegression())
     distillers[name] = PrivateDistiller(teacher, student, epsilon=EPSILON, delta=DELTA)
     print(f"{name:>24}: {distillers[name].preview(X_public).certificate['bound']}")
 
@@ -122,12 +129,12 @@ for name, model in TEACHERS.items():
 # ---
 # The ledger is a file that lives beside the table. It is charged before the teacher is asked, adds
 # up all releases that were ever made from these members, and refuses what is beyond the total.
-ledger = PrivacyLedger(folder / "members.ledger", epsilon=2.0, delta=DELTA)
+ledger = PrivacyLedger.create(folder / "members.ledger", epsilon=2.0, delta=DELTA)
 distiller = distillers["one stable linear model"].set_params(accountant=ledger)
 distiller.fit(X_public)
 for paragraph in str(distiller.privacy_).splitlines():
     print(textwrap.fill(paragraph, 88))
-print(f"\nspent: ε = {ledger.total()[0]:.2f}; left for later releases: {ledger.remaining()[0]:.2f}")
+print(f"\nspent: ε = {ledger.total()[0]:.2f}. " + textwrap.fill(ledger.statement(), 88))
 
 # %%
 # Publish

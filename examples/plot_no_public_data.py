@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 from skdistill.pate import PATEClassifier
 from skdistill.teachers import StableLogisticRegression, stable_C
-from skdistill.transfer import Schema, SchemaFeatures
+from skdistill.transfer import Schema, TableFeatures
 
 # %%
 # A private table of numbers, categories and missing values, and whether a loan was paid back. (An
@@ -76,7 +76,7 @@ TEACHERS = {
 }
 models = {(name, e): fitted(make, e) for name, make in TEACHERS.items() for e in EPSILONS}
 AUC = {name: [np.mean([auc(m) for m in models[name, e]]) for e in EPSILONS] for name in TEACHERS}
-usual = make_pipeline(SchemaFeatures(schema), LogisticRegression()).fit(table[train], y[train])
+usual = make_pipeline(TableFeatures(schema), LogisticRegression()).fit(table[train], y[train])
 print(f"{'test AUC at ε =':32}" + "".join(f"{e:>8}" for e in EPSILONS))
 for name, found in AUC.items():
     print(f"{name:32}" + "".join(f"{value:>8.3f}" for value in found))

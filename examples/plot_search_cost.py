@@ -35,7 +35,7 @@ X_private, y_private, X_public, y_public = X[:9_000], y[:9_000], X[9_000:], y[9_
 # One ledger for one private data set: 3 ε × 4 student settings × 5 folds and a refit, 61 fits.
 # ``plan`` says what they will cost, before anything is asked.
 folder = tempfile.mkdtemp()
-ledger = PrivacyLedger(os.path.join(folder, "census.ledger"), epsilon=12.0, delta=1e-6)
+ledger = PrivacyLedger.create(os.path.join(folder, "census.ledger"), epsilon=12.0, delta=1e-6)
 GRID = {"epsilon": [0.5, 1.0, 2.0], "student__C": [0.01, 0.1, 1.0, 10.0]}
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from skdistill.accounting import PrivacyLedger
     from skdistill.pate import PATEClassifier, PATERegressor
     from skdistill.publishing import load, save
+    from skdistill.schema import Schema
+    from skdistill.transfer import TableFeatures
 
 __all__ = [
     "ConfidentMax",
@@ -36,8 +38,10 @@ __all__ = [
     "PrivacyStatement",
     "PrivateDistiller",
     "ResidualRounds",
+    "Schema",
     "SoftLabels",
     "StableLogisticRegression",
+    "TableFeatures",
     "TeacherEnsemble",
     "__version__",
     "load",
@@ -52,6 +56,8 @@ _LATER = {
     "PATEClassifier": "skdistill.pate",
     "PATERegressor": "skdistill.pate",
     "PrivacyLedger": "skdistill.accounting",
+    "Schema": "skdistill.schema",
+    "TableFeatures": "skdistill.transfer",
     "load": "skdistill.publishing",
     "save": "skdistill.publishing",
     "show_versions": "skdistill._show_versions",

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ledger = commands.add_parser("ledger", help="what a privacy ledger has spent, and its history")
     ledger.add_argument("file", help="the ledger")
     ledger.add_argument(
-        "--verify", action="store_true", help="recompute every hash, total and remembered blob"
+        "--verify", action="store_true", help="recompute every hash, counter and remembered blob"
     )
     ledger.add_argument(
         "--last", type=int, default=_SHOWN, metavar="N", help=f"entries to show ({_SHOWN})"
@@ -27,41 +27,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show_ledger(file: str, verify: bool, last: int) -> int:
     from skdistill.accounting import ledger_report
-    from skdistill.accounting.ledger_file import read_store
+    from skdistill.accounting.ledger_file import Store
     from skdistill.accounting.ledger_place import LedgerError, real_path
 
+    store = Store(real_path(file), read_only=True)
     try:
-        with read_store(real_path(file)) as store:
-            try:
-                store.connect(None)
-                tip = store.tip()
-                print(ledger_report.as_text(store.path, tip), end="\n\n")
-                rows = list(ledger_report.records(store, last)) if last else []
-                if tip.n + 1 > len(rows):
-                    print(f"the last {len(rows)} of {tip.n + 1} entries")
-                print(ledger_report.as_table(rows))
-                if verify:
-                    print(f"\nverified: all {ledger_report.verify(store)} entries are intact")
-            except LedgerError:
-                _show_claim(store.last_claim())
-                raise
+        store.open()
+        tip = store.tip()
+        print(ledger_report.as_text(store.path, tip), end="\n\n")
+        print(ledger_report.statement(tip), end="\n\n")
+        rows = list(ledger_report.records(store, last)) if last else []
+        if tip.n + 1 > len(rows):
+            print(f"the last {len(rows)} of {tip.n + 1} entries")
+        print(ledger_report.as_table(rows))
+        if verify:
+            print(f"\nverified: all {ledger_report.verify(store)} entries are intact")
     except LedgerError as error:
+        # The last entry of a damaged ledger still says the least that was spent.
+        if (claim := store.last_claim()) is not None:
+            title = "NOT TO BE RELIED ON: the last entry that was found"
+            print(ledger_report.as_text(title, claim), end="\n\n")
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-def _show_claim(tip: object) -> None:
-    """Print what a ledger says that cannot be relied on: it may have spent more."""
-    from skdistill.accounting.ledger_file import Entry
-    from skdistill.accounting.ledger_report import as_text
-
-    if isinstance(tip, Entry):
-        try:
-            text = as_text("NOT TO BE RELIED ON: the last entry that was found", tip)
-        except ValueError:
-            return
-        print(text, end="\n\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._display import as_html, as_text, visual_block
 from skdistill._withheld import SetAside, Withheld, WithheldTeacher, set_aside_in_grids
-from skdistill.accounting.charging import DetachedAccountant, adopt, for_pickle
+from skdistill.accounting.charging import DetachedAccountant, bind_to_process, for_pickle
 from skdistill.certificates.base import unwrap
 from skdistill.neural import adapted, clone_network
 from skdistill.publishing import Published, publish, without_memory
@@ -240,7 +240,7 @@ class DistilledEstimator(BaseEstimator):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "accountant":
-            adopt(value)
+            bind_to_process(value)
         super().__setattr__(name, value)
 
     def __sklearn_clone__(self) -> Self:

@@ -249,8 +249,9 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             the promise.
         """
         inputs = check_inputs(self, X, None)
-        asked = self._transfer_set(inputs, np.arange(inputs.n_rows))
-        release = self._price(self._certify(inputs), asked, with_prior=False)
+        bound = self._certify(inputs)
+        asked = self._transfer_set(inputs, bound, np.arange(inputs.n_rows))
+        release = self._price(bound, asked, with_prior=False)
         self._announce(release)
         return release.draw(inputs.teacher, self.accountant).values
 
@@ -314,14 +315,16 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             self.delta,
             self.mechanism,
         )
-        return self._transfer_set(inputs, rows)
+        return self._transfer_set(inputs, bound, rows)
 
-    def _transfer_set(self, inputs: Inputs, rows: NDArray[np.intp]) -> TransferSet:
+    def _transfer_set(
+        self, inputs: Inputs, bound: Certificate, rows: NDArray[np.intp]
+    ) -> TransferSet:
         return TransferSet(
             inputs.rows(rows),
             rows,
             inputs.classes,
-            self.output_range,
+            self.output_range or bound.output_range,
             self.n_jobs,
             encoder_of(self.student),
         )
@@ -369,7 +372,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             answered=labels.answered,
             noise_scale=labels.noise_scale,
             classes=inputs.classes,
-            output_range=self.output_range,
+            output_range=asked.output_range,
             fit_params=params,
             random_state=self.random_state,
         )

@@ -129,31 +129,35 @@ def _run(
     make_mechanism: Any, data: Any, answers: list[NDArray[Any]], loss: PrivacyLoss | None
 ) -> _Run:
     """Run a mechanism; draw its answers where there is a loss, send the given ones otherwise."""
-    run, noisy, spent = _Run([]), None, Fraction(0)
-    try:
-        mechanism = make_mechanism(data)
-        while True:
+    run, mechanism, noisy, spent = _Run([]), None, None, Fraction(0)
+    while True:
+        try:
+            mechanism = mechanism or make_mechanism(data)
             asked = next(mechanism) if noisy is None else mechanism.send(noisy)
             query = asked.of(None, asked.share) if isinstance(asked, RowQuery) else asked
-            run.queries.append((asked, query))
-            spent += query.share
-            if spent > 1:
-                raise ReplayAuditError("the shares of the queries sum to more than 1")
-            if loss is not None:
-                part = loss.part(query.share)
-                bound = query.l1 if part.kind == "laplace" else query.l2
-                noise = ExactSampler().draw(part.kind, part.scale(bound), query.values.size)
-                answers.append(query.values + noise.reshape(query.values.shape))
-            elif len(run.queries) > len(answers):
-                return run  # one query more than in the first run: told by the comparison
-            noisy = answers[len(run.queries) - 1].copy()
-    except StopIteration as done:
-        run.result = done.value
-    except ReplayAuditError:
-        raise
-    except Exception as error:
-        run.error = f"{type(error).__name__}: {error}"
-    return run
+        except StopIteration as done:
+            run.result = done.value
+            return run
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # panics of extension modules are not Exceptions
+            run.error = f"{type(error).__name__}: {error}"
+            return run
+        if not isinstance(query, Query):
+            raise ReplayAuditError("the mechanism yields something else than a query")
+        run.queries.append((asked, query))
+        spent += query.share
+        if spent > 1:
+            raise ReplayAuditError("the shares of the queries sum to more than 1")
+        if loss is not None:
+            part = loss.part(query.share)
+            noise = ExactSampler().draw(
+                part.kind, part.scale(query.sensitivity(part)), query.values.size
+            )
+            answers.append(query.values + noise.reshape(query.values.shape))
+        elif len(run.queries) > len(answers):
+            return run  # one query more than in the first run: told by the comparison
+        noisy = answers[len(run.queries) - 1].copy()
 
 
 def _compare(first: _Run, other: _Run, where: str) -> None:

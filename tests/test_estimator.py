@@ -132,7 +132,7 @@ def test_wrappers_work_with_every_backend_as_in_one_process(name, backend):
 
 def test_a_ledger_is_charged_by_workers_and_its_path_is_not_pickled(tmp_path):
     path = tmp_path / "wards-of-clinic-7.db"
-    ledger = PrivacyLedger(path, epsilon=1e3, delta=1e-3)
+    ledger = PrivacyLedger.create(path, epsilon=1e3, delta=1e-3)
     search = GridSearchCV(distiller(epsilon=5.0, accountant=ledger), GRID, cv=2, n_jobs=2)
     search.fit(X, Y)
     assert len(ledger) > 0
@@ -217,7 +217,7 @@ def test_a_search_that_was_unpickled_elsewhere_predicts_and_says_why_it_does_not
 
 
 def test_a_certificate_and_an_accountant_are_not_dropped_in_silence(tmp_path):
-    ledger = PrivacyLedger(":memory:", epsilon=1e9, delta=1e-3)
+    ledger = PrivacyLedger.create(":memory:", epsilon=1e9, delta=1e-3)
     found = elsewhere(distiller(accountant=ledger)).set_params(teacher=teacher())
     with pytest.raises(TypeError, match="PrivacyLedger, withheld when this was pickled"):
         found.fit(X)
@@ -249,7 +249,7 @@ def test_a_model_of_a_private_table_forgets_what_its_prototypes_learned(tmp_path
 
 def test_copies_share_what_is_private_and_pickle_nothing_to_do_so(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    ledger, bound = PrivacyLedger(":memory:", epsilon=1e9, delta=1e-3), RowBound(0.1, 0.1)
+    ledger, bound = PrivacyLedger.create(":memory:", epsilon=1e9, delta=1e-3), RowBound(0.1, 0.1)
     model = distiller(accountant=ledger, certificate=bound)
     before = files()
     for fitted in (False, True):

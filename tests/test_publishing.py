@@ -57,8 +57,7 @@ from skdistill.publishing import (
 from skdistill.publishing.private_parts import _reachable
 from skdistill.schema import Column, Schema
 from skdistill.students import ThresholdedStudent
-from skdistill.teachers import BoundedFeatures
-from skdistill.transfer import SchemaFeatures
+from skdistill.transfer import TableFeatures
 
 pytestmark = pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
 CANARY = "canary-51b9e2"
@@ -709,7 +708,7 @@ def test_without_skops(monkeypatch, tmp_path):
         load(tmp_path / "x", trust=True)
 
 
-@pytest.mark.parametrize("which", ["imputers", "schema", "bounded features"])
+@pytest.mark.parametrize("which", ["imputers", "table features", "frozen", "ranks"])
 def test_encoders_of_raw_tables_are_read_again(tmp_path, which):
     """What a table of one's own needs, and no more than that needs to be named."""
     needs_skops()
@@ -723,8 +722,9 @@ def test_encoders_of_raw_tables_are_read_again(tmp_path, which):
             (make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), ["a", "c"]),
             (OneHotEncoder(handle_unknown="ignore"), ["b"]),
         ),
-        "schema": SchemaFeatures(schema),
-        "bounded features": BoundedFeatures(schema).centred_on(table),
+        "table features": TableFeatures(schema),
+        "frozen": FrozenEstimator(TableFeatures(schema, max_norm=1.0).fit(table)),
+        "ranks": TableFeatures(schema, None, n_knots=0, directions=False),
     }[which]
     student = make_pipeline(encode, LogisticRegression())
     teacher = make_pipeline(clone(encode), LogisticRegression()).fit(table, table["a"] > 0)

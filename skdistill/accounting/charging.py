@@ -11,11 +11,10 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Relation
 
 __all__ = [
-    "DetachedAccountant",
-    "adopt",
+    "bind_to_process",
     "charge",
-    "counted_by",
     "check_accountant",
+    "counted_by",
     "for_pickle",
     "is_ledger",
     "replays",
@@ -33,7 +32,7 @@ _WRONG_PROCESS = (
 
 
 class DetachedAccountant:
-    """What an in-memory accountant becomes when it is pickled: it refuses every charge."""
+    """The pickle of an accountant in memory: it refuses every charge."""
 
     def spend(self, epsilon: float, delta: float) -> None:
         """Refuse."""
@@ -55,7 +54,7 @@ def is_ledger(accountant: Any) -> bool:
 
 
 def replays(accountant: Any) -> bool:
-    """Whether a ledger gives out again, at no cost, what was released before."""
+    """Whether a ledger gives out again, at no cost, the releases that it remembers."""
     return is_ledger(accountant) and bool(getattr(accountant, "replay", False))
 
 
@@ -68,8 +67,8 @@ def counted_by(accountant: Any) -> dict[str, Any]:
     return {"accounted": True, "cap": cap, "cap_relation": relation}
 
 
-def adopt(accountant: Any) -> None:
-    """Remember the process an accountant was handed over in."""
+def bind_to_process(accountant: Any) -> None:
+    """Remember the process in which an accountant was handed over."""
     if is_ledger(accountant):
         return
     try:
@@ -79,7 +78,7 @@ def adopt(accountant: Any) -> None:
 
 
 def for_pickle(accountant: Any) -> Any:
-    """Return what takes the accountant's place in a pickle."""
+    """Return the object that takes the accountant's place in a pickle."""
     if accountant is None or is_ledger(accountant):
         return accountant
     return DetachedAccountant()
@@ -88,23 +87,11 @@ def for_pickle(accountant: Any) -> Any:
 def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
     """Charge the price of a release, before the release. There is no refund.
 
-    Parameters
-    ----------
-    accountant : PrivacyLedger, diffprivlib.BudgetAccountant or None
-        Anything with ``spend(epsilon, delta)``. A ledger is told the kind of noise as well, so
-        that Gaussian releases add in μ².
-    loss : PrivacyLoss or None
-        None costs nothing.
-    note : str, default=""
-        For a ledger's history. Public.
-
-    Raises
-    ------
-    RuntimeError
-        In a process other than the one the accountant was handed over in: the charge would be
-        lost. (A child that was forked holds a copy; a pickled one refuses by itself.)
-    diffprivlib.utils.BudgetError
-        Where the budget does not suffice; nothing was charged and nothing is released.
+    A ledger is told the kind of noise, the relation and the unit; another accountant is asked to
+    ``spend(epsilon, delta)``. No accountant and no loss cost nothing. `note` is for a ledger's
+    history, and public. Raises a RuntimeError in a process other than the one where an accountant
+    in memory was handed over, because the charge would be lost, and a diffprivlib ``BudgetError``
+    where the budget does not suffice; nothing is charged or released then.
     """
     if accountant is None or loss is None:
         return

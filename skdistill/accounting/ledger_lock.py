@@ -1,140 +1,104 @@
-"""A lock between all threads of all processes of a machine: first come, nearly first served."""
+"""Locks between all threads of all processes of one machine."""
 
 from __future__ import annotations
 
-import errno
 import os
-import random
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 
-__all__ = ["FairLock", "pause"]
+__all__ = ["IO", "locked_file"]
 
-# Locks are put on bytes far behind the end of the file, where nothing is ever stored.
-_FIRST_BYTE = 2**30
-
-# Only for the length of a pause: no secret, and no result, depends on it.
-_JITTER = random.SystemRandom()
-
-
-def pause(attempt: int) -> None:
-    """Sleep for a random time, longer after each attempt, at most 20 ms."""
-    time.sleep(_JITTER.uniform(0.5, 1) * min(2e-4 * 1.5**attempt, 0.02))
-
+# Held during every call of SQLite, and across `fork`: no child is born while a thread of its
+# parent is inside SQLite, whose own mutexes would stay locked in the child for ever. Nobody waits
+# for a lock of another process while holding it.
+IO = threading.RLock()
+_OPEN: weakref.WeakSet[FileIO] = weakref.WeakSet()
+# The locks that each thread holds. (An interrupt may come so late that one is not let go before
+# the garbage collector finds it.)
+_HELD: weakref.WeakValueDictionary[tuple[int, str], FileIO] = weakref.WeakValueDictionary()
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 
-    LOCK_EX, LOCK_UN = msvcrt.LK_NBLCK, msvcrt.LK_UNLCK
-    _POSITION = threading.Lock()
+    def _lock(file: FileIO) -> None:
+        """Wait for the lock: for a byte far behind the end of the file."""
+        while True:
+            file.seek(2**30)
+            with suppress(OSError):
+                return msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            time.sleep(0.002)
 
-    def _try(descriptor: int, operation: int, length: int, start: int) -> bool:
-        with _POSITION:
-            os.lseek(descriptor, start, os.SEEK_SET)
-            try:
-                msvcrt.locking(descriptor, operation, length)
-            except OSError:
-                return False
-            return True
-
-    def lockf(descriptor: int, operation: int, length: int, start: int) -> None:
-        """Wait for bytes of the file and lock them, or unlock them."""
-        attempt = 0
-        while not _try(descriptor, operation, length, start) and operation == LOCK_EX:
-            pause(attempt := attempt + 1)
+    def _unlock(file: FileIO) -> None:
+        """Let go; closing the file does the same."""
+        file.seek(2**30)
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 
 else:
-    from fcntl import LOCK_EX, LOCK_UN, lockf
+    from fcntl import LOCK_EX, LOCK_UN, flock
+
+    def _lock(file: FileIO) -> None:
+        """Wait for the lock in the kernel; an interrupt ends the waiting."""
+        flock(file, LOCK_EX)
+
+    def _unlock(file: FileIO) -> None:
+        """Let go, also for a child that a library forked and that still has the file open."""
+        flock(file, LOCK_UN)
 
 
-def _wait_for_byte(descriptor: int, byte: int) -> None:
-    """Wait for a byte of the file, and lock it.
+@contextmanager
+def locked_file(path: str, *, temporary: bool = False) -> Iterator[FileIO]:
+    """Hold the lock of a file, and yield it open: one thread of one process is inside.
 
-    The kernel believes in a deadlock when two processes wait for each other, although it may be
-    different threads of theirs that wait and that hold: then it is asked again.
+    The file must exist, but a `temporary` one is made, and removed at the end. The lock belongs
+    to one opening of the file (``flock``), not to a process, so that it also keeps the threads of
+    one process apart. When its holder dies, the operating system frees it. A child that is forked
+    meanwhile closes its copy before it does anything else. The same thread may enter again.
     """
-    attempt = 0
+    me = threading.get_ident(), path
+    if (mine := _HELD.get(me)) is not None and not mine.closed:
+        yield mine
+        return
     while True:
+        with IO:
+            file = FileIO(os.open(path, _FLAGS | (os.O_CREAT if temporary else 0), 0o600), "r+b")
+            _OPEN.add(file)
         try:
-            return lockf(descriptor, LOCK_EX, 1, byte)
-        except OSError as error:
-            if error.errno != errno.EDEADLK:
-                raise
-        pause(attempt := attempt + 1)
-
-
-class FairLock:
-    """One thread of one process in the world, re-entrant in that thread.
-
-    Who waits, waits in the kernel, and a KeyboardInterrupt ends it. When the holder dies, by
-    whatever cause, the operating system frees the lock. A child of ``fork`` does not inherit
-    it: the child needs a lock object of its own.
-
-    Notes
-    -----
-    It does not starve anybody. Each lock is a turnstile of two, `queue` and `turn`: who wants
-    the turn waits for it inside the queue, and leaves the queue when it has it. A holder that
-    comes back at once finds the queue occupied, and the turn goes to who waited in it; so of
-    two that want it, neither gets it twice while the other waits. (Plain retrying starves:
-    the holder is always awake when the lock comes free.) There is one turnstile between the
-    threads of this process, and one between processes, because a process has all its record
-    locks in common.
-
-    Parameters
-    ----------
-    descriptor : int or None
-        Of the open file whose bytes are locked. It must stay open, and nothing in this process
-        may open and close that file besides: POSIX then drops the locks. None for a lock
-        between the threads of this process alone.
-    number : int
-        Locks of different numbers on one file are independent.
-    """
-
-    def __init__(self, descriptor: int | None, number: int) -> None:
-        self._descriptor = descriptor
-        self._bytes = (_FIRST_BYTE + 2 * number, _FIRST_BYTE + 2 * number + 1)
-        self._queue, self._turn = threading.RLock(), threading.RLock()
-        self._owner: int | None = None
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock.
-
-        An interrupt comes, if it comes, when a function is called or has returned. It may come
-        so late that the end of a ``with`` is not run: this generator is then closed when its
-        last reference goes, and comes to its end so. Nothing is called between the clauses
-        below, and they undo what may have been done, whether it was or not.
-        """
-        me = threading.get_ident()
-        if self._owner == me:
-            yield
-            return
-        try:
-            with self._queue:
-                self._turn.acquire()
-            try:
-                self._lock_file()
-                self._owner = me
-                yield
-            finally:
-                self._owner = None
-                if self._descriptor is not None:
-                    lockf(self._descriptor, LOCK_UN, 1, self._bytes[1])
+            _lock(file)
+            # Who waited for a temporary file may have got the lock of one that was removed.
+            if not temporary or _is_at(file, path):
+                _HELD[me] = file
+                yield file
+                return
         finally:
-            try:  # noqa: SIM105 (`suppress` would be a call)
-                self._turn.release()
-            except RuntimeError:  # interrupted before it had the turn
-                pass
+            if not file.closed:
+                if temporary and _is_at(file, path):
+                    with suppress(OSError):  # Windows removes no open file: it stays, empty
+                        os.unlink(path)
+                _unlock(file)
+                file.close()
 
-    def _lock_file(self) -> None:
-        """Wait for this process's turn."""
-        if self._descriptor is not None:
-            queue, turn = self._bytes
-            try:
-                _wait_for_byte(self._descriptor, queue)
-                _wait_for_byte(self._descriptor, turn)
-            finally:
-                lockf(self._descriptor, LOCK_UN, 1, queue)
+
+_FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+def _is_at(file: FileIO, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return False
+
+
+def _in_child() -> None:
+    """Close the copies of the parent's locks: they would outlive a parent that is killed."""
+    for file in list(_OPEN):
+        file.close()
+    IO.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=IO.acquire, after_in_parent=IO.release, after_in_child=_in_child)

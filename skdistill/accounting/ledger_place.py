@@ -7,36 +7,14 @@ import re
 import stat
 from pathlib import Path
 
-__all__ = ["LedgerError", "check_place", "filesystem", "real_path"]
+__all__ = ["LedgerError", "check_place", "foreign_filesystem", "real_path"]
 
-# File systems on which locks or the order of writes cannot be relied on from several machines.
-NETWORK = {
-    "9p",
-    "acfs",
-    "afs",
-    "beegfs",
-    "ceph",
-    "cifs",
-    "coda",
-    "davfs",
-    "glusterfs",
-    "gpfs",
-    "lustre",
-    "ncpfs",
-    "nfs",
-    "nfs3",
-    "nfs4",
-    "ocfs2",
-    "orangefs",
-    "panfs",
-    "pvfs2",
-    "s3fs",
-    "smb",
-    "smb2",
-    "smb3",
-    "smbfs",
-    "sshfs",
-}
+# File systems of one machine. On others, locks or the order of writes may not hold, or two
+# machines may use one file. Unknown ones count as others.
+LOCAL = re.compile(
+    "|apfs|bcachefs|btrfs|ext[234]|f2fs|hfs|jfs|nilfs2|ntfs3?|overlay|ramfs|reiserfs|tmpfs|ubifs"
+    "|ufs|xfs|zfs"
+)
 
 
 class LedgerError(RuntimeError):
@@ -46,11 +24,11 @@ class LedgerError(RuntimeError):
 
 
 def real_path(path: str | os.PathLike[str]) -> str:
-    """Return the one absolute name of a ledger: symbolic links are followed."""
-    name = os.path.realpath(os.fspath(path))
+    """Return the one absolute name of a ledger: ``~`` and symbolic links are followed."""
+    name = os.fspath(path)
     if not isinstance(name, str):
         raise TypeError(f"The path of a ledger must be text, got {path!r}.")
-    return name
+    return os.path.realpath(os.path.expanduser(name))
 
 
 def check_place(path: str) -> bool:
@@ -58,12 +36,6 @@ def check_place(path: str) -> bool:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise LedgerError(f"There is no folder {folder!r} to keep a ledger in. Create it first.")
-    kind = filesystem(path)
-    if kind in NETWORK:
-        raise LedgerError(
-            f"{path!r} is on a network file system ({kind}), where locks do not keep two machines "
-            "apart and the budget could be spent twice. Keep the ledger on a local disk."
-        )
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -81,16 +53,11 @@ def check_place(path: str) -> bool:
     return True
 
 
-def filesystem(path: str, mounts: str | None = None) -> str:
-    """Return the type of the file system that holds `path`, "" where that cannot be told.
+def foreign_filesystem(path: str, mounts: str | None = None) -> str:
+    """Return the type of the file system that holds a real path, "" if it is of this machine.
 
-    Parameters
-    ----------
-    path : str
-        Absolute, without symbolic links.
-    mounts : str, optional
-        The text of ``/proc/self/mountinfo``; read from there by default. (Other systems than
-        Linux have no such file; there, only the network paths of Windows are recognised.)
+    `mounts` is the text of ``/proc/self/mountinfo``, where it is read by default. Other systems
+    than Linux have no such file; there, only the network paths of Windows are recognised.
     """
     if path.startswith(("\\\\", "//")) and not path.startswith(("\\\\?\\", "\\\\.\\")):
         return "smb"
@@ -104,13 +71,9 @@ def filesystem(path: str, mounts: str | None = None) -> str:
         fields, separator, source = line.partition(" - ")
         if not separator:
             continue
-        point = _unescape(fields.split(" ")[4])
+        # The kernel writes a blank as \040.
+        point = re.sub(r"\\([0-7]{3})", lambda at: chr(int(at[1], 8)), fields.split(" ")[4])
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= best:  # a later mount hides an earlier one
             best, kind = len(point), source.split(" ")[0]
-    return kind.removeprefix("fuse.")
-
-
-def _unescape(point: str) -> str:
-    r"""Return a mount point as it is called: the kernel writes a blank as ``\040``."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)
+    return "" if LOCAL.fullmatch(kind) else kind

@@ -10,7 +10,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 
 from skdistill._tables import take_rows
 from skdistill.accounting.charging import replays
-from skdistill.accounting.composition import Charge, Totals
+from skdistill.accounting.composition import Totals
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates.base import unwrap
 
@@ -151,9 +151,9 @@ class _DryLedger:
 
     def epsilon(self, delta: float | None) -> float:
         """Return the total at `delta`, or at the largest that was charged."""
-        total = Totals.zero()
+        total = Totals()
         for loss in self.losses:
-            total = total.add(Charge.of(loss))
+            total = total.add(loss)
         return total.epsilon(self.delta if delta is None else delta)
 
     def recall(self, key: bytes) -> list[bytes]:

@@ -79,6 +79,8 @@ class Certificate:
         transfer rows into the rows that `outputs`, `member_votes` and `features` take. None where
         they take transfer rows as they are. A teacher that is asked as a whole (``outputs=None``,
         or a private one) transforms its rows by itself.
+    output_range : tuple of (float, float) or None
+        The public range of a regression's outputs, where the teacher was given one.
 
     Attributes
     ----------
@@ -99,6 +101,7 @@ class Certificate:
     unit: Unit = Unit.RECORD
     class_counts: Callable[[], NDArray[np.int64]] | None = field(default=None, repr=False)
     transformer: Any = field(default=None, repr=False)
+    output_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         # The dataclass is frozen; strings are accepted and kept as enum members.
@@ -243,6 +246,8 @@ class ParameterBall(Certificate):
         labels.
     feature_norm : float or None
         A bound on the norm of a row of Φ(X), used only to say how large the noise on a score is.
+    shape : tuple of (int, int) or None
+        Shape of the parameters, which is public. None asks `weights` for it, before the charge.
     """
 
     kind: ClassVar[str] = "parameters"
@@ -252,6 +257,7 @@ class ParameterBall(Certificate):
     features: Callable[[Any], Any] = field(repr=False)
     link: Callable[[Array], Array] = field(repr=False)
     feature_norm: float | None = None
+    shape: tuple[int, int] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

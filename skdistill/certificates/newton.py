@@ -35,5 +35,6 @@ def gradient_sums(
         reason="Every sum over the private rows bounds what one unit adds to it, in integers.",
         reference="Abadi et al. (CCS 2016), arXiv:1607.00133, section 3.1, for the clip.",
         assumes=tuple(assumes),
+        output_range=teacher.output_range_ if regressor else None,
         unit=Unit.GROUP if teacher.group_level_ else Unit.RECORD,
     )

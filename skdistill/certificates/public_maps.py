@@ -31,7 +31,6 @@ _LEARN_NOTHING = frozenset(
         "sklearn.preprocessing.FunctionTransformer",
         "sklearn.kernel_approximation.AdditiveChi2Sampler",
         *_HASHERS,
-        "skdistill.teachers.BoundedFeatures",
         "skdistill.transfer.features.SchemaRows",
     }
 )

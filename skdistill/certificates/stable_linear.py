@@ -23,6 +23,7 @@ def stable_logistic_regression(teacher: Any) -> Certificate:
         teacher.bounded_features,
         _link,
         teacher.row_norm_,
+        shape=np.atleast_2d(teacher.weights_).shape,
         name="stable logistic regression",
         reason=(
             "The objective is 1-strongly convex, and one record changes its gradient by a bounded "

@@ -40,9 +40,10 @@ from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
 from skdistill.students import encoder_of, match_threshold, train
-from skdistill.teachers import BoundedFeatures, TeacherEnsemble
-from skdistill.transfer.features import SchemaFeatures, SchemaRows
+from skdistill.teachers import TeacherEnsemble
+from skdistill.transfer.features import SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
+from skdistill.transfer.table_features import TableFeatures
 
 __all__ = ["PATE", "PrivateStepError", "Task"]
 
@@ -151,7 +152,9 @@ class PATE(DistilledEstimator):
         clear_fitted(self)  # should this fit fail, no earlier statement is left
         task = self._check(X, y, groups, X_public)
         loss, sampler = self._loss(task), active_sampler("exact")
-        charge(self.accountant, loss, f"{type(self).__name__}; {len(task.targets)} private rows")
+        unit = Unit.RECORD if groups is None else Unit.GROUP
+        note = f"{type(self).__name__}; {task.n_units} {unit}s"  # public, unlike the number of rows
+        charge(self.accountant, loss, note)
         random_state = check_random_state(self.random_state)
         found = answer(self._queries(task, loss, random_state), loss, sampler)
         self._train(task, found, random_state)
@@ -303,9 +306,9 @@ class PATE(DistilledEstimator):
         if isinstance(self.estimator, Pipeline):
             return None
         if self._is_single():
-            features = BoundedFeatures(schema, max_norm=self.estimator.max_row_norm)
-            return features.centred_on(rows)
-        return SchemaFeatures(schema)
+            norm = self.estimator.max_row_norm
+            return TableFeatures(schema, n_components=60, max_norm=norm)
+        return TableFeatures(schema, None, n_knots=0, directions=False)
 
     def _teach(self, task: Task, inputs: Any, loss: PrivacyLoss | None, random_state: Any) -> Any:
         """Train the teachers on the private rows. Nothing that they raise gets out."""
@@ -327,7 +330,7 @@ class PATE(DistilledEstimator):
     def _chosen_student(self, inputs: Any) -> Any:
         """Return the student to train; the default one encodes rows that come as they are."""
         if self.student is None and isinstance(inputs, SchemaRows):
-            encode = SchemaFeatures(inputs.schema)
+            encode = TableFeatures(inputs.schema, None, n_knots=0, directions=False)
             return Pipeline([("features", encode), ("student", self._blank_student())])
         return self.student
 

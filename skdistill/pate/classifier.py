@@ -60,9 +60,9 @@ class PATEClassifier(ClassifierMixin, PATE):
         Most bins of a number.
     encoder : "auto", transformer or None, default="auto"
         Makes features for teachers and student; fitted on the transfer rows, at no cost.
-        "auto" standardises numbers and makes indicators of categories; for a single
-        StableLogisticRegression it is :class:`~skdistill.teachers.BoundedFeatures`, centred on the
-        transfer rows; and a Pipeline gets the rows as they are (as a DataFrame where X is one),
+        "auto" takes the ranks of numbers and makes indicators of categories; for a single
+        StableLogisticRegression it is :class:`~skdistill.TableFeatures` with `max_norm`; and a
+        Pipeline gets the rows as they are (as a DataFrame where X is one),
         as every estimator does for None. A transformer of yours must treat rows one by one.
     threshold : {"prior"}, float or None, default="prior"
         How `predict` decides; see :class:`~skdistill.PrivateDistiller`.

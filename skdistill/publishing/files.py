@@ -32,9 +32,10 @@ scipy.sparse._csc: csc_matrix csc_array
 skdistill.schema.column: Column
 skdistill.schema.schema: Schema
 skdistill.students.thresholded: ThresholdedStudent
-skdistill.teachers.bounded_features: BoundedFeatures
 skdistill.teachers.stable_linear: ClippedRows
-skdistill.transfer.features: SchemaFeatures SchemaRows
+skdistill.transfer.column_maps: CategoryMap NumberMap
+skdistill.transfer.features: SchemaRows
+skdistill.transfer.table_features: TableFeatures
 sklearn._loss.loss: HalfTweedieLoss HalfTweedieLossIdentity
 sklearn.calibration: _CalibratedClassifier _SigmoidCalibration
 sklearn.ensemble._hist_gradient_boosting.predictor: TreePredictor

@@ -172,14 +172,9 @@ class Release:
         """
         prepared = self.prepare()
         if self.loss is not None and replays(accountant):
-            labels = replayed(self, teacher, accountant, prepared)
-        else:
-            charge(accountant, self.loss, self.summary)
-            labels = answer(self.queries(teacher, prepared), self.loss, self.sampler)
-        if labels.prior is not None or self.asked.classes is None:
-            return labels
-        prior = mean_label(labels.values[labels.answered], labels.noise_scale)
-        return replace(labels, prior=prior)
+            return replayed(self, teacher, accountant, prepared)
+        charge(accountant, self.loss, self.summary)
+        return answer(self.queries(teacher, prepared), self.loss, self.sampler)
 
     def charge_dry_run(self, teacher: Any, ledger: Any) -> None:
         """Charge a ledger for the release and let it remember the rows; no teacher is asked."""
@@ -205,6 +200,8 @@ class Release:
         loss: Any = self.label_loss
         labels = self.mechanism.queries(self.bound, self.asked, loss, teacher, prepared)
         found = yield from at_share(labels, self.label_share)
+        if prior is None and found.prior is None and self.asked.classes is not None:
+            prior = mean_label(found.values[found.answered], found.noise_scale)
         return found if prior is None else replace(found, prior=prior)
 
     @property
@@ -350,8 +347,8 @@ def _remedy(release: Release, teacher: Any) -> str:
         return (
             "earlier steps that learn nothing from private rows. One of them was fitted together "
             f"with the {type(steps[-1][1]).__name__}, whose own bound does not hold therefore. Fit "
-            "that step on public rows and wrap it in FrozenEstimator, or use "
-            "BoundedFeatures(schema). Besides"
+            "that step on public rows and wrap it in FrozenEstimator, as "
+            "FrozenEstimator(TableFeatures(schema).fit(X_public)). Besides"
         )
     return (
         "a teacher with a bound of its own (StableLogisticRegression, or a TeacherEnsemble: "

@@ -44,7 +44,7 @@ def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
     """
 
     def measure(rows: Any) -> NDArray[np.int64]:
-        found = call_privately(lambda: np.nan_to_num(as_outputs(counts(), (len(classes),))))
+        found = np.nan_to_num(as_outputs(call_privately(counts), (len(classes),)))
         return np.rint(np.clip(found, 0, 2.0**53)).astype(np.int64).reshape(1, -1)
 
     return RowQuery(

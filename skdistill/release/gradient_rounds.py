@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.private_sums import Lattice, PrivateRows, Sum, quantized
+from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows, Sum
 from skdistill.release.query import Queries, Query
 
 __all__ = ["LinearRelease", "Rule", "gradient_rounds", "prediction_noise"]
@@ -51,6 +51,9 @@ _CURVATURE = 1.2  # public rows' curvature is enlarged a little, since too small
 _FIRST_STEP = 0.7
 # Most directions, and most numbers in the matrix of the coordinates.
 _MOST_DIRECTIONS, _MOST_NUMBERS = 1024, 1 << 26
+# Rounds before the last few, whose iterates are hardly averaged, take a part of many rows, as
+# long as the noise on a score stays below a level.
+_LATE, _EARLY, _EARLY_LEVEL = 4, 10, 0.1
 _PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
 
 
@@ -67,10 +70,14 @@ class Rule:
         Penalty, in units of the noise on a prediction and of the mean curvature.
     mix : float
         Part of the public covariance that is replaced by its mean eigenvalue.
-    n_rounds, growth : int, float
-        Number of rounds, and how much more μ² each takes than the one before.
-    clip : float
-        Clip of a gradient, in units of its expected size.
+    rounds, rounds_fall : float
+        The number of rounds is rounds / level^rounds_fall, from 4 to 10, where the level is the
+        expected noise on a score.
+    growth : float
+        How much more μ² each round takes than the one before.
+    clip, clip_falls, largest_clip : float
+        The clip of a gradient is twice its expected size, times clip / level^clip_falls, at most
+        largest_clip.
     averaged : float
         Part of the rounds' μ² whose iterates are averaged, the last ones.
     prior, mean, squares, products : Fraction
@@ -129,11 +136,12 @@ class _Frame:
     lattice : Lattice
         Of the private cells.
     matrix : ndarray of shape (d + 1, q)
-        Takes centred rows with a constant to coordinates; the constant is the last of them.
+        Takes centred rows with a constant 1 at the end to coordinates.
     rows : ndarray of shape (m, q)
         Public rows in these coordinates, moved to where the private ones are.
     start : ndarray of shape (q, q)
-        Takes the coordinates back to those of the public rows.
+        Takes weights back to the public rows' principal directions, in units of their mean
+        deviation, and the constant.
     rest : ndarray of shape (q,)
         Second moment of the private rows, by coordinate, that the public rows lack.
     length2 : float
@@ -152,9 +160,9 @@ class _Frame:
         """Number of coordinates."""
         return int(self.matrix.shape[1])
 
-    def quantized(self) -> quantized:
+    def integers(self) -> IntegerMap:
         """Return the map in integers."""
-        return quantized(self.lattice, self.matrix)
+        return IntegerMap(self.lattice, self.matrix)
 
     def moved(self, shift: Array) -> _Frame:
         """Return the frame whose origin is `shift`, the private mean."""
@@ -232,18 +240,22 @@ def gradient_rounds(
     for order, share in _moment_shares(frame.size, n, loss, whole, rule):
         frame = yield from _nearer(frame, rows, order, share, loss)
         left -= share
-    v, steps = np.zeros((frame.size, rows.n_scores)), _Steps(frame, rows, loss.part(left), rule)
-    v[-1] = start
+    constant = np.zeros((frame.size, rows.n_scores))
+    constant[-1] = start
+    v, steps = np.linalg.solve(frame.start, constant), _Steps(frame, rows, loss.part(left), rule)
     taken: list[tuple[Array, Fraction]] = []
-    for share in _shares(left, steps.level, rule):
+    shares = _shares(left, steps.level, rule)
+    few = max(_MOMENT_ROWS, n // _EARLY, math.ceil(n * min(1.0, steps.level / _EARLY_LEVEL)))
+    for share in shares:
         h, clip = steps.at(v)
-        found = rows.gradients(steps.frame, frame.matrix @ v, clip)
-        noise = _deviation(loss.part(share), found) / n
-        gradient = (yield from _ask(found, share)) / n
+        at_most = few if len(taken) < len(shares) - _LATE else n
+        found, asked = rows.gradients(steps.frame, frame.matrix @ v, clip, at_most)
+        noise = _deviation(loss.part(share), found) / asked
+        gradient = (yield from _ask(found, share)) / asked
         gradient *= min(1.0, clip / max(float(np.linalg.norm(gradient)), 1e-300))
         v = steps.next(v, gradient, h, noise)
         taken.append((v, share))
-    weights = quantized(frame.lattice, frame.matrix @ _average(taken, rule.averaged * left))
+    weights = IntegerMap(frame.lattice, frame.matrix @ _average(taken, rule.averaged * left))
     coef = weights.actual()
     intercept = coef[-1] - frame.lattice.centre @ coef[:-1]
     prior = _prior(totals) if rows.n_classes else None
@@ -267,7 +279,7 @@ class _Steps:
 
     def __init__(self, frame: _Frame, rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> None:
         q, k = frame.size, rows.n_scores
-        self.frame, self.rows, self.rule = frame.quantized(), frame.rows, rule
+        self.frame, self.rows, self.rule = frame.integers(), frame.rows, rule
         self.length2, self.n_classes = frame.length2, rows.n_classes
         noise = q * _relative(loss, q * k) / rows.n_units
         self.level = 4 * noise * _spread_of(rows.n_classes)
@@ -441,7 +453,7 @@ def _nearer(
 ) -> Generator[Query, NDArray[Any], _Frame]:
     """Move or scale the frame by a noisy moment of the private rows."""
     radius = math.sqrt(_RADIUS2 * frame.size)
-    found, n = rows.moments(frame.quantized(), radius, order, _MOMENT_ROWS)
+    found, n = rows.moments(frame.integers(), radius, order, _MOMENT_ROWS)
     noise = _deviation(loss.part(share), found) / n
     moment = (yield from _ask(found, share)) / n
     if order == "mean":  # shortened by what is noise on average (James and Stein 1961)
@@ -481,14 +493,15 @@ def _spread_of(n_classes: int) -> float:
 
 def _shares(left: Fraction, level: float, rule: Rule) -> list[Fraction]:
     """Split the rest of the budget between the rounds; the exact sum is `left`."""
-    n_rounds = round(min(max(rule.rounds * level**-rule.rounds_fall, 4), 14))
+    n_rounds = round(min(max(rule.rounds * level**-rule.rounds_fall, 4), 10))
     sizes = [Fraction(round(1000 * rule.growth**t)) for t in range(n_rounds)]
     return [left * size / sum(sizes) for size in sizes]
 
 
 def _average(taken: list[tuple[Array, Fraction]], at_least: float) -> Array:
     """Average the last iterates, which took `at_least` of the budget, by their shares."""
-    used, total = [], Fraction(0)
+    used: list[tuple[Array, float]] = []
+    total = Fraction(0)
     for v, share in reversed(taken):
         if used and total >= at_least:
             break

@@ -187,8 +187,8 @@ class Mechanism(BaseEstimator):
 
     def arrays(self, labels: Labels) -> dict[str, Any]:
         """Return the arrays by which a ledger remembers a release as a whole."""
-        held: dict[str, Any] = {"values": labels.values, "answered": labels.answered}
-        held["noise_scale"] = np.float64(labels.noise_scale)
+        scale = np.float64(labels.noise_scale)
+        held = {"values": labels.values, "answered": labels.answered, "noise_scale": scale}
         return held if labels.prior is None else {**held, "prior": labels.prior}
 
     def restored(self, held: Any, asked: TransferSet, prepared: Any) -> Labels:

@@ -39,6 +39,7 @@ __all__ = [
     "ExactSampler",
     "Sampler",
     "active_sampler",
+    "check_scale",
 ]
 
 MAX_SCALE = 2.0**50
@@ -73,6 +74,15 @@ def active_sampler(name: str) -> Sampler:
     if name not in _SAMPLERS:
         raise ValueError(f"sampler must be one of {sorted(_SAMPLERS)}, got {name!r}.")
     return _test_sampler.get() or _SAMPLERS[name]
+
+
+def check_scale(scale: float) -> None:
+    """Raise for noise whose scale, in lattice units, cannot be drawn; the scale is public."""
+    if not 0 < scale <= MAX_SCALE:
+        raise ValueError(
+            f"The noise scale must be in (0, 2**50] lattice units, got {scale:.6g}. Noise of that "
+            "size drowns any signal: release fewer queries, or raise epsilon."
+        )
 
 
 WordSource = Callable[[int], NDArray[np.uint64]]
@@ -158,11 +168,7 @@ class ExactSampler:
 
     def _add_noise(self, flat: NDArray[np.int64], kind: str, scale: float) -> None:
         """Add draws to a one-dimensional array, in place."""
-        if not 0 < scale <= MAX_SCALE:
-            raise ValueError(
-                f"The noise scale must be in (0, 2**50] lattice units, got {scale:.6g}. Noise "
-                "of that size drowns any signal: release fewer queries, or raise epsilon."
-            )
+        check_scale(scale)
         for start in range(0, flat.size, _CHUNK):
             part = flat[start : start + _CHUNK]
             part += self._draw_chunk(part.size, _LAWS[kind], scale)

@@ -17,7 +17,7 @@ from scipy.special import expit, softmax
 from sklearn.utils import gen_batches
 
 from skdistill.neural import adapted
-from skdistill.release.boundary import call_privately, silenced
+from skdistill.release.boundary import TeacherError, call_privately, silenced
 from skdistill.release.quantization import as_outputs
 
 __all__ = [
@@ -61,16 +61,19 @@ def class_outputs(
     output of a wrong shape, is NaN. `outputs`, a certificate's own, takes the place of all that.
     """
     shape = (n_rows, len(classes))
-    return np.asarray(call_privately(partial(_said, teacher, classes, shape, outputs), X))
+    if outputs is not None:
+        return as_outputs(call_privately(outputs, X), shape)
+    method, said = call_privately(partial(_ask, teacher), X)
+    if method == "predict_proba":
+        return as_outputs(said, shape)
+    if method == "decision_function":
+        return _from_scores(said, shape)
+    return _one_hot(said, classes, shape)
 
 
 def value_outputs(teacher: Any, X: Any, n_rows: int) -> Array:
     """Return a regressor's outputs for X, shape ``(n_rows,)``, not yet clipped."""
-
-    def said(rows: Any) -> Array:
-        return as_outputs(adapted(teacher).predict(rows), (n_rows,))
-
-    return np.asarray(call_privately(said, X))
+    return as_outputs(call_privately(lambda rows: adapted(teacher).predict(rows), X), (n_rows,))
 
 
 def before_last_step(bound: Any, X: Any) -> Any:
@@ -83,24 +86,10 @@ def member_votes(bound: Any, X: Any, function: Callable[[Any], Any]) -> Iterator
     return bound.member_votes(before_last_step(bound, X), function)
 
 
-def _said(
-    teacher: Any,
-    classes: NDArray[Any],
-    shape: tuple[int, int],
-    outputs: Callable[[Any], Any] | None,
-    X: Any,
-) -> Array:
-    """Ask, and make an array of the answer: a lazy one runs the teacher's code only now."""
-    if outputs is not None:
-        return as_outputs(outputs(X), shape)
+def _ask(teacher: Any, X: Any) -> tuple[str, Any]:
     teacher = adapted(teacher)
     method = output_method(teacher)
-    said = getattr(teacher, method)(X)
-    if method == "predict_proba":
-        return as_outputs(said, shape)
-    if method == "decision_function":
-        return _from_scores(said, shape)
-    return _one_hot(said, classes, shape)
+    return method, getattr(teacher, method)(X)
 
 
 def _from_scores(scores: Any, shape: tuple[int, int]) -> Array:
@@ -112,12 +101,12 @@ def _from_scores(scores: Any, shape: tuple[int, int]) -> Array:
 
 
 def _one_hot(predicted: Any, classes: NDArray[Any], shape: tuple[int, int]) -> Array:
-    rows = None
+    def compare() -> Array:
+        return np.asarray(np.asarray(predicted).reshape(-1, 1) == classes[None, :], dtype=float)
+
     try:
-        with silenced():
-            equal = np.asarray(predicted).reshape(-1, 1) == classes[None, :]
-            rows = np.asarray(equal, dtype=np.float64)
-    except Exception:
+        rows = call_privately(compare)
+    except TeacherError:
         rows = None
     if rows is None or rows.shape != shape:
         return np.full(shape, np.nan)

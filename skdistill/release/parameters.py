@@ -90,6 +90,8 @@ class Parameters(Mechanism):
 
 def _shape(bound: Any) -> tuple[int, int]:
     """Return the shape of the parameters: the numbers of scores and of features are public."""
+    if bound.shape is not None:
+        return bound.shape
     rows, columns = call_privately(lambda: np.shape(np.atleast_2d(bound.weights())))
     return int(rows), int(columns)
 

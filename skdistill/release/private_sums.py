@@ -31,7 +31,7 @@ from scipy.special import exp2, expit
 
 from skdistill.accounting.relation import Unit
 
-__all__ = ["MISSING", "TARGET_ONE", "Lattice", "PrivateRows", "Sum", "quantized"]
+__all__ = ["MISSING", "TARGET_ONE", "Lattice", "PrivateRows", "Sum", "IntegerMap"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -71,11 +71,13 @@ class Lattice:
         largest = float(spread.max())
         floor = 1e-3 * largest if largest > 1e-150 else 1.0
         step = np.maximum(spread, floor) / 2**11
-        return cls(mean if centred else np.zeros_like(mean), step)
+        far = np.abs(mean) > 4 * spread  # else the constant's weight does it, for nothing
+        centre = mean if centred and far.any() else np.zeros_like(mean)
+        return cls(centre, step)
 
 
 @dataclass(frozen=True, eq=False)
-class quantized:
+class IntegerMap:
     """A public matrix as integers, so small that products with private cells are exact.
 
     Parameters
@@ -204,22 +206,28 @@ class PrivateRows:
         np.add.at(counts, self.targets[known], share[known])
         return _histogram(counts)
 
-    def gradients(self, frame: quantized, weights: Array, clip: float) -> Sum:
+    def gradients(
+        self, frame: IntegerMap, weights: Array, clip: float, at_most: int
+    ) -> tuple[Sum, int]:
         r"""Sum the records' gradients of the loss, each clipped in the frame's coordinates.
 
         Parameters
         ----------
-        frame : quantized
+        frame : IntegerMap
             W, whose q coordinates u = Wᵀz of a row z the gradient is clipped in.
         weights : ndarray of shape (d + 1, k)
             Public weights of the scores.
         clip : float
             C, in the frame's coordinates.
+        at_most : int
+            How many rows are enough, as for :meth:`moments`.
 
         Returns
         -------
         Sum
             Of shape (q, k).
+        n_units : int
+            How many units were summed over; public.
 
         Notes
         -----
@@ -236,7 +244,7 @@ class PrivateRows:
         L1.
         """
         lengths = self._row_lengths(frame)
-        scores = quantized(frame.lattice, weights)
+        scores = IntegerMap(frame.lattice, weights)
         bound = clip * _RESIDUAL
 
         def part(rows: slice, cells: Any) -> tuple[Integers, Integers]:
@@ -251,17 +259,18 @@ class PrivateRows:
             total = _transposed(cells, rho).astype(np.int64)
             return total >> _LIMB_BITS, total & (_LIMB - 1)
 
-        high, low = self._sum(frame.lattice, part)
+        step, n_units = self._steps(at_most)
+        high, low = self._sum(frame.lattice, part, step)
         shift = frame.exponent + _RESIDUAL_BITS + math.frexp(clip)[1] - 29
         values = _apply(frame.integers, high, low, shift)
         unit = 2.0 ** (shift - frame.exponent - _RESIDUAL_BITS)
         moved = 2 * clip / unit * _UP
         root = math.sqrt(values.size) * _UP
-        return Sum(values, root * moved + values.size, moved + root, unit)
+        return Sum(values, root * moved + values.size, moved + root, unit), n_units
 
     def moments(
         self,
-        frame: quantized,
+        frame: IntegerMap,
         radius: float,
         order: Literal["mean", "squares", "products"],
         at_most: int,
@@ -270,7 +279,7 @@ class PrivateRows:
 
         Parameters
         ----------
-        frame : quantized
+        frame : IntegerMap
             Whose coordinates u are.
         radius : float
             R.
@@ -299,8 +308,7 @@ class PrivateRows:
         A and A' are non-negative and sum to at most R²: the same 2R⁴, and 2R² in L1.
         """
         q = frame.integers.shape[1]
-        grouped = self.rows_of_unit is not None
-        step = 1 if grouped else max(1, self.X.shape[0] // at_most)
+        step, n_units = self._steps(at_most)
         bits = math.floor(math.log2(_MOMENT / radius**2) / 2)
         limit = math.ldexp(radius, bits)
 
@@ -318,7 +326,6 @@ class PrivateRows:
             return (found.astype(np.int64),)
 
         (total,) = self._sum(frame.lattice, part, step)
-        n_units = self.n_units if grouped else len(range(0, self.X.shape[0], step))
         if order == "mean":
             found = Sum(total, 2 * math.sqrt(q) * limit * _UP, 2 * limit * _UP, 2.0**-bits)
         else:
@@ -352,7 +359,7 @@ class PrivateRows:
         """
         if not self.n_classes:
             raise TypeError("A histogram of scores by class needs a classifier's rows.")
-        scores, share = quantized(lattice, weights), self._weight_of_rows()
+        scores, share = IntegerMap(lattice, weights), self._weight_of_rows()
 
         def part(rows: slice, cells: Any) -> tuple[Integers]:
             score, codes = self._scores(cells, scores), self.targets[rows]
@@ -374,6 +381,13 @@ class PrivateRows:
 
     # Parts of the sums.
 
+    def _steps(self, at_most: int) -> tuple[int, int]:
+        """Return the step of the rows' positions that leaves about `at_most`, and their units."""
+        if self.rows_of_unit is not None:
+            return 1, self.n_units
+        step = max(1, self.n_units // at_most)
+        return step, len(range(0, self.n_units, step))
+
     def _weight_of_rows(self) -> Integers:
         """Return 2**20, divided by the rows of the row's unit and rounded down."""
         if self.rows_of_unit is None:
@@ -383,9 +397,8 @@ class PrivateRows:
     def _rows_of_unit(self, rows: slice) -> Any:
         return 1.0 if self.rows_of_unit is None else self.rows_of_unit[rows]
 
-    def _cells(self, lattice: Lattice, rows: slice) -> Any:
-        """Return rows on the lattice: whole numbers as floats, dense or CSR."""
-        scale = 1 / lattice.step
+    def _cells(self, lattice: Lattice, scale: Array, rows: slice, room: Array) -> Any:
+        """Return rows on the lattice: whole numbers as floats, CSR, or dense in `room`."""
         with np.errstate(over="ignore"):
             if sp.issparse(self.X):
                 part = self.X[rows]
@@ -393,10 +406,13 @@ class PrivateRows:
                     (_rounded(part.data * scale[part.indices]), part.indices, part.indptr),
                     shape=part.shape,
                 )
-            cells = self.X[rows] - lattice.centre
-            return _rounded(np.multiply(cells, scale, out=cells))
+            cells = self.X[rows]
+            room = room[: len(cells)]
+            if lattice.centre.any():
+                cells = np.subtract(cells, lattice.centre, out=room)
+            return _rounded(np.multiply(cells, scale, out=room))
 
-    def _scores(self, cells: Any, scores: quantized) -> Array:
+    def _scores(self, cells: Any, scores: IntegerMap) -> Array:
         return np.ldexp(_product(cells, scores.integers), -scores.exponent)
 
     def _residuals(self, rows: slice, scores: Array) -> Array:
@@ -416,7 +432,7 @@ class PrivateRows:
         residual *= (targets >= (0 if self.n_classes else -TARGET_ONE))[:, None]
         return np.rint(residual * _RESIDUAL)
 
-    def _row_lengths(self, frame: quantized) -> Array:
+    def _row_lengths(self, frame: IntegerMap) -> Array:
         """Return no less than the length of each row in the frame; kept for later rounds."""
         if not self._lengths or self._lengths[0] is not frame:
             lengths = np.empty(self.X.shape[0])
@@ -438,11 +454,14 @@ class PrivateRows:
         block = step * min(_BLOCK, max(32, _CACHE // max(self.width, 1)))
         starts = range(0, n, block)
 
+        scale = 1 / lattice.step
+
         def run(chosen: Sequence[int]) -> list[Integers]:
             total: list[Integers] = []
+            room = np.empty((0 if sp.issparse(self.X) else block // step, self.width))
             for start in chosen:
                 rows = slice(start, min(start + block, n), step)
-                found = part(rows, self._cells(lattice, rows))
+                found = part(rows, self._cells(lattice, scale, rows, room))
                 if not total:
                     total = [each.copy() for each in found]
                 else:
@@ -472,7 +491,9 @@ def _rounded(cells: Array) -> Array:
 
 def _product(cells: Any, integers: Array) -> Array:
     """Multiply rows, with the constant at their end, by a matrix of integers; exact."""
-    return np.asarray(cells @ integers[:-1] + _CONSTANT * integers[-1])
+    product = np.asarray(cells @ integers[:-1])
+    product += _CONSTANT * integers[-1]
+    return product
 
 
 def _transposed(cells: Any, rho: Array) -> Array:
@@ -498,10 +519,11 @@ def _lengths_of(products: Array, exponent: int) -> Array:
     q = products.shape[1]
     bits = (53 - math.ceil(math.log2(q))) // 2 if q > 1 else 26
     fine = exponent - 12
-    magnitude = np.abs(products)
-    shift = np.where(magnitude.max(axis=1) < 2.0 ** (fine + bits), fine, 53 - bits)
-    v = np.trunc(np.ldexp(magnitude, -shift[:, None]))
-    return np.ldexp(np.sqrt((v * v).sum(axis=1)) + math.sqrt(q), shift - exponent) * _UP
+    largest = np.maximum(products.max(axis=1), -products.min(axis=1))
+    shift = np.where(largest < 2.0 ** (fine + bits), fine, 53 - bits)
+    v = products * np.ldexp(1.0, -shift)[:, None]
+    np.trunc(v, out=v)
+    return np.ldexp(np.sqrt(np.einsum("ij,ij->i", v, v)) + math.sqrt(q), shift - exponent) * _UP
 
 
 def _apply(integers: Array, high: Integers, low: Integers, shift: int) -> Integers:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill.release.boundary import silenced
+from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.query import SQRT_2, Integers
 
 __all__ = [
@@ -41,18 +41,19 @@ def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
     A teacher that returns text, objects, a wrong width or a wrong length is told from a
     well-behaved one by its labels only (they become uniform rows), never by an exception.
     """
-    array = None
     try:
-        with silenced():
-            if hasattr(values, "toarray"):
-                values = values.toarray()
-            array = np.asarray(values)
-            array = None if array.dtype.kind == "c" else array.astype(np.float64)
-    except Exception:
+        array = call_privately(lambda: _floats(values))
+    except TeacherError:
         array = None
     if array is not None and array.shape == (*shape, 1):
         array = array.reshape(shape)
     return array if array is not None and array.shape == shape else np.full(shape, np.nan)
+
+
+def _floats(values: Any) -> Array | None:
+    """Return outputs as floats, None where they are complex; their own code may raise."""
+    array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+    return None if array.dtype.kind == "c" else array.astype(np.float64)
 
 
 def to_simplex(rows: Array, temperature: float = 1.0) -> Array:

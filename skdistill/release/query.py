@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.noise import Sampler
+from skdistill.release.noise import Sampler, check_scale
 
 __all__ = [
     "ROUND_UP",
@@ -137,8 +137,13 @@ class RowQuery:
         return l1, math.sqrt(n_rows) * ROUND_UP * self.l2
 
     def noise_scale(self, loss: PrivacyLoss) -> float:
-        """Return the standard deviation of the noise on one value, in its unit; public."""
-        return noise_deviation(loss.part(self.share), *self.moved(self.shape[0])) * self.step
+        """Return the standard deviation of the noise on one value, in its unit; public.
+
+        Raises where the noise is too large to be drawn.
+        """
+        part, moved = loss.part(self.share), self.moved(self.shape[0])
+        check_scale(part.scale(moved[part.kind == "gaussian"]))
+        return noise_deviation(part, *moved) * self.step
 
 
 def noise_deviation(loss: PrivacyLoss, l1: float, l2: float) -> float:

@@ -42,7 +42,6 @@ from skdistill.release.smoothing import (
     centred,
     row_labels,
     shrunk,
-    smoothing_bases,
 )
 
 __all__ = [
@@ -167,8 +166,9 @@ class ResidualRounds(Mechanism):
         """Compute the public bases of the rounds, or for smoothing one round."""
         if len(self.shares(bound, asked, loss)) > 1:
             return asked.bases(self.basis)
-        noise = self._one_round(bound, asked).noise_scale(loss)
-        return smoothing_bases(self.basis, asked, noise)
+        by_name = isinstance(self.basis, str)
+        smoothed = self.basis is not None and (not by_name or asked.holds_numbers)
+        return asked.bases(self.basis) if smoothed else ()
 
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any

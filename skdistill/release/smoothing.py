@@ -26,7 +26,6 @@ __all__ = [
     "row_labels",
     "shrunk",
     "smoothed_labels",
-    "smoothing_bases",
     "smooths",
 ]
 
@@ -52,11 +51,6 @@ def smooths(basis: Any, asked: TransferSet, noise: float) -> bool:
         return basis is not None
     enough = _NEGLIGIBLE <= noise <= _HOPELESS * math.sqrt(asked.n_rows / MIN_BASIS)
     return enough and asked.holds_numbers
-
-
-def smoothing_bases(basis: Any, asked: TransferSet, noise: float) -> tuple[Array, ...]:
-    """Return the public bases in which labels with this noise are smoothed; () for none."""
-    return asked.bases(basis) if smooths(basis, asked, noise / asked.width) else ()
 
 
 def row_labels(

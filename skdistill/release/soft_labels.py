@@ -22,7 +22,7 @@ from skdistill.release.quantization import (
     vote_lattice,
 )
 from skdistill.release.query import Integers, Queries, RowQuery
-from skdistill.release.smoothing import MAX_BASIS, row_labels, smoothing_bases, smooths
+from skdistill.release.smoothing import MAX_BASIS, row_labels, smooths
 
 __all__ = ["SoftLabels", "Unprotected"]
 
@@ -93,7 +93,7 @@ class SoftLabels(Mechanism):
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
         """Compute the public bases in which the labels are smoothed."""
         noise = self._query(bound, asked, loss, None).noise_scale(loss)
-        return smoothing_bases(self.basis, asked, noise)
+        return asked.bases(self.basis) if smooths(self.basis, asked, noise / asked.width) else ()
 
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any

@@ -220,6 +220,11 @@ class Column:
         self._check_edges()
 
     def _check_edges(self) -> None:
+        if self.edges == "log" and self._bounds()[0] < 0:
+            raise ValueError(
+                f'Column {self.name!r}: edges="log" is for numbers from 0 or above; its bins would '
+                f"be finest at the lower bound {self.low!r}. Give the edges as numbers instead."
+            )
         if self.edges is None or self.edges == "log":
             return
         if isinstance(self.edges, str):

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skdistill._cells import as_floats, is_missing, plain
 from skdistill._tables import cells_of
-from skdistill.schema.column import LARGEST_INTEGER, OTHER, Column
+from skdistill.schema.column import LARGEST_INTEGER, OTHER, Column, Edges
+from skdistill.schema.suspects import check_observed, suspicion
 from skdistill.schema.table import Table
 
-__all__ = ["columns_of_dtypes", "described", "observed"]
+# Dtypes of numbers; not "interval[int64, right]".
+_NUMBERS = re.compile(r"(u?int\d*|float\d*|double|decimal)\b")
+_BINS = 24  # of a number, at quantiles of public rows
+
+__all__ = ["cell_size", "columns_of_dtypes", "described", "observed"]
 
 
 def described(
@@ -43,9 +50,17 @@ def described(
                 edges=_hashable(edges.get(name)),
             )
         elif isinstance(meaning, Iterable) and not isinstance(meaning, (str, bytes, Mapping)):
+            meaning = tuple(meaning)
+            if _may_be_bounds(meaning):
+                warnings.warn(
+                    f"Column {name!r}: the list {list(meaning)} stands for two categories. For a "
+                    f"number between these bounds, give the tuple {meaning}.",
+                    UserWarning,
+                    stacklevel=4,
+                )
             if name in whole or name in edges:
                 raise ValueError(f"Column {name!r} has categories: it is no number.")
-            yield _category(name, tuple(meaning), name in absent)
+            yield _category(name, meaning, name in absent)
         else:
             raise TypeError(
                 f"Column {name!r}: give (low, high), a tuple of two numbers, or a list of "
@@ -104,16 +119,21 @@ def _observed(name: str, cells: Any, edges: Any) -> Column:
     number, listed = _kind_of(getattr(cells, "dtype", None))
     objects = [] if number else [plain(cell) for cell in cells_of(cells, name)]
     present = [cell for cell in objects if not is_missing(cell)]
+    if listed is None:
+        check_observed(name, present)
     if listed is None and not all(_is_number(cell) for cell in present):
         _check_not_mixed(name, present)
         listed = sorted(set(present), key=lambda value: (str(type(value)), value))
     if listed is not None:
-        return _category(name, tuple(listed), len(present) < len(objects))
+        column = _category(name, tuple(listed), len(present) < len(objects))
+        return _warned(column, present)
     numbers = as_floats(cells)
     finite = numbers[np.isfinite(numbers)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     whole = bool(finite.size) and bool(np.all(finite == np.rint(finite)))
-    return Column(
+    if edges is None and finite.size:
+        edges = _quantiles(finite)
+    column = Column(
         name,
         low=low,
         high=high,
@@ -121,6 +141,44 @@ def _observed(name: str, cells: Any, edges: Any) -> Column:
         missing=bool(np.isnan(numbers).any()),
         edges=edges,
     )
+    return _warned(column, finite)
+
+
+def _warned(column: Column, present: Any) -> Column:
+    """Warn about a column of public rows that is not what it seems."""
+    found = suspicion(column, present)
+    if found is not None:
+        warnings.warn(found, UserWarning, stacklevel=2)
+    return column
+
+
+def _quantiles(finite: NDArray[np.float64]) -> Edges:
+    """Return where bins of equally many public rows begin; a common value is a bin of its own."""
+    distinct, counts = np.unique(finite, return_counts=True)
+    size = cell_size(counts, _BINS)
+    bins = np.floor((np.cumsum(counts) - counts / 2) / size)
+    common = counts >= size
+    starts = (bins[1:] > bins[:-1]) | common[1:] | common[:-1]
+    return tuple(distinct[1:][starts].tolist()) or None
+
+
+def cell_size(counts: NDArray[np.int64], n_cells: int) -> float:
+    """Return the size c of cells for which the sum of min(counts, c) is n_cells · c.
+
+    The iteration falls from the mean to the largest solution. A value more frequent than c
+    fills one cell, so that the other cells are left for the other values.
+
+    Parameters
+    ----------
+    counts : ndarray of int64
+        How often each distinct value occurs.
+    n_cells : int
+        How many cells there should be.
+    """
+    size = float(counts.sum()) / n_cells
+    for _ in range(100):
+        size = float(np.minimum(counts, size).sum()) / n_cells
+    return size
 
 
 def _check_not_mixed(name: str, present: list[Any]) -> None:
@@ -139,6 +197,11 @@ def _category(name: str, categories: tuple[Any, ...], missing: bool) -> Column:
     """Make a category; where it is text, unknown values become "other"."""
     other = OTHER if _has_text(categories) else None
     return Column(name, "category", categories=categories, missing=missing, other=other)
+
+
+def _may_be_bounds(listed: tuple[Any, ...]) -> bool:
+    """Whether a list of two numbers is probably meant as a range: they are not neighbours."""
+    return len(listed) == 2 and all(map(_is_number, listed)) and abs(listed[1] - listed[0]) > 1
 
 
 def _has_text(values: Iterable[Any]) -> bool:
@@ -165,16 +228,20 @@ def _named_dtypes(dtypes: Any) -> list[tuple[str, Any]]:
 def _kind_of(dtype: Any) -> tuple[bool, list[Any] | None]:
     """Return whether a dtype is one of numbers, and the categories that it lists."""
     listed = getattr(dtype, "categories", None)
-    if listed is not None:
+    if listed is not None and not _is_interval(listed):
         return False, list(listed)
     name = _dtype_name(dtype)
     if name.startswith("bool"):
         return False, [False, True]
-    return bool(re.match(r"(u?int|float|double|decimal)(?!erval)", name)), None
+    return _NUMBERS.match(name) is not None, None
 
 
 def _dtype_name(dtype: Any) -> str:
     return (dtype.__name__ if isinstance(dtype, type) else str(dtype)).lower()
+
+
+def _is_interval(listed: Any) -> bool:
+    return "interval" in str(getattr(listed, "dtype", ""))
 
 
 def _is_nullable(dtype: Any) -> bool:

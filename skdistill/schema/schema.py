@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from skdistill.schema.column import Column
 from skdistill.schema.describe import columns_of_dtypes, described, observed
+from skdistill.schema.report import SchemaReport, column_report, target_column
+from skdistill.schema.suspects import mismatch
 from skdistill.schema.table import Table, build_table, kind_of
 
 __all__ = ["Schema", "as_schema"]
@@ -163,7 +166,20 @@ class Schema:
         Returns
         -------
         Schema
-            A column of numbers is one without text; it is whole if all its values are.
+            A column of numbers is one without text; it is whole if all its values are. Its bins
+            begin at quantiles of the public rows, unless `edges` say where.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For columns of dates or other objects, of numbers mixed with text, and of numbers with
+            currency or percent signs; the message says how to convert them.
+
+        Warns
+        -----
+        UserWarning
+            For columns that look like an id, dates or numbers stored as text, and for more than
+            1,000 categories.
         """
         return cls(observed(X_public, edges or {}))
 
@@ -214,6 +230,12 @@ class Schema:
             are public. No cell raises: a number outside its bounds is clipped; an unknown category
             becomes `other`; what cannot be one (text in a column of numbers, say) is missing; and
             what is missing where nothing may be becomes the lower bound, or `other`.
+
+        Warns
+        -----
+        UserWarning
+            Where no cell of a column is of a type that can fit, such as text where the schema says
+            a number, so that the column would be lost. :meth:`report` tells how many cells fit.
 
         Notes
         -----
@@ -275,6 +297,47 @@ class Schema:
 
     kind_of = staticmethod(kind_of)
 
+    def report(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        classes: Iterable[Any] | None = None,
+        output_range: tuple[float, float] | None = None,
+    ) -> SchemaReport:
+        """Count how many cells of a private table fit the schema, for its owner.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n, d)
+            Private rows.
+        y : array-like of shape (n,), optional
+            Private target.
+        classes, output_range
+            What the target should be, where y is given: its classes, or ``(low, high)``.
+
+        Returns
+        -------
+        SchemaReport
+            Exact counts, without noise: private, and never to be published.
+
+        Examples
+        --------
+        >>> from skdistill import Schema
+        >>> schema = Schema({"age": (18, 90), "sex": ["f", "m"]})
+        >>> schema.report([["20", "f"], [200, "F"], [None, "m"]])
+        PRIVATE: exact counts of a private table, for its owner only. Do not publish them.
+        column  fits  clipped  other  missing  unreadable
+        age        0        1      0        1           1
+        sex        2        0      1        0           0
+        """
+        columns, cells = list(self.columns), list(self._table(X).columns)
+        if y is not None:
+            columns.append(target_column(classes, output_range))
+            cells.extend(Table([[cell] for cell in y]).columns)
+        counted = map(column_report, columns, cells)
+        return SchemaReport(tuple(counted))
+
     def _table(self, X: Any) -> Table:
         table = Table(X)
         if len(table.columns) != len(self):
@@ -286,6 +349,10 @@ class Schema:
             extra = [name for name in table.names if name not in self.names][:10]
             detail = f"missing {absent}, unexpected {extra}" if absent or extra else "other order"
             raise ValueError(f"The columns of X are not those of the schema: {detail}.")
+        for column, cells in zip(self.columns, table.columns, strict=True):
+            found = mismatch(column, cells)
+            if found is not None:
+                warnings.warn(found, UserWarning, stacklevel=3)
         return table
 
 

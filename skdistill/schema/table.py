@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._cells import is_missing
 from skdistill._tables import layout_of, rows_of_list
 from skdistill.schema.column import Column
 
@@ -83,11 +82,13 @@ def build_table(
 
         frame = {c.name: _pandas_column(c, x) for c, x in zip(columns, cells, strict=True)}
         return pd.DataFrame(frame, index=index)
-    values = [_values(c, x) for c, x in zip(columns, cells, strict=True)]
     if kind == "polars":
         import polars as pl
 
-        return pl.DataFrame({c.name: _without_nan(x) for c, x in zip(columns, values, strict=True)})
+        return pl.DataFrame(
+            [_polars_column(c, x) for c, x in zip(columns, cells, strict=True)],
+        )
+    values = [_values(c, x) for c, x in zip(columns, cells, strict=True)]
     if kind != "array":
         raise ValueError(f'kind={kind!r} must be "array", "pandas" or "polars".')
     dtype = object if any(x.dtype == object for x in values) else np.float64
@@ -108,9 +109,17 @@ def _values(column: Column, cells: NDArray[Any]) -> NDArray[Any]:
     return table[cells]
 
 
-def _without_nan(cells: NDArray[Any]) -> Any:
-    """Return text with None where it is missing; numbers as they are."""
-    return [None if is_missing(x) else x for x in cells] if cells.dtype == object else cells
+def _polars_column(column: Column, cells: NDArray[Any]) -> Any:
+    """Return a column with null where a cell is missing, booleans as Boolean."""
+    import polars as pl
+
+    if column.kind == "number":
+        return pl.Series(column.name, cells, nan_to_null=True)
+    kinds = set(map(type, column.values))
+    if kinds == {bool} or str in kinds:
+        table = [*column.values, None]  # index -1 is missing
+        return pl.Series(column.name, [table[i] for i in cells.tolist()], strict=False)
+    return pl.Series(column.name, _values(column, cells), nan_to_null=True)
 
 
 def _pandas_column(column: Column, cells: NDArray[Any]) -> Any:

@@ -31,7 +31,8 @@ Array = NDArray[np.float64]
 _LARGEST = 1e100  # larger cells are moved here, so that no sum of squares overflows
 _CHECKED = 1 << 16  # rows looked at together for cells that are not finite
 # The owner's model: on at most so many rows, by the mechanism's own steps without noise.
-_OWNERS_ROWS, _OWNERS_RULE = 100_000, Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001)
+_OWNERS_ROWS, _OWNERS_CURVATURE = 50_000, 5_000
+_OWNERS_RULE = Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001)
 
 
 class _NewtonTeacher(BaseEstimator):
@@ -61,13 +62,13 @@ class _NewtonTeacher(BaseEstimator):
         TypeError, ValueError
             For parameters and shapes.
         """
-        X, y = validate_data(self, X, y, skip_check_array=True)
-        X, y = _canonical(X), column_or_1d(y, warn=True)
+        X, labels = validate_data(self, X, y, skip_check_array=True)
+        X, labels = _canonical(X), column_or_1d(labels, warn=True)
         names = None if groups is None else group_names(groups)
-        check_consistent_length(X, y, names)
+        check_consistent_length(X, labels, names)
         public = None if self.curvature is None else self._public_rows(self.curvature, X.shape[1])
-        state, targets, n_classes = self._read_targets(y, names)
-        n_units, rows_of_unit = len(y), None
+        state, targets, n_classes = self._read_targets(labels, names)
+        n_units, rows_of_unit = len(labels), None
         if names is not None:
             _, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
             n_units, rows_of_unit = len(sizes), sizes[index].astype(np.float64)
@@ -80,7 +81,8 @@ class _NewtonTeacher(BaseEstimator):
         self.n_units_, self.group_level_ = n_units, names is not None
         self.coef_, self.intercept_ = model.coef, model.intercept
         self.fit_id_ = uuid.uuid4().hex
-        vars(self).update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         return self
 
     def _scores(self, X: Any) -> Array:
@@ -162,7 +164,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     Notes
     -----
     `predict` and `predict_proba` are *not* private: they are the model without noise, for the
-    owner's eyes, fitted on at most 100,000 rows (evenly spaced).
+    owner's eyes, fitted on about 50,000 rows, evenly spaced.
 
     Rows are kept as they are where they are 64-bit floats already (in C order, finite), like the
     nearest-neighbour models of scikit-learn do; do not write to them.
@@ -187,7 +189,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     def _read_targets(
         self, y: NDArray[Any], names: list[str] | None
     ) -> tuple[dict[str, Any], NDArray[np.int64], int]:
-        """Return public facts and the class count, the class index of each row, and their number."""
+        """Return the facts of the classes, each row's class index, and how many classes."""
         if self.classes is None:
             with np.errstate(invalid="ignore"):
                 check_classification_targets(y)
@@ -331,9 +333,9 @@ def _owners_model(rows: PrivateRows) -> LinearRelease:
     step = max(1, rows.X.shape[0] // _OWNERS_ROWS)
     targets = np.ascontiguousarray(rows.targets[::step])
     some = PrivateRows(rows.X[::step], targets, rows.n_classes, len(targets))
-    return _without_noise(
-        gradient_rounds(some, some.X, PrivacyLoss.of_mu(50.0, 1e-6), rule=_OWNERS_RULE)
-    )
+    curvature = some.X[:: max(1, len(targets) // _OWNERS_CURVATURE)]
+    loss = PrivacyLoss.of_mu(50.0, 1e-6)  # what there would be noise for
+    return _without_noise(gradient_rounds(some, curvature, loss, rule=_OWNERS_RULE))
 
 
 def _without_noise(mechanism: Queries[LinearRelease]) -> LinearRelease:

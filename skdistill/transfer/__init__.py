@@ -12,15 +12,15 @@ from skdistill.transfer.basis import (
     public_bases,
 )
 from skdistill.transfer.encoding import public_features
-from skdistill.transfer.features import SchemaFeatures
 from skdistill.transfer.marginals import MarginalSampler, synthetic_rows
+from skdistill.transfer.table_features import TableFeatures
 
 __all__ = [
     "MAX_GRAPH_ROWS",
     "Column",
     "MarginalSampler",
     "Schema",
-    "SchemaFeatures",
+    "TableFeatures",
     "graph_eigenvectors",
     "principal_components",
     "public_bases",

@@ -13,7 +13,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._tables import layout_of
-from skdistill.accounting.charging import adopt, charge, check_accountant, for_pickle
+from skdistill.accounting.charging import bind_to_process, charge, check_accountant, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
@@ -322,7 +322,7 @@ class MarginalSampler(BaseEstimator):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "accountant":
-            adopt(value)
+            bind_to_process(value)
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:

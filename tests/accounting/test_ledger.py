@@ -2,8 +2,11 @@
 
 import copy
 import math
+import os
 import pickle
+import re
 import threading
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -14,13 +17,19 @@ from sklearn.linear_model import LogisticRegression
 
 from skdistill._diffprivlib import load
 from skdistill.accounting import PrivacyLoss
-from skdistill.accounting.composition import Charge, Totals
+from skdistill.accounting.composition import Totals
 from skdistill.accounting.ledger import BudgetError, LedgerError, PrivacyLedger
+from skdistill.accounting.relation import Relation, Unit
 
 
 @pytest.fixture
 def ledger():
-    return PrivacyLedger(":memory:", epsilon=1.0, delta=1e-6)
+    return PrivacyLedger.create(":memory:", epsilon=1.0, delta=1e-6, pure=1.0)
+
+
+def shared():
+    """Half for pure releases, half for Gaussian ones."""
+    return PrivacyLedger.create(":memory:", epsilon=1.0, delta=1e-6, pure=0.5)
 
 
 @pytest.fixture
@@ -50,35 +59,68 @@ def test_ten_tenths_are_one(ledger):
         ledger.spend(0.1, 0)
     assert ledger.total() == (1.0, 0)
     assert len(ledger) == 10
-    # Nothing of the delta was needed; only a charge without epsilon may still use it.
     with pytest.raises(BudgetError):
         ledger.spend(1e-9, 0)
     assert len(ledger) == 10 and ledger.total() == (1.0, 0)
 
 
-def test_gaussian_charges_add_in_mu_squared(ledger):
-    whole = PrivacyLoss.gaussian(1.0, 1e-6)
+def test_gaussian_charges_add_in_mu_squared():
+    ledger, whole = PrivacyLedger.create(":memory:", 1.0, 1e-6), PrivacyLoss.gaussian(1.0, 1e-6)
     for _ in range(4):
         ledger.charge(whole.part(0.25), note="a quarter")
     assert ledger.total() == pytest.approx((1.0, 1e-6))
     assert ledger.total()[0] <= 1.0
     with pytest.raises(BudgetError):
         ledger.charge(whole.part(1e-6))
-    assert [row[0] for row in ledger.spent_budget] == [whole.part(0.25).epsilon] * 4
+    assert list(ledger.history()["epsilon"]) == [whole.part(0.25).epsilon] * 4
 
 
-def test_both_kinds_in_one_total(ledger):
-    """The total is the least of the bounds, and less than what adding epsilons would give."""
-    gaussian, pure = PrivacyLoss.gaussian(0.3, 1e-6), PrivacyLoss.laplace(0.05)
-    expected = Totals.zero()
+def test_both_kinds_in_one_total():
+    ledger = shared()
+    gaussian, pure = PrivacyLoss.gaussian(0.2, 1e-6), PrivacyLoss.laplace(0.05)
+    expected = Totals()
     for loss in (gaussian, pure, gaussian, pure, gaussian):
         ledger.charge(loss)
-        expected = expected.add(Charge.of(loss))
+        expected = expected.add(loss)
     ledger.spend(0.05, 0)
-    expected = expected.add(Charge.spend(0.05, 0))
+    expected = expected.add(PrivacyLoss.laplace(0.05))
     assert ledger.total() == (expected.epsilon(1e-6), 1e-6)
-    assert ledger.total()[0] < 3 * 0.3 + 3 * 0.05
+    assert ledger.total()[0] < 3 * 0.2 + 3 * 0.05
     assert len(ledger) == 6
+
+
+def test_the_promise_is_the_budget():
+    ledger = shared().spend(0.1)
+    assert "ε = 1, δ = 1e-06" in ledger.statement() and "0.1" not in ledger.statement()
+    assert "one record is replaced" in ledger.statement()
+    groups = PrivacyLedger.create(":memory:", 1.0, 0, unit="group", relation="add-or-remove")
+    assert "one group is added or removed" in groups.statement()
+    for word in ("meter", "not a promise", "publish"):
+        assert word in PrivacyLedger.total.__doc__
+
+
+def test_relation_and_unit_are_fields(ledger):
+    assert (ledger.relation, ledger.unit) == (Relation.REPLACE_ONE, Unit.RECORD)
+    added = replace(PrivacyLoss.laplace(0.2), relation=Relation.ADD_OR_REMOVE)
+    ledger.charge(added)
+    assert ledger.total() == (0.4, 0)
+    assert list(ledger.history()["relation"]) == ["add-or-remove"]
+    with pytest.raises(ValueError, match="protects one group"):
+        ledger.charge(replace(added, unit=Unit.GROUP))
+    other = PrivacyLedger.create(":memory:", 1.0, 0, relation="add-or-remove", unit="group")
+    other.charge(replace(added, unit=Unit.GROUP)).spend(0.3)
+    assert other.total() == (0.5, 0)
+    assert list(other.history()["unit"]) == ["group", "group"]
+    with pytest.raises(ValueError, match="takes the number of records for public"):
+        other.charge(replace(PrivacyLoss.laplace(0.2), unit=Unit.GROUP))
+    assert len(ledger) == 1 and len(other) == 2 and ledger.verify() == 2 and other.verify() == 3
+
+
+def test_a_release_of_unknown_law_is_refused(ledger):
+    for call in (ledger.spend, ledger.check):
+        with pytest.raises(ValueError, match=r"neither pure.* nor Gaussian.*PrivacyLoss\.gaussian"):
+            call(0.1, 1e-9)
+    assert len(ledger) == 0
 
 
 def test_return_value_is_the_ledger(ledger):
@@ -95,6 +137,7 @@ def test_return_value_is_the_ledger(ledger):
         (-0.1, 0, ValueError),
         (5e-324, 0, ValueError),
         (0, 0, ValueError),
+        (0.1, 1e-9, ValueError),
         (0.1, 1, ValueError),
         (0.1, math.nan, ValueError),
         (0.1, 5e-324, ValueError),
@@ -122,14 +165,16 @@ def test_what_is_no_amount_is_refused(ledger, epsilon, delta, error):
         {"epsilon": 1.0, "delta": -1e-6},
         {"epsilon": True, "delta": 0},
         {"epsilon": 1.0, "delta": "0"},
+        {"epsilon": 1.0, "delta": 1e-6, "pure": 1.5},
+        {"epsilon": 1.0, "delta": 1e-6, "pure": -0.5},
     ],
 )
 def test_what_is_no_budget_is_refused(path, cap):
     with pytest.raises((TypeError, ValueError)):
-        PrivacyLedger(path, **cap)
+        PrivacyLedger.create(path, **cap)
     assert not path.exists()
     with pytest.raises((TypeError, ValueError)):
-        PrivacyLedger(":memory:", epsilon=1.0, delta=0.0).set_cap(**cap)
+        PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0).set_cap(**cap)
 
 
 def test_numpy_amounts(ledger):
@@ -155,10 +200,11 @@ def test_charge_wants_a_loss(ledger):
 # -- overdrafts --------------------------------------------------------------------------------
 
 
-def test_overdraft_says_spent_asked_remaining_and_largest(ledger):
-    ledger.spend(0.25, 0)
-    ledger.charge(PrivacyLoss.gaussian(0.4, 1e-6))
-    asked = PrivacyLoss.gaussian(0.9, 1e-6)
+def test_overdraft_says_spent_asked_remaining_and_largest():
+    def fresh():
+        return shared().spend(0.25, 0).charge(PrivacyLoss.gaussian(0.2, 1e-6))
+
+    ledger, asked = fresh(), PrivacyLoss.gaussian(0.9, 1e-6)
     with pytest.raises(BudgetError) as caught:
         ledger.charge(asked)
     error, text = caught.value, str(caught.value)
@@ -167,17 +213,22 @@ def test_overdraft_says_spent_asked_remaining_and_largest(ledger):
     assert error.asked == (0.9, 1e-6) and "epsilon=0.9, delta=1e-06" in text
     assert error.remaining == ledger.remaining()[0] and repr(error.remaining) in text
     assert error.largest == ledger.largest(asked) and repr(error.largest) in text
-    assert error.largest > error.remaining > 0  # Gaussian releases cost less than pure ones here
+    assert error.largest > error.remaining > 0
     # The figures are true: what is said to fit fits, and a little more does not.
     for figure, loss in (
         (error.largest, lambda x: PrivacyLoss.gaussian(x, 1e-6)),
         (error.remaining, PrivacyLoss.laplace),
     ):
-        other = PrivacyLedger(":memory:", epsilon=1.0, delta=1e-6)
-        other.spend(0.25, 0).charge(PrivacyLoss.gaussian(0.4, 1e-6))
         with pytest.raises(BudgetError):
-            other.charge(loss(figure * (1 + 1e-6)))
-        other.charge(loss(figure))
+            fresh().charge(loss(figure * (1 + 1e-6)))
+        fresh().charge(loss(figure))
+
+
+def test_overdraft_says_which_part_is_missing(ledger):
+    with pytest.raises(BudgetError, match="no part for Gaussian noise"):
+        ledger.charge(PrivacyLoss.gaussian(0.1, 1e-6))
+    with pytest.raises(BudgetError, match="made with pure=0"):
+        PrivacyLedger.create(":memory:", 1.0, 1e-6).spend(0.5)
 
 
 def test_overdraft_survives_pickling(ledger):
@@ -190,20 +241,17 @@ def test_overdraft_survives_pickling(ledger):
 
 @pytest.mark.parametrize("k", [1, 3, 50])
 def test_remaining_is_true(k):
-    def fresh():
-        ledger = PrivacyLedger(":memory:", epsilon=1.0, delta=1e-6)
-        return ledger.spend(0.3, 0).charge(PrivacyLoss.gaussian(0.2, 1e-6))
-
-    epsilon, delta = fresh().remaining(k)
-    for amount in ((epsilon, 0), (0, delta)):
-        ledger = fresh()
+    epsilon, delta = shared().spend(0.3, 0).remaining(k)
+    assert delta == 0
+    ledger = shared().spend(0.3, 0)
+    for _ in range(k):
+        ledger.spend(epsilon)
+    with pytest.raises(BudgetError):
+        ledger.spend(epsilon)
+    ledger = shared().spend(0.3, 0)
+    with pytest.raises(BudgetError):
         for _ in range(k):
-            ledger.spend(*amount)
-        ledger = fresh()
-        more = tuple(x * (1 + 1e-9) for x in amount)
-        with pytest.raises(BudgetError):
-            for _ in range(k):
-                ledger.spend(*more)
+            ledger.spend(epsilon * (1 + 1e-9))
 
 
 def test_remaining_of_what(ledger):
@@ -226,52 +274,72 @@ def test_check_changes_nothing(ledger):
     assert len(ledger) == 0
 
 
-def test_total_of_other_spends(ledger):
-    ledger.spend(0.5, 0)
-    assert ledger.total(spent_budget=[(0.1, 0), (0.2, 0)]) == (pytest.approx(0.3), 0)
-    assert ledger.total(spent_budget=[]) == (0, 0)
-    assert ledger.total(slack=0) == (0.5, 0)
-    assert ledger.slack == 0
-    ledger.slack = 0.0
-    for use in (lambda: ledger.total(slack=1e-7), lambda: setattr(ledger, "slack", 1e-7)):
-        with pytest.raises(ValueError, match="slack"):
-            use()
-
-
 # -- the budget belongs to the file ------------------------------------------------------------
 
 
-def test_changed_budget_is_refused(path):
-    PrivacyLedger(path, epsilon=1.0, delta=1e-6).spend(0.5, 0)
-    for cap in ({"epsilon": 2.0, "delta": 1e-6}, {"epsilon": 1.0, "delta": 1e-5}):
-        with pytest.raises(LedgerError, match=r"epsilon=1.0, delta=1e-06, not .*set_cap"):
-            PrivacyLedger(path, **cap)
-    assert PrivacyLedger(path, epsilon=1, delta=1e-6).total() == (0.5, 0)
+def test_creating_and_opening(path, tmp_path, monkeypatch):
+    with pytest.raises(LedgerError, match=re.escape(str(path)) + r".*create\(path, epsilon, delta"):
+        PrivacyLedger(path)
+    assert not any(tmp_path.iterdir())
+    ledger = PrivacyLedger.create(path, 1.0, 1e-6, pure=0.25)
+    assert (ledger.epsilon, ledger.delta, ledger.pure) == (1.0, 1e-6, 0.25)
+    with pytest.raises(LedgerError, match="exists already"):
+        PrivacyLedger.create(path, 1.0, 1e-6)
+    ledger.spend(0.25)
+    assert PrivacyLedger(path).total() == (0.25, 0)
+    # Another working directory is not a fresh budget.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert PrivacyLedger(path.name).total() == (0.25, 0)
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(LedgerError, match=re.escape(str(elsewhere / path.name))):
+        PrivacyLedger(path.name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert PrivacyLedger("~/" + path.name).path == os.path.realpath(path)
+    with pytest.raises(LedgerError, match="create"):
+        PrivacyLedger.create(":memory:")
+
+
+def test_without_delta_all_is_pure():
+    ledger = PrivacyLedger.create(":memory:", epsilon=3.0, delta=0)
+    assert ledger.pure == 3.0 and ledger.spend(3.0).total() == (3.0, 0)
 
 
 def test_set_cap_is_for_all(path):
-    first = PrivacyLedger(path, epsilon=1.0, delta=0.0)
-    second = PrivacyLedger(path, epsilon=1.0, delta=0.0)
+    first = PrivacyLedger.create(path, epsilon=1.0, delta=0.0)
+    second = PrivacyLedger(path)
     first.spend(1.0, 0)
-    second.set_cap(1.5, 1e-6)
-    assert (first.epsilon, first.delta) == (1.5, 1e-6)
+    second.set_cap(1.5, 1e-6, pure=1.5)
+    assert (first.epsilon, first.delta, first.pure) == (1.5, 1e-6, 1.5)
     first.spend(0.25, 0)
     with pytest.raises(ValueError, match=r"epsilon=1.25, delta=0 is spent"):
         second.set_cap(1.2, 0.0)
     second.set_cap(1.25, 0.0)
+    assert first.pure == 1.25
     with pytest.raises(BudgetError):
         first.spend(0.01, 0)
-    kinds = [entry.kind for entry, _ in first._store.walk()]
-    assert kinds == ["open", "pure", "cap", "pure", "cap"]
+    assert list(first.history(events=True)["kind"]) == ["open", "pure", "cap", "pure", "cap"]
     assert first.verify() == 5
 
 
-def test_set_cap_needs_the_delta_of_gaussian_charges(ledger):
-    ledger.charge(PrivacyLoss.gaussian(1.0, 1e-6))
-    for cap in ((1.0, 1e-7), (0.9, 1e-6), (100.0, 0.0)):
+def test_set_cap_keeps_the_parts():
+    ledger = shared().charge(PrivacyLoss.gaussian(0.5, 1e-6))
+    for cap in ((1.0, 1e-7), (0.9, 1e-6), (100.0, 0.0), (1.0, 1e-6, 0.6)):
         with pytest.raises(ValueError, match="cannot be set"):
             ledger.set_cap(*cap)
     ledger.set_cap(1.5, 1e-7)
+    assert ledger.pure == 0.5
+    ledger.set_cap(1.5, 1e-7, pure=0.1)
+    with pytest.raises(ValueError, match="in the part for pure"):
+        ledger.spend(0.1).set_cap(1.5, 1e-7, pure=0.05)
+    ledger = PrivacyLedger.create(":memory:", epsilon=1.0, delta=0)
+    assert ledger.set_cap(2.0, 0).pure == 2.0
+    assert ledger.set_cap(3.0, 1e-6).pure == 2.0
+    assert ledger.set_cap(1.0, 1e-6).pure == 1.0
+    for word in ("raised", "lowered", "depend"):
+        assert word in PrivacyLedger.set_cap.__doc__
 
 
 # -- handles -----------------------------------------------------------------------------------
@@ -279,7 +347,7 @@ def test_set_cap_needs_the_delta_of_gaussian_charges(ledger):
 
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_copies_are_the_ledger(path, kind):
-    ledger = PrivacyLedger(path if kind == "file" else ":memory:", epsilon=1.0, delta=0.0)
+    ledger = PrivacyLedger.create(path if kind == "file" else ":memory:", epsilon=1.0, delta=0.0)
     assert copy.copy(ledger) is ledger and copy.deepcopy([ledger])[0] is ledger
     assert clone(ledger) is ledger
     estimator = LogisticRegression()
@@ -289,44 +357,45 @@ def test_copies_are_the_ledger(path, kind):
     unpickled.spend(0.25, 0)
     assert ledger.total() == unpickled.total() == (0.25, 0)
     assert (unpickled is ledger) == (kind == "memory")
-    assert bool(PrivacyLedger(":memory:", epsilon=1.0, delta=0.0))  # though its length is 0
+    assert bool(PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0))  # though its length is 0
 
 
 def test_pickle_carries_replay(path):
-    ledger = PrivacyLedger(path, epsilon=1.0, delta=0.0, replay=False)
+    ledger = PrivacyLedger.create(path, epsilon=1.0, delta=0.0, replay=False)
     assert pickle.loads(pickle.dumps(ledger)).replay is False
-    assert PrivacyLedger(path, epsilon=1.0, delta=0.0).replay is True
+    assert PrivacyLedger(path).replay is True
+    assert PrivacyLedger(path, replay=False).replay is False
 
 
 def test_pickle_of_a_ledger_that_was_replaced(path, tmp_path):
-    pickled = pickle.dumps(PrivacyLedger(path, epsilon=1.0, delta=0.0))
+    pickled = pickle.dumps(PrivacyLedger.create(path, epsilon=1.0, delta=0.0))
     for file in tmp_path.iterdir():
         file.unlink()
     gone = pickle.loads(pickled)
-    with pytest.raises(LedgerError, match="no ledger"):
+    with pytest.raises(LedgerError, match="is gone"):
         gone.spend(0.1, 0)
-    assert "no ledger" in repr(gone)
+    assert "is gone" in repr(gone)
     assert not path.exists()
-    other = PrivacyLedger(path, epsilon=1.0, delta=0.0)
+    other = PrivacyLedger.create(path, epsilon=1.0, delta=0.0)
     with pytest.raises(LedgerError, match="another ledger"):
         gone.spend(0.1, 0)
     assert len(other) == 0
 
 
 def test_pickle_of_a_ledger_in_memory_that_is_gone():
-    pickled = pickle.dumps(PrivacyLedger(":memory:", epsilon=1.0, delta=0.0))
+    pickled = pickle.dumps(PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0))
     with pytest.raises(LedgerError, match="memory of one process"):
         pickle.loads(pickled).spend(0.1, 0)
 
 
 def test_ledgers_in_memory_are_apart():
-    one, two = (PrivacyLedger(":memory:", epsilon=1.0, delta=0.0) for _ in range(2))
+    one, two = (PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0) for _ in range(2))
     one.spend(1.0, 0)
     assert two.total() == (0, 0)
 
 
 def test_threads_share_a_ledger_in_memory():
-    ledger, refused = PrivacyLedger(":memory:", epsilon=1.0, delta=0.0), []
+    ledger, refused = PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0), []
 
     def work():
         for _ in range(30):
@@ -359,10 +428,10 @@ except RuntimeError as error:
 @pytest.mark.slow
 def test_copies_in_another_process(path):
     """What spawn and every cluster do: a pickle in a new interpreter."""
-    on_disk = PrivacyLedger(path, epsilon=1.0, delta=0.0)
+    on_disk = PrivacyLedger.create(path, epsilon=1.0, delta=0.0)
     assert run(OTHER_PROCESS, pickle.dumps(on_disk).hex()) == "charged\n"
     assert on_disk.total() == (0.25, 0)
-    in_memory = PrivacyLedger(":memory:", epsilon=1.0, delta=0.0)
+    in_memory = PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0)
     answer = run(OTHER_PROCESS, pickle.dumps(in_memory).hex())
     assert "cannot be charged from another" in answer and "n_jobs=1" in answer
     assert in_memory.total() == (0, 0)
@@ -371,7 +440,7 @@ def test_copies_in_another_process(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_joblib(path, backend):
-    ledger = PrivacyLedger(path, epsilon=1.0, delta=0.0)
+    ledger = PrivacyLedger.create(path, epsilon=1.0, delta=0.0)
     with joblib.parallel_config(backend, n_jobs=2):
         joblib.Parallel()(joblib.delayed(ledger.spend)(0.01, 0) for _ in range(40))
     assert len(ledger) == 40 and ledger.verify() == 41
@@ -381,7 +450,6 @@ def test_joblib(path, backend):
 @needs_fork
 @pytest.mark.slow
 def test_the_last_unit_of_budget_goes_to_one_of_32(path):
-    """Also: 32 processes that create the same ledger at the same time."""
     script = """
         import os, sys
         from skdistill.accounting.ledger import BudgetError, PrivacyLedger
@@ -389,12 +457,13 @@ def test_the_last_unit_of_budget_goes_to_one_of_32(path):
         path, go = sys.argv[1], os.pipe()
         for _ in range(5):
             children = []
+            PrivacyLedger.create(path, epsilon=1.0, delta=0)
             for _ in range(32):
                 if (child := os.fork()) == 0:
                     status = 1
                     try:
                         os.read(go[0], 1)
-                        PrivacyLedger(path, epsilon=1.0, delta=1e-6).spend(1.0, 0)
+                        PrivacyLedger(path).spend(1.0)
                         status = 2
                     except BudgetError:
                         status = 3
@@ -403,7 +472,7 @@ def test_the_last_unit_of_budget_goes_to_one_of_32(path):
                 children.append(child)
             os.write(go[1], bytes(32))
             endings = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-            ledger = PrivacyLedger(path, epsilon=1.0, delta=1e-6)
+            ledger = PrivacyLedger(path)
             print(endings.count(2), endings.count(3), len(ledger), ledger.total()[0])
             path += "x"
         """
@@ -417,7 +486,7 @@ def test_ledger_in_memory_refuses_in_a_forked_child():
         import os
         from skdistill.accounting.ledger import LedgerError, PrivacyLedger
 
-        ledger = PrivacyLedger(":memory:", epsilon=1.0, delta=0.0)
+        ledger = PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0)
         if os.fork() == 0:
             try:
                 ledger.spend(0.1, 0)
@@ -430,17 +499,17 @@ def test_ledger_in_memory_refuses_in_a_forked_child():
     assert "cannot be charged from another" in run(script)
 
 
-# -- exclusive ---------------------------------------------------------------------------------
+# -- a lock for each release -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", ["file", "memory"])
-def test_exclusive(path, place):
-    """What is looked up and made inside is made once; others may charge meanwhile."""
-    ledger = PrivacyLedger(path if place == "file" else ":memory:", epsilon=1.0, delta=0.0)
+def test_locked(path, tmp_path, place):
+    """A release is made once; charges and other releases go on meanwhile."""
+    ledger = PrivacyLedger.create(path if place == "file" else ":memory:", epsilon=1.0, delta=0.0)
     made = []
 
     def release():
-        with ledger.exclusive() as held, ledger.exclusive():
+        with ledger.locked(b"key") as held, ledger.locked(b"key"):
             assert held is ledger
             if not ledger.recall(b"key"):
                 ledger.spend(0.1, 0)
@@ -448,32 +517,47 @@ def test_exclusive(path, place):
                 ledger.remember(b"key", b"labels")
             return ledger.recall(b"key")
 
-    with ledger.exclusive():
-        charging = threading.Thread(target=ledger.spend, args=(0.1, 0))
-        charging.start()
-        charging.join(60)
-        assert len(ledger) == 1
+    def other():
+        with ledger.locked(b"other"):
+            ledger.spend(0.1, 0)
+
+    with ledger.locked(b"key"):
+        for work in (other, lambda: ledger.spend(0.1, 0)):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join(60)
+        assert len(ledger) == 2
+        waiting = threading.Thread(target=release)
+        waiting.start()
+        waiting.join(0.1)
+        assert waiting.is_alive() and not made
     threads = [threading.Thread(target=release) for _ in range(8)]
     for thread in threads:
         thread.start()
-    for thread in threads:
+    for thread in [*threads, waiting]:
         thread.join()
-    assert len(made) == 1 and len(ledger) == 2
+    assert len(made) == 1 and len(ledger) == 3
+    assert release() == [b"labels"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == (
+        ["ledger.db", "ledger.db-head"] if place == "file" else []
+    )
+    with pytest.raises(OSError, match="the teacher's"), ledger.locked(b"key"):
+        raise OSError("the teacher's")
     assert release() == [b"labels"]
 
 
 @needs_fork
 @pytest.mark.slow
-def test_exclusive_between_processes_and_after_a_kill(path):
+def test_locked_between_processes_and_after_a_kill(path):
     script = """
         import os, signal, sys, time
         from skdistill.accounting.ledger import PrivacyLedger
 
-        ledger = PrivacyLedger(sys.argv[1], epsilon=1.0, delta=0.0)
+        ledger = PrivacyLedger.create(sys.argv[1], epsilon=1.0, delta=0.0)
         children = []
         for number in range(6):
             if (child := os.fork()) == 0:
-                with ledger.exclusive():
+                with ledger.locked(b"key"):
                     if number < 2:  # dies inside
                         ledger.spend(0.1, 0)
                         os.kill(os.getpid(), signal.SIGKILL)
@@ -501,68 +585,28 @@ def test_keys_and_blobs_are_bytes(ledger):
             call()
 
 
-# -- it is a diffprivlib accountant ------------------------------------------------------------
+# -- diffprivlib's models and tools compute, and spend then --------------------------------------
 
 
-def test_is_an_accountant(ledger):
-    accountant = load("accountant").BudgetAccountant
-    assert isinstance(ledger, accountant)
-    assert accountant.load_default(ledger) is ledger
-    assert accountant.pop_default() is None
-    with ledger as entered:
-        assert entered is ledger and accountant.load_default(None) is ledger
-        with PrivacyLedger(":memory:", epsilon=2.0, delta=0.0) as inner:
-            assert accountant.load_default(None) is inner
-        assert accountant.load_default(None) is ledger
-    assert accountant.pop_default() is None
-    assert ledger.set_default() is ledger
-    assert accountant.pop_default() is ledger
+def test_is_no_accountant_of_diffprivlib(ledger):
+    with pytest.raises(TypeError, match="BudgetAccountant"):
+        load("accountant").BudgetAccountant.load_default(ledger)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="spend after they have computed.*Charge first"), ledger:
+            pass
+    assert load("accountant").BudgetAccountant.pop_default() is None
 
 
 @pytest.mark.skipif(not has_diffprivlib(), reason="import diffprivlib fails here")
-def test_models_and_tools_of_diffprivlib(ledger, table):
+def test_models_and_tools_of_diffprivlib_compute_nothing(ledger, table):
     from diffprivlib import models, tools
 
-    (X, y), bounds = table, (-1, 1)
-    model = models.GaussianNB(epsilon=0.25, bounds=bounds, accountant=ledger)
-    model.fit(X, y)
-    assert ledger.total() == (0.25, 0)
-    assert "PrivacyLedger(" in repr(model)
-    clone(model).fit(X, y)  # a clone charges too
-    assert ledger.total() == (0.5, 0)
-    tools.mean(X[:, 0], epsilon=0.125, bounds=(-5, 5), accountant=ledger)
-    with ledger:
-        tools.std(X[:, 0], epsilon=0.125, bounds=(-5, 5))
-    ledger.charge(PrivacyLoss.gaussian(0.05, 1e-6), note="a distiller")
-    assert len(ledger) == 5 and ledger.total()[0] == pytest.approx(0.8, abs=1e-9)
-    ledger.set_default()
-    try:
-        with pytest.raises(load("utils").BudgetError, match="has no room"):
-            models.GaussianNB(epsilon=0.5, bounds=bounds).fit(X, y)
-        models.GaussianNB(epsilon=0.125, bounds=bounds).fit(X, y)
-    finally:
-        load("accountant").BudgetAccountant.pop_default()
-    assert len(ledger) == 6
-    assert ledger.verify() == 7
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not has_diffprivlib(), reason="import diffprivlib fails here")
-def test_grid_search_of_diffprivlib_models(path, table):
-    """diffprivlib's own accountant reports (0, 0) after a search: its clones charge copies."""
-    from diffprivlib.models import GaussianNB
-    from sklearn.model_selection import GridSearchCV
-
-    (X, y), bounds = table, (-1, 1)
-    totals = []
-    ledger = PrivacyLedger(path, epsilon=10.0, delta=0.0)
-    for accountant in (load("accountant").BudgetAccountant(), ledger):
-        model = GaussianNB(bounds=bounds, accountant=accountant)
-        GridSearchCV(model, {"epsilon": [0.1, 0.2]}, cv=3, n_jobs=2).fit(X, y)
-        totals.append(accountant.total()[0])
-    assert totals[0] < 0.5
-    assert totals[1] == pytest.approx(3 * 0.3 + model.epsilon / 10, abs=0.11)
-    assert len(ledger) == 7
+    X, y = table
+    with pytest.raises(TypeError, match="BudgetAccountant"):
+        models.GaussianNB(epsilon=0.25, bounds=(-1, 1), accountant=ledger).fit(X, y)
+    with pytest.raises(TypeError, match="BudgetAccountant"):
+        tools.mean(X[:, 0], epsilon=0.125, bounds=(-5, 5), accountant=ledger)
+    assert len(ledger) == 0
 
 
 @pytest.mark.slow
@@ -574,6 +618,20 @@ def test_lazy():
         import skdistill, skdistill.accounting
         assert not {"sqlite3", "diffprivlib"} & set(sys.modules)
         from skdistill.accounting.ledger import PrivacyLedger
-        assert PrivacyLedger(":memory:", epsilon=1.0, delta=0.0).spend(1, 0).total() == (1, 0)
+        assert PrivacyLedger.create(":memory:", 1.0, 0.0).spend(1, 0).total() == (1, 0)
         """
     )
+
+
+def test_a_ledger_in_memory_that_is_gone_locks_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gone = pickle.loads(pickle.dumps(PrivacyLedger.create(":memory:", 1.0, 0.0)))
+    with pytest.raises(LedgerError, match="memory of one process"), gone.locked(b"key"):
+        pass
+    assert not any(tmp_path.iterdir())
+
+
+def test_handles_of_one_thread_share_its_lock(path):
+    PrivacyLedger.create(path, 1.0, 0.0)
+    with PrivacyLedger(path).locked(b"key"), PrivacyLedger(path).locked(b"key"):
+        pass

@@ -5,8 +5,13 @@ import socket
 
 import pytest
 
-from skdistill.accounting import ledger_place
-from skdistill.accounting.ledger_place import LedgerError, check_place, filesystem, real_path
+from skdistill.accounting import PrivacyLedger, ledger_file
+from skdistill.accounting.ledger_place import (
+    LedgerError,
+    check_place,
+    foreign_filesystem,
+    real_path,
+)
 
 MOUNTS = """\
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -23,13 +28,13 @@ a line that is none
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/data/ledger.db", "ext4"),
+        ("/data/ledger.db", ""),
         ("/mnt/team", "nfs4"),
         ("/mnt/team/a/ledger.db", "nfs4"),
-        ("/mnt/teams/ledger.db", "ext4"),
-        ("/mnt/team/fast/ledger.db", "xfs"),
-        ("/mnt/my disk/ledger.db", "sshfs"),
-        ("/over/ledger.db", "tmpfs"),
+        ("/mnt/teams/ledger.db", ""),
+        ("/mnt/team/fast/ledger.db", ""),
+        ("/mnt/my disk/ledger.db", "fuse.sshfs"),
+        ("/over/ledger.db", ""),
         ("/win/ledger.db", "9p"),
         ("\\\\server\\share\\ledger.db", "smb"),
         ("//server/share/ledger.db", "smb"),
@@ -38,24 +43,29 @@ a line that is none
 )
 def test_file_system_of_a_path(path, kind):
     mounts = "" if path.startswith("\\\\?") else MOUNTS
-    assert filesystem(path, mounts) == kind
+    assert foreign_filesystem(path, mounts) == kind
 
 
 def test_file_system_here_can_be_told(tmp_path):
-    assert filesystem(str(tmp_path)) not in ledger_place.NETWORK
+    assert foreign_filesystem(str(tmp_path)) == ""
 
 
-@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "lustre", "sshfs"])
-def test_network_is_refused(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(ledger_place, "filesystem", lambda path: kind)
-    with pytest.raises(LedgerError, match=rf"network file system \({kind}\).*local disk"):
-        check_place(str(tmp_path / "ledger.db"))
-
-
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "overlay", "tmpfs", "apfs", "unheard-of", ""])
-def test_local_and_unknown_are_accepted(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(ledger_place, "filesystem", lambda path: kind)
-    assert check_place(str(tmp_path / "ledger.db")) is False
+@pytest.mark.parametrize("kind", ["nfs", "cifs", "9p", "fuse.sshfs", "fuseblk", "unheard-of"])
+def test_what_is_not_known_to_be_local_is_refused(tmp_path, monkeypatch, kind):
+    path = tmp_path / "ledger.db"
+    monkeypatch.setattr(ledger_file, "foreign_filesystem", lambda path: kind)
+    with pytest.raises(LedgerError, match=rf"\({kind}\).*local disk.*anywhere=True"):
+        PrivacyLedger.create(path, 1.0, 1e-6)
+    assert not any(tmp_path.iterdir())
+    ledger = PrivacyLedger.create(path, 1.0, 1e-6, anywhere=True)
+    assert list(ledger.history(events=True)["anywhere"]) == [True]
+    assert PrivacyLedger(path).epsilon == 1.0
+    monkeypatch.undo()
+    local = PrivacyLedger.create(tmp_path / "local.db", 1.0, 1e-6)
+    assert list(local.history(events=True)["anywhere"]) == [False]
+    monkeypatch.setattr(ledger_file, "foreign_filesystem", lambda path: kind)
+    with pytest.raises(LedgerError, match="local disk"):  # it was moved there
+        PrivacyLedger(local.path)
 
 
 def test_what_is_there(tmp_path):
@@ -88,6 +98,7 @@ def test_one_name(tmp_path):
     link.symlink_to(path)
     folder.symlink_to(tmp_path, target_is_directory=True)
     assert real_path(link) == real_path(folder / "link.db") == os.path.realpath(path)
+    assert real_path("~/ledger.db") == os.path.realpath(os.path.expanduser("~/ledger.db"))
     with pytest.raises(TypeError, match="must be text"):
         real_path(b"ledger.db")
     with pytest.raises(TypeError):

@@ -19,7 +19,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import skdistill
-from skdistill import PrivacyLedger, PrivateDistiller, StableLogisticRegression, TeacherEnsemble
+from skdistill import (
+    PATEClassifier,
+    PrivacyLedger,
+    PrivateDistiller,
+    StableLogisticRegression,
+    TeacherEnsemble,
+)
 from skdistill.release.boundary import TeacherError
 
 A, b = make_classification(300, random_state=0)
@@ -35,7 +41,11 @@ def path(tmp_path):
 
 
 def open_ledger(path, **settings):
-    return PrivacyLedger(path, **{"epsilon": 1e4, "delta": DELTA, **settings})
+    """The ledger at a path, made when it is needed first."""
+    replay = settings.pop("replay", True)
+    if not os.path.exists(path):
+        PrivacyLedger.create(path, **{"epsilon": 1e4, "delta": DELTA, **settings})
+    return PrivacyLedger(path, replay=replay)
 
 
 def teacher():
@@ -333,3 +343,20 @@ def test_dask_workers_charge_once_for_each_release(path):
         fitted = client.gather(runs)
     labels = {each.released_labels_.tobytes() for each in fitted}
     assert len(labels) == len(open_ledger(path)) == 3  # of six, three were replays
+
+
+def test_groups_are_charged_as_groups_and_the_number_of_rows_is_not_written(path):
+    rng = np.random.default_rng(0)
+    rows, groups = rng.uniform(-1, 1, (317, 2)), rng.integers(0, 60, 317)
+    fit = PATEClassifier(
+        LogisticRegression(), schema=(-1, 1), classes=[0, 1], n_transfer=50, n_teachers=5
+    )
+    by_record = PrivacyLedger.create(path, 10.0, DELTA)
+    with pytest.raises(ValueError, match="protects one group"):
+        clone(fit).set_params(accountant=by_record).fit(rows, rows[:, 0] > 0, groups=groups)
+    assert len(by_record) == 0
+    by_group = PrivacyLedger.create(":memory:", 10.0, DELTA, unit="group")
+    clone(fit).set_params(accountant=by_group).fit(rows, rows[:, 0] > 0, groups=groups)
+    (record,) = by_group.history().to_dict("records")
+    assert record["unit"] == "group" and record["note"] == "PATEClassifier; 60 groups"
+    assert "317" not in by_group.history().to_csv()

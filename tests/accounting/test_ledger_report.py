@@ -13,35 +13,36 @@ from skdistill.accounting.ledger import PrivacyLedger
 
 @pytest.fixture
 def ledger(tmp_path):
-    ledger = PrivacyLedger(tmp_path / "<ledger>.db", epsilon=2.0, delta=1e-6)
+    ledger = PrivacyLedger.create(tmp_path / "<ledger>.db", epsilon=2.0, delta=1e-6, pure=1.0)
     ledger.spend(0.5, 0)
     ledger.charge(PrivacyLoss.gaussian(0.5, 1e-6), note="<b>teacher</b>")
     ledger.remember(b"key", b"labels")
-    ledger.spend(0.25, 1e-8)
+    ledger.spend(0.25)
     return ledger
 
 
 COLUMNS = (
-    "time kind epsilon delta mu note process total_epsilon total_delta intact".split()  # noqa: SIM905
+    "time kind epsilon delta mu relation unit note process anywhere total_epsilon "  # noqa: SIM905
+    "total_delta total_pure total_mu cap_epsilon cap_delta cap_pure intact".split()
 )
 
 
 def test_history_lists_charges(ledger):
     frame = ledger.history()
     assert list(frame.columns) == COLUMNS
-    assert list(frame["kind"]) == ["pure", "gaussian", "approximate"]
+    assert list(frame["kind"]) == ["pure", "gaussian", "pure"]
     assert len(frame) == len(ledger)
     for last in (0, 1, 2, 3, 100):
         assert list(ledger.history(last)["epsilon"]) == [0.5, 0.5, 0.25][-last or 3 :]
     for _ in range(5):
         ledger.remember(b"other", b"release")
-    assert list(ledger.history(2)["kind"]) == ["gaussian", "approximate"]
+    assert list(ledger.history(2)["kind"]) == ["gaussian", "pure"]
 
 
 def test_history_of_all_events(ledger):
     frame = ledger.history(events=True)
     assert list(frame.columns) == COLUMNS
-    assert list(frame["kind"]) == ["open", "pure", "gaussian", "remember", "approximate"]
+    assert list(frame["kind"]) == ["open", "pure", "gaussian", "remember", "pure"]
     assert list(frame["epsilon"]) == [0.0, 0.5, 0.5, 0.0, 0.25]
     assert frame["mu"][2] == PrivacyLoss.gaussian(0.5, 1e-6).mu
     assert frame["note"][2] == "<b>teacher</b>"
@@ -69,7 +70,7 @@ def test_history_without_pandas(ledger, monkeypatch):
 
 def test_history_shows_what_was_tampered_with(ledger):
     connection = sqlite3.connect(ledger.path, isolation_level=None)
-    connection.execute("UPDATE entries SET epsilon = 'abc' WHERE n = 1")
+    connection.execute("UPDATE entries SET text = replace(text, '0.5', '0.4') WHERE n = 1")
     connection.close()
     assert list(ledger.history()["intact"]) == [False, True, True]
     assert list(ledger.history(events=True)["intact"]) == [True, False, True, True, True]
@@ -80,28 +81,29 @@ def test_history_shows_what_was_tampered_with(ledger):
 
 def test_text(ledger):
     text = ledger_report.as_text(ledger.path, ledger._store.tip())
-    bar = re.search(r"\[(#*)(\.*)\] ([\d.]+)% of ε", text)
-    share = ledger.total()[0] / 2.0
-    assert len(bar[1]) == round(40 * share) and len(bar[1] + bar[2]) == 40
-    assert float(bar[3]) == pytest.approx(100 * share, abs=0.06)
+    bar = re.search(r"\[(#*)(\.*)\] ([\d.]+)% of the budget", text)
+    assert bar[3] == "75.0" and len(bar[1]) == 30 and len(bar[2]) == 10
     assert f"ε = {ledger.total()[0]:.6g}, δ = 1e-06 in 3 charges" in text
-    assert "budget  ε = 2, δ = 1e-06" in text
+    assert "budget   ε = 2, δ = 1e-06, of which ε = 1 for releases with δ = 0" in text
     assert f"ε = {ledger.remaining()[0]:.6g} for one more" in text
+    assert "one record, replace-one" in text
+    ledger.charge(PrivacyLoss.gaussian(0.7, 1e-6))
+    assert ledger_report.share(ledger._store.tip()) > 0.75  # the fuller part
 
 
 def test_html(ledger):
     html = ledger._repr_html_()
-    width = float(re.search(r"<div style='width:([\d.]+)%", html)[1])
-    assert width == pytest.approx(100 * ledger.total()[0] / 2.0, rel=1e-3)
+    assert re.search(r"<progress value='0.75' max='1'", html)
     assert "&lt;ledger&gt;.db" in html and "<ledger>" not in html
     assert "in 3 charges" in html and "budget" in html and "left" in html
-    ledger.set_cap(ledger.total()[0] * (1 + 1e-9), 1e-6)
-    assert "width:100%" in ledger._repr_html_()
+    ledger.spend(0.25)
+    assert "value='1'" in ledger._repr_html_()
 
 
 def test_repr(ledger):
     assert re.fullmatch(
-        r"PrivacyLedger\('.*<ledger>\.db', epsilon=2.0, delta=1e-06\): spent ε=[\d.]+ in 3 charges",
+        r"PrivacyLedger\('.*<ledger>\.db'\): budget ε = 2, δ = 1e-06, of which ε = 1 for releases "
+        r"with δ = 0; spent ε = [\d.]+, δ = 1e-06 in 3 charges",
         repr(ledger),
     )
     ledger.replay = False
@@ -109,7 +111,7 @@ def test_repr(ledger):
 
 
 def test_empty_ledger_says_so():
-    ledger = PrivacyLedger(":memory:", epsilon=1.0, delta=0.0)
+    ledger = PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0)
     text = ledger_report.as_text(":memory:", ledger._store.tip())
     assert "ε = 0 in 0 charges" in text and "[" + "." * 40 + "] 0.0%" in text
     assert list(ledger.history().columns) == COLUMNS and len(ledger.history()) == 0

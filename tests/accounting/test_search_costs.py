@@ -42,7 +42,7 @@ def ensemble():
 
 
 def ledger_of(epsilon=100.0):
-    return PrivacyLedger(":memory:", epsilon=epsilon, delta=DELTA)
+    return PrivacyLedger.create(":memory:", epsilon=epsilon, delta=DELTA)
 
 
 def distiller(teacher, ledger, **settings):
@@ -126,7 +126,7 @@ def test_delta_is_the_ledgers_or_given():
     search = distiller(stable(), None, epsilon=1.0)
     assert search_cost(search, X).delta == DELTA
     assert search_cost(search, X, delta=1e-5).epsilon < search_cost(search, X).epsilon
-    ledger = PrivacyLedger(":memory:", epsilon=10.0, delta=1e-5)
+    ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-5)
     cost = search_cost(distiller(stable(), ledger, epsilon=1.0), X)
     assert cost.delta == 1e-5
     assert cost.epsilon == search_cost(search, X, delta=1e-5).epsilon
@@ -190,7 +190,7 @@ def test_search_inside_the_distiller_is_one_release():
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("make", [row_by_row, stable], ids=["rows", "parameters"])
 def test_a_search_costs_one_release_of_its_rows_at_the_finest_noise(make, n_jobs, tmp_path):
-    ledger = PrivacyLedger(tmp_path / "data.ledger", epsilon=100.0, delta=DELTA)
+    ledger = PrivacyLedger.create(tmp_path / "data.ledger", epsilon=100.0, delta=DELTA)
     search = GridSearchCV(distiller(make(), ledger), GRID, cv=5, n_jobs=n_jobs, error_score="raise")
     search.fit(X, y)
     if make is stable:

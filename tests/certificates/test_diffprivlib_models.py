@@ -153,7 +153,7 @@ def test_the_processs_accountant_says_nothing_about_one_model():
 
 
 def test_a_shared_ledger_is_no_evidence_against_a_model():
-    ledger = PrivacyLedger(":memory:", epsilon=9.0, delta=0.0)
+    ledger = PrivacyLedger.create(":memory:", epsilon=9.0, delta=0.0)
     first, second = (fitted("tree", epsilon=e, accountant=ledger) for e in (0.5, 0.25))
     assert (certify(first).epsilon, certify(second).epsilon) == (1.0, 0.5)
 

@@ -87,7 +87,7 @@ def test_a_ledger_is_drawn(plt, tmp_path):
     from skdistill.accounting import PrivacyLoss
     from skdistill.accounting.ledger import PrivacyLedger
 
-    ledger = PrivacyLedger(str(tmp_path / "ledger.db"), epsilon=2.0, delta=1e-6)
+    ledger = PrivacyLedger.create(str(tmp_path / "ledger.db"), epsilon=2.0, delta=1e-6, pure=2.0)
     ledger.charge(PrivacyLoss.laplace(0.25))
     ledger.set_cap(3.0, 1e-6)
     ledger.charge(PrivacyLoss.laplace(0.5))

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
@@ -24,9 +25,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
 from skdistill.pate import PATEClassifier, PATERegressor, noisy_n_teachers
-from skdistill.teachers import BoundedFeatures, StableLogisticRegression
+from skdistill.teachers import StableLogisticRegression
 from skdistill.testing import no_noise, seeded_noise
-from skdistill.transfer import Schema
+from skdistill.transfer import Schema, TableFeatures
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
@@ -241,7 +242,10 @@ def test_groups():
     "estimator",
     [
         StableLogisticRegression(0.02),
-        make_pipeline(BoundedFeatures(SCHEMA), StableLogisticRegression(0.02)),
+        make_pipeline(
+            FrozenEstimator(TableFeatures(SCHEMA, max_norm=1.0).fit(mixed(500)[0])),
+            StableLogisticRegression(0.02),
+        ),
     ],
     ids=["alone", "pipeline"],
 )

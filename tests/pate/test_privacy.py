@@ -17,6 +17,7 @@ import math
 import pickle
 import traceback
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_html_repr
 
@@ -34,10 +36,9 @@ from skdistill.audit.bounds import one_run_epsilon
 from skdistill.pate import PATEClassifier, PATERegressor
 from skdistill.release.noise import _test_sampler as active
 from skdistill.release.noise import active_sampler
-from skdistill.teachers import BoundedFeatures, StableLogisticRegression
+from skdistill.teachers import StableLogisticRegression
 from skdistill.testing import no_noise
-from skdistill.transfer import Schema
-from skdistill.transfer.features import SchemaFeatures
+from skdistill.transfer import Schema, TableFeatures
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
@@ -176,10 +177,13 @@ CLASSIFIERS = {
         StableLogisticRegression(0.05), classes=["no", "yes"], delta=0, **COMMON
     ),
     "raw": PATEClassifier(
-        make_pipeline(SchemaFeatures(SCHEMA), TREE), classes=["no", "yes"], encoder=None, **COMMON
+        make_pipeline(TableFeatures(SCHEMA), TREE), classes=["no", "yes"], encoder=None, **COMMON
     ),
     "stable pipeline": PATEClassifier(
-        make_pipeline(BoundedFeatures(SCHEMA), StableLogisticRegression(0.05)),
+        make_pipeline(
+            FrozenEstimator(TableFeatures(SCHEMA, max_norm=1.0).fit(table(300, 5)[0])),
+            StableLogisticRegression(0.05),
+        ),
         classes=["no", "yes"],
         **COMMON,
     ),
@@ -257,16 +261,14 @@ def test_features_fitted_on_private_rows_are_caught(monkeypatch):
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_labels_that_are_given_more_than_is_left_are_caught(monkeypatch, share):
     X, y, _, _ = table()
-    proper = skdistill.pate.base.PATE._transfer_rows
+    proper = skdistill.pate.base.at_share
 
-    def transfer_rows(self, task, loss, random_state):
-        costs, rows = proper(self, task, loss, random_state)
-        return {**costs, "labels": loss}, rows
+    def generous(queries, part):
+        return proper(queries, part + (1 - part) * Fraction(share))
 
-    monkeypatch.setattr(skdistill.pate.base.PATE, "_transfer_rows", transfer_rows)
-    with pytest.raises(AssertionError):
-        model = CLASSIFIERS["ensemble"]
-        compare(model, (X, y), neighbour(X, y, "ordinary", "no"))
+    monkeypatch.setattr(skdistill.pate.base, "at_share", generous)
+    with pytest.raises(ValueError, match="sum to more than 1"):
+        CLASSIFIERS["ensemble"].fit(X, y)
 
 
 def test_the_set_of_labels_read_off_the_table_is_caught():
@@ -440,15 +442,21 @@ def guesses(model):
     return int((labels[order[:half]] == 0).sum() + (labels[order[-half:]] == 1).sum())
 
 
+def indicators():
+    """An indicator of each canary; the schema, which is public, says which there are."""
+    every = np.arange(N_CANARIES)[:, None]
+    return FrozenEstimator(OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(every))
+
+
 def audited(epsilon, kind):
     settings = {"schema": IDS, "classes": [0, 1], "epsilon": epsilon, "delta": DELTA}
     if kind == "stable":  # released parameters, one for each canary
-        features = BoundedFeatures(IDS)
+        features = indicators()
         estimator = make_pipeline(features, StableLogisticRegression(10.0, fit_intercept=False))
         student = make_pipeline(features, LogisticRegression(C=1e4, max_iter=1000))
         return PATEClassifier(estimator, student, n_transfer=2000, **settings)
     # Trees that learn their shards by heart: one record in each.
-    encoder = BoundedFeatures(IDS)
+    encoder = indicators()
     tree = DecisionTreeClassifier()
     student = LogisticRegression(C=1e4, max_iter=1000)
     return PATEClassifier(

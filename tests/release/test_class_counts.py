@@ -6,7 +6,6 @@ import pytest
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.certificates import RowBound
-from skdistill.release.boundary import TeacherError
 from skdistill.release.calibration import PRIOR_SHARE, calibrate
 from skdistill.release.class_counts import class_counts, counts_query, mean_label
 from skdistill.release.mechanism import TransferSet
@@ -67,9 +66,7 @@ def test_what_the_counts_raise_stays_inside():
         def __array__(self, dtype=None, copy=None):
             raise BaseException("canary")
 
-    with pytest.raises(TeacherError) as caught:
-        counts_query(Lazy, CLASSES).of(None, Fraction(1))
-    assert "canary" not in str(caught.value) and caught.value.__context__ is None
+    assert not counts_query(Lazy, CLASSES).of(None, Fraction(1)).values.any()
 
 
 def test_one_record_moves_two_counts_by_one():

@@ -8,12 +8,13 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release import private_sums as module
 from skdistill.release.gradient_rounds import Rule, gradient_rounds
-from skdistill.release.private_sums import MISSING, TARGET_ONE, Lattice, PrivateRows, quantized
+from skdistill.release.private_sums import MISSING, TARGET_ONE, IntegerMap, Lattice, PrivateRows
 from skdistill.release.query import answer
 from skdistill.testing import _SeededSampler
 
@@ -76,7 +77,7 @@ def neighbours(draw, grouped):
     pair = rows_of(X, y, n_classes, groups), rows_of(X2, y2, n_classes, groups2)
     q, k = draw(st.integers(1, 4)), pair[0].n_scores
     lattice = Lattice(np.zeros(d), 10.0 ** rng.uniform(-6, 0, size=d))
-    frame = quantized(lattice, rng.normal(size=(d + 1, q)) * 10.0 ** draw(st.integers(-3, 3)))
+    frame = IntegerMap(lattice, rng.normal(size=(d + 1, q)) * 10.0 ** draw(st.integers(-3, 3)))
     weights = rng.normal(size=(d + 1, k)) * draw(st.sampled_from([0.0, 0.1, 10.0]))
     clip = 10.0 ** draw(st.floats(-3, 3))
     return pair, frame, weights, clip
@@ -84,7 +85,8 @@ def neighbours(draw, grouped):
 
 def sums(rows, frame, weights, clip):
     yield rows.targets_sum()
-    yield rows.gradients(frame, weights, clip)
+    yield rows.gradients(frame, weights, clip, 10**6)[0]
+    yield rows.gradients(frame, weights, clip, 7)[0]
     for order in ("mean", "squares", "products"):
         yield rows.moments(frame, clip, order, 10**6)[0]
     if rows.n_classes:
@@ -112,10 +114,10 @@ def test_bound_is_nearly_reached(n_classes):
     other = X.copy()
     other[0, 0] = -40.0
     lattice = Lattice(np.zeros(2), np.full(2, 1e-3))
-    frame = quantized(lattice, np.vstack([np.eye(2), np.zeros(2)]))
+    frame = IntegerMap(lattice, np.vstack([np.eye(2), np.zeros(2)]))
     k = 3 if n_classes > 2 else 1
     for reached, call in (
-        (0.999, lambda rows: rows.gradients(frame, np.zeros((3, k)), 1.0)),
+        (0.999, lambda rows: rows.gradients(frame, np.zeros((3, k)), 1.0, 9)[0]),
         (0.999, lambda rows: rows.moments(frame, 1.0, "mean", 9)[0]),
     ):
         a, b = (call(rows_of(rows, y, n_classes)) for rows in (X, other))
@@ -204,7 +206,7 @@ def test_chunks_and_jobs_give_the_same_integers(n_classes, sparse, groups, monke
     names = np.arange(len(y)) // 3 if groups else None
     rows, rng = rows_of(X, y, n_classes, names), np.random.default_rng(0)
     lattice = Lattice.of(public.mean(0), public.std(0), centred=not sparse)
-    frame = quantized(lattice, rng.normal(size=(8, 6)))
+    frame = IntegerMap(lattice, rng.normal(size=(8, 6)))
     weights = rng.normal(size=(8, rows.n_scores))
     expected = [s.values for s in sums(rows, frame, weights, 2.0)]
     for block, jobs in ((1, 1), (7, 3), (1000, 1), (1024, 2)):
@@ -216,17 +218,30 @@ def test_chunks_and_jobs_give_the_same_integers(n_classes, sparse, groups, monke
             assert np.array_equal(a, b.values)
 
 
+def test_threads_of_blas_give_the_same_integers():
+    X, y, _ = problem(3, n=4000, d=60)
+    rng = np.random.default_rng(0)
+    frame = IntegerMap(Lattice(np.zeros(60), np.full(60, 1e-3)), rng.normal(size=(61, 70)))
+    weights, found = rng.normal(size=(61, 3)), []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append([s.values for s in sums(rows_of(X, y, 3), frame, weights, 3.0)])
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_part_of_a_record_does_not_depend_on_its_place():
     """A group with one row more moves every row behind it: their integers stay."""
     X, y, _ = problem(3, n=1500)
-    frame = quantized(Lattice(np.zeros(7), np.full(7, 1e-4)), np.random.default_rng(0).normal(size=(8, 9)))
+    frame = IntegerMap(
+        Lattice(np.zeros(7), np.full(7, 1e-4)), np.random.default_rng(0).normal(size=(8, 9))
+    )
     weights = np.random.default_rng(1).normal(size=(8, 3))
     order = np.random.default_rng(2).permutation(len(y))
-    for a, b in zip(
-        sums(rows_of(X, y, 3), frame, weights, 1.0),
-        sums(rows_of(X[order], y[order], 3), frame, weights, 1.0),
-        strict=True,
-    ):
+    first = sums(rows_of(X, y, 3), frame, weights, 1.0)
+    second = sums(rows_of(X[order], y[order], 3), frame, weights, 1.0)
+    for number, (a, b) in enumerate(zip(first, second, strict=True)):
+        if number == 2:  # takes rows by their positions
+            continue
         assert np.array_equal(a.values, b.values)
 
 
@@ -299,9 +314,7 @@ def test_public_rows_that_do_not_fit_are_refused_before_anything_is_asked(shape)
 def test_learns(n_classes):
     X, y, public = problem(n_classes, n=20_000)
     loss = PrivacyLoss.gaussian(2.0, 1e-6)
-    found = answer(
-        gradient_rounds(rows_of(X, y, n_classes), public, loss), loss, _SeededSampler(0)
-    )
+    found = answer(gradient_rounds(rows_of(X, y, n_classes), public, loss), loss, _SeededSampler(0))
     scores = X @ found.coef.T + found.intercept
     if not n_classes:
         assert np.corrcoef(scores[:, 0], y)[0, 1] > 0.97
@@ -315,3 +328,47 @@ def test_shares_of_a_part():
     mechanism = gradient_rounds(rows_of(X, y, 2), public, LOSS, whole=Fraction(9, 10), rule=Rule())
     queries, _, _ = transcript(mechanism)
     assert sum(q.share for q in queries) == Fraction(9, 10)
+
+
+def test_origin_of_the_features_does_not_matter():
+    X, y, public = problem(n=20_000)
+    found = []
+    for shift in (0.0, 1000.0):
+        mechanism = gradient_rounds(rows_of(X + shift, y, 2), public + shift, LOSS)
+        found.append(answer(mechanism, LOSS, _SeededSampler(0)))
+    assert np.allclose(found[0].coef, found[1].coef, atol=0.02)
+
+
+def test_many_rows_are_asked_in_part_at_first(monkeypatch):
+    """The bound does not depend on how many rows are summed over, and the shares stay."""
+    from skdistill.release import gradient_rounds as rounds
+
+    monkeypatch.setattr(rounds, "_MOMENT_ROWS", 300)
+    X, y, public = problem(n=3000)
+    queries, sent, _ = transcript(gradient_rounds(rows_of(X, y, 2), public, LOSS))
+    X[0], y[0] = -X[0], 1 - y[0]
+    others, _, _ = transcript(gradient_rounds(rows_of(X, y, 2), public, LOSS), sent)
+    for a, b in zip(queries, others, strict=True):
+        assert np.linalg.norm((a.values - b.values).astype(float)) <= a.l2
+    assert sum(q.share for q in queries) == 1
+
+
+@pytest.mark.parametrize("size", [1, 9])
+@pytest.mark.parametrize("n_classes", [0, 2])
+def test_replay_with_a_group_of_another_size(n_classes, size):
+    """How many rows there are is private where the unit is a group."""
+    X, y, public = problem(n_classes, n=3000)
+    groups = np.arange(3000) // 4
+    kept = groups != 5
+    X2 = np.insert(X[kept], 100, np.full((size, 7), 3.0), axis=0)
+    y2 = np.insert(y[kept], 100, np.full(size, y[0]))
+    groups2 = np.insert(groups[kept], 100, np.full(size, 5))
+    first = gradient_rounds(rows_of(X, y, n_classes, groups), public, LOSS)
+    queries, sent, result = transcript(first)
+    second = gradient_rounds(rows_of(X2, y2, n_classes, groups2), public, LOSS)
+    others, _, replayed = transcript(second, sent)
+    assert np.array_equal(result.coef, replayed.coef)
+    for a, b in zip(queries, others, strict=True):
+        assert (a.l1, a.l2, a.share) == (b.l1, b.l2, b.share)
+        moved = (a.values - b.values).astype(object).ravel()
+        assert sum(m * m for m in moved) <= Fraction(a.l2) ** 2

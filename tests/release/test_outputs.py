@@ -131,7 +131,7 @@ class Lazy:
 @pytest.mark.parametrize("method", ["predict_proba", "decision_function", "predict"])
 @pytest.mark.parametrize("panics", [True, False])
 def test_a_lazy_answer_is_computed_behind_the_boundary(method, panics):
-    """An Exception makes it no answer, as for any other object; a panic is a teacher's error."""
+    """Whatever it raises makes it no answer."""
     teacher = type("Teacher", (), {method: lambda self, X: Lazy(panics)})()
     X = np.zeros((2, 1))
     calls = [lambda: class_outputs(teacher, X, 2, CLASSES)]
@@ -139,10 +139,4 @@ def test_a_lazy_answer_is_computed_behind_the_boundary(method, panics):
     if method == "predict":
         calls.append(lambda: value_outputs(teacher, X, 2))
     for ask in calls:
-        if not panics:
-            assert np.isnan(ask()).all()
-            continue
-        with pytest.raises(TeacherError) as caught:
-            ask()
-        assert "canary" not in "".join(traceback.format_exception(caught.value))
-        assert caught.value.__context__ is None
+        assert np.isnan(ask()).all()

@@ -276,7 +276,7 @@ def test_a_distiller_smooths_unless_it_is_told_not_to():
     teacher = TeacherEnsemble(LogisticRegression(), 10, random_state=0).fit(X, y)
     exact = teacher.predict_proba(X)
     plain, smooth = (
-        PrivateDistiller(teacher, epsilon=6.0, mechanism=ResidualRounds(1, basis)).release(X)
+        PrivateDistiller(teacher, epsilon=3.0, mechanism=ResidualRounds(1, basis)).release(X)
         for basis in (None, "auto")
     )
     assert error(smooth, exact) < 0.3 * error(plain, exact)

@@ -20,7 +20,7 @@ def numbers(draw):
     edges = draw(
         st.one_of(
             st.none(),
-            st.just("log"),
+            st.just("log" if low >= 0 else None),
             st.lists(BOUND, max_size=5, unique=True).map(lambda edges: tuple(sorted(edges))),
         )
     )

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -68,6 +70,24 @@ def test_given_by_hand():
         Schema.from_dtypes(np.ones((2, 2)))
 
 
+def without_edges(schema):
+    return tuple(
+        dataclasses.replace(c, edges=None) if c.kind == "number" else c for c in schema.columns
+    )
+
+
+def test_bins_of_public_rows_are_quantiles():
+    """Equal widths would put 99.9 % of a heavy tail into one bin."""
+    x = np.random.default_rng(0).pareto(0.5, 2400)[:, None]
+    shares = np.bincount(Schema.from_public(x).encode(x)[:, 0]) / 2400
+    assert np.allclose(shares, 1 / 24, atol=0.002)
+    zeros = np.r_[np.zeros(900), np.arange(1, 101)][:, None]
+    counts = np.bincount(Schema.from_public(zeros).encode(zeros)[:, 0])
+    assert counts[0] == 900
+    assert 20 <= len(counts) <= 26
+    assert Schema.from_public(np.ones((5, 1))).columns[0].edges is None
+
+
 def test_public_rows_say_everything():
     public = pd.DataFrame(
         {
@@ -89,14 +109,73 @@ def test_public_rows_say_everything():
         Column("flag", "category", categories=(False, True)),
         Column("o", low=2, high=5, integer=True),
     )
-    assert Schema.from_public(public).columns == wanted
+    assert without_edges(Schema.from_public(public)) == wanted
     lists = {**public.drop(columns="o").to_dict("list"), "mixed": ["b", None]}
-    assert Schema.from_public(pl.DataFrame(lists)).columns == wanted[:-1]
+    assert without_edges(Schema.from_public(pl.DataFrame(lists))) == wanted[:-1]
     names = Schema.from_public(public.to_numpy()).names
     assert names == [f"x{j}" for j in range(7)]
     assert Schema.from_public(np.ones((2, 1)), edges={"x0": "log"}).columns[0].edges == "log"
     with pytest.raises(ValueError, match="not there"):
         Schema.from_public(public, edges={"y": "log"})
+
+
+@pytest.mark.parametrize(
+    ("cells", "error", "match"),
+    [
+        (pd.to_datetime(["2012-08-01", None]), TypeError, "'c' holds dates.*to_datetime"),
+        (pd.arrays.IntervalArray.from_tuples([(0, 1), (1, 2)]), TypeError, "Interval.*astype"),
+        (pd.Series([18.9, " "], dtype=object), ValueError, "numbers and text.*to_numeric"),
+        (pd.Series([18, " "], dtype=object), ValueError, "numbers and text.*to_numeric"),
+        (["$67,349", "$1.50"], ValueError, "currency or percent"),
+        (["5 %", "70%", None], ValueError, "currency or percent"),
+        ([(1, 2), [3]], TypeError, "of type"),
+    ],
+)
+def test_public_columns_that_are_refused_with_the_cure(cells, error, match):
+    with pytest.raises(error, match=match):
+        Schema.from_public(pd.DataFrame({"c": cells}))
+
+
+@pytest.mark.parametrize(
+    ("cells", "match"),
+    [
+        ([f"C{i}" for i in range(100)], "'c' looks like an id or free text: 100 values"),
+        (np.arange(100) + 7, "'c' looks like an id"),
+        (["2012-08-01", "2013-01-05T10:00", None], "dates stored as text.*dt.days"),
+        (["1.50", "-3", "2,000.5"], "numbers stored as text"),
+        ([f"C{i // 3}" for i in range(4000)], "1334 categories"),
+    ],
+)
+def test_public_columns_that_are_suspicious(cells, match):
+    with pytest.warns(UserWarning, match=match):
+        schema = Schema.from_public(pd.DataFrame({"c": cells}))
+    assert len(schema) == 1
+
+
+def test_usual_public_columns_are_not_suspicious():
+    rng = np.random.default_rng(0)
+    Schema.from_public(
+        pd.DataFrame(
+            {
+                "age": rng.integers(18, 90, 500),
+                "income": rng.lognormal(10, 1, 500),
+                "town": rng.choice(["Bern", "1st", "A 4"], 500),
+                "grade": pd.Categorical(rng.integers(0, 3, 500)),
+                "gone": [None] * 500,
+            }
+        )
+    )
+
+
+def test_a_list_of_two_numbers_where_a_range_was_meant():
+    with pytest.warns(UserWarning, match=r"'age'.*\[17, 90\].*tuple \(17, 90\)"):
+        Schema({"age": [17, 90]})
+    Schema({"flag": [0, 1], "three": [1, 5, 9], "text": ["a", "b"]})
+
+
+def test_log_edges_over_a_negative_bound():
+    with pytest.raises(ValueError, match="lower bound -5.0.*edges as numbers"):
+        Schema({"x": (-5, 1e6)}, edges={"x": "log"})
 
 
 def test_written_down():

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from skdistill.schema import Column, Schema, as_schema
-from skdistill.teachers import BoundedFeatures
+from skdistill.transfer import TableFeatures
+
+pytestmark = pytest.mark.filterwarnings("ignore:Column .* holds .* only")
 
 SCHEMA = Schema(
     {
@@ -105,7 +107,7 @@ def test_a_complex_neighbour_changes_nothing():
     """Found by the test above: pandas makes a whole column complex beside one complex cell."""
     for cell in (0.0, 3, None, np.inf):
         alone, beside = (
-            Schema({"x": (-1, 5), "k": [0, 3]}, missing=True).encode(
+            Schema({"x": (-1, 5), "k": [0, 3, 9]}, missing=True).encode(
                 pd.DataFrame({"x": [cell, other], "k": [cell, other]})
             )
             for other in (1.0, 1j)
@@ -170,7 +172,7 @@ def test_it_is_a_value():
     assert Schema({"a": (0, 1)}) != Schema({"a": (0, 2)})
     with pytest.raises(AttributeError):
         SCHEMA.columns = ()
-    estimator = BoundedFeatures(SCHEMA)
+    estimator = TableFeatures(SCHEMA)
     assert clone(clone(estimator)).schema == SCHEMA
     assert len(SCHEMA) == 6
     assert repr(SCHEMA) == "Schema(6 columns: age, gain, job, flag, grade, x)"
@@ -205,3 +207,81 @@ def test_many_columns_and_categories():
     wide = Schema({f"c{j}": [str(v) for v in range(500)] for j in range(500)})
     X = np.full((50, 500), "77", dtype=object)
     assert (wide.encode(X) == 77).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "container", [pd.DataFrame, pl.DataFrame, np.asarray, pd.DataFrame.to_numpy]
+)
+@pytest.mark.parametrize(
+    ("declared", "cells", "match"),
+    [
+        ((0, 9), ["1", " ", "3"], "texts only.*a number.*to_numeric"),
+        ((0, 9), ["$1", "$2", None], "texts only"),
+        ([1, 2, 3], ["1", "2", "1"], "texts only.*to_numeric"),
+        (["1", "2"], [1, 2, 1], r"numbers only.*astype\(str\)"),
+        (["1", "2"], [True, False, True], "booleans only"),
+    ],
+)
+def test_a_column_of_a_type_that_cannot_fit_is_a_warning(container, declared, cells, match):
+    schema = Schema({"c": declared}, missing=True)
+    X = pd.DataFrame({"c": cells})
+    if container is pl.DataFrame:
+        X = pl.DataFrame({"c": cells})
+    elif container is not pd.DataFrame:
+        X = container(X)
+    for read in (schema.encode, schema.sanitize):
+        with pytest.warns(UserWarning, match=match) as told:
+            read(X)
+        assert not any(str(cell) in str(told[0].message).split("'c'")[1][:40] for cell in cells[:1])
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_warning_where_one_cell_can_fit():
+    schema = Schema({"a": (0, 9), "c": ["x", "y"], "b": [False, True], "k": [1, 2]}, missing=True)
+    rows = [["?", 7, "no", "1"], [3, "x", True, True], [None] * 4]
+    schema.encode(rows)
+    schema.encode([[None] * 4] * 3)
+    schema.encode(pd.DataFrame([[True, "u", 1, 1.0]], columns=list("acbk")))
+
+
+def test_dates_in_a_column_of_numbers():
+    X = pd.DataFrame({"since": pd.to_datetime(["2020-01-01", "2021-01-01"])})
+    with pytest.warns(UserWarning, match="'since' holds dates only.*dt.days"):
+        Schema({"since": (0, 9000)}).encode(X)
+
+
+def test_report():
+    rows = [
+        [20, 5.0, "nurse", True, 1, 0],
+        ["44", 1e9, "CANARY", None, "1", np.nan],
+        [-3, None, "clerk", [1], 2, 1.5],
+    ]
+    report = SCHEMA.report(rows, ["a", "b", None], classes=["a", "c"])
+    shown = {c.name: (c.fits, c.clipped, c.other, c.missing, c.unreadable) for c in report.columns}
+    assert shown == {
+        "age": (1, 1, 0, 0, 1),
+        "gain": (1, 1, 0, 1, 0),
+        "job": (2, 0, 1, 0, 0),
+        "flag": (1, 0, 1, 1, 0),
+        "grade": (2, 0, 1, 0, 0),
+        "x": (2, 0, 0, 1, 0),
+        "y (target)": (1, 0, 1, 1, 0),
+    }
+    assert repr(report).startswith("PRIVATE: exact counts")
+    assert "CANARY" not in repr(report)
+    for table in (object_array(rows), pd.DataFrame(rows, columns=SCHEMA.names)):
+        assert SCHEMA.report(table, ["a", "b", None], classes=["a", "c"]) == report
+    targets = SCHEMA.report(rows, np.array([1.0, 99.0, np.nan]), output_range=(0, 10))
+    assert targets.columns[-1].clipped == targets.columns[-1].missing == 1
+    with pytest.raises(ValueError, match="classes=.*output_range="):
+        SCHEMA.report(rows, [1, 2, 3])
+
+
+def test_polars_keeps_booleans_and_nulls():
+    f = pl.DataFrame(
+        {"own": [True, None], "age": [1.5, None], "b": [True, False], "t": ["u", None]}
+    )
+    clean = Schema.from_public(f).sanitize(f)
+    assert clean.equals(f)
+    assert clean.schema == f.schema

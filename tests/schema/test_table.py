@@ -31,7 +31,7 @@ def test_pandas():
 
 def test_polars():
     frame = build_table(COLUMNS, CELLS, "polars")
-    assert frame.dtypes == [pl.Float64, pl.Float64, pl.String, pl.Float64]
+    assert frame.dtypes == [pl.Float64, pl.Float64, pl.String, pl.Boolean]
     assert frame["c"].to_list() == ["b", None]
 
 

@@ -1,9 +1,16 @@
-"""NewtonClassifier and NewtonRegressor: scikit-learn's checks."""
+"""NewtonClassifier and NewtonRegressor: a record changes its own row, and nothing raises for it."""
+
+import pickle
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from skdistill.release.private_sums import MISSING, TARGET_ONE
 from skdistill.teachers.newton import NewtonClassifier, NewtonRegressor
 
 TOTAL = "no private cell decides whether fit raises"
@@ -19,3 +26,156 @@ EXPECTED = {
 )
 def test_sklearn_checks(estimator, check):
     check(estimator)
+
+
+def data(n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4))
+    return X, np.where(X[:, 0] + rng.logistic(size=n) / 2 > 0, "yes", "no")
+
+
+def same_rows(first, second):
+    a, b = first.private_rows_, second.private_rows_
+    X = [each.toarray() if sp.issparse(each) else each for each in (a.X, b.X)]
+    return np.array_equal(*X) and np.array_equal(a.targets, b.targets)
+
+
+def test_attributes_of_a_fit():
+    X, y = data()
+    teacher = NewtonClassifier(classes=["no", "yes"]).fit(X, y)
+    rows = teacher.private_rows_
+    assert teacher.classes_given_ and not teacher.group_level_ and teacher.n_units_ == 400
+    assert rows.X is X  # no copy of finite 64-bit floats
+    assert teacher.score(X, y) > 0.75
+    assert teacher.fit_id_ != teacher.fit(X, y).fit_id_
+    assert not NewtonClassifier().fit(X, y).classes_given_
+
+
+BAD_CELLS = [np.nan, np.inf, -np.inf, 1e300, -1e300, 5e-324]
+
+
+@pytest.mark.parametrize("cell", BAD_CELLS)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_cells_that_are_no_number_change_their_own_cell_only(cell, sparse):
+    X, y = data()
+    bad = X.copy()
+    bad[3, 1] = cell
+    container = sp.csr_matrix if sparse else np.asarray
+    first = NewtonClassifier().fit(container(X), y).private_rows_.X
+    teacher = NewtonClassifier().fit(container(bad), y)
+    second = teacher.private_rows_.X
+    first, second = (m.toarray() if sparse else m for m in (first, second))
+    assert np.isfinite(second).all() and np.abs(second).max() <= 1e100
+    changed = first != second
+    assert changed[3, 1] and changed.sum() == 1
+    assert np.isfinite(teacher.predict_proba(container(bad))).all()
+
+
+@pytest.mark.parametrize("cell", ["x", None, object(), {"a": 1}, "1e999", 10**400, "0.25"])
+@pytest.mark.parametrize("container", ["list", "object", "pandas", "polars"])
+def test_a_cell_of_another_type_changes_its_own_row_only(cell, container):
+    X, y = data(60)
+
+    def held(table):
+        if container == "list":
+            return table.tolist()
+        if container == "object":
+            return table
+        columns = {f"c{j}": table[:, j].tolist() for j in range(table.shape[1])}
+        if container == "pandas":
+            return pd.DataFrame(columns)
+        return pl.DataFrame({k: pl.Series(k, v, dtype=pl.Object) for k, v in columns.items()})
+
+    good, bad = X.astype(object), X.astype(object)
+    bad[5, 2] = cell
+    first = NewtonClassifier().fit(held(good), y).private_rows_.X
+    second = NewtonClassifier().fit(held(bad), y).private_rows_.X
+    same = first == second
+    same[5] = True
+    assert same.all() and second.dtype == np.float64
+    assert second[5, 2] == (0.25 if cell == "0.25" else 0.0)
+
+
+def test_labels_outside_the_classes_teach_nothing():
+    X, y = data()
+    y = y.astype(object)
+    y[::3] = [None, "maybe", 7, ["no"]][1]
+    teacher = NewtonClassifier(classes=["no", "yes"]).fit(X, y)
+    assert (teacher.private_rows_.targets[::3] == -1).all()
+    kept = np.ones(len(y), bool)
+    kept[::3] = False
+    assert teacher.class_count_.sum() == kept.sum()
+
+
+def test_targets_of_a_regression():
+    X, _ = data(6)
+    y = np.array([-1.0, 0.0, 1.0, 5.0, np.nan, np.inf])
+    rows = NewtonRegressor((-1, 1)).fit(X, y).private_rows_
+    assert rows.targets.tolist() == [-TARGET_ONE, 0, TARGET_ONE, TARGET_ONE, MISSING, MISSING]
+
+
+def test_groups_have_equal_weight():
+    X, y = data()
+    groups = np.repeat(["a", "b", 7, 7.0], 100)
+    teacher = NewtonClassifier(classes=["no", "yes"]).fit(X, y, groups=groups)
+    rows = teacher.private_rows_
+    assert teacher.group_level_ and teacher.n_units_ == rows.n_units
+    for name in np.unique(groups):
+        assert (rows.rows_of_unit[groups == name] == np.sum(groups == name)).all()
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        (NewtonClassifier(classes=["no"]), "at least two"),
+        (NewtonClassifier(curvature=np.zeros((3, 9))), "9 columns"),
+        (NewtonClassifier(curvature=np.full((3, 4), np.nan)), "NaN"),
+        (NewtonRegressor((1, 0)), "output_range"),
+        (NewtonRegressor(None), "output_range"),
+        (NewtonRegressor((0, 1), loss="absolute"), "'squared'"),
+    ],
+)
+def test_public_settings_that_cannot_be(teacher, message):
+    X, y = data()
+    with pytest.raises(ValueError, match=message):
+        teacher.fit(X, y if isinstance(teacher, NewtonClassifier) else X[:, 0])
+
+
+def test_a_failed_fit_leaves_the_earlier_one():
+    X, y = data()
+    teacher = NewtonClassifier().fit(X, y)
+    before = teacher.fit_id_, teacher.private_rows_
+    teacher.set_params(curvature=np.zeros((3, 9)))
+    with pytest.raises(ValueError, match="9 columns"):
+        teacher.fit(X[:50], y[:50])
+    assert (teacher.fit_id_, teacher.private_rows_) == before
+
+
+def test_containers_give_the_same_rows():
+    X, y = data()
+    X[X < 0] = 0.0
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    first = NewtonClassifier().fit(X, y)
+    for other in (X.tolist(), frame, pl.from_pandas(frame), sp.csr_matrix(X), np.asfortranarray(X)):
+        assert same_rows(first, NewtonClassifier().fit(other, y))
+
+
+def test_curvature_of_the_teacher():
+    X, y = data()
+    teacher = NewtonClassifier(curvature=X[:50].tolist()).fit(X, y)
+    assert np.array_equal(teacher.curvature_, X[:50])
+
+
+def test_pickle_and_clone():
+    X, y = data()
+    teacher = NewtonClassifier().fit(X, y)
+    again = pickle.loads(pickle.dumps(teacher))
+    assert same_rows(teacher, again) and np.array_equal(again.predict(X), teacher.predict(X))
+    assert not hasattr(clone(teacher), "private_rows_")
+
+
+def test_many_classes():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(3000, 3)), np.arange(3000) % 1000
+    teacher = NewtonClassifier(classes=np.arange(1000)).fit(X, y)
+    assert teacher.predict_proba(X[:5]).shape == (5, 1000)

@@ -284,6 +284,7 @@ def test_a_canary_never_shows(canary):
         assert inside.between(-1, 1).all()
 
 
+@pytest.mark.filterwarnings("ignore:Column .* holds texts only")
 @pytest.mark.parametrize("shape", [(50, 500), (1, 1), (50, 3)])
 @pytest.mark.parametrize("fill", [None, 0.5, "text"])
 def test_odd_tables(shape, fill):

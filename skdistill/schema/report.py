@@ -1,0 +1,107 @@
+"""How well a private table fits a schema: counts for the owner's eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill._cells import as_floats, is_missing
+from skdistill._tables import cells_of
+from skdistill.schema.column import Column
+
+__all__ = ["ColumnReport", "SchemaReport", "column_report", "target_column"]
+
+
+@dataclass(frozen=True)
+class ColumnReport:
+    """What becomes of the cells of one column; the counts add up to the number of rows.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    fits : int
+        Cells that are kept.
+    clipped : int
+        Numbers outside the bounds.
+    other : int
+        Values that are none of the categories.
+    missing : int
+        Cells that are missing in the table.
+    unreadable : int
+        Cells of a column of numbers that are no number, such as text. They count as missing.
+    """
+
+    name: str
+    fits: int
+    clipped: int
+    other: int
+    missing: int
+    unreadable: int
+
+
+@dataclass(frozen=True, repr=False)
+class SchemaReport:
+    """How many cells of each column fit a schema. Private: for the owner of the table alone.
+
+    Parameters
+    ----------
+    columns : tuple of ColumnReport
+        One for each column, and one for the target where it was given.
+    """
+
+    columns: tuple[ColumnReport, ...]
+
+    def __repr__(self) -> str:
+        heads = ("column", "fits", "clipped", "other", "missing", "unreadable")
+        rows: list[tuple[str, ...]] = [heads]
+        for c in self.columns:
+            counts = (c.fits, c.clipped, c.other, c.missing, c.unreadable)
+            rows.append((c.name, *map(str, counts)))
+        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+            for row in rows
+        ]
+        title = "PRIVATE: exact counts of a private table, for its owner only. Do not publish them."
+        return "\n".join([title, *lines])
+
+
+def column_report(column: Column, cells: Any) -> ColumnReport:
+    """Count what becomes of the cells of a column, which may be private. No cell raises."""
+    missing = _missing(cells)
+    if column.low is not None and column.high is not None:  # a number
+        numbers = as_floats(cells)
+        unreadable = np.isnan(numbers) & ~missing
+        clipped = (numbers < column.low) | (numbers > column.high)
+        fits = ~missing & ~unreadable & ~clipped
+        counts = [int(x.sum()) for x in (fits, clipped, missing, unreadable)]
+        return ColumnReport(column.name, counts[0], counts[1], 0, counts[2], counts[3])
+    known = Column(column.name, "category", categories=column.categories, missing=True)
+    found = known.read(cells)
+    fits = (found >= 0) & ~missing
+    other = len(found) - int(fits.sum()) - int(missing.sum())
+    return ColumnReport(column.name, int(fits.sum()), 0, other, int(missing.sum()), 0)
+
+
+def target_column(classes: Iterable[Any] | None, output_range: Sequence[float] | None) -> Column:
+    """Return the column that a target should fit: its classes, or its range."""
+    if (classes is None) == (output_range is None):
+        raise ValueError("With y, give its classes=[...] or its output_range=(low, high).")
+    if classes is not None:
+        return Column("y (target)", "category", categories=tuple(classes), missing=True)
+    assert output_range is not None
+    low, high = output_range
+    return Column("y (target)", low=low, high=high, missing=True)
+
+
+def _missing(cells: Any) -> NDArray[np.bool_]:
+    """Return which cells are missing."""
+    dtype = getattr(cells, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+        return np.isnan(np.asarray(cells).astype(np.float64))
+    return np.fromiter(map(is_missing, cells_of(cells)), dtype=bool, count=len(cells))

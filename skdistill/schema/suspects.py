@@ -1,0 +1,177 @@
+"""Columns that are not what they seem: ids, dates, numbers stored as text, types that cannot match.
+
+The first part reads public rows only. :func:`mismatch` also reads private columns. It tells the
+owner that a column cannot fit the schema at all; no cell is shown, and nothing that is released
+depends on it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.schema.column import Column
+
+__all__ = ["check_observed", "mismatch", "suspicion"]
+
+_FEW_ROWS = 30  # fewer public rows say nothing about how many values there are
+_MANY_CATEGORIES = 1000
+_NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d+)*|\.\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
+_CURRENCY = re.compile(
+    r"\s*[-+(]?\s*([$€£¥]|CHF|EUR|USD)?\s*[-+]?\d[\d.,' ]*\s*([$€£¥%]|CHF|EUR|USD)?\)?\s*"
+)
+_DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?")
+_DAYS = (
+    'A date becomes a number: (pd.to_datetime(table[name]) - pd.Timestamp("2000-01-01")).dt.days'
+)
+
+
+def check_observed(name: str, present: Sequence[Any]) -> None:
+    """Raise for public cells that can be neither numbers nor categories, with the cure.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    present : sequence
+        Its cells that are not missing.
+
+    Raises
+    ------
+    TypeError
+        For dates, and for objects that are neither numbers, text nor booleans.
+    ValueError
+        For numbers and text in one column, and for currency or percent signs.
+    """
+    kinds = {_kind(cell) for cell in present}
+    if "date" in kinds:
+        raise TypeError(f"Column {name!r} holds dates, which a schema does not read. {_DAYS}.")
+    if "object" in kinds:
+        example = next(type(cell).__name__ for cell in present if _kind(cell) == "object")
+        raise TypeError(
+            f"Column {name!r} holds objects of type {example}, which are neither numbers nor text. "
+            "Turn them into text with astype(str), or into numbers."
+        )
+    if {"number", "text"} <= kinds:
+        raise ValueError(
+            f"Column {name!r} holds numbers and text. If it should be a number, use "
+            'pd.to_numeric(table[name], errors="coerce"); if a category, use astype(str).'
+        )
+    if kinds == {"text"} and _all_match(_CURRENCY, present) and not _all_match(_NUMBER, present):
+        raise ValueError(
+            f"Column {name!r} holds numbers with currency or percent signs, as text. Remove the "
+            r'signs: pd.to_numeric(table[name].str.replace(r"[^\d.-]", "", regex=True)).'
+        )
+
+
+def suspicion(column: Column, present: Sequence[Any] | NDArray[Any]) -> str | None:
+    """Return a warning about a column of public rows, or None.
+
+    Parameters
+    ----------
+    column : Column
+        What it was taken for.
+    present : sequence
+        Its public cells that are not missing.
+    """
+    n = len(present)
+    if column.kind == "number":
+        whole = column.integer and n >= _FEW_ROWS and len(np.unique(present)) == n
+        if whole and column.high - column.low + 1 <= 1.5 * n:  # type: ignore[operator]
+            return (
+                f"Column {column.name!r} looks like an id: every public row has another whole "
+                "number. Leave it out of the table if it only numbers the rows."
+            )
+        return None
+    texts = [cell for cell in present if isinstance(cell, str)]
+    if n and len(texts) == n and _all_match(_DATE, texts):
+        return f"Column {column.name!r} looks like dates stored as text. {_DAYS}."
+    if n and len(texts) == n and _all_match(_NUMBER, texts):
+        return (
+            f"Column {column.name!r} looks like numbers stored as text, and is taken for a "
+            "category. If it should be a number, use pd.to_numeric(table[name])."
+        )
+    found = len(column.categories)
+    if n >= _FEW_ROWS and found > n / 2:
+        return (
+            f"Column {column.name!r} looks like an id or free text: {found} values in {n} public "
+            "rows. Leave it out of the table, or group its values."
+        )
+    if found > _MANY_CATEGORIES:
+        return (
+            f"Column {column.name!r} has {found} categories. Rare ones are of little use to a "
+            "private model; group them if you can."
+        )
+    return None
+
+
+def mismatch(column: Column, cells: Any) -> str | None:
+    """Return a warning where the dtype of a column can match nothing in the schema, or None.
+
+    The column would be missing altogether. Dtypes alone are compared: a column whose values are
+    all unknown is not reported here, but by :meth:`Schema.report`.
+
+    Parameters
+    ----------
+    column : Column
+        What the schema says.
+    cells : array-like
+        The column, which may be private. No cell is shown.
+    """
+    wanted = {"number", "boolean"}
+    if column.kind == "category":
+        wanted = {"text"} if all(isinstance(v, str) for v in column.values) else set()
+        wanted |= (
+            {"number", "boolean"}
+            if not all(isinstance(v, str) for v in column.categories)
+            else set()
+        )
+    found = _kind_of_dtype(cells)
+    if found is None or found in wanted:
+        return None
+    said = "a number" if column.kind == "number" else "a category of " + " or ".join(sorted(wanted))
+    cure = "Convert it before: " + (
+        _DAYS
+        if found == "date"
+        else "pd.to_numeric(table[name], errors='coerce')"
+        if "number" in wanted
+        else "table[name].astype(str)"
+    )
+    return (
+        f"Column {column.name!r} holds {found}s only, but the schema says that it is {said}: no "
+        f"cell of it can be used. {cure}."
+    )
+
+
+def _kind_of_dtype(cells: Any) -> str | None:
+    """Return the kind of all cells of a column, where its dtype says it: dtypes are public.
+
+    A column of objects is not looked into: one private cell would decide whether there is a
+    warning. :meth:`Schema.report` looks into it.
+    """
+    dtype = getattr(cells, "dtype", None)
+    if not len(cells) or not isinstance(dtype, np.dtype):
+        return None
+    kinds = {"b": "boolean", "U": "text", "S": "object", "m": "object", "M": "date"}
+    return "number" if dtype.kind in "iuf" else kinds.get(dtype.kind)
+
+
+def _kind(cell: Any) -> str:
+    if isinstance(cell, str):
+        return "text"
+    if isinstance(cell, (bool, np.bool_)):
+        return "boolean"
+    if isinstance(cell, (datetime.date, np.datetime64)):
+        return "date"
+    number = isinstance(cell, (Real, complex)) or type(cell).__name__ == "Decimal"
+    return "number" if number else "object"
+
+
+def _all_match(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
+    return bool(texts) and all(pattern.fullmatch(text) for text in texts)

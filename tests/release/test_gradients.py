@@ -1,0 +1,186 @@
+"""Gradient rounds from the teacher to the student: prices, replay, students, pipelines."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skdistill import (
+    GradientRounds,
+    NewtonClassifier,
+    NewtonRegressor,
+    PrivacyLedger,
+    PrivateDistiller,
+    ResidualRounds,
+    StableLogisticRegression,
+)
+from skdistill.accounting import BudgetAccountant, PrivacyLoss
+from skdistill.certificates import certify
+from skdistill.testing import ReplayAuditError, replay_audit
+
+X, Y = make_classification(12_000, n_features=8, random_state=0)
+PRIVATE, LABELS, PUBLIC, TRUTH = X[:9000], Y[:9000], X[9000:], Y[9000:]
+TEACHER = NewtonClassifier(classes=[0, 1]).fit(PRIVATE, LABELS)
+
+
+def mechanism(data, teacher=None, public=PUBLIC[:300], **options):
+    teacher = teacher or NewtonClassifier(classes=[0, 1])
+    release = PrivateDistiller(teacher.fit(*data), **options).calibrate(public)
+    return release.queries(None, release.prepare())
+
+
+def neighbour(row, label):
+    X, y = PRIVATE[:2000].copy(), LABELS[:2000].copy()
+    X[7], y[7] = row, label
+    return X, y
+
+
+def test_the_student_is_the_released_model_and_nearly_as_good_as_the_teacher():
+    student = PrivateDistiller(TEACHER, epsilon=1.0).fit(PUBLIC)
+    assert type(student.student_) is LogisticRegression
+    np.testing.assert_allclose(student.predict_proba(PUBLIC), student.released_labels_)
+    assert not np.array_equal(student.student_.coef_, TEACHER.coef_)
+    # 9,000 records at ε=1: the noise costs less than a point; five is far outside.
+    assert student.score(PUBLIC, TRUTH) > TEACHER.score(PUBLIC, TRUTH) - 0.05
+    assert "gradient rounds" in student.privacy_.mechanism
+    assert student.privacy_.certificate["name"] == "clipped gradients"
+    np.testing.assert_array_equal(
+        student.export().estimator.predict(PUBLIC), student.predict(PUBLIC)
+    )
+
+
+@pytest.mark.parametrize("student", [RandomForestClassifier(20, random_state=0), Ridge()])
+def test_another_student_learns_from_its_labels(student):
+    distiller = PrivateDistiller(TEACHER, student, epsilon=4.0).fit(PUBLIC)
+    assert type(distiller.student_) is type(student)
+    assert distiller.score(PUBLIC, TRUTH) > 0.8
+
+
+def test_the_whole_price_is_spent_once_and_first():
+    accountant = BudgetAccountant()
+    PrivateDistiller(TEACHER, epsilon=1.5, delta=1e-6, accountant=accountant).fit(PUBLIC)
+    assert accountant.total() == (1.5, 1e-6)
+    with pytest.raises(Exception, match="budget"):
+        PrivateDistiller(TEACHER, accountant=BudgetAccountant(0.5, 0.1)).fit(PUBLIC)
+
+
+def test_pure_privacy_takes_laplace_noise():
+    student = PrivateDistiller(TEACHER, epsilon=20.0, delta=0.0).fit(PUBLIC)
+    assert (student.privacy_.delta, student.privacy_.mu) == (0.0, None)
+    assert student.score(PUBLIC, TRUTH) > 0.8
+
+
+def test_one_release_serves_every_fold_where_the_teacher_has_public_rows():
+    ledger = PrivacyLedger.create(":memory:", epsilon=1.01, delta=1e-6)
+    teacher = NewtonClassifier(classes=[0, 1], curvature=PUBLIC[:500]).fit(PRIVATE, LABELS)
+    distiller = PrivateDistiller(teacher, LogisticRegression(), epsilon=1.0, accountant=ledger)
+    search = GridSearchCV(distiller, {"student__C": [0.1, 1.0]}, cv=3).fit(PUBLIC, TRUTH)
+    assert len(ledger) == 1
+    again = PrivateDistiller(teacher, epsilon=1.0, accountant=ledger).fit(PUBLIC[:100])
+    assert len(ledger) == 1
+    both = again.student_.predict_proba(PUBLIC[:50])
+    np.testing.assert_allclose(both, search.best_estimator_.released_labels_[:50])
+
+
+def test_without_them_other_rows_are_another_release():
+    ledger = PrivacyLedger.create(":memory:", epsilon=3.0, delta=1e-6)
+    first, same, other = (
+        PrivateDistiller(TEACHER, epsilon=1.0, accountant=ledger).release(rows)
+        for rows in (PUBLIC, PUBLIC, PUBLIC[:1000])
+    )
+    assert len(ledger) == 2
+    np.testing.assert_array_equal(first, same)
+    assert other.shape == (1000, 2)
+
+
+def test_a_pipeline_of_public_steps_keeps_its_features_in_the_student():
+    scaler = StandardScaler().fit(PUBLIC)
+    teacher = make_pipeline(FrozenEstimator(scaler), NewtonClassifier(classes=["a", "b"]))
+    teacher.fit(PRIVATE, np.where(LABELS == 1, "b", "a"))
+    student = PrivateDistiller(teacher, epsilon=1.0).fit(PUBLIC)
+    assert student.score(PUBLIC, np.where(TRUTH == 1, "b", "a")) > 0.8
+    np.testing.assert_allclose(student.predict_proba(PUBLIC), student.released_labels_)
+    leaky = make_pipeline(StandardScaler(), NewtonClassifier(classes=[0, 1])).fit(PRIVATE, LABELS)
+    assert certify(leaky).name == "worst case"
+
+
+def test_regression_takes_the_range_of_the_teacher():
+    targets = 3 * PRIVATE[:, 0] + 5
+    teacher = NewtonRegressor(output_range=(-15, 25)).fit(PRIVATE, targets)
+    student = PrivateDistiller(teacher, epsilon=1.0).fit(PUBLIC)
+    assert type(student.student_) is Ridge
+    np.testing.assert_allclose(student.predict(PUBLIC), 3 * PUBLIC[:, 0] + 5, atol=1.0)
+    # Of another range nothing is proved for it: the worst case.
+    assert certify(teacher, output_range=(0, 10)).name == "worst case"
+
+
+def test_many_classes():
+    digits, y = load_digits(return_X_y=True)
+    teacher = NewtonClassifier(classes=range(10)).fit(digits[:1400] / 16, y[:1400])
+    student = PrivateDistiller(teacher, epsilon=100.0).fit(digits[1400:] / 16)
+    assert student.predict_proba(digits[:3] / 16).shape == (3, 10)
+    assert student.score(digits[1400:] / 16, y[1400:]) > 0.7
+
+
+def test_mechanisms_and_teachers_must_fit():
+    with pytest.raises(ValueError, match="needs a NewtonClassifier"):
+        stable = StableLogisticRegression(C=0.05, classes=[0, 1]).fit(PRIVATE, LABELS)
+        PrivateDistiller(stable, mechanism=GradientRounds()).fit(PUBLIC)
+    with pytest.raises(ValueError, match="needs a TeacherEnsemble"):
+        PrivateDistiller(TEACHER, mechanism=ResidualRounds()).fit(PUBLIC)
+
+
+HOSTILE = {
+    "far": np.full(8, 1e6),
+    "opposite": -PRIVATE[7],
+    "missing": np.full(8, np.nan),
+    "infinite": np.full(8, np.inf),
+    "huge": np.full(8, 1e300),
+}
+
+
+@pytest.mark.parametrize("label", [0, 1, 5])
+@pytest.mark.parametrize("row", HOSTILE.values(), ids=HOSTILE)
+def test_one_record_moves_no_sum_further_than_its_bound(row, label):
+    data = PRIVATE[:2000], LABELS[:2000]
+    found = replay_audit(mechanism, data, neighbour(row, label))
+    assert found.n_queries > 5
+
+
+@pytest.mark.parametrize("loss", [PrivacyLoss.laplace(1.0), None])
+def test_groups_move_no_sum_further_than_one_record(loss):
+    groups = np.repeat(np.arange(200), 10)
+    data = PRIVATE[:2000], LABELS[:2000], groups
+    other, y = data[0].copy(), data[1].copy()
+    other[70:80], y[70:80] = 40.0, 1 - y[70:80]
+    options = {} if loss is None else {"delta": 0.0}
+    replay_audit(lambda d: mechanism(d, **options), data, (other, y, groups), loss=loss)
+
+
+def test_a_clip_that_is_left_out_is_caught(monkeypatch):
+    from skdistill.release import gradient_rounds
+
+    proper = gradient_rounds.PrivateRows.gradients
+
+    def unclipped(self, frame, weights, clip):
+        found, wide = proper(self, frame, weights, clip), proper(self, frame, weights, 1e3 * clip)
+        values = np.rint(wide.values * (wide.unit / found.unit)).astype(np.int64)
+        return gradient_rounds.Sum(values, found.l1, found.l2, found.unit)
+
+    monkeypatch.setattr(gradient_rounds.PrivateRows, "gradients", unclipped)
+    with pytest.raises(ReplayAuditError, match="moves by"):
+        replay_audit(mechanism, (PRIVATE[:2000], LABELS[:2000]), neighbour(np.full(8, 50.0), 0))
+
+
+def test_a_number_of_private_rows_that_is_not_public_is_caught():
+    def counted(data):
+        keep = np.abs(data[0]).max(axis=1) < 20  # one record decides how many there are
+        return mechanism((data[0][keep], data[1][keep]))
+
+    with pytest.raises(ReplayAuditError):
+        replay_audit(counted, (PRIVATE[:2000], LABELS[:2000]), neighbour(np.full(8, 50.0), 0))

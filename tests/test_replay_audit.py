@@ -1,0 +1,466 @@
+"""The replay audit over the package: mechanisms × estimators × containers × hostile records."""
+
+import warnings
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from replay_cases import (
+    CONTAINERS,
+    IN_PLACE,
+    LABELS,
+    MEMBERS,
+    MIXED_MEMBERS,
+    REGRESSORS,
+    ROWS,
+    TEXT,
+    N,
+    cells,
+    hostile_rows,
+    labels_of,
+    public_rows,
+    rows_of,
+    table,
+)
+from replay_checks import (
+    GAUSSIAN,
+    LAPLACE,
+    LAWS,
+    MEANS,
+    SCHEMAS,
+    VOTES,
+    Way,
+    audit_teachers,
+    basis,
+    heard,
+    members_changed,
+    tells_nothing,
+)
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_regressor
+from sklearn.exceptions import DataConversionWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from skdistill import PATEClassifier, PATERegressor, PrivateDistiller
+from skdistill._tables import n_rows
+from skdistill.release.marginals import measure_marginals
+from skdistill.release.parameters import Parameters
+from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
+from skdistill.testing import replay_audit
+
+# Ensembles.
+
+K = 4
+
+
+@lru_cache(maxsize=64)
+def ensemble(group, name, kind, container, row="same", label=None, grouped=False):
+    """Return a fitted ensemble, with the warnings of its fit; the caller's data are unchanged."""
+    X, y = table(container, kind, row, label)
+    member = group[name] if isinstance(group, dict) else GROUPS[group][name]
+    if is_regressor(member):
+        y = [cell if i == 7 else float(cell) for i, cell in enumerate(y)]
+    settings = {} if is_regressor(member) else {"classes": [0, 1]}
+    before = cells(X), cells(y)
+    teacher = TeacherEnsemble(member, K, random_state=0, **settings)
+    teacher, said = heard(teacher.fit, X, y, [i // 2 for i in range(N)] if grouped else None)
+    assert (cells(X), cells(y)) == before
+    return teacher, said
+
+
+GROUPS = {"members": MEMBERS, "mixed": MIXED_MEMBERS, "regressors": REGRESSORS}
+KINDS = {"members": "numbers", "mixed": "mixed", "regressors": "numbers"}
+
+
+def audit_ensembles(group, name, container, row, label, ways, grouped=False):
+    """Audit every way to release an ensemble on a pair of neighbours."""
+    kind = KINDS[group]
+    teacher, said = ensemble(group, name, kind, container, grouped=grouped)
+    neighbour, said_there = ensemble(group, name, kind, container, row, label, grouped)
+    assert said == said_there
+    X_public = public_rows(container, kind)
+    changed, _ = heard(members_changed, teacher, neighbour, X_public)
+    assert changed <= 1
+    return {w: audit_teachers(VOTES[w], teacher, neighbour, X_public, kind) for w in ways}
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("way", VOTES)
+def test_a_record_can_move_every_vote_and_no_query_beyond_its_bound(way, grouped):
+    moved = audit_ensembles("members", "loud", "list", "large", None, [way], grouped)[way]
+    labels = 2 if way in ("two rounds", "confident max") else 1
+    assert len(moved) >= 1 + labels  # the class counts, then the labels
+    assert moved[1][1] > 0.7  # the bound is nearly met: half of it would have been caught
+
+
+@pytest.mark.parametrize("way", VOTES)
+@pytest.mark.parametrize("label", ["text label", "complex label"])
+def test_a_label_of_another_type_reaches_one_member_and_one_count(way, label):
+    moved = audit_ensembles("members", "neighbours", "list", "same", label, [way])[way]
+    assert moved[0][0] <= 1
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_member(name):
+    audit_ensembles("members", name, "array", "large", "flipped label", ["one round"])
+    audit_ensembles("members", name, "frame", "text among numbers", None, ["two rounds"])
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_every_regressor(name):
+    for way in MEANS:
+        audit_ensembles("regressors", name, "array", "large", "flipped label", [way])
+    audit_ensembles("regressors", name, "list", "missing", "complex label", ["one round"])
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_every_container(container):
+    for group, name in (("members", "neighbours"), ("mixed", "indicators"), ("mixed", "text")):
+        for row in hostile_rows(container, KINDS[group])[1::3]:
+            audit_ensembles(group, name, container, row, None, ["one round"])
+
+
+@pytest.mark.parametrize("row", hostile_rows("list", "mixed"))
+def test_every_hostile_row_of_a_mixed_table(row):
+    audit_ensembles("mixed", "indicators", "list", row, None, ["two rounds"])
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_every_hostile_label(label):
+    audit_ensembles("members", "neighbours", "objects", "same", label, ["noisy max"])
+    audit_ensembles("regressors", "regression neighbours", "objects", "same", label, ["one round"])
+
+
+LABEL_CONTAINERS = {
+    "tuple": tuple,
+    "array": np.array,
+    "series": pd.Series,
+    "series of objects": lambda y: pd.Series(y, dtype=object),
+    "categories": lambda y: pd.Series(y, dtype="category"),
+    "polars": lambda y: pl.Series(y, strict=False),
+    "polars objects": lambda y: pl.Series(y, dtype=pl.Object),
+    "column": lambda y: np.array([[cell] for cell in y], dtype=object),
+}
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("container", LABEL_CONTAINERS)
+def test_every_container_of_labels(container, label):
+    """One odd label may change the dtype of all of them; it reaches one member and two counts."""
+    X, y = table("array", "numbers")
+    odd = table("array", "numbers", label=label)[1]
+    try:
+        made = LABEL_CONTAINERS[container](odd)
+    except Exception:
+        pytest.skip("the container does not hold the label")
+    if _dtype(made).startswith(("<U", "|S", "String", "Binary")) and "objects" not in container:
+        pytest.skip("the dtype of an array or a polars column is public")
+    pair = []
+    for labels in (LABEL_CONTAINERS[container](y), made):
+        before = _dtype(labels), cells(list(labels))
+        teacher = TeacherEnsemble(KNeighborsClassifier(1), K, classes=[0, 1], random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataConversionWarning)
+            pair.append(heard(teacher.fit, X, labels)[0])
+        assert (_dtype(labels), cells(list(labels))) == before
+    assert np.abs(pair[0].class_count_ - pair[1].class_count_).sum() <= 2
+    X_public = public_rows("array", "numbers")
+    assert members_changed(*pair, X_public) <= 1
+    audit_teachers(VOTES["one round"], *pair, X_public)
+
+
+def _dtype(labels):
+    return str(getattr(labels, "dtype", ""))
+
+
+def every_case():
+    for group in GROUPS:
+        for container in CONTAINERS:
+            for name in GROUPS[group]:
+                if hostile_rows(container, KINDS[group]):
+                    yield group, name, container
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group, name, container", list(every_case()))
+def test_everything_with_everything(group, name, container):
+    """All mechanisms on one large cell; the others in turn on every other hostile record."""
+    ways = list(MEANS if group == "regressors" else VOTES)
+    rows, labels = hostile_rows(container, KINDS[group]), list(LABELS)
+    audit_ensembles(group, name, container, "large", None, ways)
+    for i, row in enumerate(rows):
+        label = labels[i % len(labels)] if i % 2 else None
+        audit_ensembles(group, name, container, row, label, [ways[i % len(ways)]], i % 3 == 0)
+
+
+# One teacher.
+
+TEACHERS = {
+    "logistic": (LogisticRegression(), LAWS),
+    "tree": (DecisionTreeClassifier(), LAWS),
+    "scaled in place": (make_pipeline(StandardScaler(copy=False), KNeighborsClassifier(1)), LAWS),
+    "writes": (MEMBERS["writes"], LAWS),
+    "uniform neighbours": (KNeighborsClassifier(5), LAWS),
+    "weighted neighbours": (KNeighborsClassifier(5, weights="distance"), LAWS),
+    "regression neighbours": (KNeighborsRegressor(5), LAWS),
+    "ridge": (make_pipeline(StandardScaler(copy=False), Ridge()), LAWS),
+    "regression tree": (DecisionTreeRegressor(), LAWS),
+    "stable": (
+        StableLogisticRegression(C=0.01, classes=[0, 1]),
+        {"parameters": Way(Parameters()), "by laplace": Way(Parameters("laplace"), LAPLACE)},
+    ),
+}
+TEACHERS |= {
+    name: (member, LAWS) for name, member in MEMBERS.items() if name.endswith("(copy=False)")
+}
+
+
+@pytest.mark.parametrize("container", ["array", "list", "frame", "polars", "sparse"])
+@pytest.mark.parametrize("name", TEACHERS)
+def test_a_single_teacher(name, container):
+    """The caller fits the teacher; the record is one that the teacher accepts."""
+    prototype, ways = TEACHERS[name]
+    X_public = public_rows(container, "numbers")
+    if container == "sparse" and name in ("scaled in place", "ridge", "writes"):
+        pytest.skip("no centring and no sums of sparse matrices")
+    try:
+        pair = [
+            clone(prototype).fit(*_fresh(container, *case))
+            for case in (("same", None), ("large", "flipped label"))
+        ]
+    except (TypeError, ValueError):
+        pytest.skip("not a container for this teacher")
+    for way in ways.values():
+        audit_teachers(way, *pair, X_public)
+
+
+def _fresh(container, row, label):
+    X, y = table(container, "numbers", row, label)
+    return X, np.array(y)
+
+
+class Remembers(ClassifierMixin, BaseEstimator):
+    """A student that keeps its rows."""
+
+    def fit(self, X, y):
+        self.classes_, self.seen_ = np.unique(y), X
+        return self
+
+    def predict(self, X):
+        return np.full(n_rows(X), self.classes_[0])
+
+
+@pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
+@pytest.mark.parametrize("container", ["array", "float32", "frame", "sparse", "objects"])
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_student_is_trained_on_the_callers_own_rows(name, container):
+    """No statistic of the private rows gets into X, neither the caller's nor the student's."""
+    step = clone(IN_PLACE[name])
+    if container == "sparse" and name == "QuantileTransformer":
+        pytest.skip("no negative numbers in its sparse matrices")
+    if container == "sparse" and "with_centering" in step.get_params():
+        step.set_params(with_centering=False)
+    if container == "sparse" and "with_mean" in step.get_params():
+        step.set_params(with_mean=False)
+    X, y = table(container, "numbers")
+    teacher = make_pipeline(step, LogisticRegression()).fit(X, y)
+    X_public = public_rows(container, "numbers")
+    before = cells(X_public)
+    for given in (teacher, TeacherEnsemble(teacher, K, random_state=0).fit(X, y)):
+        distiller = PrivateDistiller(given, Remembers(), threshold=None).fit(X_public)
+        assert cells(X_public) == before
+        assert set(map(tuple, _dense(distiller.student_.seen_))) <= set(
+            map(tuple, _dense(X_public))
+        )
+
+
+def _dense(X):
+    return (X.toarray() if hasattr(X, "toarray") else np.asarray(X)).tolist()
+
+
+# Whole fits of a private table, and marginals.
+
+DENSE = [name for name in CONTAINERS if name != "sparse"]
+
+
+def groups_of(row):
+    """Return a group for each row: record 7 has one of its own, and it may be an odd one."""
+    names = [i // 2 for i in range(N)]
+    names[7] = {"same": 7000, "large": "seven", "nan": np.nan}.get(row, 7001.5)
+    return names
+
+
+def audit_marginals(container, kind, row, *, pairs, loss, grouped=False):
+    schema = SCHEMAS[kind]
+
+    def mechanism(name):
+        X, _ = table(container, kind, name)
+        before = cells(X)
+        codes = schema.encode(X, 4)
+        assert cells(X) == before
+        groups = groups_of(name) if grouped else None
+        return measure_marginals(codes, schema.n_codes(4), loss, groups=groups, pairs=pairs)
+
+    found, said = heard(lambda: replay_audit(mechanism, "same", row, loss=loss))
+    assert not said
+    return found.moved
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("loss", [GAUSSIAN, LAPLACE], ids=lambda loss: loss.kind)
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("container", DENSE)
+def test_marginals(container, pairs, loss, grouped):
+    kind = "numbers" if container in ("array", "float32") else "mixed"
+    for row in hostile_rows(container, kind):
+        moved = audit_marginals(container, kind, row, pairs=pairs, loss=loss, grouped=grouped)
+        assert len(moved) == (3 if pairs else 1)
+
+
+def audit_fit(model, container, kind, row, label, *, X_public=None, grouped=False):
+    """Audit the one generator of a whole fit; return how far its queries moved."""
+    shown = None if X_public is None else cells(X_public)
+
+    def mechanism(case):
+        fit, (X, y) = clone(model), table(container, kind, *case)
+        if is_regressor(model):
+            y = [cell if i == 7 else float(cell) for i, cell in enumerate(y)]
+        before = cells(X), cells(y)
+        groups = groups_of("same") if grouped else None  # the set of labels is public
+        task = fit._check(X, y, groups, X_public)
+        queries = fit._queries(task, fit._loss(task), np.random.RandomState(0))
+        assert (cells(X), cells(y)) == before
+        return _public_parts(queries)
+
+    loss = GAUSSIAN if model.delta else LAPLACE
+    found, said = heard(lambda: replay_audit(mechanism, ("same", None), (row, label), loss=loss))
+    assert not said
+    assert shown is None or cells(X_public) == shown
+    return found.moved
+
+
+def _public_parts(queries):
+    found = yield from queries
+    return found.marginals, cells(found.rows), found.labels
+
+
+def private_table(member, kind, **settings):
+    """Return an unfitted estimator of a private table."""
+    common = {"schema": SCHEMAS[kind], "epsilon": 8.0, "n_transfer": 20, "n_bins": 4}
+    common |= {"random_state": 0, "n_teachers": "auto" if member == "stable" else 3, **settings}
+    if is_regressor(member_of(member)):
+        return PATERegressor(member_of(member), output_range=(-1.0, 1.0), **common)
+    return PATEClassifier(member_of(member), classes=[0, 1], **common)
+
+
+def member_of(name):
+    return REGRESSORS[name] if name in REGRESSORS else MEMBERS[name]
+
+
+FITS = {
+    "logistic regression": private_table("logistic", "mixed"),
+    "two rounds": private_table("tree", "mixed", n_rounds=2, basis=basis),
+    "pure": private_table("neighbours", "mixed", delta=0.0, degree=2),
+    "one stable regression": private_table("stable", "mixed"),
+    "in place": private_table("StandardScaler(copy=False)", "numbers", encoder=None),
+    "writes": private_table("writes", "mixed", degree=1),
+    "draws": private_table("draws", "mixed"),
+    "panics": private_table("panics when asked", "numbers", encoder=None),
+    "ridge": private_table("ridge", "mixed"),
+    "loud regressor": private_table("loud regressor", "numbers", encoder=None),
+}
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["synthetic", "public"])
+@pytest.mark.parametrize("name", FITS)
+def test_whole_fits(name, public):
+    model = FITS[name]
+    kind = "mixed" if model.schema is SCHEMAS["mixed"] else "numbers"
+    rows = ["large", "shorter", "raising cell"]
+    for i, row in enumerate(rows):
+        label = list(LABELS)[(i + len(name)) % len(LABELS)]
+        grouped = i == 1 and name != "one stable regression"
+        X_public = public_rows("list", kind) if public else None
+        audit_fit(model, "list", kind, row, label, X_public=X_public, grouped=grouped)
+
+
+# Whole groups: other rows, more of them, in other places.
+
+
+def people(kind, replaced):
+    """Return a table of twelve groups of four; group 3 is another one where it is `replaced`."""
+    rows, names = rows_of(kind, N), [i // 4 for i in range(N)]
+    y = labels_of(rows)
+    if replaced:
+        kept = [i for i in range(N) if names[i] != 3]
+        odd = ["large", "text among numbers", "shorter", "missing", "huge", "large", "large"]
+        rows = [ROWS[row][1](rows[i]) for i, row in enumerate(odd)] + [rows[i] for i in kept]
+        y = [TEXT, None, 1, 1, 1, 0, 1] + [y[i] for i in kept]
+        names = [3.0, "3", 3, 3, 3, 3, 3] + [names[i] for i in kept]
+    return rows, y, names
+
+
+@pytest.mark.parametrize("way", VOTES)
+@pytest.mark.parametrize("name", ["loud", "tree", "writes"])
+def test_a_whole_group_of_an_ensemble(name, way):
+    pair = []
+    for replaced in (False, True):
+        teacher = TeacherEnsemble(MEMBERS[name], K, classes=[0, 1], random_state=0)
+        pair.append(heard(teacher.fit, *people("numbers", replaced))[0])
+    X_public = public_rows("list", "numbers")
+    assert members_changed(*pair, X_public) <= 1
+    audit_teachers(VOTES[way], *pair, X_public)
+
+
+@pytest.mark.parametrize("loss", [GAUSSIAN, LAPLACE], ids=lambda loss: loss.kind)
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_whole_group_of_marginals(pairs, loss):
+    schema = SCHEMAS["mixed"]
+
+    def mechanism(replaced):
+        rows, _, names = people("mixed", replaced)
+        codes = schema.encode(rows, 4)
+        return measure_marginals(codes, schema.n_codes(4), loss, groups=names, pairs=pairs)
+
+    moved = replay_audit(mechanism, False, True, loss=loss).moved
+    assert moved[0][0] > 0.5
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["synthetic", "public"])
+@pytest.mark.parametrize("name", ["logistic regression", "two rounds", "pure", "ridge"])
+def test_a_whole_group_of_a_fit(name, public):
+    model = FITS[name]
+
+    def mechanism(replaced):
+        fit, (X, y, names) = clone(model), people("mixed", replaced)
+        task = fit._check(X, y, names, public_rows("list", "mixed") if public else None)
+        return _public_parts(fit._queries(task, fit._loss(task), np.random.RandomState(0)))
+
+    loss = GAUSSIAN if model.delta else LAPLACE
+    heard(lambda: replay_audit(mechanism, False, True, loss=loss))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("container", DENSE)
+def test_whole_fits_of_every_container(name, container):
+    model = FITS[name]
+    kind = "mixed" if model.schema is SCHEMAS["mixed"] else "numbers"
+    for i, row in enumerate(hostile_rows(container, kind)):
+        label = list(LABELS)[i % len(LABELS)]
+        X_public = public_rows(container, kind) if i % 2 else None
+        audit_fit(model, container, kind, row, label, X_public=X_public)
+
+
+@pytest.mark.parametrize("name", ["logistic regression", "panics", "ridge"])
+def test_a_whole_fit_tells_nothing_of_a_hostile_record(name):
+    model = clone(FITS[name])
+    kind = "mixed" if model.schema is SCHEMAS["mixed"] else "numbers"
+    X, y = table("list", kind, "raising cell", "raising label")
+    heard(model.fit, X, y)
+    tells_nothing(repr(model), str(model.privacy_), model._repr_html_())
