@@ -132,7 +132,7 @@ def check_settings(distiller: Any) -> None:
 
 
 def check_count(name: str, value: Any, others: str = "") -> None:
-    """Raise where `value` is no whole number of at least 1; `others` says what else it may be."""
+    """Raise unless `value` is a whole number of at least 1; `others` names other valid values."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name}={value!r} must be a whole number of at least 1{others}.")
 
@@ -167,8 +167,8 @@ def check_output_range(value: Any) -> None:
 def check_teacher(teacher: Any) -> NDArray[Any] | None:
     """Return the class labels of a fitted teacher (None for a regressor), or raise.
 
-    Refused: what is not an estimator, not fitted, neither classifier nor regressor, and several
-    outputs.
+    Refused: objects that are not estimators, are not fitted, are neither classifier nor regressor,
+    or have several outputs.
     """
     if isinstance(teacher, WithheldTeacher):
         teacher.raise_withheld()

@@ -25,11 +25,11 @@ class PATERegressor(RegressorMixin, PATE):
     Parameters
     ----------
     estimator : regressor
-        What the teachers are; cloned.
+        The model of each teacher; cloned.
     student : regressor, default=None
-        Trained on the noisy answers; sees what the teachers see. None is a Ridge.
+        Trained on the noisy answers, on the features of the teachers. None is a Ridge.
     schema : Schema or tuple of (float, float)
-        What is publicly known of the columns; see :class:`PATEClassifier`.
+        Public knowledge about the columns; see :class:`PATEClassifier`.
     output_range : tuple of (float, float)
         Public range of the targets, in their unit. A target outside is clipped, silently, and one
         that is no number becomes the middle.

@@ -27,7 +27,7 @@ class TeacherError(ValueError):
     """The teacher raised while it labelled the transfer set.
 
     The message is fixed and nothing is chained to it, since a teacher's own message may quote a
-    private record. What was charged stays charged.
+    private record. The charge stays.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def call_privately(
     seed: int | None = None,
     error: Callable[[], Exception] = TeacherError,
 ) -> Any:
-    """Call code that may look at private records; nothing comes out but what it returns.
+    """Call code that may look at private records; only its return value comes out.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From a bound to a release: which mechanism, at what price, with how much noise; and drawing it.
+"""From a bound to a release: its mechanism, its price and its noise; and drawing it.
 
 Everything before :meth:`Release.draw` is decided from public quantities. `draw` charges the price,
 runs the mechanism and returns labels; everything computed from them is post-processing.
@@ -104,7 +104,7 @@ def _suited(mechanism: Mechanism, bound: Any) -> Mechanism:
 
 @dataclass(frozen=True, eq=False)
 class Release:
-    """One release of labels: what is asked, with which noise, at what price.
+    """One release of labels: its rows, its noise and its price.
 
     Parameters
     ----------
@@ -334,7 +334,7 @@ def noise_warning(release: Release, teacher: Any, epsilon: float) -> str:
 
 
 def _remedy(release: Release, teacher: Any) -> str:
-    """Name what would lower the noise for this kind of teacher."""
+    """Name a change that lowers the noise for this kind of teacher."""
     bound, steps = release.bound, getattr(unwrap(teacher), "steps", ())
     if bound.kind == "parameters":
         return "a smaller C (stable_C(epsilon, delta, max_row_norm=...) chooses it)"

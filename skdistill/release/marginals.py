@@ -1,7 +1,7 @@
 r"""Noisy marginals of a private table: the only place that counts private records.
 
 A table of codes (see :meth:`skdistill.schema.Schema.encode`) is counted column by column, and for
-some pairs of columns, always in integers. What leaves is those counts plus exact noise.
+some pairs of columns, always in integers. Only those counts plus exact noise leave.
 
 *How far one record moves the counts.* Every row has one code in each column, so replacing a record
 takes one from one cell of a marginal and adds one to another: √2 in L2 and 2 in L1, and for d
@@ -115,7 +115,7 @@ def measure_marginals(
     in L2, 2d·U in L1. (2) For each pair the number Σ|C − E| of cells C of its table and of public
     integers E (the rounded product of the noisy one-way marginals): by the triangle inequality it
     moves by at most ‖C − C'‖₁ ≤ 2U, all r of them by 2√r·U in L2 and 2r·U in L1. (3) The tables of
-    the e pairs that the noisy numbers of (2) select: √(2e)·U and 2e·U. What is in between is
+    the e pairs that the noisy numbers of (2) select: √(2e)·U and 2e·U. All between them is
     post-processing.
     """
     numbers = None if groups is None else group_numbers(groups)
@@ -202,7 +202,7 @@ class _Counter:
         return np.asarray(noisy, dtype=np.float64) / self.unit, self.spread(share, l1, l2)
 
     def spread(self, share: Fraction, l1: float, l2: float) -> float:
-        """Return the standard deviation of the noise on what moves so far, in records."""
+        """Return the standard deviation, in records, of the noise on integers that move so far."""
         if self.loss is None or l1 == 0:
             return 0.0
         return noise_deviation(self.loss.part(share), l1, l2)
@@ -220,7 +220,7 @@ def _candidates(n_codes: Sequence[int]) -> list[_Pair]:
 
 
 def _choice_moves(candidates: Sequence[_Pair]) -> tuple[float, float]:
-    """Return how far one record moves what pairs are chosen by, in L1 and L2."""
+    """Return how far one record moves the distances of all pairs, in L1 and L2."""
     return 2.0 * len(candidates), 2.0 * math.sqrt(len(candidates))
 
 

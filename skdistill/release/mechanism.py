@@ -1,4 +1,4 @@
-"""What every mechanism has: settings that a grid can reach, and a generator of queries."""
+"""The common part of mechanisms: settings that a grid can reach, and a generator of queries."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TransferSet:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What a release of labels returns; public.
+    """The labels of one release; public.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class Mechanism(BaseEstimator):
 
     #: The kind of certificate that it needs (:attr:`skdistill.certificates.Certificate.kind`).
     kind: ClassVar[str]
-    #: What a statement calls it, where that is not the law of its noise.
+    #: Its name in a statement, where that is not the law of its noise.
     title: ClassVar[str] = ""
     noise: Any = "auto"
     basis: Any = None
@@ -168,7 +168,7 @@ class Mechanism(BaseEstimator):
         """Raise a ValueError where the certificate or the classes rule the settings out."""
 
     def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
-        """Choose the law of the noise, and so what the whole release costs."""
+        """Choose the law of the noise, and so the price of the whole release."""
         if self.noise == "laplace" or (self.noise == "auto" and delta == 0):
             return PrivacyLoss.laplace(epsilon)
         return PrivacyLoss.gaussian(epsilon, delta)

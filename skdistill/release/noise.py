@@ -2,12 +2,12 @@ r"""Exact noise: the rounding of ideal Gaussian or Laplace noise, sampled withou
 
 Floating-point noise is not private: the low bits of the sum tell which value it was added to
 (Mironov, "On significance of the least significant bits for differential privacy", CCS 2012).
-Here a release is a vector of integers q, and what leaves is q + round(Z), where Z is the ideal,
-real-valued noise of the mechanism. Since q is an integer, q + round(Z) = round(q + Z): a
-function of the ideal mechanism's output that no longer looks at the data, hence exactly as
-private ("post-processing", Dwork and Roth 2014, Proposition 2.1). Ties have probability zero.
+Here a release is q + round(Z), for a vector of integers q and the ideal, real-valued noise Z of the
+mechanism. Since q is an integer, q + round(Z) = round(q + Z): a function of the ideal mechanism's
+output that no longer looks at the data, hence exactly as private ("post-processing", Dwork and
+Roth 2014, Proposition 2.1). Ties have probability zero.
 
-What remains is to draw round(Z) with exactly its law, and fast. |Z| is the inverse survival
+It remains to draw round(Z) with exactly its law, and fast. |Z| is the inverse survival
 function S⁻¹ of a uniform U in (0, 1), whose binary digits come from the operating system.
 63 digits and floating-point functions settle nearly every draw, because the error of the
 result is bounded, and it matters only near the middle between two integers. A draw within
@@ -54,7 +54,7 @@ _GUARD = 32  # digits by which a survival function is computed finer than the un
 
 
 class Sampler(Protocol):
-    """A source of noise: what it is called, whether it is private, and how it is applied."""
+    """A source of noise: its name, whether it is private, and how it is applied."""
 
     name: str
     private: bool
@@ -96,7 +96,7 @@ class ExactSampler:
     U lies in [r, r + 1) · 2**-63, and \|Z\| = scale · S⁻¹(U). The integer nearest to \|Z\| is
     taken from floating point if that is certain, from :meth:`_settle` if not.
 
-    *What is certain.* Let r ≥ 2**42. (1) û = (r + 1/2) · 2**-63 in floating point is off U by
+    *Certainty.* Let r ≥ 2**42. (1) û = (r + 1/2) · 2**-63 in floating point is off U by
     at most 1/(2r) + 2**-52 relatively, so ln û is off ln U by at most 1.01 · 2**-43. (2) S⁻¹
     as a function of ln U has a slope of S/\|S'\|: the Mills ratio for the Gaussian, at most
     √(π/2) < 1.2534; 1 for Laplace. (3) The floating-point S⁻¹ is off by 2**-47 relatively (16

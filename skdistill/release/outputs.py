@@ -1,6 +1,6 @@
-"""What a teacher says about rows, as arrays: asked through the boundary, and not yet sanitised.
+"""The outputs of a teacher for rows, as arrays: asked through the boundary, not yet sanitised.
 
-What comes back is as untrusted as the teacher: it is handed to
+They are as untrusted as the teacher, and are handed to
 :mod:`skdistill.release.quantization`, which makes integers of anything.
 """
 

@@ -36,7 +36,7 @@ LATTICE_BITS = 20
 
 
 def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
-    """Return `values` as floats of the given shape; what cannot be one is all NaN.
+    """Return `values` as floats of the given shape, all NaN where that cannot be.
 
     A teacher that returns text, objects, a wrong width or a wrong length is told from a
     well-behaved one by its labels only (they become uniform rows), never by an exception.

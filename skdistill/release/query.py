@@ -1,9 +1,9 @@
 """Query and answer: the one place that adds noise.
 
 A *mechanism* is a generator. It yields bounded queries, is sent the noisy answers one by one, and
-returns what it made of them. :func:`answer` runs it. So does everything else that wants to know
-what a mechanism does: a dry run sends zeros, a ledger sends what it holds, and the replay audit
-(:func:`skdistill.testing.replay_audit`) sends to a neighbouring data set what the first was sent.
+returns a result made of them. :func:`answer` runs it. A dry run sends zeros instead, a ledger sends
+the answers that it holds, and the replay audit (:func:`skdistill.testing.replay_audit`) sends the
+answers of one data set to a neighbouring one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SQRT_2 = math.nextafter(math.sqrt(2), 2)
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """Private integers, how far one record moves them, and what their noise may cost.
+    """Private integers, how far one record moves them, and the price of their noise.
 
     Parameters
     ----------
@@ -163,14 +163,14 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     mechanism : generator of Query
         Not started.
     loss : PrivacyLoss
-        What the whole of it may cost; charged already. None adds no noise, for no guarantee.
+        The price of the whole; charged already. None adds no noise, for no guarantee.
     sampler : Sampler
         Where the noise comes from.
 
     Returns
     -------
     result : object
-        What the generator returns: a function of the answers and of public values.
+        The return value of the generator: a function of the answers and of public values.
 
     Raises
     ------
@@ -182,8 +182,8 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     Notes
     -----
     Proof, for every mechanism. Given the earlier answers, the next integers are a function of the
-    private data that one replaced unit moves by at most (l1, l2): that is what a mechanism has to
-    prove of each of its queries. The sampler's rounded noise at that bound makes the answer
+    private data that one replaced unit moves by at most (l1, l2): a mechanism has to prove that
+    of each of its queries. The sampler's rounded noise at that bound makes the answer
     μᵢ-GDP with μᵢ² = share·μ² (or εᵢ-DP with εᵢ = share·ε), whatever the earlier answers were
     (:meth:`skdistill.release.noise.ExactSampler.perturb`). The shares are added as exact
     fractions and are held to 1, so adaptive composition gives μ-GDP (Dong, Roth and Su 2022,

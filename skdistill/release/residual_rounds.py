@@ -36,13 +36,7 @@ from skdistill.release.quantization import (
     to_simplex,
 )
 from skdistill.release.query import ROUND_UP, SQRT_2, Integers, Queries, Query, RowQuery
-from skdistill.release.smoothing import (
-    MAX_BASIS,
-    MIN_BASIS,
-    centred,
-    row_labels,
-    shrunk,
-)
+from skdistill.release.smoothing import MAX_BASIS, MIN_BASIS, centred, row_labels, shrunk
 
 __all__ = [
     "ResidualRounds",
@@ -326,7 +320,7 @@ def collect_votes(
     # Proof. A member's integers and coefficients are a function of its own votes and of public
     # numbers, whatever the votes are. No rounding lets one member's values reach another's, or
     # vary with the machine: the columns of a basis are rounded so coarsely that every partial sum
-    # of a projection is exact in float64, in any order of summation (`_on_lattice`). What follows
+    # of a projection is exact in float64, in any order of summation (`_on_lattice`). The rest
     # is sums and products of single entries, which IEEE 754 fixes.
     exact = tuple(_on_lattice(np.asarray(U, dtype=np.float64)) for U in bases)
     middle = _UNIT / (n_classes or 2)

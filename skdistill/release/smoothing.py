@@ -1,8 +1,8 @@
-"""Noise whose size is known, taken out of what was released: post-processing, free of charge.
+"""Noise of a known size, taken out of released labels: post-processing, free of charge.
 
-Labels vary less over the transfer rows than their noise does, so that most of what a release says
-lies in a few public functions of the rows, and most of its noise outside of them. Both parts are
-shortened by what is known to be noise (James and Stein 1961), the functions block by block (Cai,
+Labels vary less over the transfer rows than their noise does, so that most of the signal
+lies in a few public functions of the rows, and most of the noise outside of them. Both parts are
+shrunk by the known noise (James and Stein 1961), the functions block by block (Cai,
 Annals of Statistics 1999). Nothing here looks at private data.
 """
 
@@ -131,7 +131,7 @@ def _blocks(size: int) -> Iterator[slice]:
 
 
 def _energy(block: Array, variance: float | Array) -> float:
-    """Sum of squares in units of the noise's; what is zero without noise counts as nothing."""
+    """Sum of squares in units of the noise's; zeros without noise count as nothing."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.nansum(block**2 / np.asarray(variance)))
 
@@ -149,7 +149,7 @@ def _risk(n: int, energy: float) -> float:
 
 
 def centred(coefficients: Array) -> Array:
-    """Take away what classes have in common: rows that sum to a constant hold none of it."""
+    """Take away the mean of the classes: rows that sum to a constant have none."""
     if coefficients.shape[1] == 1:
         return coefficients
     return np.asarray(coefficients - coefficients.mean(axis=1, keepdims=True))

@@ -55,7 +55,7 @@ TEST_SHARE = Fraction(1, 3)
 
 
 class _Vote(Mechanism):
-    """What the two votes have in common."""
+    """The common part of the two votes."""
 
     kind = "members"
     sampler: str

@@ -1,4 +1,4 @@
-"""What makes two releases the same one: digests of the teacher, of the rows, of the settings.
+"""When two releases are the same one: digests of the teacher, of the rows, of the settings.
 
 A release that a ledger holds already is public, so giving it out again costs nothing, provided
 that *whether it is the same one* says nothing about the private data:
@@ -9,8 +9,8 @@ that *whether it is the same one* says nothing about the private data:
   fits might be equal on one data set and not on its neighbour; then "the same" would tell the
   two apart, with certainty. ``StableLogisticRegression`` and ``TeacherEnsemble`` therefore draw
   a random ``fit_id_`` when they are fitted: a teacher that was refitted is another teacher. For
-  other teachers that two fits do not coincide by their data is what the user asserts, and the
-  statement lists it (:func:`assumed_of`); a ledger with ``replay=False`` does not need it.
+  other teachers the user asserts that two fits do not coincide by their data, and the statement
+  lists it (:func:`assumed_of`); a ledger with ``replay=False`` does not need it.
 
 A digest that differs without need (another number of workers, say) costs a release, no more.
 """
@@ -18,6 +18,7 @@ A digest that differs without need (another number of workers, say) costs a rele
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,11 @@ __all__ = ["assumed_of", "digest", "layout", "row_keys", "teacher_digest"]
 
 Keys = NDArray[np.bytes_]
 
-_HASH, _COUNT = 12, 3  # bytes of a row's key; the last byte is 1, so that none ends in zeros
-
 
 def teacher_digest(teacher: Any) -> str | None:
     """Return a digest of all a fitted teacher consists of, None if it cannot be pickled.
 
-    Never raises: what a teacher consists of is private.
+    Never raises: the state of a teacher is private.
     """
     try:
         return str(call_privately(lambda: digest(unwrap(teacher))))
@@ -46,7 +45,7 @@ def teacher_digest(teacher: Any) -> str | None:
 
 
 def assumed_of(teacher: Any) -> tuple[str, ...]:
-    """Return what replaying this teacher's releases assumes, for the statement."""
+    """Return the assumptions of replaying this teacher's releases, for the statement."""
     last = unwrap(teacher)
     while isinstance(getattr(last, "steps", None), list) and last.steps:
         last = unwrap(last.steps[-1][1])
@@ -75,7 +74,7 @@ class _Hasher(NumpyHasher):
     def save(self, obj: Any) -> None:
         """Hash arrays by type, shape and content, anything else as joblib does."""
         if type(obj) is np.ndarray and not obj.dtype.hasobject:
-            # Field by field: what pads the records of a tree's nodes is arbitrary.
+            # Field by field: the padding in the records of a tree's nodes is arbitrary.
             fields = [obj] if obj.dtype.names is None else [obj[f] for f in obj.dtype.names]
             contents = [hashlib.sha1(f.tobytes()).hexdigest() for f in fields]
             obj = ("array", obj.dtype.str, obj.dtype.names, obj.shape, contents)
@@ -83,7 +82,7 @@ class _Hasher(NumpyHasher):
 
 
 def layout(X: Any) -> tuple[str, ...]:
-    """Describe a table apart from its rows: what holds it, its columns and their types."""
+    """Describe a table apart from its rows: its container, its columns and their types."""
     columns = [str(name) for name in getattr(X, "columns", ())]
     types = getattr(X, "dtypes", None)
     if types is None:
@@ -98,22 +97,14 @@ def row_keys(X: Any, n_rows: int) -> Keys:
     is the second in every table that holds both. Two rows whose digests (96 bits) coincide by
     chance would get the same label, which costs accuracy and no privacy.
     """
-    contents = _contents(X, n_rows)
-    hashes = np.array(
-        [hashlib.blake2b(content, digest_size=_HASH).digest() + b"\1" for content in contents],
-        dtype=f"S{_HASH + 1}",
-    )
-    order = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    first = np.r_[True, ordered[1:] != ordered[:-1]]
-    starts = np.maximum.accumulate(np.where(first, np.arange(n_rows), 0))
-    count = np.empty(n_rows, dtype=np.uint32)
-    count[order] = np.arange(n_rows) - starts
-    keys = np.empty((n_rows, _HASH + _COUNT + 1), dtype=np.uint8)
-    keys[:, :_HASH] = hashes.view(np.uint8).reshape(n_rows, -1)[:, :_HASH]
-    keys[:, _HASH:-1] = count.astype("<u4").view(np.uint8).reshape(n_rows, 4)[:, :_COUNT]
-    keys[:, -1] = 1
-    return keys.reshape(-1).view(f"S{_HASH + _COUNT + 1}")
+    seen: Counter[bytes] = Counter()
+    keys = []
+    for content in _contents(X, n_rows):
+        name = hashlib.blake2b(content, digest_size=12).digest()
+        # The last byte is 1, so that no key ends in zeros, which NumPy would drop.
+        keys.append(name + (seen[name] % (1 << 24)).to_bytes(3, "little") + b"\1")
+        seen[name] += 1
+    return np.array(keys, dtype="S16")
 
 
 def _contents(X: Any, n_rows: int) -> list[bytes]:
