@@ -33,29 +33,18 @@ __all__ = [
     "check_student",
     "check_teacher",
     "clear_fitted",
+    "type_name",
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """The checked, public arguments of a fit, and the teacher.
+    """The checked, public arguments of a fit, and the teacher."""
 
-    Parameters
-    ----------
-    teacher : estimator
-        Fitted; private.
-    X : array-like of shape (m, d)
-        The caller's own transfer set.
-    n_rows : int
-        m.
-    classes : ndarray of shape (n_classes,) or None
-        None for a regressor.
-    """
-
-    teacher: Any
-    X: Any
+    teacher: Any  # fitted; private
+    X: Any  # the caller's own transfer set
     n_rows: int
-    classes: NDArray[Any] | None
+    classes: NDArray[Any] | None  # None for a regressor
 
     def rows(self, indices: NDArray[np.intp]) -> Any:
         """Return rows of X."""
@@ -69,10 +58,7 @@ class _Columns(BaseEstimator):
 def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
     """Check settings, teacher and transfer set, and set nothing.
 
-    Raises
-    ------
-    TypeError, ValueError, sklearn.exceptions.NotFittedError
-        The error names the wrong value, the reason, and the fix.
+    Errors name the wrong value, the reason, and the fix.
     """
     check_settings(distiller)
     classes = check_teacher(distiller.teacher)
@@ -90,10 +76,7 @@ def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
 def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: bool = False) -> None:
     """Check that the student holds no teacher, and that it can learn from X and be cut.
 
-    Parameters
-    ----------
-    gives_model : bool
-        Whether the default student is the released model, whose features are the teacher's.
+    With `gives_model` the default student is the released model, whose features are the teacher's.
     """
     if student is None and not gives_model:
         _check_numbers(inputs.X)
@@ -114,13 +97,7 @@ def check_number(name: str, value: Any, requirement: str, ok: Any) -> float:
 
 
 def check_settings(distiller: Any) -> None:
-    """Raise a clear error for a parameter that cannot be.
-
-    Raises
-    ------
-    TypeError, ValueError
-        What was given, what it must be, and how to mend it.
-    """
+    """Raise an error for a parameter that cannot be, which says what it must be."""
     epsilon = check_number(
         "epsilon",
         distiller.epsilon,
@@ -155,7 +132,7 @@ def check_settings(distiller: Any) -> None:
 
 
 def check_count(name: str, value: Any, others: str = "") -> None:
-    """Raise where `value` is no whole number of at least 1; `others` says what else it may be."""
+    """Raise unless `value` is a whole number of at least 1; `others` names other valid values."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name}={value!r} must be a whole number of at least 1{others}.")
 
@@ -188,18 +165,10 @@ def check_output_range(value: Any) -> None:
 
 
 def check_teacher(teacher: Any) -> NDArray[Any] | None:
-    """Return the class labels of a fitted teacher, or raise.
+    """Return the class labels of a fitted teacher (None for a regressor), or raise.
 
-    Returns
-    -------
-    classes : ndarray of shape (n_classes,) or None
-        None for a regressor.
-
-    Raises
-    ------
-    TypeError, ValueError, sklearn.exceptions.NotFittedError
-        For what cannot teach: not an estimator, not fitted, neither classifier nor regressor,
-        several outputs.
+    Refused: objects that are not estimators, are not fitted, are neither classifier nor regressor,
+    or have several outputs.
     """
     if isinstance(teacher, WithheldTeacher):
         teacher.raise_withheld()
@@ -207,7 +176,7 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
         hasattr(teacher, name) for name in ("predict_proba", "decision_function", "predict")
     ):
         raise TypeError(
-            f"teacher={_short(teacher)} is not a fitted estimator: it needs predict_proba, "
+            f"teacher={type_name(teacher)} is not a fitted estimator: it needs predict_proba, "
             "decision_function or predict. Pass an instance, fitted on the private data."
         )
     try:
@@ -215,31 +184,31 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
         check_is_fitted(teacher)
     except NotFittedError:
         raise NotFittedError(
-            f"The teacher {_short(teacher)} is not fitted. Fit it on the private data first. In a "
-            "grid of teachers wrap each fitted one in sklearn.frozen.FrozenEstimator: scikit-learn "
-            "clones grid values, and a clone is not fitted."
+            f"The teacher {type_name(teacher)} is not fitted. Fit it on the private data first. In "
+            "a grid of teachers wrap each fitted one in sklearn.frozen.FrozenEstimator: "
+            "scikit-learn clones grid values, and a clone is not fitted."
         ) from None
     except (AttributeError, TypeError):
         raise TypeError(
-            f"teacher={_short(teacher)} does not follow scikit-learn's estimator API (fit and "
+            f"teacher={type_name(teacher)} does not follow scikit-learn's estimator API (fit and "
             "tags). Derive it from sklearn.base.BaseEstimator."
         ) from None
     if is_regressor(teacher):
         return None
     if not is_classifier(teacher):
         raise TypeError(
-            f"teacher={_short(teacher)} is neither a classifier nor a regressor (by its tags)."
+            f"teacher={type_name(teacher)} is neither a classifier nor a regressor (by its tags)."
         )
     classes = getattr(teacher, "classes_", None)
     if classes is None or isinstance(classes, list) or np.ndim(classes) != 1:
         raise ValueError(
-            f"The teacher {_short(teacher)} has no one-dimensional `classes_`: multilabel and "
+            f"The teacher {type_name(teacher)} has no one-dimensional `classes_`: multilabel and "
             "multi-output teachers are not supported. Distil one output at a time."
         )
     if len(classes) < 2:
         raise ValueError(
-            f"The teacher {_short(teacher)} knows {len(classes)} class; there is nothing to learn "
-            "from it. It needs at least two."
+            f"The teacher {type_name(teacher)} knows {len(classes)} class; there is nothing to "
+            "learn from it. It needs at least two."
         )
     return np.asarray(classes)
 
@@ -270,10 +239,7 @@ def _check_columns(columns: Any, teacher: Any) -> None:
 
 
 def _check_numbers(X: Any) -> None:
-    """Raise for an X that is no table of finite numbers: the default student takes no other.
-
-    X is public. Found out later, the release would have been paid for.
-    """
+    """Raise for an X that is no table of finite numbers, as the default student needs it."""
     if len(getattr(X, "shape", ())) > 2:
         raise ValueError(
             f"X has the shape {X.shape}, and the default student is a linear model of the columns "
@@ -313,6 +279,6 @@ def _takes_nan(estimator: Any) -> bool:
     )
 
 
-def _short(value: Any) -> str:
-    """Name an object without showing what it holds."""
+def type_name(value: Any) -> str:
+    """Name a class, or an object by its class; never its content."""
     return value.__name__ if isinstance(value, type) else f"<{type(value).__name__}>"

@@ -79,7 +79,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         process, and replays at no cost what was released before. A BudgetAccountant is charged
         with (epsilon, delta) each time, shared by clones in one process, and refused in another.
     random_state : int, RandomState or None, default=None
-        Drives what is public: the choice of `max_queries` rows and the student. Never the noise.
+        Drives public choices: the `max_queries` rows and the student. Never the noise.
     n_jobs : int, default=None
         Threads that label X. (An ensemble asks its members with its own `n_jobs`.)
     verbose : int, default=0
@@ -90,7 +90,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     student_ : estimator
         The fitted student. Everything it learned came through the noise.
     privacy_ : PrivacyStatement
-        What was promised, and on which grounds.
+        The promise, and its grounds.
     released_labels_ : ndarray of shape (n_queries, n_classes) or (n_queries,)
         The noisy labels; public.
     query_indices_ : ndarray of shape (n_queries,)
@@ -145,8 +145,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     >>> macro_f1(1e6) > 0.8
     True
 
-    At an ε that promises something, the labels of one arbitrary model are noise: that is what
-    120 records and no bound but the worst case allow. The package says so:
+    At an ε that promises something, the labels of one arbitrary model are noise: 120 records and
+    no bound but the worst case allow no more. The package says so:
 
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
@@ -341,7 +341,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         )
 
     def _announce(self, release: Release) -> None:
-        """Say what is to come, where that is needed or asked for."""
+        """Warn of noise, and print the statement where `verbose` asks for it."""
         warning = noise_warning(release, self.teacher, float(self.epsilon))
         if warning:
             warnings.warn(warning, UserWarning, stacklevel=3)

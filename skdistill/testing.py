@@ -289,7 +289,7 @@ def seeded_noise(seed: int) -> Iterator[Sampler]:
 
 @contextmanager
 def no_noise() -> Iterator[Sampler]:
-    """Release exact values in this block: what the rest of a pipeline does without noise.
+    """Release exact values in this block, to see the rest of a pipeline without noise.
 
     Yields
     ------

@@ -30,7 +30,6 @@ from skdistill.accounting.relation import Unit
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
 from skdistill.pate.costs import cost_text, noisy_n_teachers
-from skdistill.pate.settings import is_transformer
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
@@ -56,7 +55,7 @@ _NOT_PROTECTED = (
 
 @dataclass(frozen=True)
 class Task:
-    """What a fit was asked for, inside its public ranges; private."""
+    """The arguments of a fit, every cell inside its public range; private."""
 
     schema: Schema
     kind: str
@@ -70,26 +69,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything that one fit released, and what was computed from it; public.
+    """Everything that one fit released, and its post-processing; public."""
 
-    Parameters
-    ----------
-    marginals : NoisyMarginals or None
-        None where transfer rows were given.
-    inputs : transformer
-        From rows of the schema to the rows that teachers and student see.
-    rows : array-like
-        Transfer rows, as the student sees them.
-    release : Release
-        Of the labels, at their part of the price.
-    labels : Labels
-        The released labels of the transfer rows.
-    """
-
-    marginals: NoisyMarginals | None
-    inputs: Any
-    rows: Any
-    release: Release
+    marginals: NoisyMarginals | None  # None where transfer rows were given
+    inputs: Any  # the transformer from rows of the schema to the rows that teachers see
+    rows: Any  # transfer rows, as the student sees them
+    release: Release  # of the labels, at their part of the price
     labels: Labels
 
 
@@ -104,25 +89,7 @@ class PrivateStepError(ValueError):
 
 
 class PATE(DistilledEstimator):
-    """What the classifier and the regressor have in common."""
-
-    estimator: Any
-    student: Any
-    schema: Any
-    epsilon: float
-    delta: float
-    n_teachers: int | str
-    n_transfer: int
-    marginals_share: float
-    degree: int | str
-    n_bins: int
-    encoder: Any
-    n_rounds: int | str
-    basis: Any
-    accountant: Any
-    random_state: Any
-    n_jobs: int | None
-    verbose: int
+    """The common part of the classifier and the regressor."""
 
     def fit(self, X: Any, y: Any = None, groups: Any = None, X_public: Any = None) -> Self:
         """Charge the price, then make the model.
@@ -132,7 +99,7 @@ class PATE(DistilledEstimator):
         X : array-like or DataFrame of shape (n, d)
             Private rows. Values outside the schema are clipped or become "other", silently.
         y : array-like of shape (n,)
-            Private labels or targets. See the class for what is none.
+            Private labels or targets; the class says how others are treated.
         groups : array-like of shape (n,), default=None
             Label of the group (a person, say) that each row belongs to. The unit of privacy is
             then the group; the set of groups is public.
@@ -146,7 +113,7 @@ class PATE(DistilledEstimator):
         Raises
         ------
         ValueError, TypeError
-            For what is public: parameters, shapes, names of columns. Nothing is charged then.
+            For public causes: parameters, shapes, names of columns. Nothing is charged then.
         diffprivlib.utils.BudgetError
             The accountant refuses; nothing is counted, trained or released then.
 
@@ -205,7 +172,7 @@ class PATE(DistilledEstimator):
     # --------------------------------------------------------------------------- the steps of fit
 
     def _check(self, X: Any, y: Any, groups: Any, X_public: Any) -> Task:
-        """Check what is public, and bring every private cell into its public range."""
+        """Check public values, and bring every private cell into its public range."""
         self._check_settings()
         if y is None:
             raise ValueError(
@@ -242,14 +209,15 @@ class PATE(DistilledEstimator):
         if self.degree not in ("auto", 1, 2) or isinstance(self.degree, bool):
             raise ValueError(f'degree={self.degree!r} must be "auto", 1 or 2.')
         share = self.marginals_share
-        if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share < 1:
+        if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) < 1:
             raise ValueError(
                 f"marginals_share={share!r} must be between 0 and 1: the part of the budget that "
                 "synthetic rows take."
             )
-        by_name = isinstance(self.encoder, str)
-        if self.encoder != "auto" if by_name else not is_transformer(self.encoder):
-            raise ValueError(f'encoder={self.encoder!r} must be "auto", None or a transformer.')
+        encoder = self.encoder
+        transforms = hasattr(encoder, "transform") and not isinstance(encoder, type)
+        if encoder != "auto" if isinstance(encoder, str) else not (encoder is None or transforms):
+            raise ValueError(f'encoder={encoder!r} must be "auto", None or a transformer.')
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
@@ -261,9 +229,7 @@ class PATE(DistilledEstimator):
             loss = PrivacyLoss.gaussian(float(self.epsilon), float(self.delta))
         return replace(loss, unit=Unit.RECORD if task.groups is None else Unit.GROUP)
 
-    def _queries(
-        self, task: Task, loss: PrivacyLoss | None, random_state: np.random.RandomState
-    ) -> Queries[Found]:
+    def _queries(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Join marginals, then labels of the rows that are made of them, under one price."""
         share = Fraction(0) if task.X_public is not None else Fraction(self.marginals_share)
         marginals, rows = None, task.X_public
@@ -294,14 +260,8 @@ class PATE(DistilledEstimator):
     ) -> Release:
         """Return the release of the labels of the transfer rows, at a price that is given."""
         classes, output_range = getattr(self, "classes_", None), self._output_range()
-        asked = TransferSet(
-            rows,
-            np.arange(n_rows(rows)),
-            classes,
-            output_range,
-            self.n_jobs,
-            encoder_of(student),
-        )
+        every, encoder = np.arange(n_rows(rows)), encoder_of(student)
+        asked = TransferSet(rows, every, classes, output_range, self.n_jobs, encoder)
         if loss is None:
             bound: Certificate = Certificate(name="none", reason="No noise was asked for.")
             return calibrate(bound, asked)
@@ -316,7 +276,7 @@ class PATE(DistilledEstimator):
         return calibrate(bound, asked, mechanism=mechanism, with_prior=with_prior, loss=loss)
 
     def _inputs(self, schema: Schema, rows: Any) -> Any:
-        """Return the public map from rows to what teachers and student see, fitted."""
+        """Return the fitted public map from rows to the features of teachers and student."""
         encoder, sanitize = self.encoder, SchemaRows(schema)
         if isinstance(encoder, str):
             encoder = self._automatic_encoder(schema, rows)
@@ -332,13 +292,7 @@ class PATE(DistilledEstimator):
             return TableFeatures(schema, n_components=60, max_norm=norm)
         return TableFeatures(schema, None, n_knots=0, directions=False)
 
-    def _teach(
-        self,
-        task: Task,
-        inputs: Any,
-        loss: PrivacyLoss | None,
-        random_state: np.random.RandomState,
-    ) -> Any:
+    def _teach(self, task: Task, inputs: Any, loss: PrivacyLoss | None, random_state: Any) -> Any:
         """Train the teachers on the private rows. Nothing that they raise gets out."""
         A = call_privately(inputs.transform, task.rows, error=PrivateStepError)
         seed = random_state.randint(np.iinfo(np.int32).max)
@@ -363,7 +317,7 @@ class PATE(DistilledEstimator):
         return self.student
 
     def _train(self, task: Task, found: Found, random_state: np.random.RandomState) -> None:
-        """Train the student, place its threshold, and keep what was made of the release."""
+        """Train the student, place its threshold, and keep the results."""
         labels, classes = found.labels, getattr(self, "classes_", None)
         seed = None if self.random_state is None else random_state.randint(np.iinfo(np.int32).max)
         trained = train(
@@ -399,7 +353,7 @@ class PATE(DistilledEstimator):
         return {name: _part(loss, part) for name, part in parts.items() if part}
 
     def _statement(self, task: Task, found: Found, loss: PrivacyLoss | None) -> PrivacyStatement:
-        """Say what the whole promises, and what each part of it cost."""
+        """Return the statement of the whole fit, with the cost of each part."""
         release, unit = found.release, found.release.bound.unit
         assumes = self._assumes()
         not_protected = [f"the number of {unit}s", *_NOT_PROTECTED, self._public_targets()]
@@ -426,22 +380,7 @@ class PATE(DistilledEstimator):
             not_protected=tuple(not_protected),
         )
 
-    # ----------------------------------------------------- what classifier and regressor differ in
-
-    def _check_estimator(self) -> None:
-        raise NotImplementedError
-
-    def _read_targets(self, y: Any, cells: list[Any]) -> tuple[NDArray[Any], int]:
-        raise NotImplementedError
-
-    def _teach_one(self, A: Any, targets: NDArray[Any]) -> Any:
-        raise NotImplementedError
-
-    def _blank_student(self) -> Any:
-        raise NotImplementedError
-
-    def _public_targets(self) -> str:
-        raise NotImplementedError
+    # ----------------------------------------------------- where classifier and regressor differ
 
     def _assumes(self) -> list[str]:
         return []

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from skdistill._tables import check_label_types, classes_in, label_codes
+from skdistill._validate import type_name
 from skdistill.certificates.public_maps import is_public_map
 from skdistill.pate.base import PATE, PrivateStepError
-from skdistill.pate.settings import type_name
 from skdistill.release.boundary import call_privately
 from skdistill.teachers import StableLogisticRegression
 
@@ -30,13 +30,13 @@ class PATEClassifier(ClassifierMixin, PATE):
     Parameters
     ----------
     estimator : classifier
-        What the teachers are; cloned. A
+        The model of each teacher; cloned. A
         :class:`~skdistill.teachers.StableLogisticRegression`, by itself or behind steps that need
         no fit, is trained once on all rows, and its parameters are released.
     student : estimator, default=None
-        Trained on the noisy labels; sees what the teachers see. None is a LogisticRegression.
+        Trained on the noisy labels, on the features of the teachers. None is a LogisticRegression.
     schema : Schema or tuple of (float, float)
-        What is publicly known of the columns: bounds, categories, what may be missing
+        Public knowledge about the columns: bounds, categories, columns with missing cells
         (:class:`skdistill.transfer.Schema`). A tuple ``(low, high)`` where every column is a
         number in these bounds. It is never read off private rows; where `fit` is given
         `X_public`, None reads it off those.
@@ -74,7 +74,7 @@ class PATEClassifier(ClassifierMixin, PATE):
     accountant : PrivacyLedger or diffprivlib.BudgetAccountant, default=None
         Charged once by `fit`, before anything is counted or trained; shared by clones.
     random_state : int, RandomState or None, default=None
-        Shards, synthetic rows and student: what is public. Never the noise.
+        Drives public choices: shards, synthetic rows and student. Never the noise.
     n_jobs : int, default=None
         Jobs of joblib that train and ask the teachers.
     verbose : int, default=0
@@ -85,11 +85,11 @@ class PATEClassifier(ClassifierMixin, PATE):
     student_ : Pipeline
         From rows of the schema to predictions. All it learned came through the noise.
     privacy_ : PrivacyStatement
-        What was promised for the whole.
+        The promise for the whole.
     costs_ : dict of str to PrivacyLoss
-        What each part cost: "marginals", "class prior", "labels". None for no noise.
+        The cost of each part: "marginals", "class prior", "labels". None for no noise.
     marginals_ : NoisyMarginals or None
-        What was released about the columns; None with `X_public`.
+        The released marginals of the columns; None with `X_public`.
     schema_ : Schema
         The schema in use.
     classes_ : ndarray of shape (n_classes,)
@@ -189,7 +189,7 @@ class PATEClassifier(ClassifierMixin, PATE):
             )
 
     def _read_targets(self, y: Any, cells: list[Any]) -> tuple[NDArray[Any], int]:
-        """Return the labels as an object array, None for what is no label."""
+        """Return the labels as an object array, None for any other value."""
         if isinstance(self.classes, str):
             if self.classes != "public":
                 raise ValueError(f'classes={self.classes!r} must be a list of labels or "public".')

@@ -1,4 +1,4 @@
-"""What a fit of PATE costs: how many teachers, and which part of the price went where."""
+"""The number of teachers of PATE from its price, and the parts of the price in words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
     n_classes : int
         Number of classes; 1 for regression.
     loss : PrivacyLoss or None
-        What the votes may cost; None for no noise.
+        The price of the votes; None for no noise.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
 
 
 def cost_text(costs: dict[str, PrivacyLoss | None], whole: PrivacyLoss | None) -> str:
-    """Say which part of the price went where."""
+    """Return the part of the price that each release took, in words."""
     if whole is None:
         return ""
     parts = []

@@ -10,8 +10,8 @@ from sklearn.base import RegressorMixin, is_regressor
 from sklearn.linear_model import Ridge
 
 from skdistill._cells import as_floats
+from skdistill._validate import type_name
 from skdistill.pate.base import PATE
-from skdistill.pate.settings import type_name
 from skdistill.schema import Column
 
 __all__ = ["PATERegressor"]
@@ -25,11 +25,11 @@ class PATERegressor(RegressorMixin, PATE):
     Parameters
     ----------
     estimator : regressor
-        What the teachers are; cloned.
+        The model of each teacher; cloned.
     student : regressor, default=None
-        Trained on the noisy answers; sees what the teachers see. None is a Ridge.
+        Trained on the noisy answers, on the features of the teachers. None is a Ridge.
     schema : Schema or tuple of (float, float)
-        What is publicly known of the columns; see :class:`PATEClassifier`.
+        Public knowledge about the columns; see :class:`PATEClassifier`.
     output_range : tuple of (float, float)
         Public range of the targets, in their unit. A target outside is clipped, silently, and one
         that is no number becomes the middle.
@@ -40,22 +40,8 @@ class PATERegressor(RegressorMixin, PATE):
 
     Attributes
     ----------
-    student_ : Pipeline
-        From rows of the schema to predictions. All it learned came through the noise.
-    privacy_ : PrivacyStatement
-        What was promised for the whole.
-    costs_ : dict of str to PrivacyLoss
-        What each part cost: "marginals", "labels". None for no noise.
-    marginals_ : NoisyMarginals or None
-        What was released about the columns; None with `X_public`.
-    schema_ : Schema
-        The schema in use.
-    n_teachers_ : int
-        Number of teachers.
-    n_features_in_ : int
-        Number of columns.
-    feature_names_in_ : ndarray of str
-        Their names, where X has them.
+    student_, privacy_, costs_, marginals_, schema_, n_teachers_, n_features_in_, feature_names_in_
+        See :class:`PATEClassifier`; there is no class prior in `costs_`.
 
     See Also
     --------

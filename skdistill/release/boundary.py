@@ -27,7 +27,7 @@ class TeacherError(ValueError):
     """The teacher raised while it labelled the transfer set.
 
     The message is fixed and nothing is chained to it, since a teacher's own message may quote a
-    private record. What was charged stays charged.
+    private record. The charge stays.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def call_privately(
     seed: int | None = None,
     error: Callable[[], Exception] = TeacherError,
 ) -> Any:
-    """Call code that may look at private records; nothing comes out but what it returns.
+    """Call code that may look at private records; only its return value comes out.
 
     Parameters
     ----------
@@ -63,23 +63,10 @@ def call_privately(
         it and are put back afterwards, so that how much one call draws reaches no other call.
         None leaves them alone: for a teacher that is by itself.
     error : callable, default=TeacherError
-        ``error()`` is raised in place of whatever the function raises. Its text must be fixed.
+        ``error()``, of a fixed text, is raised in place of whatever the function raises:
+        ``BaseException`` as well, since panics of extension modules quote values too.
+        KeyboardInterrupt and SystemExit pass, without arguments and without a context.
 
-    Returns
-    -------
-    object
-        What `function` returned.
-
-    Raises
-    ------
-    KeyboardInterrupt, SystemExit
-        As they are, without arguments and without a context.
-    Exception
-        ``error()``, for any other ``BaseException``: panics of extension modules are not
-        Exceptions, and their messages quote values as well.
-
-    Notes
-    -----
     Proof sketch. The exception is dropped inside the ``except`` block and a new one is raised
     after it, so neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds the
     one that was raised. That *some* exception was raised is visible; the statement says so.
@@ -150,17 +137,9 @@ def silenced() -> Iterator[None]:
 
 
 def own_copy(data: Any) -> Any:
-    """Return a copy of rows that shares nothing which could be written to.
+    """Return a copy of rows, in the same container, that shares nothing which could be written to.
 
-    Parameters
-    ----------
-    data : object
-        An array, a sparse matrix, a data frame, a list of rows, or anything that can be copied.
-
-    Returns
-    -------
-    object
-        Of the same kind. Cells that are objects are copied as well.
+    Cells that are objects are copied as well.
     """
     if isinstance(data, np.ndarray) and not data.dtype.hasobject:
         return data.copy()

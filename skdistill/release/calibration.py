@@ -1,4 +1,4 @@
-"""From a bound to a release: which mechanism, at what price, with how much noise; and drawing it.
+"""From a bound to a release: its mechanism, its price and its noise; and drawing it.
 
 Everything before :meth:`Release.draw` is decided from public quantities. `draw` charges the price,
 runs the mechanism and returns labels; everything computed from them is post-processing.
@@ -76,13 +76,7 @@ def check_mechanism(setting: Any) -> None:
 
 
 def choose_mechanism(setting: Any, bound: Any) -> Mechanism:
-    """Return the mechanism that a setting means for a certificate.
-
-    Raises
-    ------
-    ValueError
-        Where the mechanism takes another kind of certificate.
-    """
+    """Return the mechanism that a setting means for a certificate; raise where it fits no such."""
     default = _BY_KIND[bound.kind]
     if default is Unprotected:
         return Unprotected(getattr(setting, "temperature", 1.0))
@@ -110,7 +104,7 @@ def _suited(mechanism: Mechanism, bound: Any) -> Mechanism:
 
 @dataclass(frozen=True, eq=False)
 class Release:
-    """One release of labels: what is asked, with which noise, at what price.
+    """One release of labels: its rows, its noise and its price.
 
     Parameters
     ----------
@@ -159,11 +153,6 @@ class Release:
         assert self.label_loss is not None
         return self.mechanism.is_progressive(self.bound, self.asked, self.label_loss)
 
-    @property
-    def n_row_queries(self) -> int:
-        """Number of queries of a progressive release."""
-        return 2 if self.with_prior else 1
-
     def draw(self, teacher: Any, accountant: Any = None) -> Labels:
         """Charge the price, then ask the teacher and release its noisy answers.
 
@@ -199,26 +188,17 @@ class Release:
     def queries(self, teacher: Any, prepared: Any = None) -> Queries[Labels]:
         """Join the queries of the class counts and of the labels under one price.
 
-        Parameters
-        ----------
-        teacher : estimator
-            Private. None for a dry run, which never gets as far as asking it.
-        prepared : object
-            From :meth:`prepare`.
+        `prepared` comes from :meth:`prepare`. A dry run has no teacher: it never gets as far as
+        asking it.
         """
         prior = None
         if self.with_prior:
             assert self.loss is not None and self.asked.classes is not None
-            loss = self.loss.part(PRIOR_SHARE)
-            counted = class_counts(self.bound.class_counts, self.asked.classes, loss)
+            price = self.loss.part(PRIOR_SHARE)
+            counted = class_counts(self.bound.class_counts, self.asked.classes, price)
             prior = yield from at_share(counted, PRIOR_SHARE)
-        labels = self.mechanism.queries(
-            self.bound,
-            self.asked,
-            self.label_loss,  # type: ignore[arg-type]
-            teacher,
-            prepared,
-        )
+        loss: Any = self.label_loss
+        labels = self.mechanism.queries(self.bound, self.asked, loss, teacher, prepared)
         found = yield from at_share(labels, self.label_share)
         if prior is None and found.prior is None and self.asked.classes is not None:
             prior = mean_label(found.values[found.answered], found.noise_scale)
@@ -238,14 +218,9 @@ class Release:
         return f"{self.title}; {self.asked.n_rows} rows; {self.bound.name}"
 
     def statement(self, assumes: tuple[str, ...] = (), accountant: Any = None) -> PrivacyStatement:
-        """Say what this release promises.
+        """Return the statement of this release, with assumptions beside those of the certificate.
 
-        Parameters
-        ----------
-        assumes : tuple of str
-            Assumptions beside those of the certificate.
-        accountant : PrivacyLedger, BudgetAccountant or None
-            Charged for the release; the statement quotes its cap. None: other fits are not counted.
+        It quotes the cap of the `accountant` that is charged; None: other fits are not counted.
         """
         bound, loss = self.bound, self.loss
         if loss is None and bound.kind == "private":
@@ -316,12 +291,9 @@ def choose_queries(
     delta: float,
     mechanism: Any,
 ) -> NDArray[np.intp]:
-    """Choose which rows to label, at random and by number only.
+    """Return the sorted numbers of the rows to label, at random and by number only.
 
-    Returns
-    -------
-    rows : ndarray of shape (n,)
-        Sorted; all of them where neither `max_queries` nor the mechanism sets a limit.
+    They are all rows where neither `max_queries` nor the mechanism sets a limit.
     """
     limit = max_queries
     if limit is None and classes is not None and not math.isinf(epsilon):
@@ -338,12 +310,7 @@ def choose_queries(
 def noise_warning(release: Release, teacher: Any, epsilon: float) -> str:
     """Say that there is more noise than signal, and a remedy for this teacher; "" if there is not.
 
-    Parameters
-    ----------
-    release : Release
-    teacher : estimator
-    epsilon : float
-        As it was asked for.
+    Of a private teacher, say that it has spent more than the `epsilon` that was asked for.
     """
     bound, asked = release.bound, release.asked
     if release.loss is None:
@@ -354,8 +321,7 @@ def noise_warning(release: Release, teacher: Any, epsilon: float) -> str:
             f"epsilon={epsilon:g} was asked for, but the teacher has already spent "
             f"epsilon={spent:g}; the statement reports the latter."
         )
-    signal = asked.width / 2
-    noise = release.noise_scale
+    signal, noise = asked.width / 2, release.noise_scale
     if noise <= signal:
         return ""
     fewer = "" if bound.kind == "parameters" else ", or fewer rows (max_queries)"
@@ -368,12 +334,12 @@ def noise_warning(release: Release, teacher: Any, epsilon: float) -> str:
 
 
 def _remedy(release: Release, teacher: Any) -> str:
-    """Name what would lower the noise for this kind of teacher."""
+    """Name a change that lowers the noise for this kind of teacher."""
     bound, steps = release.bound, getattr(unwrap(teacher), "steps", ())
     if bound.kind == "parameters":
         return "a smaller C (stable_C(epsilon, delta, max_row_norm=...) chooses it)"
     if bound.kind == "members":
-        smoothed = getattr(release.mechanism, "basis", None) is not None
+        smoothed = release.mechanism.basis is not None
         return "more teachers in the ensemble" + (
             "" if smoothed else ', and a basis to smooth them in (basis="auto")'
         )

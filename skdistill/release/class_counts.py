@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
 from skdistill.release.quantization import as_outputs
-from skdistill.release.query import Queries, RowQuery
+from skdistill.release.query import SQRT_2, Queries, RowQuery
 
 __all__ = ["class_counts", "counts_query", "mean_label"]
 
@@ -20,31 +19,15 @@ Array = NDArray[np.float64]
 
 # A share that is less certain than this says less than the mean released label does.
 _USELESS_SPREAD = 0.03
-_SQRT_2 = math.nextafter(math.sqrt(2), 2)
 
 
 def class_counts(
     counts: Callable[[], Any], classes: NDArray[Any], loss: PrivacyLoss
 ) -> Queries[Array | None]:
-    """Release the number of the teacher's records of each class, and make a prior of it.
+    """Release the private number of records of each class at the price `loss`.
 
-    Parameters
-    ----------
-    counts : callable
-        Returns the private counts.
-    classes : ndarray of shape (n_classes,)
-    loss : PrivacyLoss
-        What the counts alone may cost.
-
-    Returns
-    -------
-    prior : ndarray of shape (n_classes,) or None
-        Non-negative, sums to 1. None where the noise on a share has a standard deviation above
-        0.03 (few records, small ε): the mean released label is the better guess then.
-
-    Notes
-    -----
-    Proof. Replacing one record moves at most two integer counts by one each: √2 in L2, 2 in L1.
+    Returns the prior, or None where the noise on a share has a standard deviation above 0.03 (few
+    records, small ε): the mean released label is the better guess then.
     """
     query = counts_query(counts, classes)
     noisy = np.asarray((yield query), dtype=np.float64).reshape(-1)
@@ -55,14 +38,17 @@ def class_counts(
 
 
 def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
-    """Return the one query of :func:`class_counts`."""
+    """Return the one query of :func:`class_counts`.
+
+    Proof. Replacing one record moves at most two integer counts by one each: √2 in L2, 2 in L1.
+    """
 
     def measure(rows: Any) -> NDArray[np.int64]:
         found = np.nan_to_num(as_outputs(call_privately(counts), (len(classes),)))
         return np.rint(np.clip(found, 0, 2.0**53)).astype(np.int64).reshape(1, -1)
 
     return RowQuery(
-        "class counts", measure, (1, len(classes)), 2.0, _SQRT_2, 1.0, settings=(classes,)
+        "class counts", measure, (1, len(classes)), 2.0, SQRT_2, 1.0, settings=(classes,)
     )
 
 

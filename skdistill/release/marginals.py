@@ -1,7 +1,7 @@
 r"""Noisy marginals of a private table: the only place that counts private records.
 
 A table of codes (see :meth:`skdistill.schema.Schema.encode`) is counted column by column, and for
-some pairs of columns, always in integers. What leaves is those counts plus exact noise.
+some pairs of columns, always in integers. Only those counts plus exact noise leave.
 
 *How far one record moves the counts.* Every row has one code in each column, so replacing a record
 takes one from one cell of a marginal and adds one to another: √2 in L2 and 2 in L1, and for d
@@ -30,7 +30,7 @@ from skdistill._tables import group_names
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import WHOLE
 from skdistill.release.quantization import lattice_bits
-from skdistill.release.query import Queries, Query
+from skdistill.release.query import ROUND_UP, Integers, Queries, Query, noise_deviation
 
 __all__ = [
     "MAX_PAIRED_COLUMNS",
@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 _Pair = tuple[int, int]
 
 #: Most columns for which pairs are looked at: their number grows as d².
@@ -92,7 +91,7 @@ def measure_marginals(
     groups: Any = None,
     pairs: bool | str = False,
 ) -> Queries[NoisyMarginals]:
-    r"""Release noisy marginals of a table.
+    r"""Release noisy marginals of a table at the price `loss`; None is no noise.
 
     Parameters
     ----------
@@ -100,8 +99,6 @@ def measure_marginals(
         Private; ``0 <= codes[:, j] < n_codes[j]``.
     n_codes : sequence of int, length d
         Public.
-    loss : PrivacyLoss or None
-        The price of the whole; None for no noise.
     groups : array-like of shape (n,), optional
         The group of each row; one group then takes the place of a record. Their number is public.
     pairs : bool or "auto", default=False
@@ -111,10 +108,6 @@ def measure_marginals(
         MAX_PAIRED_COLUMNS columns. "auto": where the noise of the choice is below 8 % of the
         number of records, which is public.
 
-    Returns
-    -------
-    NoisyMarginals
-
     Notes
     -----
     Proof. With U lattice units per record (1 without groups), each release is of integers, and the
@@ -122,7 +115,7 @@ def measure_marginals(
     in L2, 2d·U in L1. (2) For each pair the number Σ|C − E| of cells C of its table and of public
     integers E (the rounded product of the noisy one-way marginals): by the triangle inequality it
     moves by at most ‖C − C'‖₁ ≤ 2U, all r of them by 2√r·U in L2 and 2r·U in L1. (3) The tables of
-    the e pairs that the noisy numbers of (2) select: √(2e)·U and 2e·U. What is in between is
+    the e pairs that the noisy numbers of (2) select: √(2e)·U and 2e·U. All between them is
     post-processing.
     """
     numbers = None if groups is None else group_numbers(groups)
@@ -152,21 +145,9 @@ def group_numbers(groups: Any) -> Integers:
 
 
 def weighted_counts(cells: Integers, n_cells: int, groups: Integers | None, unit: int) -> Integers:
-    """Count cells: every row weighs `unit`, or every group does.
+    """Count cells: every row weighs `unit` (U, a power of two), or every numbered group does.
 
-    Parameters
-    ----------
-    cells : ndarray of int64, shape (n,)
-        In ``range(n_cells)``.
-    groups : ndarray of int64, shape (n,), or None
-        Numbers of the groups from 0.
-    unit : int
-        U, a power of two.
-
-    Returns
-    -------
-    ndarray of int64, shape (n_cells,)
-        See the module's docstring for how far one record or group moves it.
+    The module's docstring says how far one record or group moves the counts.
     """
     if groups is None:
         return np.bincount(cells, minlength=n_cells).astype(np.int64) * unit
@@ -182,11 +163,7 @@ class _Counter:
     """Counts sets of columns, and releases the counts at a share of a price."""
 
     def __init__(
-        self,
-        codes: Integers,
-        n_codes: tuple[int, ...],
-        groups: Integers | None,
-        loss: PrivacyLoss | None,
+        self, codes: Integers, n_codes: tuple[int, ...], groups: Integers | None, loss: Any
     ) -> None:
         self.codes, self.n_codes, self.loss = codes, n_codes, loss
         self.groups, self.unit = groups, 1
@@ -220,16 +197,15 @@ class _Counter:
         """Return integers with noise, in records, and its standard deviation."""
         if l1 == 0:
             return integers / self.unit, 0.0
-        up = 1 + 2.0**-50
-        noisy = yield Query(integers, l1 * self.unit * up, l2 * self.unit * up, share)
+        moved = l1 * self.unit * ROUND_UP, l2 * self.unit * ROUND_UP
+        noisy = yield Query(integers, *moved, share)
         return np.asarray(noisy, dtype=np.float64) / self.unit, self.spread(share, l1, l2)
 
     def spread(self, share: Fraction, l1: float, l2: float) -> float:
-        """Return the standard deviation of the noise on what moves so far, in records."""
+        """Return the standard deviation, in records, of the noise on integers that move so far."""
         if self.loss is None or l1 == 0:
             return 0.0
-        loss = self.loss.part(share)
-        return math.sqrt(2.0) * loss.scale(l1) if loss.kind == "laplace" else loss.scale(l2)
+        return noise_deviation(self.loss.part(share), l1, l2)
 
 
 def _candidates(n_codes: Sequence[int]) -> list[_Pair]:
@@ -244,7 +220,7 @@ def _candidates(n_codes: Sequence[int]) -> list[_Pair]:
 
 
 def _choice_moves(candidates: Sequence[_Pair]) -> tuple[float, float]:
-    """Return how far one record moves what pairs are chosen by, in L1 and L2."""
+    """Return how far one record moves the distances of all pairs, in L1 and L2."""
     return 2.0 * len(candidates), 2.0 * math.sqrt(len(candidates))
 
 

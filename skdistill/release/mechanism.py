@@ -1,4 +1,4 @@
-"""What every mechanism has: settings that a grid can reach, and a generator of queries."""
+"""The common part of mechanisms: settings that a grid can reach, and a generator of queries."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.query import Queries
 
@@ -56,6 +57,14 @@ class TransferSet:
         from skdistill.transfer.encoding import holds_numbers
 
         return holds_numbers(self.X, self.encoder)
+
+    def part(self, rows: NDArray[np.intp] | None) -> tuple[Any, int]:
+        """Return some of the rows, or all of them for None, and their number."""
+        return (self.X, self.n_rows) if rows is None else (take_rows(self.X, rows), len(rows))
+
+    def labelled(self, values: Array, noise_scale: float = 0.0) -> Labels:
+        """Return labels that every row got."""
+        return Labels(values, noise_scale, np.ones(self.n_rows, dtype=bool))
 
     def bases(self, basis: Any) -> tuple[Array, ...]:
         """Return public bases of functions on the rows."""
@@ -105,7 +114,7 @@ class TransferSet:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What a release of labels returns; public.
+    """The labels of one release; public.
 
     Parameters
     ----------
@@ -139,9 +148,11 @@ class Mechanism(BaseEstimator):
 
     #: The kind of certificate that it needs (:attr:`skdistill.certificates.Certificate.kind`).
     kind: ClassVar[str]
-    #: What a statement calls it, where that is not the law of its noise.
+    #: Its name in a statement, where that is not the law of its noise.
     title: ClassVar[str] = ""
     noise: Any = "auto"
+    basis: Any = None
+    temperature: Any = 1.0
     sampler: str = "exact"
 
     def check(self) -> None:
@@ -150,12 +161,14 @@ class Mechanism(BaseEstimator):
             raise ValueError(f'noise={self.noise!r} must be "auto", "gaussian" or "laplace".')
         if self.sampler not in ("exact", "diffprivlib"):
             raise ValueError(f'sampler={self.sampler!r} must be "exact" or "diffprivlib".')
+        _check_basis(self.basis)
+        _check_temperature(self.temperature)
 
     def suit(self, bound: Any, asked: TransferSet) -> None:
         """Raise a ValueError where the certificate or the classes rule the settings out."""
 
     def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
-        """Choose the law of the noise, and so what the whole release costs."""
+        """Choose the law of the noise, and so the price of the whole release."""
         if self.noise == "laplace" or (self.noise == "auto" and delta == 0):
             return PrivacyLoss.laplace(epsilon)
         return PrivacyLoss.gaussian(epsilon, delta)
@@ -192,18 +205,9 @@ class Mechanism(BaseEstimator):
     ) -> Queries[Labels]:
         """Yield the queries, and return the labels made of their answers.
 
-        Parameters
-        ----------
-        bound : Certificate
-            Of the kind that the class names.
-        asked : TransferSet
-            The public rows.
-        loss : PrivacyLoss
-            The price of all of it; decides lattices and rounds.
-        teacher : estimator
-            Private. Called through :mod:`skdistill.release.boundary` alone.
-        prepared : object
-            From :meth:`prepare`.
+        `loss` is the price of all of it, and decides lattices and rounds; `prepared` comes from
+        :meth:`prepare`; the private `teacher` is called through
+        :mod:`skdistill.release.boundary` alone.
         """
         raise NotImplementedError
 
@@ -216,8 +220,7 @@ class Mechanism(BaseEstimator):
         return self.title or loss.kind
 
 
-def check_temperature(value: Any) -> None:
-    """Raise unless `value` is a positive, finite number."""
+def _check_temperature(value: Any) -> None:
     number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
     if not number:
         raise TypeError(f"temperature={value!r} is not a number; temperature must be positive.")
@@ -228,8 +231,7 @@ def check_temperature(value: Any) -> None:
         )
 
 
-def check_basis(value: Any) -> None:
-    """Raise unless `value` can name a public basis."""
+def _check_basis(value: Any) -> None:
     known = isinstance(value, str) and value in ("auto", "pca", "graph")
     if not (value is None or known or callable(value) or isinstance(value, np.ndarray)):
         raise ValueError(

@@ -2,12 +2,12 @@ r"""Exact noise: the rounding of ideal Gaussian or Laplace noise, sampled withou
 
 Floating-point noise is not private: the low bits of the sum tell which value it was added to
 (Mironov, "On significance of the least significant bits for differential privacy", CCS 2012).
-Here a release is a vector of integers q, and what leaves is q + round(Z), where Z is the ideal,
-real-valued noise of the mechanism. Since q is an integer, q + round(Z) = round(q + Z): a
-function of the ideal mechanism's output that no longer looks at the data, hence exactly as
-private ("post-processing", Dwork and Roth 2014, Proposition 2.1). Ties have probability zero.
+Here a release is q + round(Z), for a vector of integers q and the ideal, real-valued noise Z of the
+mechanism. Since q is an integer, q + round(Z) = round(q + Z): a function of the ideal mechanism's
+output that no longer looks at the data, hence exactly as private ("post-processing", Dwork and
+Roth 2014, Proposition 2.1). Ties have probability zero.
 
-What remains is to draw round(Z) with exactly its law, and fast. |Z| is the inverse survival
+It remains to draw round(Z) with exactly its law, and fast. |Z| is the inverse survival
 function S⁻¹ of a uniform U in (0, 1), whose binary digits come from the operating system.
 63 digits and floating-point functions settle nearly every draw, because the error of the
 result is bounded, and it matters only near the middle between two integers. A draw within
@@ -54,7 +54,7 @@ _GUARD = 32  # digits by which a survival function is computed finer than the un
 
 
 class Sampler(Protocol):
-    """A source of noise: what it is called, whether it is private, and how it is applied."""
+    """A source of noise: its name, whether it is private, and how it is applied."""
 
     name: str
     private: bool
@@ -68,21 +68,8 @@ class Sampler(Protocol):
 def active_sampler(name: str) -> Sampler:
     """Return the sampler of this name, or the one that :mod:`skdistill.testing` has put up.
 
-    Parameters
-    ----------
-    name : {"exact", "diffprivlib"}
-        "diffprivlib" adds the floating-point noise of diffprivlib's scalar mechanisms, as a
-        reference to compare with. It is not private: see :class:`DiffprivlibSampler`.
-
-    Returns
-    -------
-    Sampler
-        Its `name` and `private` are what a privacy statement has to report.
-
-    Raises
-    ------
-    ValueError
-        If `name` is none of the two.
+    "diffprivlib" adds the floating-point noise of diffprivlib's scalar mechanisms, as a reference
+    to compare with. It is not private: see :class:`DiffprivlibSampler`.
     """
     if name not in _SAMPLERS:
         raise ValueError(f"sampler must be one of {sorted(_SAMPLERS)}, got {name!r}.")
@@ -109,7 +96,7 @@ class ExactSampler:
     U lies in [r, r + 1) · 2**-63, and \|Z\| = scale · S⁻¹(U). The integer nearest to \|Z\| is
     taken from floating point if that is certain, from :meth:`_settle` if not.
 
-    *What is certain.* Let r ≥ 2**42. (1) û = (r + 1/2) · 2**-63 in floating point is off U by
+    *Certainty.* Let r ≥ 2**42. (1) û = (r + 1/2) · 2**-63 in floating point is off U by
     at most 1/(2r) + 2**-52 relatively, so ln û is off ln U by at most 1.01 · 2**-43. (2) S⁻¹
     as a function of ln U has a slope of S/\|S'\|: the Mills ratio for the Gaussian, at most
     √(π/2) < 1.2534; 1 for Laplace. (3) The floating-point S⁻¹ is off by 2**-47 relatively (16
@@ -127,17 +114,11 @@ class ExactSampler:
     Parameters
     ----------
     words : callable, optional
-        ``words(n)`` returns n uniform words. Default: the operating system's entropy, asked
-        anew for every chunk, so that forked processes and threads share no state.
+        ``words(n)`` returns n uniform words; the sampler is then not private. Default: the
+        operating system's entropy, asked anew for every chunk, so that forked processes and
+        threads share no state.
     word_bits : {64, 32, 16, 8}, default=64
         Digits in a word. Fewer than 44 leave every draw to :meth:`_settle`: for tests.
-
-    Attributes
-    ----------
-    name : str
-        For the privacy statement.
-    private : bool
-        False if `words` was given.
     """
 
     def __init__(self, words: WordSource | None = None, word_bits: int = 64) -> None:
@@ -156,7 +137,10 @@ class ExactSampler:
     def perturb(
         self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
     ) -> NDArray[np.int64]:
-        r"""Add noise to integers, so that releasing them costs `loss`.
+        """Add noise to integers, so that releasing them costs `loss`.
+
+        `sensitivity` is how far one record can move the whole release: in L2 for a Gaussian loss,
+        in L1 for a Laplace one. Errors do not depend on the values.
 
         Proof. `values` are clipped to ±2**61, which moves two neighbouring vectors no farther
         apart. The ideal mechanism adds independent real noise Z of scale
@@ -166,29 +150,6 @@ class ExactSampler:
         post-processing (Dwork and Roth 2014, Proposition 2.1) carries the guarantee over without
         loss. That round(Z) has its law exactly is proved at :class:`ExactSampler`; it saturates
         at ±2**62, where q + round(Z) is beyond the limit whatever q.
-
-        Parameters
-        ----------
-        values : ndarray of int64, any shape
-            Lattice coordinates of what is released.
-        loss : PrivacyLoss
-            The cost of the whole release.
-        sensitivity : float
-            How far one record can move the whole release, in lattice units: in L2 for a
-            Gaussian loss, in L1 for a Laplace one. A release may be passed chunk by chunk, each
-            chunk with the sensitivity of the whole.
-
-        Returns
-        -------
-        ndarray of int64, of the shape of `values`
-
-        Raises
-        ------
-        TypeError
-            If `values` is no array of int64.
-        ValueError
-            If the noise scale exceeds :data:`MAX_SCALE`, or a parameter is out of range. Neither
-            depends on what the values are.
         """
         if not isinstance(values, np.ndarray) or values.dtype != np.int64:
             raise TypeError("values must be a NumPy array of int64: lattice coordinates.")
@@ -200,27 +161,13 @@ class ExactSampler:
     def draw(
         self, kind: Literal["gaussian", "laplace"], scale: float, size: int
     ) -> NDArray[np.int64]:
-        """Return independent draws of round(Z), saturated at ±2**62.
-
-        Parameters
-        ----------
-        kind : {"gaussian", "laplace"}
-            The law of Z.
-        scale : float
-            Its standard deviation, or its scale b, in (0, 2**50].
-        size : int
-            Number of draws.
-
-        Returns
-        -------
-        ndarray of int64, shape (size,)
-        """
+        """Return independent draws of round(Z), saturated at ±2**62, for a scale up to 2**50."""
         noise = np.zeros(size, dtype=np.int64)
         self._add_noise(noise, kind, scale)
         return noise
 
     def _add_noise(self, flat: NDArray[np.int64], kind: str, scale: float) -> None:
-        """Add draws to a one-dimensional array, in place and in chunks."""
+        """Add draws to a one-dimensional array, in place."""
         check_scale(scale)
         for start in range(0, flat.size, _CHUNK):
             part = flat[start : start + _CHUNK]
@@ -403,15 +350,9 @@ def _pi(width: int) -> int:
 
 _LAWS = {
     "gaussian": _Law(
-        quantile=_gaussian_quantile,
-        guess=lambda log_u: -float(ndtri_exp(log_u - math.log(2))),
-        survival=_gaussian_survival,
+        _gaussian_quantile, lambda log_u: -float(ndtri_exp(log_u - math.log(2))), _gaussian_survival
     ),
-    "laplace": _Law(
-        quantile=_laplace_quantile,
-        guess=lambda log_u: -log_u,
-        survival=_laplace_survival,
-    ),
+    "laplace": _Law(_laplace_quantile, lambda log_u: -log_u, _laplace_survival),
 }
 
 
@@ -452,7 +393,6 @@ class _Uniform:
 
 
 def _operating_system_words(word_bits: int) -> WordSource:
-    """Return the operating system's cryptographic generator as a source of words."""
     width = word_bits // 8
 
     def words(count: int) -> NDArray[np.uint64]:

@@ -1,6 +1,6 @@
-"""What a teacher says about rows, as arrays: asked through the boundary, and not yet sanitised.
+"""The outputs of a teacher for rows, as arrays: asked through the boundary, not yet sanitised.
 
-What comes back is as untrusted as the teacher: it is handed to
+They are as untrusted as the teacher, and are handed to
 :mod:`skdistill.release.quantization`, which makes integers of anything.
 """
 
@@ -122,20 +122,8 @@ def in_chunks(
 ) -> NDArray[Any]:
     """Fill an array slice by slice, in threads: no more memory than the result and a chunk.
 
-    Threads and not processes: a teacher sent to another process would be pickled with the
-    private data it may hold.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(rows, n_rows)`` returns the part of the result for a slice of X.
-    X : array-like of shape (m, ...)
-    shape : tuple of int
-        Of the result; the first number is m.
-    dtype : dtype
-        Of the result.
-    n_jobs : int or None
-        Number of threads.
+    ``function(rows, n_rows)`` returns the part of the result for a slice of X. Threads and not
+    processes: a teacher sent to another process would be pickled with the private data it may hold.
     """
     result = np.empty(shape, dtype=dtype)
     X = X.tocsr() if hasattr(X, "tocsr") else X

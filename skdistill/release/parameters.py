@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
-from skdistill.release.mechanism import Labels, Mechanism, TransferSet, check_temperature
+from skdistill.release.mechanism import Labels, Mechanism, TransferSet
 from skdistill.release.outputs import before_last_step, in_chunks
-from skdistill.release.query import Integers, Queries, RowQuery
+from skdistill.release.query import ROUND_UP, Integers, Queries, RowQuery
 
 __all__ = ["Parameters"]
 
@@ -53,11 +53,6 @@ class Parameters(Mechanism):
         self.temperature = temperature
         self.sampler = sampler
 
-    def check(self) -> None:
-        """Raise for settings that cannot be."""
-        super().check()
-        check_temperature(self.temperature)
-
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
     ) -> Queries[Labels]:
@@ -70,8 +65,7 @@ class Parameters(Mechanism):
             scores = np.asarray(call_privately(partial(_features, bound), rows) @ weights.T)
             return np.asarray(bound.link(scores / self.temperature))
 
-        values = in_chunks(label, asked.X, asked.shape, np.float64, asked.n_jobs)
-        return Labels(values, 0.0, np.ones(asked.n_rows, dtype=bool))
+        return asked.labelled(in_chunks(label, asked.X, asked.shape, np.float64, asked.n_jobs))
 
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
         """Return the noise on a score, divided by 4: the steepest slope of the sigmoid."""
@@ -87,8 +81,8 @@ class Parameters(Mechanism):
             "parameters",
             partial(_integers, bound, step),
             (1, size),
-            math.sqrt(size) * moved + size,
-            moved + math.sqrt(size),
+            (math.sqrt(size) * moved + size) * ROUND_UP,
+            (moved + math.sqrt(size)) * ROUND_UP,
             step,
             settings=(bound.radius, _shape(bound)),
         )
@@ -98,7 +92,7 @@ def _shape(bound: Any) -> tuple[int, int]:
     """Return the shape of the parameters: the numbers of scores and of features are public."""
     if bound.shape is not None:
         return bound.shape
-    rows, columns = np.shape(np.atleast_2d(call_privately(bound.weights)))
+    rows, columns = call_privately(lambda: np.shape(np.atleast_2d(bound.weights())))
     return int(rows), int(columns)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill.release.boundary import TeacherError, call_privately
+from skdistill.release.query import SQRT_2, Integers
 
 __all__ = [
     "LATTICE_BITS",
@@ -29,14 +30,13 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: A soft label is a row of integers that sum to 2**LATTICE_BITS.
 LATTICE_BITS = 20
 
 
 def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
-    """Return `values` as floats of the given shape; what cannot be one is all NaN.
+    """Return `values` as floats of the given shape, all NaN where that cannot be.
 
     A teacher that returns text, objects, a wrong width or a wrong length is told from a
     well-behaved one by its labels only (they become uniform rows), never by an exception.
@@ -84,21 +84,11 @@ def to_simplex(rows: Array, temperature: float = 1.0) -> Array:
 
 
 def quantize_simplex(simplex: Array, total: int = 1 << LATTICE_BITS) -> Integers:
-    """Round probability vectors to integers that sum to exactly `total`.
+    """Round probability vectors to non-negative integers that sum to exactly `total` < 2^50.
 
-    Parameters
-    ----------
-    simplex : ndarray of shape (m, n_classes)
-        Rows as :func:`to_simplex` returns them.
-    total : int, default=2**LATTICE_BITS
-        Below 2^50.
-
-    Returns
-    -------
-    labels : ndarray of int64, shape (m, n_classes)
-        Non-negative. The sums over the first 1, 2, ... classes are rounded to the nearest integer
-        each, so an entry, their difference, is within 1 + n_classes·total·2⁻⁵² of ``total * p``
-        (the last part is the error of the sums in floating point).
+    The sums over the first 1, 2, ... classes are rounded to the nearest integer each, so an entry,
+    their difference, is within 1 + n_classes·total·2⁻⁵² of ``total * p`` (the last part is the
+    error of the sums in floating point).
     """
     ends = np.rint(np.cumsum(simplex.T, axis=0) * total)
     np.minimum(ends, total, out=ends)
@@ -123,25 +113,16 @@ def quantize_range(
 
 @dataclass(frozen=True)
 class Lattice:
-    """The integers that one row is rounded to, and how far one unit moves them.
+    """The integers that one row is rounded to, and how far one unit moves them."""
 
-    Parameters
-    ----------
-    total : int
-        The integer that stands for a probability of 1, or for the width of the output range.
-    l1, l2 : float
-        How far one unit moves the integers of one row, rounding included.
-    """
-
-    total: int
-    l1: float
+    total: int  # stands for a probability of 1, or for the width of the output range
+    l1: float  # rounding included, as l2
     l2: float
 
 
 # A bound on the move of a row is enlarged by this part at most to make room for rounding.
 _ROUNDING = 2.0**-10
 _MOST_BITS = 44
-_SQRT_2 = math.nextafter(math.sqrt(2), 2)
 
 
 def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Lattice:
@@ -152,16 +133,8 @@ def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Latti
     44 bits at most). So releases of different precision have one sensitivity, and a coarser one
     can be drawn from a finer one (:mod:`skdistill.release.replay.progressive`).
 
-    Parameters
-    ----------
-    l1, l2 : float
-        In units of probability.
-    n_classes : int
-    noise : float
-        Scale of the noise on a probability; see :func:`lattice_bits`.
+    `l1` and `l2` are in units of probability; `noise` is the scale of the noise on one.
 
-    Notes
-    -----
     Proof. Let q, q' be the integer rows of p, p'. Both are non-negative and sum to S, so
     ‖q − q'‖₁ ≤ 2S and ‖q − q'‖₂ ≤ √2·S (the diameter, exact). Also |q_j − S·p_j| ≤ e with
     e = 1 + n_classes·S·2⁻⁵² (:func:`quantize_simplex`), so by the triangle inequality the move is
@@ -177,7 +150,7 @@ def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Latti
     return Lattice(
         1 << bits,
         min(2 * total, max(counted[0], total * l1 * (1 + _ROUNDING))),
-        min(_SQRT_2 * total, max(counted[1], total * l2 * (1 + _ROUNDING))),
+        min(SQRT_2 * total, max(counted[1], total * l2 * (1 + _ROUNDING))),
     )
 
 

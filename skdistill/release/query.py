@@ -1,9 +1,9 @@
 """Query and answer: the one place that adds noise.
 
 A *mechanism* is a generator. It yields bounded queries, is sent the noisy answers one by one, and
-returns what it made of them. :func:`answer` runs it. So does everything else that wants to know
-what a mechanism does: a dry run sends zeros, a ledger sends what it holds, and the replay audit
-(:func:`skdistill.testing.replay_audit`) sends to a neighbouring data set what the first was sent.
+returns a result made of them. :func:`answer` runs it. A dry run sends zeros instead, a ledger sends
+the answers that it holds, and the replay audit (:func:`skdistill.testing.replay_audit`) sends the
+answers of one data set to a neighbouring one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,30 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler, check_scale
 
-__all__ = ["Integers", "Queries", "Query", "RowQuery", "answer", "at_share"]
+__all__ = [
+    "ROUND_UP",
+    "SQRT_2",
+    "Integers",
+    "Queries",
+    "Query",
+    "RowQuery",
+    "answer",
+    "at_share",
+    "noise_deviation",
+]
 
 Integers = NDArray[np.int64]
 Result = TypeVar("Result")
 
+#: More than the roundings of a product of a few numbers.
+ROUND_UP = 1 + 2.0**-50
+#: √2, rounded up.
+SQRT_2 = math.nextafter(math.sqrt(2), 2)
+
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """Private integers, how far one record moves them, and what their noise may cost.
+    """Private integers, how far one record moves them, and the price of their noise.
 
     Parameters
     ----------
@@ -110,26 +125,30 @@ class RowQuery:
     settings: tuple[Any, ...] = ()
 
     def of(self, rows: NDArray[np.intp] | None, share: Fraction) -> Query:
-        """Return the query of some rows, or of all: n rows move by n·l1 and √n·l2 at most."""
+        """Return the query of some rows, or of all."""
         l1, l2 = self.moved(self.shape[0] if rows is None else len(rows))
         return Query(self.measure(rows), l1, l2, share)
 
     def moved(self, n_rows: int) -> tuple[float, float]:
-        """Return how far one unit moves n rows together, rounded up."""
-        return n_rows * self.l1, math.sqrt(n_rows) * (1 + 2.0**-50) * self.l2
+        """Return how far one unit moves n rows together: by n·l1 and √n·l2, rounded up."""
+        l1 = n_rows * self.l1
+        if Fraction(l1) < n_rows * Fraction(self.l1):
+            l1 = math.nextafter(l1, math.inf)
+        return l1, math.sqrt(n_rows) * ROUND_UP * self.l2
 
     def noise_scale(self, loss: PrivacyLoss) -> float:
         """Return the standard deviation of the noise on one value, in its unit; public.
 
-        Raises
-        ------
-        ValueError
-            If the noise is too large to be drawn.
+        Raises where the noise is too large to be drawn.
         """
-        l1, l2 = self.moved(self.shape[0])
-        scale = loss.part(self.share).scale(l1 if loss.kind == "laplace" else l2)
-        check_scale(scale)
-        return scale * self.step * (math.sqrt(2.0) if loss.kind == "laplace" else 1.0)
+        part, moved = loss.part(self.share), self.moved(self.shape[0])
+        check_scale(part.scale(moved[part.kind == "gaussian"]))
+        return noise_deviation(part, *moved) * self.step
+
+
+def noise_deviation(loss: PrivacyLoss, l1: float, l2: float) -> float:
+    """Return the standard deviation of the noise on one of the integers that move by (l1, l2)."""
+    return math.sqrt(2.0) * loss.scale(l1) if loss.kind == "laplace" else loss.scale(l2)
 
 
 Queries = Generator[Any, NDArray[Any], Result]
@@ -144,14 +163,14 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     mechanism : generator of Query
         Not started.
     loss : PrivacyLoss
-        What the whole of it may cost; charged already. None adds no noise, for no guarantee.
+        The price of the whole; charged already. None adds no noise, for no guarantee.
     sampler : Sampler
         Where the noise comes from.
 
     Returns
     -------
     result : object
-        What the generator returns: a function of the answers and of public values.
+        The return value of the generator: a function of the answers and of public values.
 
     Raises
     ------
@@ -163,18 +182,18 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     Notes
     -----
     Proof, for every mechanism. Given the earlier answers, the next integers are a function of the
-    private data that one replaced unit moves by at most (l1, l2): that is what a mechanism has to
-    prove of each of its queries. The sampler's rounded noise at that bound makes the answer
+    private data that one replaced unit moves by at most (l1, l2): a mechanism has to prove that
+    of each of its queries. The sampler's rounded noise at that bound makes the answer
     μᵢ-GDP with μᵢ² = share·μ² (or εᵢ-DP with εᵢ = share·ε), whatever the earlier answers were
     (:meth:`skdistill.release.noise.ExactSampler.perturb`). The shares are added as exact
     fractions and are held to 1, so adaptive composition gives μ-GDP (Dong, Roth and Su 2022,
     Corollary 2) or ε-DP (Dwork and Roth 2014, Theorem 3.16), and the result is post-processing
     (Dwork and Roth 2014, Proposition 2.1).
     """
-    spent, noisy = Fraction(0), None
+    spent, noisy = Fraction(0), cast(Any, None)  # sending None starts a generator
     while True:
         try:
-            query = next(mechanism) if noisy is None else mechanism.send(noisy)
+            query = mechanism.send(noisy)
         except StopIteration as done:
             return done.value
         if isinstance(query, RowQuery):
@@ -195,16 +214,12 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
 def at_share(mechanism: Queries[Result], share: Fraction) -> Queries[Result]:
     """Run a mechanism at a part of the price: ``yield from`` joins several under one.
 
-    Parameters
-    ----------
-    mechanism : generator of Query
-    share : Fraction
-        In (0, 1]. The shares of the mechanism's own queries are multiplied by it.
+    The shares of the mechanism's own queries are multiplied by `share`.
     """
-    noisy = None
+    noisy = cast(Any, None)
     while True:
         try:
-            query = next(mechanism) if noisy is None else mechanism.send(noisy)
+            query = mechanism.send(noisy)
         except StopIteration as done:
             return done.value
         noisy = yield replace(query, share=query.share * share)

@@ -15,27 +15,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import isotonic_regression
 
-from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
-from skdistill.release.mechanism import (
-    WHOLE,
-    Labels,
-    Mechanism,
-    TransferSet,
-    check_basis,
-    check_temperature,
-)
+from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
 from skdistill.release.outputs import member_votes
 from skdistill.release.quantization import (
     LATTICE_BITS,
@@ -44,18 +35,11 @@ from skdistill.release.quantization import (
     quantize_simplex,
     to_simplex,
 )
-from skdistill.release.query import Integers, Queries, Query, RowQuery
-from skdistill.release.smoothing import (
-    MAX_BASIS,
-    MIN_BASIS,
-    centred,
-    shrunk,
-    smoothed_labels,
-)
+from skdistill.release.query import ROUND_UP, SQRT_2, Integers, Queries, Query, RowQuery
+from skdistill.release.smoothing import MAX_BASIS, MIN_BASIS, centred, row_labels, shrunk
 
 __all__ = [
     "ResidualRounds",
-    "RoundsResult",
     "Votes",
     "automatic_rounds",
     "basis_size",
@@ -86,8 +70,6 @@ _FLOOR = 0.35
 # graph is right, 95 % of releases show more than 1.2 at ε=1; on Adult, where it is not, less
 # than 1.2 at any ε.)
 _EVIDENCE = 1.0
-# No L2 distance below is rounded down.
-_SQRT_2 = math.nextafter(math.sqrt(2), 2)
 
 
 class ResidualRounds(Mechanism):
@@ -133,8 +115,6 @@ class ResidualRounds(Mechanism):
     def check(self) -> None:
         """Raise for settings that cannot be."""
         super().check()
-        check_basis(self.basis)
-        check_temperature(self.temperature)
         n = self.n_rounds
         if isinstance(n, str) and n == "auto":
             return
@@ -185,28 +165,16 @@ class ResidualRounds(Mechanism):
         return asked.bases(self.basis) if smoothed else ()
 
     def queries(
-        self,
-        bound: Any,
-        asked: TransferSet,
-        loss: PrivacyLoss,
-        teacher: Any,
-        bases: tuple[Array, ...],
+        self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
     ) -> Queries[Labels]:
         """Yield one query of all rows, or the queries of :func:`residual_rounds`."""
-        everything = np.ones(asked.n_rows, dtype=bool)
         shares = self.shares(bound, asked, loss)
-        if len(shares) > 1:
-            votes = self._collect(bound, asked, bases, None)
-            result = yield from residual_rounds(votes, bases, loss, shares)
-            values = asked.bounds[0] + asked.width * result.labels.reshape(asked.shape)
-            return Labels(values, 0.0, everything)
-        query = self._one_round(bound, asked)
-        noisy = np.asarray((yield query), dtype=np.float64) * query.step
-        values = (asked.bounds[0] + noisy).reshape(asked.shape)
-        noise = query.noise_scale(loss)
-        if bases:
-            values = smoothed_labels(values, bases, noise, asked.middle)
-        return Labels(values, noise, everything)
+        if len(shares) == 1:
+            query = self._one_round(bound, asked)
+            return (yield from row_labels(query, loss, asked, prepared))
+        votes = self._collect(bound, asked, prepared, None)
+        found = yield from residual_rounds(votes, prepared, loss, shares)
+        return asked.labelled(asked.bounds[0] + asked.width * found.reshape(asked.shape))
 
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
         """Return the noise that one round, or the first of several, leaves in its basis."""
@@ -229,8 +197,7 @@ class ResidualRounds(Mechanism):
         moves each row of the sum by at most 2S (or S) in L1 and √2·S (or S) in L2.
         """
         total = float(_UNIT)
-        moved = (total, total) if asked.classes is None else (2 * total, _SQRT_2 * total)
-        settings = (self.temperature, asked.classes, asked.output_range, bound.n_teachers)
+        moved = (total, total) if asked.classes is None else (2 * total, SQRT_2 * total)
         return RowQuery(
             "labels",
             lambda rows: self._collect(bound, asked, (), rows).total,
@@ -238,89 +205,32 @@ class ResidualRounds(Mechanism):
             *moved,
             asked.width / (bound.n_teachers * total),
             X=asked.X,
-            settings=settings,
+            settings=(self.temperature, asked.classes, asked.output_range, bound.n_teachers),
         )
 
     def _collect(
         self, bound: Any, asked: TransferSet, bases: tuple[Array, ...], rows: Any
     ) -> Votes:
         """Ask the members. Private."""
-        X = asked.X if rows is None else take_rows(asked.X, rows)
-        return collect_votes(
-            partial(member_votes, bound),
-            X,
-            bases,
-            asked.n_rows if rows is None else len(rows),
-            asked.n_classes,
-            asked.bounds,
-            self.temperature,
-        )
+        ask = partial(member_votes, bound)
+        X, n = asked.part(rows)
+        return collect_votes(ask, X, bases, n, asked.n_classes, asked.bounds, self.temperature)
 
 
-@dataclass(frozen=True)
-class Votes:
-    """What one pass over the members leaves. Private.
+class Votes(NamedTuple):
+    """The result of one pass over the members. Private, but for their number."""
 
-    Parameters
-    ----------
-    total : ndarray of int64, shape (m, n_classes) or (m, 1)
-        Sum over members of their integer votes. Rows sum to k·S; for a regressor, in [0, k·S].
-    coefficients : tuple of ndarray of shape (k, n_columns, n_classes)
-        For each basis, every member's centred votes in it.
-    n_members : int
-        k; public.
-    """
-
-    total: Integers
-    coefficients: tuple[Array, ...]
+    total: Integers  # (m, c): the sum of all votes. Rows sum to k·S; for a regressor, in [0, k·S]
+    coefficients: tuple[Array, ...]  # (k, n_columns, c) for each basis: members' centred votes
     n_members: int
 
 
-@dataclass(frozen=True)
-class RoundsResult:
-    """What residual rounds release; public.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (m, n_classes) or (m,)
-        Average vote, in units of probability (may leave the simplex), or of the output range.
-    n_rounds : int
-        Number of rounds.
-    basis : int or None
-        Which of the bases the later rounds used; None for one round.
-    p : int
-        How many of its columns; 0 for one round.
-    noise : float
-        Standard deviation of the noise on one label, root mean square over the rows: independent
-        between labels for one round; before shrinkage, and confined to the basis, for more.
-    clips : tuple of float
-        The clip of each later round, in units of the distance of two members' extreme votes.
-    """
-
-    labels: Array
-    n_rounds: int
-    basis: int | None
-    p: int
-    noise: float
-    clips: tuple[float, ...]
-
-
 def default_shares(n_rounds: int) -> tuple[Fraction, ...]:
-    """Return the part of μ² that each round takes.
+    """Return the part of μ² that each round takes; the parts sum to 1.
 
     One, two and three rounds: (1), (.3, .7), (.2, .3, .5); from four on, each takes 1.5 times the
     μ² of the one before. The first round need only show where the members are; the last one makes
     the answer.
-
-    Parameters
-    ----------
-    n_rounds : int
-        At least 1.
-
-    Returns
-    -------
-    shares : tuple of Fraction
-        Their sum is 1.
 
     Examples
     --------
@@ -334,20 +244,11 @@ def default_shares(n_rounds: int) -> tuple[Fraction, ...]:
 
 
 def automatic_rounds(n_members: int, mu: float, n_classes: int | None) -> int:
-    """Choose between one round and two, from public numbers.
+    """Choose between one round and two at the price `mu`, from public numbers.
 
     One, where the first of two rounds would leave more noise on the fewest columns of a basis
     than 0.4 of the distance of two members' extreme votes: there is no answer yet to take
     residuals from. Noise has a part in every class, so that it takes more members for more classes.
-
-    Parameters
-    ----------
-    n_members : int
-        k.
-    mu : float
-        What all rounds cost together (Gaussian DP).
-    n_classes : int or None
-        None for regression.
 
     Examples
     --------
@@ -364,21 +265,12 @@ def _fewest_columns(n_classes: int | None) -> int:
 
 
 def basis_size(n_members: int, mu: float, n_classes: int | None) -> int:
-    """Choose how many columns of a basis to use, from public numbers.
+    """Choose how many columns of a basis to use for a first round at `mu`, from public numbers.
 
     ``(0.177 * n_members * mu)**2``, between 8 (or twice the number of classes) and 64. The first
     round's noise on p coefficients has the length √p / (n_members·mu), in units of the distance
     of two members' extreme votes; the rule lets it be 0.177, since every member's residual from
     the first answer is that much longer.
-
-    Parameters
-    ----------
-    n_members : int
-        k.
-    mu : float
-        What the first round costs (Gaussian DP).
-    n_classes : int or None
-        None for regression.
     """
     worthwhile = min(_FIRST_NOISE * n_members * mu, 1e3) ** 2
     return max(int(min(worthwhile, MAX_BASIS)), _fewest_columns(n_classes))
@@ -387,28 +279,25 @@ def basis_size(n_members: int, mu: float, n_classes: int | None) -> int:
 # -- One pass over the members ------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Reducer:
-    """Turns one member's raw votes into integers and coefficients; total and picklable."""
-
-    n_rows: int
-    n_classes: int | None
-    output_range: tuple[float, float]
-    temperature: float
-    bases: tuple[Array, ...]
-    offsets: tuple[Array, ...]  # the coefficients of the middle vote
-
-    def __call__(self, votes: Any) -> tuple[NDArray[np.int32], tuple[Array, ...]]:
-        """Sanitise, quantise, project."""
-        if self.n_classes is None:
-            values = as_outputs(votes, (self.n_rows,))
-            integers = quantize_range(values, *self.output_range)[:, None]
-        else:
-            rows = as_outputs(votes, (self.n_rows, self.n_classes))
-            integers = quantize_simplex(to_simplex(rows, self.temperature))
-        exact = integers.astype(np.float64)
-        pairs = zip(self.bases, self.offsets, strict=True)
-        return integers.astype(np.int32), tuple(U.T @ exact - offset for U, offset in pairs)
+def _reduced(
+    n_classes: int | None,
+    output_range: tuple[float, float] | None,
+    temperature: float,
+    bases: tuple[Array, ...],
+    offsets: tuple[Array, ...],
+    n_rows: int,
+    votes: Any,
+) -> tuple[NDArray[np.int32], tuple[Array, ...]]:
+    """Return one member's votes as integers, and their coefficients from `offsets`. Total."""
+    if n_classes is None:
+        assert output_range is not None
+        integers = quantize_range(as_outputs(votes, (n_rows,)), *output_range)[:, None]
+    else:
+        rows = as_outputs(votes, (n_rows, n_classes))
+        integers = quantize_simplex(to_simplex(rows, temperature))
+    exact = integers.astype(np.float64)
+    pairs = zip(bases, offsets, strict=True)
+    return integers.astype(np.int32), tuple(U.T @ exact - offset for U, offset in pairs)
 
 
 def collect_votes(
@@ -422,54 +311,21 @@ def collect_votes(
 ) -> Votes:
     """Ask every member once; keep the sum of the votes and each member's coefficients.
 
-    Proof that replacing one member's votes changes ``total`` by the difference of two lattice
-    answers and, in ``coefficients``, one slice. A member's integers and coefficients are a
-    function of its own votes and of public numbers, whatever the votes are. That no rounding
-    lets one member's values reach another's, or vary with the machine: the columns of a basis are
-    rounded to a power of two so coarse that every partial sum of a projection is a multiple of
-    it below 2^52 times its size (:func:`_on_lattice`); float64 holds these exactly, in any order
-    of summation. (What follows is sums and products of single entries, which IEEE 754 fixes.)
+    ``member_votes(X, function)`` iterates over ``function(raw votes)`` of all members. Takes m·c
+    integers, and k·n_columns·c floats for each basis.
 
-    Parameters
-    ----------
-    member_votes : callable
-        ``member_votes(X, function)`` iterates over ``function(raw votes)`` of all members.
-    X : array-like of shape (m, d)
-        Public rows.
-    bases : sequence of ndarray of shape (m, n_columns)
-        Public, orthonormal columns, most important first; empty if there will be one round.
-    n_rows : int
-        m.
-    n_classes : int or None
-        At least 2; None for regression.
-    output_range : tuple of (float, float) or None
-        What a regressor's outputs are clipped to.
-    temperature : float, default=1.0
-        Softens soft votes.
-
-    Returns
-    -------
-    Votes
-        Memory: m·c integers, and k·n_columns·c floats for each basis.
-
-    Raises
-    ------
-    ValueError
-        If the public arguments contradict each other.
-    TeacherError
-        If the iteration itself raised; fixed text.
+    Replacing one member's votes changes ``total`` by the difference of two lattice answers and, in
+    ``coefficients``, one slice.
     """
-    if n_classes is None and output_range is None:
-        raise ValueError("A regression release needs output_range=(low, high).")
-    if n_classes is not None and n_classes < 2:
-        raise ValueError(f"n_classes={n_classes!r} must be at least 2, or None for regression.")
-    for U in bases:
-        if U.ndim != 2 or len(U) != n_rows or not np.isfinite(U).all():
-            raise ValueError(f"A basis must be finite and have {n_rows} rows; shape {U.shape}.")
+    # Proof. A member's integers and coefficients are a function of its own votes and of public
+    # numbers, whatever the votes are. No rounding lets one member's values reach another's, or
+    # vary with the machine: the columns of a basis are rounded so coarsely that every partial sum
+    # of a projection is exact in float64, in any order of summation (`_on_lattice`). The rest
+    # is sums and products of single entries, which IEEE 754 fixes.
     exact = tuple(_on_lattice(np.asarray(U, dtype=np.float64)) for U in bases)
     middle = _UNIT / (n_classes or 2)
     offsets = tuple(middle * U.sum(axis=0)[:, None] for U in exact)
-    reduce = _Reducer(n_rows, n_classes, output_range or (0.0, 1.0), temperature, exact, offsets)
+    reduce = partial(_reduced, n_classes, output_range, temperature, exact, offsets, n_rows)
     total = np.zeros((n_rows, n_classes or 1), dtype=np.int64)
     kept: list[tuple[Array, ...]] = []
 
@@ -501,37 +357,14 @@ def _on_lattice(U: Array) -> Array:
 
 
 def residual_rounds(
-    votes: Votes,
-    bases: Sequence[Array],
-    loss: PrivacyLoss,
-    shares: tuple[Fraction, ...],
-) -> Queries[RoundsResult]:
+    votes: Votes, bases: Sequence[Array], loss: PrivacyLoss, shares: tuple[Fraction, ...]
+) -> Queries[Array]:
     """Release the members' average vote on all rows, in one round or more.
 
-    Parameters
-    ----------
-    votes : Votes
-        From :func:`collect_votes`, with the same bases.
-    bases : sequence of ndarray of shape (m, n_columns)
-        Public; used from the second round on.
-    loss : PrivacyLoss
-        Gaussian: what all rounds may cost together.
-    shares : tuple of Fraction
-        The part of μ² for each round, as :func:`default_shares` gives; the sum is at most 1.
+    `loss` is the Gaussian price of all rounds, of which each takes its part of `shares`; `bases`
+    are those that the votes were collected in. The answer is in units of probability (and may
+    leave the simplex), or of the output range.
 
-    Returns
-    -------
-    RoundsResult
-
-    Raises
-    ------
-    TypeError
-        If `loss` is not Gaussian.
-    ValueError
-        If more than one round lacks a basis.
-
-    Notes
-    -----
     Proof. *Round 1*: the total changes by the difference of two members' integer answers, in L2
     at most :func:`_diameter`. *Later rounds*, given the earlier answers: the answer, p, the
     basis, the weights and the clip C are functions of released and public numbers, so each
@@ -549,11 +382,11 @@ def residual_rounds(
     first = loss.part(shares[0])
     noisy = yield Query(votes.total, (2.0 if c > 1 else 1.0) * m * _UNIT, diameter, shares[0])
     noisy = np.asarray(noisy, dtype=np.float64) / k
-    sd = first.scale(diameter) / k
     if len(shares) == 1:
-        return RoundsResult(_in_units(noisy), 1, None, 0, sd / _UNIT, ())
+        return noisy / _UNIT
 
     noisy -= middle
+    sd = first.scale(diameter) / k
     size = basis_size(k, first.mu or 0.0, None if c == 1 else c)
     p = min(size, *(U.shape[1] for U in bases))
     chosen = _choose_basis(noisy, [U[:, :p] for U in bases], sd, dof)
@@ -561,7 +394,6 @@ def residual_rounds(
     weights = np.arange(1, p + 1) ** _WEIGHT
     largest = diameter * p ** (_WEIGHT / 2)
     estimate, variance = centred(U.T @ noisy), np.full(p, sd**2)
-    clips = []
     for share in shares[1:]:
         answer = shrunk(estimate, variance, dof)
         with np.errstate(all="ignore"):  # no vote decides whether there is a warning
@@ -571,39 +403,27 @@ def residual_rounds(
         clip = min(max(clip, _FLOOR * error), largest)
         moved = clip_to_lattice(residuals, clip).sum(axis=0)
         for_move = share * (1 - _CLIP_SHARE)
-        released = yield Query(moved, 2 * clip * math.sqrt(moved.size), 2 * clip, for_move)
+        l1 = 2 * clip * math.sqrt(moved.size) * ROUND_UP
+        released = yield Query(moved, l1, 2 * clip, for_move)
         step = centred(np.asarray(released, dtype=np.float64) / k) / weights[:, None]
         step_variance = (loss.part(for_move).scale(2 * clip) / k / weights) ** 2
         kept = (step_variance / (step_variance + variance))[:, None]
         estimate = kept * estimate + (1 - kept) * (answer + step)
         variance = step_variance * variance / (step_variance + variance)
-        clips.append(clip / diameter)
-    labels = _in_units(U @ shrunk(estimate, variance, dof) + middle)
-    noise = math.sqrt(float(variance.sum()) / m * dof / c) / _UNIT
-    return RoundsResult(labels, len(shares), chosen, p, noise, tuple(clips))
+    return np.asarray((U @ shrunk(estimate, variance, dof) + middle) / _UNIT)
 
 
 def clip_to_lattice(residuals: Array, clip: float) -> Integers:
     """Make integers of each member's residual, of an exact L2 norm of at most `clip`.
 
-    Proof of sensitivity. Whatever `residuals` holds and whatever rounding did, q of a member is
-    kept only if Σq² ≤ clip² *holds for q itself*, in Python's integers and fractions; otherwise
-    q is 0. It is a function of that member's residual alone. Two possible q of one member are
-    hence at most 2·clip apart, and so are the sums over members on neighbouring data sets. (For
-    accuracy: rounding is toward zero, and the factor 1 - 2^-40 is more than the error of the
-    floating-point norm, so that the check fails for nothing but values that are not finite.)
-
-    Parameters
-    ----------
-    residuals : ndarray of shape (k, ...)
-        One slice for each member; anything.
-    clip : float
-        Public, positive.
-
-    Returns
-    -------
-    q : ndarray of int64, the shape of `residuals`
+    Two possible results of one member are at most 2·clip apart, and so are the sums over members
+    on neighbouring data sets.
     """
+    # Proof. Whatever `residuals` holds and whatever rounding did, q of a member is kept only if
+    # Σq² ≤ clip² *holds for q itself*, in Python's integers and fractions; otherwise q is 0. It is
+    # a function of that member's residual alone. (For accuracy: rounding is toward zero, and the
+    # factor 1 - 2^-40 is more than the error of the floating-point norm, so that the check fails
+    # for nothing but values that are not finite.)
     rows = residuals.reshape(len(residuals), -1)
     with np.errstate(all="ignore"):
         q = np.trunc(rows * _shrinkage(_norms(rows), clip)[:, None])
@@ -630,7 +450,7 @@ def _private_clip(norms: Array, edges: Array, share: Fraction) -> Queries[float]
     """
     bins = np.searchsorted(edges, np.nan_to_num(norms, nan=np.inf))
     counts = np.bincount(bins, minlength=len(edges) + 1).astype(np.int64)
-    noisy = np.asarray((yield Query(counts, 2.0, _SQRT_2, share)), dtype=np.float64)
+    noisy = np.asarray((yield Query(counts, 2.0, SQRT_2, share)), dtype=np.float64)
     k, n, j = len(norms), len(noisy), np.arange(1, len(noisy))
     below = np.cumsum(noisy)[:-1]
     prefix = (below * (n - j) + (k - noisy.sum() + below) * j) / n
@@ -673,8 +493,3 @@ def _norms(residuals: Array) -> Array:
     rows = residuals.reshape(len(residuals), -1)
     with np.errstate(all="ignore"):
         return np.sqrt((rows * rows).sum(axis=1))
-
-
-def _in_units(sums: Array) -> Array:
-    """From the lattice to probabilities, or to the unit range in one dimension."""
-    return np.asarray((sums[:, 0] if sums.shape[1] == 1 else sums) / _UNIT)

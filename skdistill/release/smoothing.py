@@ -1,8 +1,8 @@
-"""Noise whose size is known, taken out of what was released: post-processing, free of charge.
+"""Noise of a known size, taken out of released labels: post-processing, free of charge.
 
-Labels vary less over the transfer rows than their noise does, so that most of what a release says
-lies in a few public functions of the rows, and most of its noise outside of them. Both parts are
-shortened by what is known to be noise (James and Stein 1961), the functions block by block (Cai,
+Labels vary less over the transfer rows than their noise does, so that most of the signal
+lies in a few public functions of the rows, and most of the noise outside of them. Both parts are
+shrunk by the known noise (James and Stein 1961), the functions block by block (Cai,
 Annals of Statistics 1999). Nothing here looks at private data.
 """
 
@@ -15,13 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.mechanism import Labels, TransferSet
+from skdistill.release.query import Queries, RowQuery
+
 __all__ = [
     "MAX_BASIS",
     "MIN_BASIS",
     "centred",
+    "row_labels",
     "shrunk",
     "smoothed_labels",
-    "smoothing_bases",
     "smooths",
 ]
 
@@ -36,18 +40,12 @@ _NEGLIGIBLE = 0.02
 _HOPELESS = 0.5
 
 
-def smooths(basis: Any, asked: Any, noise: float) -> bool:
-    """Say whether labels are smoothed, from public numbers.
+def smooths(basis: Any, asked: TransferSet, noise: float) -> bool:
+    """Whether labels with this noise (in widths of their range) are smoothed; public.
 
-    Parameters
-    ----------
-    basis : object
-        None: never. "auto": where the rows are numbers, there is noise to take away (2 % of the
-        range of a label), and the fewest functions show something (noise on their average below
-        half of the range). Anything else: always.
-    asked : TransferSet
-    noise : float
-        Standard deviation of the noise on a label, in widths of its range.
+    None: never. "auto": where the rows are numbers, there is noise to take away (2 % of the
+    range), and the fewest functions show something (noise on their average below half of the
+    range). Any other basis: always.
     """
     if basis is None or not (isinstance(basis, str) and basis == "auto"):
         return basis is not None
@@ -55,36 +53,28 @@ def smooths(basis: Any, asked: Any, noise: float) -> bool:
     return enough and asked.holds_numbers
 
 
-def smoothing_bases(basis: Any, asked: Any, noise: float) -> tuple[Array, ...]:
-    """Return the public bases in which labels are smoothed; () for none."""
-    return asked.bases(basis) if smooths(basis, asked, noise) else ()
+def row_labels(
+    query: RowQuery, loss: PrivacyLoss, asked: TransferSet, bases: tuple[Array, ...]
+) -> Queries[Labels]:
+    """Ask for the labels of all rows at once, and smooth the answer in the public bases."""
+    values = np.multiply((yield query), query.step)
+    values += asked.bounds[0]
+    values = values.reshape(asked.shape)
+    noise = query.noise_scale(loss)
+    if bases:
+        values = smoothed_labels(values, bases, noise, asked.middle)
+    return asked.labelled(values, noise)
 
 
 def smoothed_labels(labels: Array, bases: Sequence[Array], noise: float, middle: float) -> Array:
-    """Shrink released labels in a public basis, and as one block what the basis does not hold.
+    """Shrink released labels in a public basis, and as one block the part outside of it.
 
-    Where there is little noise, next to all of a label is kept; where there is much, what the
-    basis shows.
+    Rows of several classes sum to ``n_classes * middle`` afterwards, the value that all are shrunk
+    towards. Of several bases (of orthonormal columns) the one is taken that leaves the least error
+    by Stein's estimate. `noise` is the standard deviation of the independent noise on one label.
 
     Proof. The result, the choice of a basis included, is a function of released labels and of
     public numbers: post-processing (Dwork and Roth 2014, Proposition 2.1), free of charge.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (m, n_classes) or (m,)
-        Released; with independent noise on each.
-    bases : sequence of ndarray of shape (m, p)
-        Public, orthonormal columns. The one is taken that leaves the least error by Stein's
-        estimate, which is a function of the released labels.
-    noise : float
-        Standard deviation of the noise on one label.
-    middle : float
-        What labels are shrunk towards, for every row and class.
-
-    Returns
-    -------
-    ndarray of the shape of `labels`
-        Of several classes, rows sum to n_classes * middle.
 
     Examples
     --------
@@ -141,7 +131,7 @@ def _blocks(size: int) -> Iterator[slice]:
 
 
 def _energy(block: Array, variance: float | Array) -> float:
-    """Sum of squares in units of the noise's; what is zero without noise counts as nothing."""
+    """Sum of squares in units of the noise's; zeros without noise count as nothing."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.nansum(block**2 / np.asarray(variance)))
 
@@ -155,11 +145,11 @@ def _risk(n: int, energy: float) -> float:
     """Squared error to expect of n numbers, when :func:`_kept` of them are kept."""
     if not _kept(n, energy):
         return energy - n
-    return n - max(0, n - 2) ** 2 / energy
+    return n - max(0, n - 2) ** 2 / max(energy, 1e-300)
 
 
 def centred(coefficients: Array) -> Array:
-    """Take away what classes have in common: rows that sum to a constant hold none of it."""
+    """Take away the mean of the classes: rows that sum to a constant have none."""
     if coefficients.shape[1] == 1:
         return coefficients
     return np.asarray(coefficients - coefficients.mean(axis=1, keepdims=True))

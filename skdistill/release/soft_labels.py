@@ -9,23 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.mechanism import (
-    Labels,
-    Mechanism,
-    TransferSet,
-    check_basis,
-    check_temperature,
-)
-from skdistill.release.outputs import (
-    before_last_step,
-    class_outputs,
-    in_chunks,
-    value_outputs,
-)
+from skdistill.release.mechanism import Labels, Mechanism, TransferSet
+from skdistill.release.outputs import before_last_step, class_outputs, in_chunks, value_outputs
 from skdistill.release.quantization import (
-    Integers,
     Lattice,
     quantize_range,
     quantize_simplex,
@@ -34,8 +21,8 @@ from skdistill.release.quantization import (
     to_simplex,
     vote_lattice,
 )
-from skdistill.release.query import Queries, RowQuery
-from skdistill.release.smoothing import MAX_BASIS, smoothed_labels, smoothing_bases, smooths
+from skdistill.release.query import Integers, Queries, RowQuery
+from skdistill.release.smoothing import MAX_BASIS, row_labels, smooths
 
 __all__ = ["SoftLabels", "Unprotected"]
 
@@ -87,12 +74,6 @@ class SoftLabels(Mechanism):
         self.temperature = temperature
         self.sampler = sampler
 
-    def check(self) -> None:
-        """Raise for settings that cannot be."""
-        super().check()
-        check_basis(self.basis)
-        check_temperature(self.temperature)
-
     def suit(self, bound: Any, asked: TransferSet) -> None:
         """Raise where tempering could stretch a small change without limit."""
         if self.temperature != 1 and asked.classes is not None and bound.l2 < _DIAMETER:
@@ -112,25 +93,13 @@ class SoftLabels(Mechanism):
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
         """Compute the public bases in which the labels are smoothed."""
         noise = self._query(bound, asked, loss, None).noise_scale(loss)
-        return smoothing_bases(self.basis, asked, noise / asked.width)
+        return asked.bases(self.basis) if smooths(self.basis, asked, noise / asked.width) else ()
 
     def queries(
-        self,
-        bound: Any,
-        asked: TransferSet,
-        loss: PrivacyLoss,
-        teacher: Any,
-        bases: tuple[Array, ...],
+        self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
     ) -> Queries[Labels]:
         """Yield one query of all rows."""
-        query = self._query(bound, asked, loss, teacher)
-        values = np.multiply((yield query), query.step)
-        values += asked.bounds[0]
-        values = values.reshape(asked.shape)
-        noise = query.noise_scale(loss)
-        if bases:
-            values = smoothed_labels(values, bases, noise, asked.middle)
-        return Labels(values, noise, np.ones(asked.n_rows, dtype=bool))
+        return row_labels(self._query(bound, asked, loss, teacher), loss, asked, prepared)
 
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
         """Return the noise on a label, or the part of it that smoothing leaves."""
@@ -141,18 +110,15 @@ class SoftLabels(Mechanism):
 
     def _query(self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any) -> RowQuery:
         lattice = row_lattice(bound, asked, loss)
-        ask = partial(_integers, self, bound, asked, lattice, teacher)
-        shape = (asked.n_rows, asked.n_outputs)
-        settings = (self.temperature, asked.classes, asked.output_range, bound.l1, bound.l2)
         return RowQuery(
             "labels",
-            ask,
-            shape,
+            partial(_integers, self.temperature, bound, asked, lattice, teacher),
+            (asked.n_rows, asked.n_outputs),
             lattice.l1,
             lattice.l2,
             asked.width / lattice.total,
             X=asked.X,
-            settings=settings,
+            settings=(self.temperature, asked.classes, asked.output_range, bound.l1, bound.l2),
         )
 
 
@@ -174,14 +140,8 @@ class Unprotected(Mechanism):
         self, bound: Any, asked: TransferSet, loss: Any, teacher: Any, prepared: Any
     ) -> Queries[Labels]:
         """Return the labels without a query."""
-        values = in_chunks(
-            lambda rows, n: _said(self, bound, asked, teacher, rows, n),
-            asked.X,
-            asked.shape,
-            np.float64,
-            asked.n_jobs,
-        )
-        return Labels(values, 0.0, np.ones(asked.n_rows, dtype=bool))
+        ask = partial(_said, self.temperature, bound, asked, teacher)
+        return asked.labelled(in_chunks(ask, asked.X, asked.shape, np.float64, asked.n_jobs))
         yield  # a generator, like the others
 
     def label_noise(self, bound: Any, asked: TransferSet, loss: Any) -> float:
@@ -202,7 +162,7 @@ def row_lattice(bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Lattice:
 
 
 def _integers(
-    mechanism: SoftLabels,
+    temperature: float,
     bound: Any,
     asked: TransferSet,
     lattice: Lattice,
@@ -212,31 +172,23 @@ def _integers(
     """Return the teacher's labels for some rows, on the lattice. Private."""
 
     def label(part: Any, n: int) -> Integers:
-        said = _said(mechanism, bound, asked, teacher, part, n)
+        said = _said(temperature, bound, asked, teacher, part, n)
         if asked.classes is None:
             return quantize_range(said, *asked.bounds, lattice.total)[:, None]
         if bound.n_votes is None:
             return quantize_simplex(said, lattice.total)
         return quantize_simplex(said, bound.n_votes) * (lattice.total // bound.n_votes)
 
-    X = asked.X if rows is None else take_rows(asked.X, rows)
-    n_rows = asked.n_rows if rows is None else len(rows)
+    X, n_rows = asked.part(rows)
     return in_chunks(label, X, (n_rows, asked.n_outputs), np.int64, asked.n_jobs)
 
 
 def _said(
-    mechanism: Any, bound: Any, asked: TransferSet, teacher: Any, rows: Any, n_rows: int
+    temperature: float, bound: Any, asked: TransferSet, teacher: Any, rows: Any, n_rows: int
 ) -> Array:
     """Return a teacher's labels: on the simplex, or a regressor's as they are. Private."""
     if asked.classes is None:
         return value_outputs(teacher, rows, n_rows)
-    outputs = None
-    if getattr(bound, "outputs", None) is not None:
-        outputs = partial(bound_outputs, bound)
-    said = class_outputs(teacher, rows, n_rows, asked.classes, outputs)
-    return to_simplex(said, mechanism.temperature)
-
-
-def bound_outputs(bound: Any, X: Any) -> Any:
-    """Return the outputs that a certificate bounds, where they are its own. Private."""
-    return bound.outputs(before_last_step(bound, X))
+    own = getattr(bound, "outputs", None)
+    outputs = None if own is None else lambda X: own(before_last_step(bound, X))
+    return to_simplex(class_outputs(teacher, rows, n_rows, asked.classes, outputs), temperature)

@@ -29,13 +29,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet
 from skdistill.release.outputs import member_votes
 from skdistill.release.quantization import as_outputs, lattice_bits, to_simplex
-from skdistill.release.query import Integers, Queries, Query, RowQuery
+from skdistill.release.query import SQRT_2, Integers, Queries, Query, RowQuery
 
 __all__ = [
     "NO_ANSWER",
@@ -54,11 +53,9 @@ NO_ANSWER = -1
 #: Part of μ² that the tests of :class:`ConfidentMax` take.
 TEST_SHARE = Fraction(1, 3)
 
-_SQRT_2 = math.nextafter(math.sqrt(2), 2)
-
 
 class _Vote(Mechanism):
-    """What the two votes have in common."""
+    """The common part of the two votes."""
 
     kind = "members"
     sampler: str
@@ -111,7 +108,7 @@ class NoisyMax(_Vote):
             lambda rows: _count(bound, asked, rows) * unit,
             (asked.n_rows, asked.n_outputs),
             2.0 * unit,
-            _SQRT_2 * unit,
+            SQRT_2 * unit,
             1.0 / unit,
             X=asked.X,
             settings=(asked.classes, bound.n_teachers),
@@ -196,26 +193,12 @@ class ConfidentMax(_Vote):
 def confident_max(
     counts: Integers, loss: PrivacyLoss, threshold: float, max_answers: int
 ) -> Queries[NDArray[np.int64]]:
-    r"""Answer the rows on which the members seem to agree: confident GNMax.
+    """Answer the rows on which the members seem to agree: confident GNMax.
 
-    Parameters
-    ----------
-    counts : ndarray of int64, shape (m, n_classes)
-        As :func:`count_votes` returns them, for the rows to test. Private.
-    loss : PrivacyLoss
-        The price of all tests and answers together; Gaussian.
-    threshold : float
-        Votes that a row's noisy largest count must reach.
-    max_answers : int
-        No more answers than this.
+    Takes the private `counts` of the rows to test, shape (m, n_classes), the Gaussian price of all
+    tests and answers, the votes that a row's noisy largest count must reach, and the largest number
+    of answers. Returns the index of a class for each row, :data:`NO_ANSWER` where there is none.
 
-    Returns
-    -------
-    winners : ndarray of int64, shape (m,)
-        Index of a class for each row; :data:`NO_ANSWER` where there is none.
-
-    Notes
-    -----
     Proof. (1) |max(a) − max(b)| ≤ max|a − b|, and one record moves each count by at most 1, so it
     moves the m largest counts by at most √m in L2, and m in L1. All m are charged, whether the row
     is answered or not. (2) Which rows are answered, in which order and how many are functions of
@@ -244,15 +227,6 @@ def hard_votes(outputs: Any, n_rows: int, n_classes: int) -> NDArray[np.int32]:
     Never raises, whatever the outputs are. The first of several largest entries wins. A row that
     prefers no class casts no vote: all entries equal, or made so because it is no distribution
     (:func:`~skdistill.release.quantization.to_simplex`) or because the member failed.
-
-    Parameters
-    ----------
-    outputs : object
-        From a member; an array of shape (n_rows, n_classes) if all is well.
-
-    Returns
-    -------
-    votes : ndarray of int32, shape (n_rows,)
     """
     simplex = to_simplex(as_outputs(outputs, (n_rows, n_classes)))
     undecided = simplex.max(axis=1) == simplex.min(axis=1)
@@ -265,21 +239,10 @@ def count_votes(
     n_rows: int,
     n_classes: int,
 ) -> Integers:
-    r"""Count the members' votes, holding one member's at a time. Private.
+    """Count the members' votes, holding one member's at a time. Private.
 
-    Parameters
-    ----------
-    member_votes : callable
-        ``member_votes(X, function)`` yields ``function(outputs)`` for each member. The function
-        can be pickled, so that worker processes return n_rows small integers and not the outputs.
-    X : array-like of shape (n_rows, d)
-        Public rows.
-    n_rows, n_classes : int
-        Shape of the outputs.
-
-    Returns
-    -------
-    counts : ndarray of int64, shape (n_rows, n_classes)
+    ``member_votes(X, function)`` yields ``function(outputs)`` for each member. The function can be
+    pickled, so that worker processes return n_rows small integers and not the outputs.
     """
     counts = np.zeros((n_rows, n_classes), dtype=np.int64)
 
@@ -294,7 +257,7 @@ def count_votes(
 
 
 def most_queries(n_teachers: int, n_classes: int, loss: PrivacyLoss) -> int:
-    r"""Choose how many rows to ask about, from public numbers.
+    r"""Choose how many rows to ask about at the price of the answers, from public numbers.
 
     The noise on a count may have the standard deviation of a quarter of the teachers: then an
     answer that nearly all give is seldom lost, and no more rows are asked than that allows,
@@ -302,20 +265,8 @@ def most_queries(n_teachers: int, n_classes: int, loss: PrivacyLoss) -> int:
     for each class. :class:`ConfidentMax` tests four times the rows it answers. On simulated votes
     (:math:`k` = 250, ten classes, a student that spreads labels over neighbours) this was about
     the best number for :math:`\varepsilon \le 1`, far better than asking about all of 1,797 rows
-    (accuracy .94 against .85 at :math:`\varepsilon` = 1); at 2, all rows gained a point.
-
-    Parameters
-    ----------
-    n_teachers, n_classes : int
-        Numbers of members and classes.
-    loss : PrivacyLoss
-        The price of the answers.
-
-    Returns
-    -------
-    n : int
-        At least `n_classes`. Which rows they are must be public too: the first, or a random
-        draw that does not look at votes.
+    (accuracy .94 against .85 at :math:`\varepsilon` = 1); at 2, all rows gained a point. Which rows
+    are asked must be public too: the first, or a random draw that does not look at votes.
     """
     if loss.mu is None:
         answers = n_teachers * loss.epsilon / (8 * math.sqrt(2))
@@ -325,9 +276,7 @@ def most_queries(n_teachers: int, n_classes: int, loss: PrivacyLoss) -> int:
 
 
 def _count(bound: Any, asked: TransferSet, rows: NDArray[np.intp] | None) -> Integers:
-    X = asked.X if rows is None else take_rows(asked.X, rows)
-    n_rows = asked.n_rows if rows is None else len(rows)
-    return count_votes(partial(member_votes, bound), X, n_rows, asked.n_outputs)
+    return count_votes(partial(member_votes, bound), *asked.part(rows), asked.n_outputs)
 
 
 def _labels(winners: NDArray[Any], n_classes: int) -> Labels:

@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -58,6 +59,14 @@ def test_it_is_not_bought_unasked():
 def test_it_is_total(counts):
     prior = prior_of(counts, epsilon=1e9)
     assert prior is None or np.isfinite(prior).all()
+
+
+def test_what_the_counts_raise_stays_inside():
+    class Lazy:
+        def __array__(self, dtype=None, copy=None):
+            raise BaseException("canary")
+
+    assert not counts_query(Lazy, CLASSES).of(None, Fraction(1)).values.any()
 
 
 def test_one_record_moves_two_counts_by_one():

@@ -112,3 +112,31 @@ def test_values_of_a_wrong_shape_are_nan():
 def test_what_predicts_nothing_is_refused():
     with pytest.raises(TypeError, match="neither predict_proba, decision_function nor predict"):
         output_method(object())
+
+
+class Panic(BaseException):
+    """As extension modules raise it: not an Exception."""
+
+
+class Lazy:
+    """An answer that is computed only when an array is made of it."""
+
+    def __init__(self, panics):
+        self.panics = panics
+
+    def __array__(self, dtype=None, copy=None):
+        raise (Panic if self.panics else ValueError)("canary-4711")
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "decision_function", "predict"])
+@pytest.mark.parametrize("panics", [True, False])
+def test_a_lazy_answer_is_computed_behind_the_boundary(method, panics):
+    """Whatever it raises makes it no answer."""
+    teacher = type("Teacher", (), {method: lambda self, X: Lazy(panics)})()
+    X = np.zeros((2, 1))
+    calls = [lambda: class_outputs(teacher, X, 2, CLASSES)]
+    calls.append(lambda: class_outputs(None, X, 2, CLASSES, getattr(teacher, method)))
+    if method == "predict":
+        calls.append(lambda: value_outputs(teacher, X, 2))
+    for ask in calls:
+        assert np.isnan(ask()).all()

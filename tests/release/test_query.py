@@ -6,7 +6,7 @@ import pytest
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.release.noise import ExactSampler
-from skdistill.release.query import Query, answer
+from skdistill.release.query import Query, RowQuery, answer
 
 GAUSSIAN, LAPLACE = PrivacyLoss.gaussian(1.0, 1e-6), PrivacyLoss.laplace(1.0)
 VALUES = np.arange(4, dtype=np.int64)
@@ -87,6 +87,15 @@ def test_bad_query_is_refused_with_fixed_text(change, error):
         "Query: the share must be a Fraction, so that shares add exactly.",
         "Query: the share must be above 0 and at most 1.",
     }
+
+
+@pytest.mark.parametrize("l1", [0.1, 0.7, 1 / 3, 2.0])
+def test_the_bounds_of_many_rows_are_rounded_up(l1):
+    query = RowQuery("labels", lambda rows: VALUES, (1, 1), l1, l1, 1.0)
+    for n in (*range(1, 200), 10**6 + 3):
+        moved = query.moved(n)
+        assert n * Fraction(l1) <= Fraction(moved[0]) <= n * Fraction(l1) * (1 + Fraction(2) ** -50)
+        assert n * Fraction(l1) ** 2 <= Fraction(moved[1]) ** 2
 
 
 def test_what_is_no_query_is_refused():

@@ -207,8 +207,9 @@ def test_auto_smooths_where_there_is_noise_and_something_to_see():
         (4.0, 4000, True),
         (0.0, 400, False),
     ):
-        assert smooths("auto", noise, n_rows) == expected
-    assert smooths("pca", 1e-9, 10) and not smooths(None, 1.0, 400)
+        asked = TransferSet(np.zeros((n_rows, 1)), np.arange(n_rows), np.arange(2))
+        assert smooths("auto", asked, noise) == expected
+    assert smooths("pca", asked, 1e-9) and not smooths(None, asked, 1.0)
 
 
 @pytest.mark.parametrize("kind", [ResidualRounds, SoftLabels])
@@ -279,3 +280,10 @@ def test_a_distiller_smooths_unless_it_is_told_not_to():
         for basis in (None, "auto")
     )
     assert error(smooth, exact) < 0.3 * error(plain, exact)
+
+
+@pytest.mark.parametrize("m", [1, 4])
+def test_a_basis_that_holds_everything_leaves_no_risk(m):
+    """Labels without anything outside of a complete basis: an empty block has no error."""
+    smoothed = smoothed_labels(np.full(m, 0.5), [np.eye(m)], 0.1, 0.5)
+    assert (smoothed == 0.5).all()

@@ -1,4 +1,4 @@
-"""What makes two releases the same one: digests of the teacher, of the rows, of the settings.
+"""When two releases are the same one: digests of the teacher, of the rows, of the settings.
 
 A release that a ledger holds already is public, so giving it out again costs nothing, provided
 that *whether it is the same one* says nothing about the private data:
@@ -9,8 +9,8 @@ that *whether it is the same one* says nothing about the private data:
   fits might be equal on one data set and not on its neighbour; then "the same" would tell the
   two apart, with certainty. ``StableLogisticRegression`` and ``TeacherEnsemble`` therefore draw
   a random ``fit_id_`` when they are fitted: a teacher that was refitted is another teacher. For
-  other teachers that two fits do not coincide by their data is what the user asserts, and the
-  statement lists it (:func:`assumed_of`); a ledger with ``replay=False`` does not need it.
+  other teachers the user asserts that two fits do not coincide by their data, and the statement
+  lists it (:func:`assumed_of`); a ledger with ``replay=False`` does not need it.
 
 A digest that differs without need (another number of workers, say) costs a release, no more.
 """
@@ -18,6 +18,7 @@ A digest that differs without need (another number of workers, say) costs a rele
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -25,29 +26,26 @@ from joblib.hashing import NumpyHasher
 from numpy.typing import NDArray
 
 from skdistill.certificates.base import unwrap
-from skdistill.release.boundary import silenced
+from skdistill.release.boundary import TeacherError, call_privately
 
 __all__ = ["assumed_of", "digest", "layout", "row_keys", "teacher_digest"]
 
 Keys = NDArray[np.bytes_]
 
-_HASH, _COUNT = 12, 3  # bytes of a row's key; the last byte is 1, so that none ends in zeros
-
 
 def teacher_digest(teacher: Any) -> str | None:
     """Return a digest of all a fitted teacher consists of, None if it cannot be pickled.
 
-    Never raises: what a teacher consists of is private.
+    Never raises: the state of a teacher is private.
     """
-    with silenced():
-        try:
-            return digest(unwrap(teacher))
-        except Exception:
-            return None
+    try:
+        return str(call_privately(lambda: digest(unwrap(teacher))))
+    except TeacherError:
+        return None
 
 
 def assumed_of(teacher: Any) -> tuple[str, ...]:
-    """Return what replaying this teacher's releases assumes, for the statement."""
+    """Return the assumptions of replaying this teacher's releases, for the statement."""
     last = unwrap(teacher)
     while isinstance(getattr(last, "steps", None), list) and last.steps:
         last = unwrap(last.steps[-1][1])
@@ -76,7 +74,7 @@ class _Hasher(NumpyHasher):
     def save(self, obj: Any) -> None:
         """Hash arrays by type, shape and content, anything else as joblib does."""
         if type(obj) is np.ndarray and not obj.dtype.hasobject:
-            # Field by field: what pads the records of a tree's nodes is arbitrary.
+            # Field by field: the padding in the records of a tree's nodes is arbitrary.
             fields = [obj] if obj.dtype.names is None else [obj[f] for f in obj.dtype.names]
             contents = [hashlib.sha1(f.tobytes()).hexdigest() for f in fields]
             obj = ("array", obj.dtype.str, obj.dtype.names, obj.shape, contents)
@@ -84,7 +82,7 @@ class _Hasher(NumpyHasher):
 
 
 def layout(X: Any) -> tuple[str, ...]:
-    """Describe a table apart from its rows: what holds it, its columns and their types."""
+    """Describe a table apart from its rows: its container, its columns and their types."""
     columns = [str(name) for name in getattr(X, "columns", ())]
     types = getattr(X, "dtypes", None)
     if types is None:
@@ -93,40 +91,20 @@ def layout(X: Any) -> tuple[str, ...]:
 
 
 def row_keys(X: Any, n_rows: int) -> Keys:
-    """Return a key for each row: a digest of its content, and which of its equals it is.
+    """Return a key of dtype "S16" for each row: a digest of its content, and which equal it is.
 
     Equal rows of one table are different questions, with noise of their own: the second of them
     is the second in every table that holds both. Two rows whose digests (96 bits) coincide by
     chance would get the same label, which costs accuracy and no privacy.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_rows, ...)
-        Public rows.
-    n_rows : int
-        Their number.
-
-    Returns
-    -------
-    keys : ndarray of bytes, shape (n_rows,), dtype "S16"
-        All different.
     """
-    contents = _contents(X, n_rows)
-    hashes = np.array(
-        [hashlib.blake2b(content, digest_size=_HASH).digest() + b"\1" for content in contents],
-        dtype=f"S{_HASH + 1}",
-    )
-    order = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    first = np.r_[True, ordered[1:] != ordered[:-1]]
-    starts = np.maximum.accumulate(np.where(first, np.arange(n_rows), 0))
-    count = np.empty(n_rows, dtype=np.uint32)
-    count[order] = np.arange(n_rows) - starts
-    keys = np.empty((n_rows, _HASH + _COUNT + 1), dtype=np.uint8)
-    keys[:, :_HASH] = hashes.view(np.uint8).reshape(n_rows, -1)[:, :_HASH]
-    keys[:, _HASH:-1] = count.astype("<u4").view(np.uint8).reshape(n_rows, 4)[:, :_COUNT]
-    keys[:, -1] = 1
-    return keys.reshape(-1).view(f"S{_HASH + _COUNT + 1}")
+    seen: Counter[bytes] = Counter()
+    keys = []
+    for content in _contents(X, n_rows):
+        name = hashlib.blake2b(content, digest_size=12).digest()
+        # The last byte is 1, so that no key ends in zeros, which NumPy would drop.
+        keys.append(name + (seen[name] % (1 << 24)).to_bytes(3, "little") + b"\1")
+        seen[name] += 1
+    return np.array(keys, dtype="S16")
 
 
 def _contents(X: Any, n_rows: int) -> list[bytes]:

@@ -89,15 +89,9 @@ class _Level:
 
 @dataclass(frozen=True)
 class Missing:
-    """New measurements that bring rows to a level; known before anything is asked.
+    """New measurements that bring rows to a level; known before anything is asked."""
 
-    Parameters
-    ----------
-    groups : tuple of (ndarray of int, float)
-        Rows by the increment of level that they need.
-    """
-
-    groups: tuple[tuple[NDArray[np.intp], float], ...]
+    groups: tuple[tuple[NDArray[np.intp], float], ...]  # rows, by the increment that they need
 
     @property
     def price(self) -> Fraction:
@@ -106,17 +100,10 @@ class Missing:
 
 
 class ProgressiveRelease:
-    """All releases of one measurement that a ledger holds.
+    """All releases of one measurement that a ledger holds, as :meth:`refine` encoded them.
 
-    Parameters
-    ----------
-    kind : {"gaussian", "laplace"}
-        The law of the noise.
-    sensitivity : float
-        s: how far one record moves one row (L2 for Gaussian noise, L1 for Laplace), in units of
-        the values, as the queries count it on their lattice. It scales bridges only.
-    blobs : sequence of bytes
-        Earlier results of :meth:`refine`.
+    `sensitivity` is s: how far one record moves one row (L2 for Gaussian noise, L1 for Laplace), in
+    units of the values, as the queries count it on their lattice. It scales bridges only.
     """
 
     def __init__(self, kind: Kind, sensitivity: float, blobs: Sequence[bytes]) -> None:
@@ -138,11 +125,10 @@ class ProgressiveRelease:
         low, high = self._around(keys, level)[:2]
         free = np.isfinite(high) | (low >= level * (1 - _SAME))
         start = low if self.kind == "gaussian" else np.zeros_like(low)
-        groups = []
-        for a in np.unique(start[~free]):
-            rows = np.flatnonzero(~free & (start == a))
-            groups.append((rows, float(level - a)))
-        return Missing(tuple(groups))
+        starts = np.unique(start[~free])
+        return Missing(
+            tuple((np.flatnonzero(~free & (start == a)), float(level - a)) for a in starts)
+        )
 
     def refine(
         self,
@@ -152,26 +138,10 @@ class ProgressiveRelease:
         sampler: Sampler,
         n_columns: int,
     ) -> tuple[Array, bytes | None]:
-        """Put rows together at a level, given all that was released of them.
+        """Return rows at a level, and the bytes to remember (None if all was known).
 
-        Parameters
-        ----------
-        keys : ndarray of shape (m,)
-            The rows.
-        level : float
-            Their level.
-        measured : sequence of (ndarray of int, ndarray of shape (n, n_columns))
-            New releases of the groups of :meth:`missing`, in its order.
-        sampler : Sampler
-            Source of the noise of bridges.
-        n_columns : int
-            Width of a row.
-
-        Returns
-        -------
-        values : ndarray of shape (m, n_columns)
-        blob : bytes or None
-            To be remembered; None if all was known.
+        `measured` holds new releases of the groups of :meth:`missing`, in its order; `sampler` is
+        the source of the noise of bridges.
         """
         low, high, below, above = self._around(keys, level, n_columns)
         known = low >= level * (1 - _SAME)

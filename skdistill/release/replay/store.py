@@ -1,7 +1,7 @@
-"""A mechanism answered by a ledger: what it holds for nothing, the rest charged and measured.
+"""A mechanism answered by a ledger: known rows cost nothing, the rest is charged and measured.
 
 Replay wraps a generator. :func:`replayed` runs the same generator twice: once *dry*, answered with
-zeros, which says what is missing and what it costs without touching the teacher; then, after the
+zeros, which gives the missing rows and their price without touching the teacher; then, after the
 charge, with each query answered from the ledger and from new measurements of the missing rows.
 
 - A :class:`~skdistill.release.query.RowQuery` (labels of one round, votes, parameters, class
@@ -23,11 +23,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +38,7 @@ from skdistill.release.query import Queries, RowQuery, answer
 from skdistill.release.replay.cache_keys import Keys, digest, layout, row_keys, teacher_digest
 from skdistill.release.replay.progressive import Missing, ProgressiveRelease, level_of
 
-__all__ = ["Ledger", "charge_dry_run", "replayed"]
+__all__ = ["charge_dry_run", "replayed"]
 
 Array = NDArray[np.float64]
 
@@ -48,40 +46,8 @@ _ONE = np.array([b"\1"], dtype="S16")
 _FORMAT = 2  # part of every key: to be raised when the meaning of a stored release changes
 
 
-class Ledger(Protocol):
-    """What a ledger does for a release (:class:`skdistill.accounting.PrivacyLedger`)."""
-
-    replay: bool
-
-    def charge(self, loss: PrivacyLoss, *, note: str = "") -> Any:
-        """Commit a charge."""
-
-    def locked(self, key: bytes) -> AbstractContextManager[Any]:
-        """Keep everyone else from working on the same release."""
-
-    def recall(self, key: bytes) -> list[bytes]:
-        """Return everything that was remembered under a key."""
-
-    def remember(self, key: bytes, blob: bytes) -> None:
-        """Remember a release."""
-
-
-def replayed(release: Any, teacher: Any, ledger: Ledger, prepared: Any = None) -> Labels:
-    """Charge the new part of a release, measure it, and put it together with the known part.
-
-    Parameters
-    ----------
-    release : skdistill.release.calibration.Release
-        With a price.
-    teacher : estimator
-    ledger : PrivacyLedger
-    prepared : object
-        From :meth:`~skdistill.release.calibration.Release.prepare`.
-
-    Returns
-    -------
-    Labels
-    """
+def replayed(release: Any, teacher: Any, ledger: Any, prepared: Any = None) -> Labels:
+    """Charge the new part of a release, measure it, and put it together with the known part."""
     identity = teacher_digest(teacher)
     if identity is None:  # a teacher without an identity: every release is a new one
         charge(ledger, release.loss, release.summary)
@@ -118,7 +84,7 @@ def charge_dry_run(release: Any, teacher: Any, ledger: Any) -> None:
 
 @dataclass(frozen=True)
 class _Step:
-    """One RowQuery of a release, beside what the ledger holds of it; public."""
+    """One RowQuery of a release, beside its rows in the ledger; public."""
 
     query: RowQuery
     key: bytes
@@ -128,26 +94,21 @@ class _Step:
     missing: Missing
 
 
-def _dry_run(release: Any, identity: str, ledger: Ledger) -> list[_Step]:
-    """Run a mechanism on zeros, and say for each of its queries which rows are missing."""
-    return [_step(release, identity, ledger, query) for query in _queries_on_zeros(release)]
-
-
-def _queries_on_zeros(release: Any) -> Iterator[RowQuery]:
-    """Iterate over the queries of a mechanism that is answered with zeros; there is no teacher.
+def _dry_run(release: Any, identity: str, ledger: Any) -> list[_Step]:
+    """Run a mechanism on zeros, without a teacher, and say which rows of its queries are missing.
 
     It is not run to its end, where it would make labels of the zeros.
     """
     mechanism = release.queries(None)
-    query = next(mechanism)
-    for _ in range(release.n_row_queries - 1):
-        yield query
-        query = mechanism.send(np.zeros(query.shape))
-    yield query
+    steps = [_step(release, identity, ledger, next(mechanism))]
+    if release.with_prior:  # the class counts come before the labels
+        zeros = np.zeros(steps[0].query.shape)
+        steps.append(_step(release, identity, ledger, mechanism.send(zeros)))
     mechanism.close()
+    return steps
 
 
-def _step(release: Any, identity: str, ledger: Ledger, query: RowQuery) -> _Step:
+def _step(release: Any, identity: str, ledger: Any, query: RowQuery) -> _Step:
     kind = release.loss.kind
     sensitivity = (query.l1 if kind == "laplace" else query.l2) * query.step
     table = () if query.X is None else layout(query.X)
@@ -175,7 +136,7 @@ def _price(release: Any, steps: list[_Step]) -> PrivacyLoss | None:
 
 
 def _refined(
-    mechanism: Queries[Labels], steps: list[_Step], sampler: Sampler, ledger: Ledger
+    mechanism: Queries[Labels], steps: list[_Step], sampler: Sampler, ledger: Any
 ) -> Queries[Labels]:
     """Answer a mechanism from a ledger; yield queries of the missing rows alone."""
     total = sum((step.missing.price for step in steps), Fraction(0))
@@ -214,7 +175,7 @@ def _whole_key(release: Any, identity: str, prepared: Any) -> bytes:
     return digest("whole", _FORMAT, identity, *price, *how, *mechanism, *rows).encode()
 
 
-def _whole(release: Any, teacher: Any, identity: str, ledger: Ledger, prepared: Any) -> Labels:
+def _whole(release: Any, teacher: Any, identity: str, ledger: Any, prepared: Any) -> Labels:
     """Replay a release as it was, or make it."""
     key = _whole_key(release, identity, prepared)
     for blob in ledger.recall(key):

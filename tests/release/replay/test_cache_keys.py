@@ -101,6 +101,14 @@ def test_a_teacher_that_cannot_be_pickled_has_no_identity():
     assert teacher_digest((LogisticRegression(), lambda rows: rows)) is None
 
 
+def test_a_panic_while_a_teacher_is_pickled_stays_inside():
+    class Panics(LogisticRegression):
+        def __getstate__(self):
+            raise BaseException("canary")
+
+    assert teacher_digest(Panics().fit(X, y)) is None
+
+
 def test_an_object_that_holds_itself_has_a_digest():
     one, two = [1], [1]
     one.append(one)

@@ -38,7 +38,7 @@ DELTA = 1e-6
 class Book:
     """A ledger in memory."""
 
-    replay = True
+    replay, epsilon, delta = True, 1000.0, 1e-3
 
     def __init__(self):
         self.charges, self.held, self.inside = [], {}, 0
