@@ -380,7 +380,7 @@ def _canonical(X: Any) -> Any:
 def _dtype(X: Any) -> Any:
     """Return object where cells of several kinds would change each other's."""
     if hasattr(X, "dtypes"):
-        kinds = {getattr(each, "kind", "O") for each in X.dtypes}
+        kinds = {each.kind if isinstance(each, np.dtype) else "O" for each in X.dtypes}
         return np.float64 if kinds <= set("fiub") else object
     return object if isinstance(X, (list, tuple)) else None
 
