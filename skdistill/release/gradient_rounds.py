@@ -299,7 +299,7 @@ class _Steps:
             residual = math.sqrt(float(variance.sum(axis=1).mean()))
             h = (self.rows * each[:, None]).T @ self.rows / len(each) + each.mean() * self.rest
         else:
-            residual = max(0.5 * 0.75**self.n_steps, 0.25)
+            residual = max(0.25 * 0.75**self.n_steps, 0.125)  # measured on housing
             h = self.rows.T @ self.rows / len(self.rows) + self.rest
         return h, self.clip * max(residual, _SMALLEST_RESIDUAL)
 
