@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 _LARGEST = 1e100  # larger cells are moved here, so that no sum of squares overflows
 _CHECKED = 1 << 16  # rows looked at together for cells that are not finite
 # The owner's model: on at most so many rows, by the mechanism's own steps without noise.
-_OWNERS_ROWS, _OWNERS_CURVATURE = 50_000, 5_000
+_OWNERS_ROWS, _OWNERS_CURVATURE = 30_000, 5_000
 _OWNERS_RULE = Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001)
 
 
@@ -164,7 +164,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     Notes
     -----
     `predict` and `predict_proba` are *not* private: they are the model without noise, for the
-    owner's eyes, fitted on about 50,000 rows, evenly spaced.
+    owner's eyes, fitted on about 30,000 rows, evenly spaced.
 
     Rows are kept as they are where they are 64-bit floats already (in C order, finite), like the
     nearest-neighbour models of scikit-learn do; do not write to them.
@@ -381,7 +381,7 @@ def _canonical(X: Any) -> Any:
 def _dtype(X: Any) -> Any:
     """Return object where cells of several kinds would change each other's."""
     if hasattr(X, "dtypes"):
-        kinds = {getattr(each, "kind", "O") for each in X.dtypes}
+        kinds = {each.kind if isinstance(each, np.dtype) else "O" for each in X.dtypes}
         return np.float64 if kinds <= set("fiub") else object
     return object if isinstance(X, (list, tuple)) else None
 

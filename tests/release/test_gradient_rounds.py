@@ -372,3 +372,18 @@ def test_replay_with_a_group_of_another_size(n_classes, size):
         assert (a.l1, a.l2, a.share) == (b.l1, b.l2, b.share)
         moved = (a.values - b.values).astype(object).ravel()
         assert sum(m * m for m in moved) <= Fraction(a.l2) ** 2
+
+
+def test_score_histogram_counts_by_class():
+    X, y, _ = problem(2, n=1000)
+    y[::10] = -1
+    rows, lattice = rows_of(X, y, 2), Lattice(np.zeros(7), np.full(7, 1e-4))
+    weights, edges = np.random.default_rng(0).normal(size=(8, 1)), np.linspace(-3, 3, 13)
+    found = rows.score_histogram(lattice, weights, edges)
+    scores = X @ weights[:7, 0] + weights[7, 0]
+    expected = [
+        [np.sum((np.searchsorted(edges, scores) == b) & (y == c)) for c in (0, 1)]
+        for b in range(14)
+    ]
+    assert np.abs(found.values * found.unit - expected).max() <= 1  # a score beside an edge
+    assert found.values.sum() * found.unit == np.sum(y >= 0)
