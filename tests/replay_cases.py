@@ -129,8 +129,8 @@ def _frame(rows):
     columns = {}
     for j, name in enumerate("uvc"):
         cells = pd.Series(list(array[:, j]), dtype=object)
-        plain = not any(isinstance(c, Cell) for c in array[:, j])
-        columns[name] = cells.infer_objects() if plain else cells
+        odd = any(isinstance(c, Cell) or (type(c) is int and c > 2**70) for c in array[:, j])
+        columns[name] = cells if odd else cells.infer_objects()
     return pd.DataFrame(columns)
 
 
@@ -140,7 +140,9 @@ def _categories(rows):
 
 
 def _nullable(rows):
-    return _frame(rows).convert_dtypes()
+    with warnings.catch_warnings():  # pandas tries whether infinity is an integer
+        warnings.simplefilter("ignore")
+        return _frame(rows).convert_dtypes()
 
 
 def _polars(rows):
