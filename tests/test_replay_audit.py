@@ -15,9 +15,11 @@ from replay_cases import (
     LABELS,
     MEMBERS,
     MIXED_MEMBERS,
+    NUMBER,
     REGRESSORS,
     ROWS,
     TEXT,
+    Cell,
     N,
     cells,
     hostile_rows,
@@ -43,7 +45,7 @@ from replay_checks import (
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_regressor
 from sklearn.exceptions import DataConversionWarning
 from sklearn.feature_extraction import FeatureHasher
-from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -201,6 +203,48 @@ def test_every_container_of_labels(container, label):
 
 def _dtype(labels):
     return str(getattr(labels, "dtype", ""))
+
+
+def _documents(made):
+    array = np.empty(len(made), dtype=object)
+    for i, document in enumerate(made):
+        array[i] = document
+    return array
+
+
+DOCUMENTS = {
+    "list": list,
+    "objects": _documents,
+    "series": lambda made: pd.Series(made, dtype=object),
+    "polars": lambda made: pl.Series("text", made, dtype=pl.Object),
+}
+ODD_DOCUMENTS = {
+    "other text": TEXT,
+    "number": NUMBER,
+    "missing": None,
+    "bytes": TEXT.encode(),
+    "row": [TEXT, NUMBER],
+    "raising": Cell(),
+}
+
+
+@pytest.mark.parametrize("odd", ODD_DOCUMENTS)
+@pytest.mark.parametrize("container", DOCUMENTS)
+def test_documents(container, odd):
+    """Texts in place of rows: one that is none reaches one member."""
+    made = [f"{JOBS[i % 3]} of {JOBS[i * i % 3]}" for i in range(N)]
+    y = [int("baker" in text) for text in made]
+    X_public = DOCUMENTS[container](made[:9])
+    pair = []
+    for document in (made[7], ODD_DOCUMENTS[odd]):
+        X = DOCUMENTS[container]([*made[:7], document, *made[8:]])
+        before = cells(list(X))
+        member = make_pipeline(TfidfVectorizer(), LogisticRegression())
+        teacher = TeacherEnsemble(member, K, classes=[0, 1], random_state=0)
+        pair.append(heard(teacher.fit, X, y)[0])
+        assert cells(list(X)) == before
+    changed, _ = heard(members_changed, *pair, X_public)
+    assert changed <= 1
 
 
 def every_case():
