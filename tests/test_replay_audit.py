@@ -68,6 +68,7 @@ from skdistill.pate.base import PrivateStepError
 from skdistill.release.marginals import measure_marginals
 from skdistill.release.parameters import Parameters
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
+from skdistill.teachers.members import ConstantVoter
 from skdistill.testing import replay_audit
 
 K = 4
@@ -114,6 +115,17 @@ def audit_ensembles(group, name, container, row, label, ways, grouped=False):
     changed, _ = heard(members_changed, teacher, neighbour, X_public)
     assert changed <= 1
     return {w: audit_teachers(VOTES[w], teacher, neighbour, X_public, kind) for w in ways}
+
+
+def test_members_learn_from_ordinary_tables():
+    """A matrix of members that fail on every table would show nothing."""
+    for group, container in (("members", "list"), ("mixed", "frame"), ("regressors", "array")):
+        X_public = public_rows(container, KINDS[group])
+        for name in GROUPS[group]:
+            teacher, _ = ensemble(group, name, KINDS[group], container)
+            assert not any(isinstance(m, ConstantVoter) for m in teacher.estimators_)
+            votes = np.array(list(teacher.member_votes(X_public)))
+            assert name.startswith("panics") or (votes != 0.5).any()
 
 
 @pytest.mark.parametrize("grouped", [False, True])
