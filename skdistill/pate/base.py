@@ -79,12 +79,13 @@ class Found:
 
 
 class PrivateStepError(ValueError):
-    """A step before the teachers raised on private rows."""
+    """A step before the teachers, or a single teacher, raised on private rows."""
 
     def __init__(self) -> None:
         super().__init__(
-            "A step before the teachers raised on the private rows; its message is withheld "
-            "because it may quote them. Try it on rows you may see, such as model.sample(100)."
+            "A step before the teachers, or a single teacher, raised on the private rows; its "
+            "message is withheld because it may quote them. Try it on rows you may see, such as "
+            "model.sample(100)."
         )
 
 
