@@ -180,11 +180,11 @@ class PATE(DistilledEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         X = check_table(X)
-        validate_data(self, layout_of(X), skip_check_array=True)
         if self.schema is None and X_public is not None:
             schema = Schema.from_public(X_public)
         else:
             schema = as_schema(self.schema, X)
+        validate_data(self, layout_of(X, len(schema.columns)), skip_check_array=True)
         rows, cells = schema.sanitize(X), cells_of(y)
         numbers = None if groups is None else group_numbers(groups)
         check_lengths(X, y=cells, groups=numbers)
