@@ -45,7 +45,7 @@ from skdistill.transfer.features import SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
 from skdistill.transfer.table_features import TableFeatures
 
-__all__ = ["PATE", "PrivateStepError", "Task"]
+__all__ = ["PATE", "PrivateStepError"]
 
 _NOT_PROTECTED = (
     "the schema: names, bounds and categories of the columns",
