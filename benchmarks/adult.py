@@ -40,9 +40,10 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from skdistill import PrivateDistiller, transfer
+from skdistill import PrivateDistiller, ResidualRounds
 from skdistill.certificates import certify
 from skdistill.teachers import ClippedRows, StableLogisticRegression, TeacherEnsemble, stable_C
+from skdistill.transfer import basis
 
 DELTA, RARE = 1e-5, 0.05
 CONSTANT, LOGIT_NOISE = 0.5, 0.25  # of the recipe
@@ -183,16 +184,16 @@ def ensembles(task: Task) -> Iterator[Row]:
     one_hot = OneHotEncoder(handle_unknown="ignore", min_frequency=40, sparse_output=False)
     encoder = make_column_transformer((StandardScaler(), NUMBERS), (one_hot, CATEGORIES))
     data = mapped(data, encoder.fit(data.X_public).transform)
-    bases = transfer.public_bases(data.X_public)  # public and always the same: once is enough
-    transfer.public_bases = lambda X, basis: bases
+    bases = basis.public_bases(data.X_public)  # public and always the same: once is enough
+    basis.public_bases = lambda X, kind, encoder=None: bases
     forest = RandomForestClassifier(20, min_samples_leaf=3)
     boosting = HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=5)
     releases = {
         "auto rounds": {},
-        "2 rounds": {"n_rounds": 2},
-        "3 rounds": {"n_rounds": 3},
-        "one round": {"n_rounds": 1},
-        "plain PATE": {"n_rounds": 1, "basis": None},
+        "2 rounds": {"mechanism": ResidualRounds(n_rounds=2)},
+        "3 rounds": {"mechanism": ResidualRounds(n_rounds=3)},
+        "one round": {"mechanism": ResidualRounds(n_rounds=1)},
+        "plain PATE": {"mechanism": ResidualRounds(n_rounds=1, basis=None)},
     }
     for member, k, variants in (
         (

@@ -22,8 +22,8 @@ likeliest
     The same labels, but the student learns the likeliest class of each row. What noise is left is
     smooth in X, so that a network which learns soft labels learns it with them.
 two rounds
-    ``n_rounds=2``. 50 teachers are few for that: the histogram that finds the second round's clip
-    has noise of 15 members in each bin.
+    ``ResidualRounds(n_rounds=2)``. 50 teachers are few for that: the histogram that finds the
+    second round's clip has noise of 15 members in each bin.
 
     OMP_NUM_THREADS=1 KERAS_BACKEND=torch python benchmarks/deep.py --targets
 
@@ -46,13 +46,13 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from skdistill import PrivateDistiller, transfer
+from skdistill import PrivateDistiller, ResidualRounds
 from skdistill.neural import NetworkClassifier, adapted, clone_network
 from skdistill.students import hard_labels
 from skdistill.students.simplex import project_rows, with_unit_sums
 from skdistill.teachers import TeacherEnsemble
 from skdistill.testing import seeded_noise
-from skdistill.transfer import public_bases
+from skdistill.transfer import basis, public_bases
 
 DELTA = 1e-5
 CLASSES = np.arange(10)
@@ -208,11 +208,11 @@ def measured(kind: str, split: Split, args: argparse.Namespace) -> Row:
     teacher.estimators_ = [Remembered(each[:m]) for each in votes]
 
     bases = public_bases(split.X_public)  # public and always the same: once is enough
-    transfer.public_bases = lambda X, basis: bases
+    basis.public_bases = lambda X, kind, encoder=None: bases
     ways: dict[str, dict[str, Any]] = {
         "auto": {"student": model},
         "likeliest": {"student": Likeliest(adapted(model))},
-        "two rounds": {"student": model, "n_rounds": 2},
+        "two rounds": {"student": model, "mechanism": ResidualRounds(n_rounds=2)},
     }
 
     def student(epsilon: float, **settings: Any) -> float:

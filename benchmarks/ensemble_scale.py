@@ -36,13 +36,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from skdistill import PrivateDistiller
+from skdistill import PrivateDistiller, ResidualRounds
 from skdistill.teachers import TeacherEnsemble
 
 FEATURES, CLASSES, SHARD = 20, 10, 100
 SETTINGS: dict[str, dict[str, Any]] = {
     "two residual rounds": {},
-    "one round": {"n_rounds": 1},
+    "one round": {"mechanism": ResidualRounds(n_rounds=1)},
     "noisy_max": {"mechanism": "noisy_max"},
 }
 MEMBERS = {
@@ -90,7 +90,9 @@ def overhead(name: str, teachers: int, rows: int, jobs: int, repeats: int) -> tu
     teacher = TeacherEnsemble(MEMBERS[name], teachers, random_state=0, n_jobs=jobs)
     teacher.fit(*private(teachers))
     ask = "predict_proba" if hasattr(teacher.estimators_[0], "predict_proba") else "predict"
-    distiller = PrivateDistiller(teacher, epsilon=1.0, delta=1e-6, n_rounds=1)
+    distiller = PrivateDistiller(
+        teacher, epsilon=1.0, delta=1e-6, mechanism=ResidualRounds(n_rounds=1)
+    )
     now = clock(jobs)
     called, released = [], []
     for _ in range(repeats):

@@ -17,7 +17,7 @@ clipped to the public range before they are scored.
     OMP_NUM_THREADS=1 python benchmarks/housing.py [--epsilons 0.5 1] [--splits 5] [--only ours]
 
 The features and the numbers of teachers, 250 and 1,000, were chosen in studies on scored rows of
-random splits; n_teachers="auto" and n_rounds="auto" are the package's public rules.
+random splits; n_teachers="auto" and ResidualRounds(n_rounds="auto") are the package's public rules.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from skdistill import PrivateDistiller
+from skdistill import PrivateDistiller, ResidualRounds
 from skdistill.teachers import TeacherEnsemble
 
 DELTA = 1e-6
@@ -125,8 +125,10 @@ def ours(task: Task) -> Iterator[Row]:
 
         how = "" if n_teachers != "auto" else ' ("auto")'
         yield from task.rows(f"{k}{how} Ridge, auto rounds", run)
-        yield from task.rows(f"{k}{how} Ridge, one round", partial(run, n_rounds=1))
-        plain = partial(run, n_rounds=1, basis=None)
+        yield from task.rows(
+            f"{k}{how} Ridge, one round", partial(run, mechanism=ResidualRounds(1))
+        )
+        plain = partial(run, mechanism=ResidualRounds(1, basis=None))
         yield from task.rows(f"{k}{how} Ridge, plain PATE", plain)
         yield from task.rows(f"{k}{how} Ridge, no noise", run, [np.inf])
 

@@ -31,15 +31,15 @@ import joblib
 import numpy as np
 from _data import Split, mnist
 from _environment import environment
-from skdistill.release.plan import PRIOR_SHARE
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC
 
-from skdistill import PrivateDistiller
+from skdistill import PrivateDistiller, ResidualRounds
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.votes import most_queries
+from skdistill.release.calibration import PRIOR_SHARE
+from skdistill.release.votes import TEST_SHARE, most_queries
 from skdistill.teachers import TeacherEnsemble
 
 DELTA = 1e-5
@@ -112,19 +112,24 @@ def one_model(split: Split) -> float:
 def n_queries(epsilon: float, confident: bool) -> int:
     """How many rows the package's rule asks a label-only mechanism about."""
     loss = PrivacyLoss.gaussian(epsilon, DELTA).part(1 - PRIOR_SHARE)
-    return most_queries(N_TEACHERS, 10, loss, confident)
+    if confident:
+        return 4 * most_queries(N_TEACHERS, 10, loss.part(1 - TEST_SHARE))
+    return most_queries(N_TEACHERS, 10, loss)
 
 
 def methods(epsilon: float) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and settings of each distiller."""
     spreading = LabelSpreading(kernel="knn", n_neighbors=7)
     yield "auto rounds, SVC", {"student": HardSVC()}
-    yield "two rounds, SVC", {"student": HardSVC(), "n_rounds": 2}
-    yield "three rounds, SVC", {"student": HardSVC(), "n_rounds": 3}
-    yield "one round, smoothed, SVC", {"student": HardSVC(), "n_rounds": 1}
-    yield "one round (soft PATE), SVC", {"student": HardSVC(), "n_rounds": 1, "basis": None}
+    yield "two rounds, SVC", {"student": HardSVC(), "mechanism": ResidualRounds(2)}
+    yield "three rounds, SVC", {"student": HardSVC(), "mechanism": ResidualRounds(3)}
+    yield "one round, smoothed, SVC", {"student": HardSVC(), "mechanism": ResidualRounds(1)}
+    yield (
+        "one round (soft PATE), SVC",
+        {"student": HardSVC(), "mechanism": ResidualRounds(1, basis=None)},
+    )
     yield "auto rounds, default student", {}
-    yield "one round (soft PATE), default student", {"n_rounds": 1, "basis": None}
+    yield "one round (soft PATE), default student", {"mechanism": ResidualRounds(1, basis=None)}
     few = {"mechanism": "noisy_max", "max_queries": n_queries(epsilon, False)}
     yield "noisy_max, SVC", {"student": HardSVC(), **few}
     yield "noisy_max, LabelSpreading", {"student": spreading, **few}

@@ -32,16 +32,16 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from skdistill import PrivateDistiller, transfer
+from skdistill import PrivateDistiller, ResidualRounds
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.teachers import TeacherEnsemble
-from skdistill.transfer import public_bases
+from skdistill.transfer import basis, public_bases
 
 DELTA = 1e-5
 WAYS: dict[str, dict[str, Any]] = {
-    "plain PATE": {"n_rounds": 1, "basis": None},
-    "one round": {"n_rounds": 1},
-    "two rounds": {"n_rounds": 2},
+    "plain PATE": {"mechanism": ResidualRounds(n_rounds=1, basis=None)},
+    "one round": {"mechanism": ResidualRounds(n_rounds=1)},
+    "two rounds": {"mechanism": ResidualRounds(n_rounds=2)},
 }
 Array = np.ndarray
 
@@ -149,7 +149,7 @@ def main() -> None:
     for name in args.only:
         for each in CASES[name]():
             bases = public_bases(each.X)  # public and always the same: once is enough
-            transfer.public_bases = lambda X, basis, bases=bases: bases
+            basis.public_bases = lambda X, kind, encoder=None, bases=bases: bases
             c = len(each.teacher.classes_)
             for epsilon in each.epsilons:
                 mu = PrivacyLoss.gaussian(epsilon, DELTA).part(0.3).mu or math.inf

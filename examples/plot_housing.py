@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import QuantileTransformer
 from sklearn.tree import DecisionTreeRegressor
 
-from skdistill import PrivateDistiller
+from skdistill import PrivateDistiller, ResidualRounds
 from skdistill.teachers import TeacherEnsemble
 
 try:
@@ -63,8 +63,9 @@ def rmse(predicted):
 
 def errors(teacher, epsilon):
     """Return the errors of three students, each from a release of its own."""
+    mechanism = ResidualRounds(basis="pca") if isinstance(teacher, TeacherEnsemble) else "auto"
     distiller = PrivateDistiller(
-        teacher, epsilon=epsilon, delta=1e-6, output_range=output_range, basis="pca"
+        teacher, epsilon=epsilon, delta=1e-6, output_range=output_range, mechanism=mechanism
     )
     with warnings.catch_warnings():  # "mostly noise": the table will show it
         warnings.simplefilter("ignore", UserWarning)

@@ -36,7 +36,7 @@ except ImportError:
 import numpy as np
 from sklearn.datasets import load_digits
 
-from skdistill import PrivateDistiller, TeacherEnsemble
+from skdistill import PrivateDistiller, ResidualRounds, TeacherEnsemble
 
 warnings.filterwarnings("ignore", message="__array__ implementation")  # Keras on PyTorch
 warnings.filterwarnings("ignore", message="The released labels are mostly noise")
@@ -89,7 +89,12 @@ EPSILONS = [4, 8, 16, float("inf")]
 students = {}
 for epsilon in EPSILONS:
     distiller = PrivateDistiller(
-        teachers, network, epsilon=epsilon, delta=1e-5, basis="graph", random_state=0
+        teachers,
+        network,
+        epsilon=epsilon,
+        delta=1e-5,
+        mechanism=ResidualRounds(basis="graph"),
+        random_state=0,
     )
     students[epsilon] = distiller.fit(X_public)
 

@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from skdistill import PrivacyLedger, PrivateDistiller
+from skdistill import PrivacyLedger, PrivateDistiller, ResidualRounds
 from skdistill.accounting import search_cost
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble, stable_C
 
@@ -33,16 +33,25 @@ X_private, y_private, X_public, y_public = X[:9_000], y[:9_000], X[9_000:], y[9_
 
 # %%
 # One ledger for one private data set: 3 ε × 4 student settings × 5 folds and a refit, 61 fits.
-# ``plan`` says what they will cost, before anything is asked.
+# ``search_cost`` says what they will cost, before anything is asked.
 folder = tempfile.mkdtemp()
 ledger = PrivacyLedger.create(os.path.join(folder, "census.ledger"), epsilon=12.0, delta=1e-6)
 GRID = {"epsilon": [0.5, 1.0, 2.0], "student__C": [0.01, 0.1, 1.0, 10.0]}
 
 
+def mechanism(teacher):
+    """One round for an ensemble, so that folds share its rows; the default for other teachers."""
+    return ResidualRounds(n_rounds=1) if isinstance(teacher, TeacherEnsemble) else "auto"
+
+
 def search(teacher):
     """Return the search for one teacher."""
     distiller = PrivateDistiller(
-        teacher, LogisticRegression(), delta=1e-6, n_rounds=1, accountant=ledger
+        teacher,
+        LogisticRegression(),
+        delta=1e-6,
+        mechanism=mechanism(teacher),
+        accountant=ledger,
     )
     return GridSearchCV(distiller, GRID, scoring="f1", cv=5, error_score="raise")
 
@@ -87,9 +96,9 @@ print(f"\nIn all: ε = {spent:.3f} at δ = {ledger.delta:g}; left {left:.3f}")
 teacher = TEACHERS["ensemble of 100"]
 before = ledger.total()[0]
 student = GridSearchCV(LogisticRegression(), {"C": [0.001, 0.01, 0.1, 1.0, 10.0]}, scoring="f1")
-PrivateDistiller(teacher, student, epsilon=2.0, delta=1e-6, n_rounds=1, accountant=ledger).fit(
-    X_public
-)
+PrivateDistiller(
+    teacher, student, epsilon=2.0, delta=1e-6, mechanism=mechanism(teacher), accountant=ledger
+).fit(X_public)
 print(f"Search inside the distiller: {ledger.total()[0] - before:.3f} more (this one was held)")
 
 # %%

@@ -11,7 +11,7 @@ was published: of some of the rows, the class with most votes after noise. *Plai
 noise on the average vote of every row. *One round* is the same release, but its labels are
 smoothed in public functions of the rows, at no cost. *Two rounds* spend a part of ε on a first,
 rough answer; teachers differ little from it, so what is left to release needs less noise. The
-default, ``n_rounds="auto"``, chooses between the last two by a public rule.
+default, ``ResidualRounds(n_rounds="auto")``, chooses between the last two by a public rule.
 """
 
 import warnings
@@ -21,7 +21,7 @@ from sklearn.datasets import make_classification
 from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeClassifier
 
-from skdistill import PrivateDistiller
+from skdistill import NoisyMax, PrivateDistiller, ResidualRounds
 from skdistill.teachers import TeacherEnsemble
 
 # %%
@@ -40,16 +40,16 @@ tree = DecisionTreeClassifier(max_depth=6)
 teacher = TeacherEnsemble(tree, classes=range(4), random_state=0).fit(X_private, y_private)
 EPSILONS = [0.5, 1.0, 2.0, 4.0]
 RELEASES = {
-    "winners": {"mechanism": "noisy_max"},
-    "plain PATE": {"n_rounds": 1, "basis": None},
-    "one round": {"n_rounds": 1},
-    "two rounds": {"n_rounds": 2},
+    "winners": NoisyMax(),
+    "plain PATE": ResidualRounds(n_rounds=1, basis=None),
+    "one round": ResidualRounds(n_rounds=1),
+    "two rounds": ResidualRounds(n_rounds=2),
 }
 
 
 def accuracies(epsilon, how):
     """Return the test accuracy of six students, each from a release of its own."""
-    distiller = PrivateDistiller(teacher, epsilon=epsilon, delta=1e-5, **how)
+    distiller = PrivateDistiller(teacher, epsilon=epsilon, delta=1e-5, mechanism=how)
     with warnings.catch_warnings():  # "mostly noise": the table will show it
         warnings.simplefilter("ignore", UserWarning)
         return [distiller.fit(X_public).score(X_test, y_test) for _ in range(6)]

@@ -212,7 +212,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         ------
         ValueError, TypeError
             For settings or an X that cannot be; nothing is charged.
-        skdistill.release.TeacherError
+        skdistill.release.boundary.TeacherError
             The teacher raised. Its message is withheld and the charge stays.
         """
         if is_dask(X):

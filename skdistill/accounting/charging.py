@@ -62,7 +62,9 @@ def counted_by(accountant: Any) -> dict[str, Any]:
     """Return the fields of a statement that say who counts the release, and up to which cap."""
     if accountant is None:
         return {}
-    cap = float(accountant.epsilon), float(accountant.delta)
+    cap = None  # an object with `spend` alone has none, which is no error after the charge
+    if hasattr(accountant, "epsilon"):
+        cap = float(accountant.epsilon), float(getattr(accountant, "delta", 0.0))
     relation = getattr(accountant, "relation", Relation.REPLACE_ONE)
     return {"accounted": True, "cap": cap, "cap_relation": relation}
 

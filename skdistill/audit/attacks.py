@@ -356,10 +356,8 @@ def quantile_attack(
     reference = np.asarray(reference_confidences, dtype=float)
     if regressor is None:
         regressor = HistGradientBoostingRegressor(loss="quantile", quantile=0.5, random_state=0)
-    middle, high = (
-        clone(regressor).set_params(quantile=level).fit(X_reference, reference).predict(X)
-        for level in (0.5, quantile)
-    )
+    models = (clone(regressor).set_params(quantile=level) for level in (0.5, quantile))
+    middle, high = (model.fit(X_reference, reference).predict(X) for model in models)
     least = 1e-3 * max(float(np.std(reference)), 1e-9)  # quantiles regressed apart can cross
     return np.asarray((np.asarray(confidences) - middle) / np.maximum(high - middle, least))
 

@@ -22,7 +22,7 @@ from skdistill.audit.answers import ask, class_codes, class_probabilities
 from skdistill.audit.canaries import Canaries, make_canaries
 from skdistill.audit.experiments import OneRunAudit, one_run_audit
 from skdistill.audit.tables import n_rows, stack_rows
-from skdistill.certificates import Certificate, DisjointTeachers, ParameterBall
+from skdistill.certificates import Certificate
 from skdistill.certificates.base import unwrap
 from skdistill.distiller import PrivateDistiller
 from skdistill.statement import PrivacyStatement
@@ -445,7 +445,7 @@ def _check_certificate(distiller: PrivateDistiller, given: Any) -> None:
     """Raise where a certificate speaks of another teacher than the one that will be trained."""
     certificate = distiller.certificate if given is None else given
     if isinstance(certificate, Certificate):
-        holds_teacher = isinstance(certificate, (ParameterBall, DisjointTeachers))
+        holds_teacher = certificate.kind in ("members", "parameters")
         if holds_teacher or certificate.class_counts is not None:
             raise ValueError(
                 f"The {type(certificate).__name__} passed as certificate holds a teacher that was "

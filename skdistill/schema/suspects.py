@@ -27,6 +27,14 @@ _CURRENCY = re.compile(
     r"\s*[-+(]?\s*([$€£¥]|CHF|EUR|USD)?\s*[-+]?\d[\d.,' ]*\s*([$€£¥%]|CHF|EUR|USD)?\)?\s*"
 )
 _DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?")
+# Dtypes of NumPy, pandas and polars whose cells are all of one kind; none for objects.
+_DTYPES = (
+    (r"bool", "boolean"),
+    (r"(u?int\d|float\d|double|decimal)", "number"),
+    (r"(str|<u|utf8|large_string)", "text"),
+    (r"(datetime|date)", "date"),
+    (r"(bytes|\|s|timedelta|duration)", "object"),
+)
 _DAYS = (
     'A date becomes a number: (pd.to_datetime(table[name]) - pd.Timestamp("2000-01-01")).dt.days'
 )
@@ -155,11 +163,10 @@ def _kind_of_dtype(cells: Any) -> str | None:
     A column of objects is not looked into: one private cell would decide whether there is a
     warning. :meth:`Schema.report` looks into it.
     """
-    dtype = getattr(cells, "dtype", None)
-    if not len(cells) or not isinstance(dtype, np.dtype):
+    if not len(cells):
         return None
-    kinds = {"b": "boolean", "U": "text", "S": "object", "m": "object", "M": "date"}
-    return "number" if dtype.kind in "iuf" else kinds.get(dtype.kind)
+    name = str(getattr(cells, "dtype", "object")).lower()
+    return next((kind for pattern, kind in _DTYPES if re.match(pattern, name)), None)
 
 
 def _kind(cell: Any) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._tables import layout_of
 from skdistill.schema import as_schema
 from skdistill.schema.table import Table
 from skdistill.transfer.column_maps import (
@@ -155,7 +156,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
             For parameters, and for columns that are not those of the schema.
         """
         self._check_settings()
-        validate_data(self, X, skip_check_array=True)
+        validate_data(self, layout_of(X), skip_check_array=True)
         self.schema_ = as_schema(self.schema, X)
         cells = self._cells(X)
         n_numbers = sum(column.kind == "number" for column in self.schema_.columns)
@@ -207,7 +208,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         Table(X)  # raises for what is no table, before its columns are counted
-        validate_data(self, X, reset=False, skip_check_array=True)
+        validate_data(self, layout_of(X), reset=False, skip_check_array=True)
         rows = self._expand(self._cells(X))
         if self.max_norm is not None:
             norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))

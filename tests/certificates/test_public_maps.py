@@ -31,9 +31,8 @@ from skdistill.certificates.public_maps import (
     is_public_map,
     public_map_assumptions,
 )
-from skdistill.teachers import BoundedFeatures
-from skdistill.transfer import Schema
-from skdistill.transfer.features import SchemaFeatures, SchemaRows
+from skdistill.transfer import Schema, TableFeatures
+from skdistill.transfer.features import SchemaRows
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 3)), np.arange(40) % 2
@@ -89,10 +88,9 @@ CHOSEN = ColumnTransformer([("keep", "passthrough", lambda X: [0])])
         (FeatureHasher(8), True),
         (HashingVectorizer(), True),
         (FunctionTransformer(np.log1p), True),
-        (BoundedFeatures(SCHEMA), True),
         (SchemaRows(SCHEMA), True),
-        (SchemaFeatures(SCHEMA), False),
-        (FrozenEstimator(SchemaFeatures(SCHEMA)), True),
+        (TableFeatures(SCHEMA), False),
+        (FrozenEstimator(TableFeatures(SCHEMA)), True),
         (FrozenEstimator(StandardScaler().fit(X)), True),
         (make_pipeline(Normalizer(), FrozenEstimator(PCA(2).fit(X))), True),
         (FeatureUnion([("a", Normalizer()), ("b", "passthrough")]), True),
@@ -181,7 +179,7 @@ def test_how_many_zeros_there_are_is_learned(inner):
 def test_the_listed_classes_learn_nothing_and_work_row_by_row(path):
     module, _, name = path.rpartition(".")
     cls = getattr(__import__(module, fromlist=[name]), name)
-    step = cls(SCHEMA) if name in ("BoundedFeatures", "SchemaRows") else cls()
+    step = cls(SCHEMA) if name == "SchemaRows" else cls()
     rows = np.abs(RNG.normal(size=(30, 3)))
     other = 50 * np.abs(RNG.normal(size=(30, 3))) + 7
     if name == "FeatureHasher":
@@ -228,8 +226,6 @@ def test_assumptions_are_listed_for_users_functions_alone():
     assert "function" in text
     (text,) = texts(FrozenEstimator(StandardScaler()))
     assert "frozen" in text and "private data" in text
-    (text,) = texts(BoundedFeatures(SCHEMA).centred_on(pd.DataFrame(X, columns=["a", "b", "c"])))
-    assert "shares" in text
 
 
 def test_a_pipelines_certificate_lists_them_and_carries_the_steps():

@@ -123,7 +123,6 @@ def test_public_rows_say_everything():
     ("cells", "error", "match"),
     [
         (pd.to_datetime(["2012-08-01", None]), TypeError, "'c' holds dates.*to_datetime"),
-        (pd.arrays.IntervalArray.from_tuples([(0, 1), (1, 2)]), TypeError, "Interval.*astype"),
         (pd.Series([18.9, " "], dtype=object), ValueError, "numbers and text.*to_numeric"),
         (pd.Series([18, " "], dtype=object), ValueError, "numbers and text.*to_numeric"),
         (["$67,349", "$1.50"], ValueError, "currency or percent"),
