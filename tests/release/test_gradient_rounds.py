@@ -372,3 +372,21 @@ def test_replay_with_a_group_of_another_size(n_classes, size):
         assert (a.l1, a.l2, a.share) == (b.l1, b.l2, b.share)
         moved = (a.values - b.values).astype(object).ravel()
         assert sum(m * m for m in moved) <= Fraction(a.l2) ** 2
+
+
+def test_rows_that_two_fits_share_have_the_lengths_of_each_frame():
+    """Another thread asks for its own frame just after this one has kept its lengths."""
+    lattice = Lattice(np.zeros(2), np.full(2, 1e-3))
+    mine, other = (IntegerMap(lattice, np.eye(3, 2) * size) for size in (1.0, 0.01))
+
+    class Racing(list):
+        def __setitem__(self, where, value):
+            super().__setitem__(where, value)
+            if value[0] is mine:
+                rows._row_lengths(other)
+
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    rows = PrivateRows(X, np.zeros(50, np.int64), 2, 50, _lengths=Racing())
+    for _ in range(2):
+        assert (rows._row_lengths(mine) >= 0.999 * np.linalg.norm(X, axis=1)).all()
+    assert "[" not in repr(rows) and "[" not in repr(rows.targets_sum())
