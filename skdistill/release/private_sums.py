@@ -309,7 +309,8 @@ class PrivateRows:
         """
         q = frame.integers.shape[1]
         step, n_units = self._steps(at_most)
-        bits = math.floor(math.log2(_MOMENT / radius**2) / 2)
+        longest = min(_MOMENT, 2.0**61 / n_units)  # so that the sum of all units fits int64
+        bits = math.floor(math.log2(longest / radius**2) / 2)
         limit = math.ldexp(radius, bits)
 
         def part(rows: slice, cells: Any) -> tuple[Integers]:

@@ -390,3 +390,14 @@ def test_rows_that_two_fits_share_have_the_lengths_of_each_frame():
     for _ in range(2):
         assert (rows._row_lengths(mine) >= 0.999 * np.linalg.norm(X, axis=1)).all()
     assert "[" not in repr(rows) and "[" not in repr(rows.targets_sum())
+
+
+@pytest.mark.parametrize("order", ["mean", "squares", "products"])
+def test_a_moment_of_very_many_groups_fits_its_integers(order):
+    lattice, n_units = Lattice(np.zeros(2), np.full(2, 1e-3)), 1 << 32
+    rows = PrivateRows(
+        np.full((4, 2), 2.0), np.zeros(4, np.int64), 2, n_units, Unit.GROUP, np.ones(4)
+    )
+    found, n = rows.moments(IntegerMap(lattice, np.eye(3, 2)), 2.0, order, 10)
+    assert n == n_units and n * np.abs(found.values).max() / 4 < 2.0**62
+    assert found.values.all() and n * found.l2 < 2.0**62
