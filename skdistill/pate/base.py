@@ -294,7 +294,12 @@ class PATE(DistilledEstimator):
 
     def _teach(self, task: Task, inputs: Any, loss: PrivacyLoss | None, random_state: Any) -> Any:
         """Train the teachers on the private rows. Nothing that they raise gets out."""
-        A = call_privately(inputs.transform, task.rows, error=PrivateStepError)
+
+        def encode(copied: Any, rows: Any) -> Any:
+            """Use a copy, since the student keeps the map and it may remember its last rows."""
+            return copied.transform(rows)
+
+        A = call_privately(encode, inputs, task.rows, error=PrivateStepError)
         seed = random_state.randint(np.iinfo(np.int32).max)
         if self._is_single():
             return self._teach_one(A, task.targets)
