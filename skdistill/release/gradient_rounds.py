@@ -242,7 +242,8 @@ def gradient_rounds(
         left -= share
     constant = np.zeros((frame.size, rows.n_scores))
     constant[-1] = start
-    v, steps = np.linalg.solve(frame.start, constant), _Steps(frame, rows, loss.part(left), rule)
+    v: Array = np.asarray(np.linalg.solve(frame.start, constant), dtype=np.float64)
+    steps = _Steps(frame, rows, loss.part(left), rule)
     taken: list[tuple[Array, Fraction]] = []
     shares = _shares(left, steps.level, rule)
     few = max(_MOMENT_ROWS, n // _EARLY, math.ceil(n * min(1.0, steps.level / _EARLY_LEVEL)))
@@ -302,7 +303,7 @@ class _Steps:
             residual = math.sqrt(float(variance.sum(axis=1).mean()))
             h = (self.rows * each[:, None]).T @ self.rows / len(each) + each.mean() * self.rest
         else:
-            residual = max(0.5 * 0.75**self.n_steps, 0.25)
+            residual = max(0.25 * 0.75**self.n_steps, 0.125)  # measured on housing
             h = self.rows.T @ self.rows / len(self.rows) + self.rest
         return h, self.clip * max(residual, _SMALLEST_RESIDUAL)
 
@@ -438,14 +439,14 @@ def _moment_shares(
     q: int, n: int, loss: PrivacyLoss, whole: Fraction, rule: Rule
 ) -> list[tuple[Any, Fraction]]:
     """Return which moments are bought, and for how much."""
-    radius2 = _RADIUS2 * q
+    radius2, counted = _RADIUS2 * q, min(n, _MOMENT_ROWS)
     edges: dict[str, float] = {  # noise, in units of what is looked for, at which it would drown
         "mean": math.sqrt(radius2 * q) * _relative(loss.part(whole * rule.mean), q),
         "squares": 1.5 * radius2 * _relative(loss.part(whole * rule.squares), 1),
         "products": 3 * math.sqrt(q) * radius2 * _relative(loss.part(whole * rule.products), q**2),
     }
     shares = {"mean": rule.mean, "squares": rule.squares, "products": rule.products}
-    return [(order, whole * shares[order]) for order, edge in edges.items() if edge < n]
+    return [(order, whole * shares[order]) for order, edge in edges.items() if edge < counted]
 
 
 def _nearer(

@@ -12,16 +12,26 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._tables import group_names, label_codes
+from skdistill._cells import as_floats
+from skdistill._tables import (
+    cells_of,
+    check_label_types,
+    check_lengths,
+    classes_in,
+    group_names,
+    label_codes,
+    layout_of,
+    read_table,
+)
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.gradient_rounds import LinearRelease, Rule, gradient_rounds
 from skdistill.release.private_sums import MISSING, TARGET_ONE, PrivateRows
 from skdistill.release.query import Queries
+from skdistill.teachers.fitted import set_fitted
 from skdistill.teachers.shards import label_counts
 
 __all__ = ["NewtonClassifier", "NewtonRegressor"]
@@ -31,7 +41,7 @@ Array = NDArray[np.float64]
 _LARGEST = 1e100  # larger cells are moved here, so that no sum of squares overflows
 _CHECKED = 1 << 16  # rows looked at together for cells that are not finite
 # The owner's model: on at most so many rows, by the mechanism's own steps without noise.
-_OWNERS_ROWS, _OWNERS_CURVATURE = 50_000, 5_000
+_OWNERS_ROWS, _OWNERS_CURVATURE = 30_000, 5_000
 _OWNERS_RULE = Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001)
 
 
@@ -62,34 +72,42 @@ class _NewtonTeacher(BaseEstimator):
         TypeError, ValueError
             For parameters and shapes.
         """
-        X, labels = validate_data(self, X, y, skip_check_array=True)
-        X, labels = _canonical(X), column_or_1d(labels, warn=True)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        seen = BaseEstimator()
+        validate_data(seen, layout_of(X), skip_check_array=True)
+        cells, targets = _canonical(X), cells_of(y)
         names = None if groups is None else group_names(groups)
-        check_consistent_length(X, labels, names)
-        public = None if self.curvature is None else self._public_rows(self.curvature, X.shape[1])
-        state, targets, n_classes = self._read_targets(labels, names)
-        n_units, rows_of_unit = len(labels), None
+        check_lengths(cells, y=targets, groups=names)
+        width = cells.shape[1]
+        public = None if self.curvature is None else self._public_rows(self.curvature, width)
+        state, codes, n_classes = self._read_targets(y, names)
+        n_units, rows_of_unit = len(codes), None
         if names is not None:
             _, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
             n_units, rows_of_unit = len(sizes), sizes[index].astype(np.float64)
         unit = Unit.RECORD if names is None else Unit.GROUP
-        rows = PrivateRows(X, targets, n_classes, n_units, unit, rows_of_unit)
+        rows = PrivateRows(cells, codes, n_classes, n_units, unit, rows_of_unit)
         model = _owners_model(rows)
-
-        self.private_rows_ = rows
-        self.curvature_ = public
-        self.n_units_, self.group_level_ = n_units, names is not None
-        self.coef_, self.intercept_ = model.coef, model.intercept
-        self.fit_id_ = uuid.uuid4().hex
-        for name, value in state.items():
-            setattr(self, name, value)
+        state |= {
+            "private_rows_": rows,
+            "curvature_": public,
+            "n_units_": n_units,
+            "group_level_": names is not None,
+            "coef_": model.coef,
+            "intercept_": model.intercept,
+            "fit_id_": uuid.uuid4().hex,
+        }
+        set_fitted(self, vars(seen) | state)
         return self
 
     def _scores(self, X: Any) -> Array:
         """Scores of the owner's model, shape (m, k)."""
         check_is_fitted(self)
         rows = _canonical(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
+        validate_data(self, layout_of(X), reset=False, skip_check_array=True)
         return np.asarray(rows @ self.coef_.T + self.intercept_)
 
     def _public_rows(self, rows: Any, width: int) -> Any:
@@ -164,7 +182,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     Notes
     -----
     `predict` and `predict_proba` are *not* private: they are the model without noise, for the
-    owner's eyes, fitted on about 50,000 rows, evenly spaced.
+    owner's eyes, fitted on about 30,000 rows, evenly spaced.
 
     Rows are kept as they are where they are 64-bit floats already (in C order, finite), like the
     nearest-neighbour models of scikit-learn do; do not write to them.
@@ -187,13 +205,11 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         self.curvature = curvature
 
     def _read_targets(
-        self, y: NDArray[Any], names: list[str] | None
+        self, y: Any, names: list[str] | None
     ) -> tuple[dict[str, Any], NDArray[np.int64], int]:
         """Return the facts of the classes, each row's class index, and how many classes."""
-        if self.classes is None:
-            with np.errstate(invalid="ignore"):
-                check_classification_targets(y)
-        classes = np.unique(y if self.classes is None else np.asarray(self.classes))
+        classes = classes_in(y) if self.classes is None else np.unique(np.asarray(self.classes))
+        check_label_types(y, classes)
         if self.classes is not None and len(classes) < 2:
             raise ValueError(f"classes={self.classes!r} must name at least two labels.")
         codes = label_codes(y, classes).astype(np.int64)
@@ -297,15 +313,16 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
         self.curvature = curvature
 
     def _read_targets(
-        self, y: NDArray[Any], names: list[str] | None
+        self, y: Any, names: list[str] | None
     ) -> tuple[dict[str, Any], NDArray[np.int64], int]:
         """Return the checked range, and the targets as whole numbers."""
         if self.loss != "squared":
             raise ValueError(f"loss={self.loss!r} is unknown; the only one is 'squared'.")
+        check_label_types(y)
         low, high = _checked_range(self.output_range)
         half, middle = high / 2 - low / 2, high / 2 + low / 2
         with np.errstate(all="ignore"):
-            scaled = (_numbers(y) - middle) / half
+            scaled = (as_floats(cells_of(y)) - middle) / half
             missing = ~np.isfinite(scaled)
             targets = np.rint(np.clip(np.where(missing, 0.0, scaled), -1, 1) * TARGET_ONE)
         targets = np.where(missing, MISSING, targets.astype(np.int64))
@@ -353,53 +370,13 @@ def _canonical(X: Any) -> Any:
 
     Raises only for shapes, and for arrays of complex numbers.
     """
-    if sp.issparse(X):
-        X = sp.csr_matrix(X, dtype=np.float64 if X.dtype.kind != "c" else None)
-        if X.dtype.kind == "c":
-            raise ValueError("Complex data not supported: X has a complex dtype.")
-        if not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
-        cells = _finite(X.data)
-        return X if cells is X.data else sp.csr_matrix((cells, X.indices, X.indptr), shape=X.shape)
-    array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=_dtype(X))
-    if array.dtype.kind == "c":
-        raise ValueError("Complex data not supported: X has a complex dtype.")
-    if array.ndim != 2:
-        raise ValueError(
-            f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: "
-            "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
-        )
-    for axis, name in ((0, "sample(s)"), (1, "feature(s)")):
-        if not array.shape[axis]:
-            raise ValueError(
-                f"Found array with 0 {name} (shape={array.shape}) while a minimum of 1 is required."
-            )
-    return _finite(np.ascontiguousarray(_numbers(array)))
-
-
-def _dtype(X: Any) -> Any:
-    """Return object where cells of several kinds would change each other's."""
-    if hasattr(X, "dtypes"):
-        kinds = {getattr(each, "kind", "O") for each in X.dtypes}
-        return np.float64 if kinds <= set("fiub") else object
-    return object if isinstance(X, (list, tuple)) else None
-
-
-def _numbers(values: NDArray[Any]) -> Array:
-    """Return an array of numbers as float64; of anything else, each cell by itself, NaN if not."""
-    if values.dtype.kind in "fiub":
-        return values.astype(np.float64, copy=False)
-
-    def number(cell: Any) -> float:
-        try:
-            return float(cell)
-        except Exception:
-            return math.nan
-
-    flat = values.astype(object).ravel()
-    cells = np.fromiter((number(cell) for cell in flat), np.float64, flat.size)
-    return cells.reshape(values.shape)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "fiub" and X.ndim == 2 and X.size:
+        return _finite(np.ascontiguousarray(X, dtype=np.float64))
+    rows = read_table(X).numbers()
+    if not sp.issparse(rows):
+        return _finite(np.ascontiguousarray(rows))
+    rows.data = _finite(rows.data)
+    return sp.csr_matrix(rows)
 
 
 def _finite(cells: Array) -> Array:

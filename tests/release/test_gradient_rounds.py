@@ -401,3 +401,18 @@ def test_a_moment_of_very_many_groups_fits_its_integers(order):
     found, n = rows.moments(IntegerMap(lattice, np.eye(3, 2)), 2.0, order, 10)
     assert n == n_units and n * np.abs(found.values).max() / 4 < 2.0**62
     assert found.values.all() and n * found.l2 < 2.0**62
+
+
+def test_score_histogram_counts_by_class():
+    X, y, _ = problem(2, n=1000)
+    y[::10] = -1
+    rows, lattice = rows_of(X, y, 2), Lattice(np.zeros(7), np.full(7, 1e-4))
+    weights, edges = np.random.default_rng(0).normal(size=(8, 1)), np.linspace(-3, 3, 13)
+    found = rows.score_histogram(lattice, weights, edges)
+    scores = X @ weights[:7, 0] + weights[7, 0]
+    expected = [
+        [np.sum((np.searchsorted(edges, scores) == b) & (y == c)) for c in (0, 1)]
+        for b in range(14)
+    ]
+    assert np.abs(found.values * found.unit - expected).max() <= 1  # a score beside an edge
+    assert found.values.sum() * found.unit == np.sum(y >= 0)

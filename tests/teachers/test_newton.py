@@ -83,7 +83,7 @@ def test_a_cell_of_another_type_changes_its_own_row_only(cell, container):
             return table
         columns = {f"c{j}": table[:, j].tolist() for j in range(table.shape[1])}
         if container == "pandas":
-            return pd.DataFrame(columns)
+            return pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in columns.items()})
         return pl.DataFrame({k: pl.Series(k, v, dtype=pl.Object) for k, v in columns.items()})
 
     good, bad = X.astype(object), X.astype(object)
@@ -179,3 +179,20 @@ def test_many_classes():
     X, y = rng.normal(size=(3000, 3)), np.arange(3000) % 1000
     teacher = NewtonClassifier(classes=np.arange(1000)).fit(X, y)
     assert teacher.predict_proba(X[:5]).shape == (5, 1000)
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "Int64", "boolean", "category", "datetime64[ns]"])
+def test_missing_cells_of_frames(dtype):
+    values = pd.Series([1, 0, 1, 0, 1, 0]).astype("bool" if dtype == "boolean" else "int64")
+    column = values.astype(dtype)
+    holed = column.copy()
+    holed[2] = None
+    first, second = (
+        NewtonClassifier(classes=[0, 1])
+        .fit(pd.DataFrame({"a": c, "b": np.arange(6.0)}), [0, 1] * 3)
+        .private_rows_.X
+        for c in (column, holed)
+    )
+    same = first == second
+    same[2] = True
+    assert same.all() and second[2].tolist() == [0.0, 2.0]
