@@ -290,7 +290,7 @@ def rows_of_list(X: Sequence[Any], width: int | None = None) -> list[Sequence[An
     """
     rows = [_cells_of_row(row) for row in X]
     lengths = Counter(len(row) for row in rows if row is not None)
-    if 2 * lengths.total() < max(1, len(rows)):
+    if width is None and 2 * lengths.total() < max(1, len(rows)):
         return None
     if width is None:
         width = max(lengths, key=lambda length: (lengths[length], length))
@@ -300,17 +300,17 @@ def rows_of_list(X: Sequence[Any], width: int | None = None) -> list[Sequence[An
     return [row if row is not None and len(row) == width else missing for row in rows]
 
 
-def layout_of(X: Any) -> Any:
+def layout_of(X: Any, width: int | None = None) -> Any:
     """Return what ``validate_data(..., skip_check_array=True)`` may see of a private table.
 
-    It takes the width of rows in a list from row 0, which is one record. Here it is the length that
-    most rows have.
+    It takes the width of rows in a list from row 0, which is one record. Here it is `width` where
+    that is public knowledge, and else the length that most rows have.
     """
     if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
         X = X.tolist()
     if not isinstance(X, (list, tuple)):
         return X
-    rows = rows_of_list(X)
+    rows = rows_of_list(X, width)
     return [""] if rows is None else np.empty((1, len(rows[0])))
 
 

@@ -24,7 +24,7 @@ PUBLIC_TRANSFER_SET = "the transfer set X: the student sees its features in the 
 NOT_PROTECTED = (
     PUBLIC_TRANSFER_SET,
     "the number of training records of the teacher",
-    "the teacher's class labels and column names",
+    "the teacher's class labels, and the names and the number of columns",
     "that the teacher raised an exception, where it did (not what it said)",
 )
 

@@ -129,8 +129,8 @@ def _frame(rows):
     columns = {}
     for j, name in enumerate("uvc"):
         cells = pd.Series(list(array[:, j]), dtype=object)
-        plain = not any(isinstance(c, Cell) for c in array[:, j])
-        columns[name] = cells.infer_objects() if plain else cells
+        odd = any(isinstance(c, Cell) or (type(c) is int and c > 2**70) for c in array[:, j])
+        columns[name] = cells if odd else cells.infer_objects()
     return pd.DataFrame(columns)
 
 
@@ -140,7 +140,9 @@ def _categories(rows):
 
 
 def _nullable(rows):
-    return _frame(rows).convert_dtypes()
+    with warnings.catch_warnings():  # pandas tries whether infinity is an integer
+        warnings.simplefilter("ignore")
+        return _frame(rows).convert_dtypes()
 
 
 def _polars(rows):
@@ -222,12 +224,16 @@ def cells(data):
 # Members: of scikit-learn, and some that do what no teacher should.
 
 
+def _floats(X):
+    return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=float)
+
+
 class Loud(ClassifierMixin, BaseEstimator):
     """One large cell flips every vote: the bound is met to the last unit."""
 
     def fit(self, X, y):
         self.classes_ = np.array([0, 1])
-        self.loud_ = int((np.abs(np.asarray(X, dtype=float)) > 100).any())
+        self.loud_ = int((np.abs(_floats(X)) > 100).any())
         return self
 
     def predict_proba(self, X):
@@ -241,7 +247,7 @@ class LoudRegressor(RegressorMixin, BaseEstimator):
     """The same, far outside of every output range."""
 
     def fit(self, X, y):
-        self.loud_ = float(np.abs(np.asarray(X, dtype=float)).max())
+        self.loud_ = float(np.abs(_floats(X)).max())
         return self
 
     def predict(self, X):
@@ -288,7 +294,7 @@ class DrawsFromGlobals(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y):
         self.classes_ = np.array([0, 1])
-        n = 1 + 5 * int((np.abs(np.asarray(X, dtype=float)) > 100).any())
+        n = 1 + 5 * int((np.abs(_floats(X)) > 100).any())
         self.vote_ = [np.random.rand() + random.random() for _ in range(n)][-1] / 2
         return self
 
@@ -310,7 +316,7 @@ class Panics(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y):
         self.classes_ = np.array([0, 1])
-        X = np.asarray(X, dtype=float)
+        X = _floats(X)
         self.large_ = X[np.abs(X) > 100]
         self._raise("fit")
         return self

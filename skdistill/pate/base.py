@@ -79,12 +79,13 @@ class Found:
 
 
 class PrivateStepError(ValueError):
-    """A step before the teachers raised on private rows."""
+    """A step before the teachers, or a single teacher, raised on private rows."""
 
     def __init__(self) -> None:
         super().__init__(
-            "A step before the teachers raised on the private rows; its message is withheld "
-            "because it may quote them. Try it on rows you may see, such as model.sample(100)."
+            "A step before the teachers, or a single teacher, raised on the private rows; its "
+            "message is withheld because it may quote them. Try it on rows you may see, such as "
+            "model.sample(100)."
         )
 
 
@@ -179,11 +180,11 @@ class PATE(DistilledEstimator):
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         X = check_table(X)
-        validate_data(self, layout_of(X), skip_check_array=True)
         if self.schema is None and X_public is not None:
             schema = Schema.from_public(X_public)
         else:
             schema = as_schema(self.schema, X)
+        validate_data(self, layout_of(X, len(schema.columns)), skip_check_array=True)
         rows, cells = schema.sanitize(X), cells_of(y)
         numbers = None if groups is None else group_numbers(groups)
         check_lengths(X, y=cells, groups=numbers)

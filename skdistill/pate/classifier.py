@@ -223,8 +223,6 @@ class PATEClassifier(ClassifierMixin, PATE):
         labels = np.array([first if label is None else label for label in targets.tolist()])
         if isinstance(A, np.ndarray) and A.dtype.kind == "f":
             A = np.nan_to_num(A)
-        if teacher is last:
-            return teacher.fit(A, labels)
         return call_privately(teacher.fit, A, labels, error=PrivateStepError)
 
     def _blank_student(self) -> Any:

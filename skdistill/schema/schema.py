@@ -339,7 +339,7 @@ class Schema:
         return SchemaReport(tuple(counted))
 
     def _table(self, X: Any) -> Table:
-        table = Table(X)
+        table = Table(X, len(self.columns))
         if len(table.columns) != len(self):
             raise ValueError(
                 f"X has {len(table.columns)} features, but the schema has {len(self)} columns."

@@ -27,6 +27,8 @@ class Table:
     ----------
     X : array-like or DataFrame of shape (n, d)
         Any table.
+    width : int, optional
+        Number of columns of rows in a list, as public knowledge.
 
     Raises
     ------
@@ -34,7 +36,7 @@ class Table:
         For what is not two-dimensional, empty, or sparse: its shape is public.
     """
 
-    def __init__(self, X: Any) -> None:
+    def __init__(self, X: Any, width: int | None = None) -> None:
         self.kind, self.index = kind_of(X), None
         self.names: list[str] | None = None
         self.columns: list[Any]
@@ -47,7 +49,7 @@ class Table:
             return
         if hasattr(X, "tocsr"):
             raise TypeError("Sparse data was passed for X, but a schema reads dense tables.")
-        layout = layout_of(X)
+        layout = layout_of(X, width)
         array = np.asarray(layout)
         if array.ndim != 2:
             raise ValueError(
@@ -58,7 +60,7 @@ class Table:
         if layout is X:
             self.columns = list(array.T)
         else:  # a list of rows, or an array of objects with a row of another length
-            self.columns = list(map(list, zip(*rows_of_list(X) or [], strict=True)))
+            self.columns = list(map(list, zip(*rows_of_list(X, width) or [], strict=True)))
 
     def names_or_default(self) -> list[str]:
         """Return the names, ``x0, x1, ...`` where there are none."""

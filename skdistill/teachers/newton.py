@@ -78,7 +78,8 @@ class _NewtonTeacher(BaseEstimator):
             )
         seen = BaseEstimator()
         validate_data(seen, layout_of(X), skip_check_array=True)
-        cells, targets = _canonical(X), cells_of(y)
+        cells, targets = _canonical(X), cells_of(y)  # warns of a column, refuses other shapes
+        y = y.reshape(-1) if isinstance(y, np.ndarray) else y
         names = None if groups is None else group_names(groups)
         check_lengths(cells, y=targets, groups=names)
         width = cells.shape[1]

@@ -252,8 +252,8 @@ class MarginalSampler(BaseEstimator):
         """
         loss, pairs = self._loss(), self._wants_pairs()
         check_accountant(self.accountant)
-        validate_data(self, layout_of(X), skip_check_array=True)
         schema = as_schema(self.schema, X)
+        validate_data(self, layout_of(X, len(schema.columns)), skip_check_array=True)
         codes = schema.encode(X, self.n_bins)
         numbers = None if groups is None else group_numbers(groups)
         check_consistent_length(codes, numbers)

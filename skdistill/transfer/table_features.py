@@ -207,8 +207,9 @@ class TableFeatures(TransformerMixin, BaseEstimator):
             :meth:`Schema.encode`.
         """
         check_is_fitted(self)
-        Table(X)  # raises for what is no table, before its columns are counted
-        validate_data(self, layout_of(X), reset=False, skip_check_array=True)
+        width = len(self.schema_.columns)
+        Table(X, width)  # raises for what is no table, before its columns are counted
+        validate_data(self, layout_of(X, width), reset=False, skip_check_array=True)
         rows = self._expand(self._cells(X))
         if self.max_norm is not None:
             norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))

@@ -298,3 +298,16 @@ def test_one_and_many_categories():
     X = pd.DataFrame({"one": ["u"] * 50, "many": [str(v) for v in range(50)]})
     rows = MarginalSampler(schema).fit(X).sample(100, 0)
     assert set(rows["many"]) <= set(schema.columns[1].values)
+
+
+def test_the_schema_knows_the_width_of_rows_in_a_list():
+    """Half of the rows are short: one more of them changes no other row, and raises nothing."""
+    schema = Schema(dict.fromkeys("abc", (-1, 1)), missing=True)
+    rows = [[0.7] * 3] * 10 + [[0.7] * 2] * 10
+    for table in (rows, [[0.7] * 2, *rows[1:]]):
+        sampler = MarginalSampler(schema, epsilon=float("inf")).fit(table)
+        short = sum(len(row) == 2 for row in table)
+        assert sampler.n_features_in_ == 3
+        assert [counts.max() for counts in sampler.marginals_.one_way] == [
+            max(short, 20 - short)
+        ] * 3
