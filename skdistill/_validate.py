@@ -27,11 +27,8 @@ __all__ = [
     "Inputs",
     "check_count",
     "check_inputs",
-    "check_number",
-    "check_output_range",
     "check_settings",
     "check_student",
-    "check_teacher",
     "clear_fitted",
     "type_name",
 ]

@@ -320,25 +320,14 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     def _transfer_set(
         self, inputs: Inputs, bound: Certificate, rows: NDArray[np.intp]
     ) -> TransferSet:
-        return TransferSet(
-            inputs.rows(rows),
-            rows,
-            inputs.classes,
-            self.output_range or bound.output_range,
-            self.n_jobs,
-            encoder_of(self.student),
-        )
+        range_, encoder = self.output_range or bound.output_range, encoder_of(self.student)
+        return TransferSet(inputs.rows(rows), rows, inputs.classes, range_, self.n_jobs, encoder)
 
     def _price(self, bound: Certificate, asked: TransferSet, with_prior: bool = True) -> Release:
         """Choose the mechanism and the price."""
-        return calibrate(
-            bound,
-            asked,
-            float(self.epsilon),
-            float(self.delta),
-            self.mechanism,
-            with_prior=with_prior and self.threshold == "prior",
-        )
+        price = float(self.epsilon), float(self.delta)
+        with_prior = with_prior and self.threshold == "prior"
+        return calibrate(bound, asked, *price, self.mechanism, with_prior=with_prior)
 
     def _announce(self, release: Release) -> None:
         """Warn of noise, and print the statement where `verbose` asks for it."""

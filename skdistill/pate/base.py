@@ -45,7 +45,7 @@ from skdistill.transfer.features import SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
 from skdistill.transfer.table_features import TableFeatures
 
-__all__ = ["PATE", "PrivateStepError", "Task"]
+__all__ = ["PATE", "PrivateStepError"]
 
 _NOT_PROTECTED = (
     "the schema: names, bounds and categories of the columns",
@@ -295,7 +295,12 @@ class PATE(DistilledEstimator):
 
     def _teach(self, task: Task, inputs: Any, loss: PrivacyLoss | None, random_state: Any) -> Any:
         """Train the teachers on the private rows. Nothing that they raise gets out."""
-        A = call_privately(inputs.transform, task.rows, error=PrivateStepError)
+
+        def encode(copied: Any, rows: Any) -> Any:
+            """Use a copy, since the student keeps the map and it may remember its last rows."""
+            return copied.transform(rows)
+
+        A = call_privately(encode, inputs, task.rows, error=PrivateStepError)
         seed = random_state.randint(np.iinfo(np.int32).max)
         if self._is_single():
             return self._teach_one(A, task.targets)

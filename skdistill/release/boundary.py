@@ -20,7 +20,7 @@ import sklearn
 
 from skdistill._randomness import own_randomness
 
-__all__ = ["TeacherError", "call_privately", "own_copy", "silenced"]
+__all__ = ["TeacherError", "call_privately", "silenced"]
 
 
 class TeacherError(ValueError):

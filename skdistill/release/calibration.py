@@ -37,7 +37,6 @@ __all__ = [
     "Release",
     "calibrate",
     "check_mechanism",
-    "choose_mechanism",
     "choose_queries",
     "noise_warning",
 ]

@@ -13,7 +13,7 @@ from skdistill.release.boundary import call_privately
 from skdistill.release.quantization import as_outputs
 from skdistill.release.query import SQRT_2, Queries, RowQuery
 
-__all__ = ["class_counts", "counts_query", "mean_label"]
+__all__ = ["class_counts", "mean_label"]
 
 Array = NDArray[np.float64]
 

@@ -32,13 +32,7 @@ from skdistill.release.mechanism import WHOLE
 from skdistill.release.quantization import lattice_bits
 from skdistill.release.query import ROUND_UP, Integers, Queries, Query, noise_deviation
 
-__all__ = [
-    "MAX_PAIRED_COLUMNS",
-    "NoisyMarginals",
-    "group_numbers",
-    "measure_marginals",
-    "weighted_counts",
-]
+__all__ = ["NoisyMarginals", "group_numbers", "measure_marginals"]
 
 Array = NDArray[np.float64]
 _Pair = tuple[int, int]

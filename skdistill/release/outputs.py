@@ -20,14 +20,7 @@ from skdistill.neural import adapted
 from skdistill.release.boundary import TeacherError, call_privately, silenced
 from skdistill.release.quantization import as_outputs
 
-__all__ = [
-    "before_last_step",
-    "class_outputs",
-    "in_chunks",
-    "member_votes",
-    "output_method",
-    "value_outputs",
-]
+__all__ = ["before_last_step", "class_outputs", "in_chunks", "member_votes", "value_outputs"]
 
 Array = NDArray[np.float64]
 

@@ -114,7 +114,7 @@ class IntegerMap:
         return np.asarray(np.ldexp(self.integers, -self.exponent) / steps)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sum:
     """A sum over private rows, and how far one unit moves it.
 
@@ -134,7 +134,7 @@ class Sum:
     unit: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PrivateRows:
     """Private rows and their targets, to be summed over; all its methods return private sums.
 
@@ -309,7 +309,8 @@ class PrivateRows:
         """
         q = frame.integers.shape[1]
         step, n_units = self._steps(at_most)
-        bits = math.floor(math.log2(_MOMENT / radius**2) / 2)
+        longest = min(_MOMENT, 2.0**61 / n_units)  # so that the sum of all units fits int64
+        bits = math.floor(math.log2(longest / radius**2) / 2)
         limit = math.ldexp(radius, bits)
 
         def part(rows: slice, cells: Any) -> tuple[Integers]:
@@ -434,17 +435,18 @@ class PrivateRows:
 
     def _row_lengths(self, frame: IntegerMap) -> Array:
         """Return no less than the length of each row in the frame; kept for later rounds."""
-        if not self._lengths or self._lengths[0] is not frame:
-            lengths = np.empty(self.X.shape[0])
+        held = self._lengths[:]  # in one step: fits in other threads may share these rows
+        if held and held[0] is frame:
+            return np.asarray(held[1])
+        lengths = np.empty(self.X.shape[0])
 
-            def part(rows: slice, cells: Any) -> tuple[Integers]:
-                products = _product(cells, frame.integers)
-                lengths[rows] = _lengths_of(products, frame.exponent)
-                return (np.zeros(1, dtype=np.int64),)
+        def part(rows: slice, cells: Any) -> tuple[Integers]:
+            lengths[rows] = _lengths_of(_product(cells, frame.integers), frame.exponent)
+            return (np.zeros(1, dtype=np.int64),)
 
-            self._sum(frame.lattice, part)
-            self._lengths[:] = [frame, lengths]
-        return np.asarray(self._lengths[1])
+        self._sum(frame.lattice, part)
+        self._lengths[:] = [frame, lengths]
+        return lengths
 
     def _sum(
         self, lattice: Lattice, part: Callable[[slice, Any], tuple[Integers, ...]], step: int = 1

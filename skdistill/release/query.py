@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, TypeVar, cast
 
@@ -62,7 +62,7 @@ class Query:
         that is not finite and positive, or a share outside (0, 1].
     """
 
-    values: Integers
+    values: Integers = field(repr=False)
     l1: float
     l2: float
     share: Fraction = Fraction(1)
@@ -115,7 +115,7 @@ class RowQuery:
     """
 
     name: str
-    measure: Callable[[NDArray[np.intp] | None], Integers]
+    measure: Callable[[NDArray[np.intp] | None], Integers] = field(repr=False)
     shape: tuple[int, int]
     l1: float
     l2: float

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,7 +218,8 @@ class ResidualRounds(Mechanism):
         return collect_votes(ask, X, bases, n, asked.n_classes, asked.bounds, self.temperature)
 
 
-class Votes(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class Votes:
     """The result of one pass over the members. Private, but for their number."""
 
     total: Integers  # (m, c): the sum of all votes. Rows sum to k·S; for a regressor, in [0, k·S]

@@ -500,3 +500,26 @@ def test_a_fit_that_fails_leaves_no_earlier_statement(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         model.fit(X, y)
     assert not hasattr(model, "privacy_")
+
+
+class Remembers(TransformerMixin, BaseEstimator):
+    """Row by row, but keeps the last rows that it saw."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        self.seen_ = np.asarray(X, dtype=float).copy()
+        return self.seen_
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_students_encoder_remembers_no_private_row():
+    X = np.full((400, 2), 0.625)
+    model = PATEClassifier(
+        LogisticRegression(), schema=(0, 1), classes=[0, 1], encoder=Remembers(), n_transfer=50
+    )
+    model.fit(X, np.arange(400) % 2)
+    encoder = model.student_.named_steps["inputs"].named_steps["encoder"]
+    assert encoder.seen_.shape == (50, 2)

@@ -374,6 +374,35 @@ def test_replay_with_a_group_of_another_size(n_classes, size):
         assert sum(m * m for m in moved) <= Fraction(a.l2) ** 2
 
 
+def test_rows_that_two_fits_share_have_the_lengths_of_each_frame():
+    """Another thread asks for its own frame just after this one has kept its lengths."""
+    lattice = Lattice(np.zeros(2), np.full(2, 1e-3))
+    mine, other = (IntegerMap(lattice, np.eye(3, 2) * size) for size in (1.0, 0.01))
+
+    class Racing(list):
+        def __setitem__(self, where, value):
+            super().__setitem__(where, value)
+            if value[0] is mine:
+                rows._row_lengths(other)
+
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    rows = PrivateRows(X, np.zeros(50, np.int64), 2, 50, _lengths=Racing())
+    for _ in range(2):
+        assert (rows._row_lengths(mine) >= 0.999 * np.linalg.norm(X, axis=1)).all()
+    assert "[" not in repr(rows) and "[" not in repr(rows.targets_sum())
+
+
+@pytest.mark.parametrize("order", ["mean", "squares", "products"])
+def test_a_moment_of_very_many_groups_fits_its_integers(order):
+    lattice, n_units = Lattice(np.zeros(2), np.full(2, 1e-3)), 1 << 32
+    rows = PrivateRows(
+        np.full((4, 2), 2.0), np.zeros(4, np.int64), 2, n_units, Unit.GROUP, np.ones(4)
+    )
+    found, n = rows.moments(IntegerMap(lattice, np.eye(3, 2)), 2.0, order, 10)
+    assert n == n_units and n * np.abs(found.values).max() / 4 < 2.0**62
+    assert found.values.all() and n * found.l2 < 2.0**62
+
+
 def test_score_histogram_counts_by_class():
     X, y, _ = problem(2, n=1000)
     y[::10] = -1

@@ -1,5 +1,6 @@
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -96,6 +97,12 @@ def test_the_bounds_of_many_rows_are_rounded_up(l1):
         moved = query.moved(n)
         assert n * Fraction(l1) <= Fraction(moved[0]) <= n * Fraction(l1) * (1 + Fraction(2) ** -50)
         assert n * Fraction(l1) ** 2 <= Fraction(moved[1]) ** 2
+
+
+def test_no_text_of_a_query_shows_a_private_value():
+    values = np.array([4711], dtype=np.int64)
+    assert "4711" not in repr(Query(values, 1.0, 1.0))
+    assert "4711" not in repr(RowQuery("labels", partial(np.add, values), (1, 1), 1.0, 1.0, 1.0))
 
 
 def test_what_is_no_query_is_refused():
