@@ -79,7 +79,8 @@ def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
         return ()
     if type(step) is FrozenEstimator:
         return (
-            f"the frozen step {name!r} was fitted without the private data and works row by row",
+            f"the frozen step {name!r} was fitted without the private data, works row by row and "
+            "keeps nothing of its rows",
         )
     parts = _parts(step)
     if parts is not None:

@@ -28,6 +28,8 @@ __all__ = ["SoftLabels", "Unprotected"]
 
 Array = NDArray[np.float64]
 
+# A neighbour graph of more rows takes longer than most teachers take to answer.
+_GRAPH_ROWS = 2_000
 # The diameter of the simplex, which any map into it satisfies.
 _DIAMETER = math.sqrt(2) * (1 - 1e-12)
 
@@ -43,7 +45,8 @@ class SoftLabels(Mechanism):
         Public functions on X in which the labels are smoothed after their release, at no cost:
         principal components, eigenvectors of the neighbour graph, the result of ``basis(X)``, or
         an array of shape (m, p). "auto" takes the better of the first two by the labels
-        themselves. None: no smoothing.
+        themselves (of more than 2,000 rows the first), where there is noise to take away and
+        something to be seen. None: no smoothing.
     temperature : float, default=1.0
         Softens (above 1) or sharpens (below 1) the teacher's labels (Hinton, Vinyals and Dean
         2015). Only where the bound is the worst case, which any map into the simplex satisfies.
@@ -93,7 +96,10 @@ class SoftLabels(Mechanism):
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
         """Compute the public bases in which the labels are smoothed."""
         noise = self._query(bound, asked, loss, None).noise_scale(loss)
-        return asked.bases(self.basis) if smooths(self.basis, asked, noise / asked.width) else ()
+        if not smooths(self.basis, asked, noise / asked.width):
+            return ()
+        quick = isinstance(self.basis, str) and self.basis == "auto" and asked.n_rows > _GRAPH_ROWS
+        return asked.bases("pca" if quick else self.basis)
 
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any

@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_extraction import DictVectorizer
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
@@ -380,19 +380,34 @@ def test_auto_takes_one_round_where_a_first_one_shows_nothing():
     )
 
 
-def test_rows_that_are_no_table_need_a_basis_or_none():
-    rows = np.array([{"a": value} for value in X[:200, 0]], dtype=object)
-    member = make_pipeline(DictVectorizer(), LogisticRegression())
-    teacher = TeacherEnsemble(member, 5, random_state=0).fit(rows, Y[:200])
+def test_rows_that_are_not_numbers_have_no_basis_of_their_own():
+    texts = np.array(["good" if y else "bad" for y in Y[:200]], dtype=object)
+    member = make_pipeline(CountVectorizer(), LogisticRegression())
+    teacher = TeacherEnsemble(member, 5, random_state=0).fit(texts, Y[:200])
     accountant = BudgetAccountant()
-    for n_rounds in ("auto", 1, 2):
-        mechanism = ResidualRounds(n_rounds)
-        distiller = PrivateDistiller(
-            teacher, member, accountant=accountant, mechanism=mechanism, epsilon=20.0
-        )
-        with pytest.raises(TypeError, match="None: plain PATE"):
-            distiller.fit(rows)
+    distiller = PrivateDistiller(teacher, Texts(), accountant=accountant, epsilon=20.0)
+    with pytest.raises(TypeError, match="No public basis can be made"):  # two rounds need one
+        distiller.set_params(mechanism=ResidualRounds(2)).fit(texts)
     assert len(accountant) == 0
-    for basis in (None, lambda rows: np.ones((len(rows), 1))):
-        assert distiller.set_params(mechanism=ResidualRounds(1, basis)).fit(rows)
-    assert len(accountant) == 2
+    own = lambda rows: np.ones((len(rows), 1))  # noqa: E731
+    for mechanism in (ResidualRounds(), ResidualRounds(1), ResidualRounds(1, None)):
+        statement = distiller.set_params(mechanism=mechanism).fit(texts).privacy_
+        assert statement.mechanism == "gaussian"
+    assert distiller.set_params(mechanism=ResidualRounds(2, own)).fit(texts)
+    # A pipeline as student encodes texts, for the basis as well.
+    assert distiller.set_params(student=member, mechanism=ResidualRounds(2)).fit(texts)
+    assert len(accountant) == 5
+
+
+class Texts(ClassifierMixin, BaseEstimator):
+    """A student that reads texts and is no pipeline."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
