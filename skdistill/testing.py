@@ -275,11 +275,13 @@ def seeded_noise(seed: int) -> Iterator[Sampler]:
     --------
     >>> import numpy as np
     >>> from skdistill.accounting import PrivacyLoss
-    >>> values, loss = np.zeros(3, dtype=np.int64), PrivacyLoss.laplace(1.0)
+    >>> from skdistill.release.query import Query, answer
+    >>> def zeros():
+    ...     return (yield Query(np.zeros(3, dtype=np.int64), 100.0, 100.0))
     >>> with seeded_noise(0) as sampler:
-    ...     first = sampler.perturb(values, loss, sensitivity=100.0)
+    ...     first = answer(zeros(), PrivacyLoss.laplace(1.0), sampler)
     >>> with seeded_noise(0) as sampler:
-    ...     second = sampler.perturb(values, loss, sensitivity=100.0)
+    ...     second = answer(zeros(), PrivacyLoss.laplace(1.0), sampler)
     >>> bool((first == second).all())
     True
     """
