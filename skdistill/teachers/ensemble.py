@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from itertools import islice
 from numbers import Integral
 from typing import Any
@@ -20,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
 from skdistill._cells import as_floats
+from skdistill._randomness import put_back_once
 from skdistill._tables import (
     Table,
     canonical_rows,
@@ -34,7 +36,7 @@ from skdistill._tables import (
     read_table,
 )
 from skdistill.teachers.fitted import set_fitted
-from skdistill.teachers.members import fit_member, pack, seeded_clone, unpack, votes_of
+from skdistill.teachers.members import fit_member, frozen, pack, seeded_clone, unpack, votes_of
 from skdistill.teachers.shards import (
     default_n_teachers,
     label_counts,
@@ -350,21 +352,23 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             raises votes uniform, or NaN in a regression.
         """
         check_is_fitted(self)
-        rows = canonical_rows(X, getattr(self, "n_features_in_", None))
+        rows = frozen(canonical_rows(X, getattr(self, "n_features_in_", None)))
         validate_data(self, layout_of(X), reset=False, skip_check_array=True)
         n, classes = n_rows(rows), getattr(self, "classes_", None)
         parallel = Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
+        away = parallel.n_jobs != 1
+        if not away:
+            parallel = Parallel(n_jobs=1, verbose=self.verbose, backend="sequential")
         size = 8 * n * (1 if classes is None else len(classes))
         members = zip(self.estimators_, self.seeds_.tolist(), strict=True)
         while batch := list(islice(members, max(parallel.n_jobs, (64 << 20) // size, 1))):
-            task, away = delayed(votes_of), parallel.n_jobs != 1
-            yield from _quietly(
-                parallel,
-                [
-                    task(pack(m, classes) if away else m, rows, n, classes, seed, function)
-                    for m, seed in batch
-                ],
-            )
+            tasks = [
+                delayed(votes_of)(pack(m, classes) if away else m, rows, n, classes, seed, function)
+                for m, seed in batch
+            ]
+            with nullcontext() if away else put_back_once():
+                votes = _quietly(parallel, tasks)
+            yield from votes
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -107,19 +107,48 @@ def votes_of(
     seed: int,
     function: Callable[..., Any] | None = None,
 ) -> Any:
-    """Return the votes of one member on a copy of all rows of `X`, passed through `function`.
+    """Return the votes of one member on all rows of `X`, passed through `function`.
 
-    A member that raises votes uniform, or NaN in a regression.
+    A member cannot change the rows for another: it gets a copy, or an array that nobody can write
+    into (:func:`frozen`). A member that such an array makes raise is asked again, with a copy, so
+    its votes are still a function of its own state and of public rows. One that raises then votes
+    uniform, or NaN in a regression.
     """
     member = unpack(member, classes)
-    try:
-        if type(member) is ConstantVoter:  # isinstance would ask the member
-            votes = member.votes(n)
-        else:
-            votes = call_privately(lambda: _ask(member, copy_rows(X), n, classes), seed=seed)
-    except TeacherError:
-        votes = nothing(classes).votes(n)
+    if type(member) is ConstantVoter:  # isinstance would ask the member
+        votes = member.votes(n)
+    else:
+        try:
+            rows = X if is_frozen(X) else copy_rows(X)
+            votes = call_privately(lambda: _ask(member, rows, n, classes), seed=seed)
+        except TeacherError:
+            votes = _ask_again(member, X, n, classes, seed)
     return votes if function is None else function(votes)
+
+
+def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
+    """Ask a member that raised on frozen rows for its votes on a copy, which it may write into."""
+    try:
+        if is_frozen(X):
+            return call_privately(lambda: _ask(member, copy_rows(X), n, classes), seed=seed)
+    except TeacherError:
+        pass
+    return nothing(classes).votes(n)
+
+
+def frozen(X: Any) -> Any:
+    """Return a copy of an array of numbers that nobody can write into; anything else as it is."""
+    if type(X) is not np.ndarray or X.dtype.hasobject:
+        return X
+    return np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape)
+
+
+def is_frozen(X: Any) -> bool:
+    """Whether `X` is an array over read-only memory, whose flag cannot be set back."""
+    memory = X
+    while isinstance(memory, np.ndarray):
+        memory = memory.base
+    return isinstance(X, np.ndarray) and memory is not None and memoryview(memory).readonly
 
 
 def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
