@@ -132,18 +132,9 @@ def check_lengths(X: Any, **others: Any) -> None:
 class Table:
     """A table whose cells are canonical; its layout is public.
 
-    Parameters
-    ----------
-    kind : {"numbers", "sparse", "array", "list", "pandas", "series", "polars", "polars series"}
-        Layout. "numbers" is a NumPy array of numbers; "array" any other array, or rows in a list.
-    shape : tuple of int
-        Number of rows, then the axes of one row.
-    values : ndarray, CSR matrix or None
-        Rows of "numbers" and "sparse".
-    columns : tuple of ndarray
-        Columns of the other kinds.
-    names : Any
-        Names of columns, or of a series.
+    `kind` is the layout: "numbers" (a NumPy array of numbers), "array" (any other array, or rows
+    in a list), "sparse", "list", "pandas", "series", "polars" or "polars series". `values` holds
+    the rows of "numbers" and "sparse", `columns` those of the other kinds.
     """
 
     kind: str
@@ -165,18 +156,8 @@ class Table:
     def take(self, rows: NDArray[np.intp] | None = None) -> Any:
         """Return rows in a container of their own, a function of these rows and of the layout.
 
-        Parameters
-        ----------
-        rows : ndarray of int, optional
-            Which rows; None is all of them.
-
-        Returns
-        -------
-        ndarray, CSR matrix, DataFrame, Series or list
-            A frame for a frame, with the same names; a list for a list of cells; an array for
-            rows in a list or tuple. Columns are float64 where all their cells are numbers or
-            missing, datetime64[ns] where all are dates or missing, and else objects. Indices of
-            pandas are numbered anew.
+        Columns are float64 where all their cells are numbers or missing, datetime64[ns] where all
+        are dates or missing, and else objects. Indices of pandas are numbered anew.
         """
         if self.values is not None:
             return self.values if rows is None else self.values[rows]
@@ -184,13 +165,7 @@ class Table:
         return _BUILDERS[self.kind](columns, self)
 
     def numbers(self) -> Any:
-        """Return all rows as float64: NaN for what is no number, CSR for sparse rows.
-
-        Raises
-        ------
-        ValueError
-            For a table that has not two axes, which is public.
-        """
+        """Return all rows as float64: NaN for what is no number, CSR for sparse rows."""
         if len(self.shape) != 2:
             raise ValueError(f"Expected 2D array, got a table of shape {self.shape} instead.")
         if self.values is not None:
@@ -199,26 +174,12 @@ class Table:
 
 
 def read_table(X: Any, width: int | None = None) -> Table:
-    """Read every cell of a table by itself.
+    """Read every cell of a table by itself; no cell raises, and X is not changed.
 
-    Parameters
-    ----------
-    X : array-like, sparse matrix or data frame of shape (n, ...)
-        Rows, which may be private. They are not changed.
-    width : int, optional
-        Number of columns, as public knowledge, for rows that come in a list. Without it, it is
-        the length that most rows have. A row of another length, and anything that is not a row,
-        becomes a row of missing cells.
-
-    Returns
-    -------
-    Table
-
-    Raises
-    ------
-    ValueError
-        For what is public: no rows, no columns, a complex dtype, a one-dimensional array of
-        numbers. No cell raises.
+    `width` is the number of columns, as public knowledge, for rows in a list; without it, it is
+    the length that most rows have. A row of another length, and anything that is not a row,
+    becomes a row of missing cells. A ValueError is raised for what is public: no rows, no columns,
+    a complex dtype, a one-dimensional array of numbers.
     """
     X = check_table(X)
     if sparse.issparse(X):
@@ -276,17 +237,8 @@ def _table_of_list(X: list[Any], width: int | None, cells: str = "list") -> Tabl
 def rows_of_list(X: Sequence[Any], width: int | None = None) -> list[Sequence[Any]] | None:
     """Return the rows in a list, all of one width; None where most of its elements are no rows.
 
-    Parameters
-    ----------
-    X : sequence
-        Rows: lists, tuples or one-dimensional arrays.
-    width : int, optional
-        The width, as public knowledge; None is the length that most rows have.
-
-    Returns
-    -------
-    rows : list of sequence, or None
-        A row of another length, and whatever is not a row, is missing in all columns.
+    A row of another length than `width` (that of most rows), and whatever is not a row, is missing
+    in all columns.
     """
     rows = [_cells_of_row(row) for row in X]
     lengths = Counter(len(row) for row in rows if row is not None)
@@ -389,17 +341,8 @@ _BUILDERS: dict[str, Callable[[list[NDArray[Any]], Table], Any]] = {
 def cells_of(y: Any, name: str = "y") -> list[Any]:
     """Return labels, targets or names of groups one by one, as they are.
 
-    Parameters
-    ----------
-    y : array-like of shape (n,) or (n, 1)
-        May be private. One of them being of another type changes nothing about the others.
-    name : str, default="y"
-        Named in errors.
-
-    Raises
-    ------
-    ValueError
-        For another shape, which is public.
+    One of them being of another type changes nothing about the others. Another shape than (n,) or
+    (n, 1), which is public, raises.
     """
     if isinstance(y, (list, tuple)):
         if 2 * sum(issubclass(type(cell), (list, np.ndarray)) for cell in y) > len(y):
@@ -426,12 +369,7 @@ def cells_of(y: Any, name: str = "y") -> list[Any]:
 def label_codes(y: Any, classes: NDArray[Any]) -> NDArray[np.intp]:
     """Return the index of each label in `classes`, -1 for a label outside of it; no label raises.
 
-    Parameters
-    ----------
-    y : array-like of shape (n,)
-        Labels, which may be private. 1, 1.0 and True are the same label, 1 and "1" are not.
-    classes : ndarray of shape (n_classes,)
-        Distinct labels; public.
+    1, 1.0 and True are the same label, 1 and "1" are not.
     """
     if isinstance(y, np.ndarray) and y.dtype.kind in "biuf" and classes.dtype.kind in "biuf":
         order = np.argsort(classes)
@@ -447,11 +385,6 @@ def classes_in(y: Any) -> NDArray[Any]:
     """Return the sorted labels of y without missing ones; which labels occur counts as public.
 
     Whole numbers are integers, since one missing label makes floats of all in many containers.
-
-    Raises
-    ------
-    ValueError
-        Where the labels are of several types or are no classes: fixed text.
     """
     pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
     present = [cell for cell, read in pairs if read == read]
@@ -475,13 +408,6 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
     """Raise for an array of text where numbers are wanted, or the reverse: dtypes are public.
 
     A list or an array of objects has no dtype that could tell, so it never raises.
-
-    Parameters
-    ----------
-    y : array-like of shape (n,)
-        Labels or targets; private.
-    classes : ndarray, optional
-        All labels; None for targets of a regression.
     """
     kind = _text_or_numbers(getattr(y, "dtype", None))
     if classes is None:
@@ -507,12 +433,9 @@ def _text_or_numbers(dtype: Any) -> str | None:
 def group_names(groups: Any) -> list[str]:
     """Return the name of each row's group, whatever the labels beside it made of its type.
 
-    Parameters
-    ----------
-    groups : array-like of shape (n,)
-        Label of each row's group. 7, 7.0 and "7" are the same group, and all missing labels are
-        one group. Integers beyond 2^53 are the same group where they are the same float: an
-        integer column becomes one of floats as soon as one label is missing.
+    7, 7.0 and "7" are the same group, and all missing labels are one group. Integers beyond 2^53
+    are the same group where they are the same float: an integer column becomes one of floats as
+    soon as one label is missing.
     """
     return [_group_name(cell) for cell in cells_of(groups, "groups")]
 

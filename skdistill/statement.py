@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 from unicodedata import category
 
+from skdistill._html import html_table
 from skdistill.accounting.relation import Relation, Unit
 
 __all__ = ["NOT_PROTECTED", "PRIVATE_TABLE", "TEACHER_DATA", "PrivacyStatement"]
@@ -216,7 +216,6 @@ class PrivacyStatement:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        color = "#2a7d4f" if self.private else "#b3261e"
         title = f"ε = {self.epsilon:.6g}" + (f", δ = {self.delta:.3g}" if self.delta else "")
         head = title if self.private else f"not private ({title} asked)"
         rows = [
@@ -232,15 +231,7 @@ class PrivacyStatement:
         ]
         if self.mu is not None:
             rows.insert(1, ("Gaussian-DP μ", f"{self.mu:.4g}"))
-        body = "".join(
-            f"<tr><th style='text-align:left;vertical-align:top'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in rows
-        )
-        return (
-            f"<table><caption style='color:{color};font-weight:bold;text-align:left'>"
-            f"{html.escape(head)}</caption>{body}</table>"
-        )
+        return html_table(rows, head, good=self.private)
 
 
 def _price(epsilon: float, delta: float) -> str:

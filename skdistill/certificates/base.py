@@ -394,18 +394,9 @@ def unwrap(teacher: Any) -> Any:
 
 
 def is_exactly(value: Any, path: str) -> bool:
-    """Whether an object is of one class and of no subclass.
+    """Whether an object is of the class at ``"module.Class"`` and of no subclass.
 
-    Parameters
-    ----------
-    value : object
-    path : str
-        ``"module.Class"``. A module that was never imported is not imported: then `value` cannot
-        be an object of its class.
-
-    Returns
-    -------
-    bool
+    A module that was never imported is not imported: no object can be of its class.
     """
     module, _, name = path.rpartition(".")
     return type(value) is getattr(sys.modules.get(module), name, None)

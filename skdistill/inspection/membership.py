@@ -29,18 +29,6 @@ def private_tpr(fpr: ArrayLike, epsilon: ArrayLike, delta: float = 0.0) -> Array
     1 - e^{-\varepsilon}(1 - \delta - \mathrm{FPR}))`, for any attack on one record (Kairouz, Oh and
     Viswanath, ICML 2015, arXiv:1311.0776, theorem 2.1).
 
-    Parameters
-    ----------
-    fpr : array-like of float
-        False-positive rates.
-    epsilon : array-like of float
-        Of a shape that broadcasts with `fpr`.
-    delta : float, default=0.0
-
-    Returns
-    -------
-    tpr : ndarray
-
     Examples
     --------
     >>> from skdistill.inspection.membership import private_tpr

@@ -19,17 +19,7 @@ Array = NDArray[np.float64]
 
 
 def clone_network(estimator: Any) -> Any:
-    """Clone as scikit-learn does, and keep what the wrapper of Keras forgets (``fit_kwargs``).
-
-    Parameters
-    ----------
-    estimator : estimator, or any object
-        A network by itself or inside another estimator; or none at all.
-
-    Returns
-    -------
-    twin : estimator, not fitted
-    """
+    """Clone as scikit-learn does, and keep what the wrapper of Keras forgets (``fit_kwargs``)."""
     return clone_part(estimator)
 
 
@@ -37,31 +27,12 @@ def fresh(estimator: Any) -> Any:
     """Return an unfitted copy of an estimator that is to be trained; a network gets its adapter.
 
     Every student and every member of an ensemble is made by this function.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A prototype, fitted or not; it is not changed.
-
-    Returns
-    -------
-    twin : estimator
     """
     return adapted(clone_network(estimator))
 
 
 def takes_soft_labels(estimator: Any) -> bool:
-    """Whether a classifier can be trained by :func:`fit_soft`.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A classifier with a method ``fit_soft``, a network, or a pipeline that ends in one.
-
-    Returns
-    -------
-    found : bool
-    """
+    """Whether a classifier can be trained by :func:`fit_soft`."""
     last = estimator
     while hasattr(last, "steps"):
         last = last.steps[-1][1]
@@ -71,16 +42,8 @@ def takes_soft_labels(estimator: Any) -> bool:
 def adapted(estimator: Any) -> Any:
     """Put the adapter around a network; any other estimator is returned as it is.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted or not, and never changed. Pipelines, finished searches (their best estimator) and
-        FrozenEstimators are looked into.
-
-    Returns
-    -------
-    estimator : estimator
-        Fitted, if the network was: then it is the same network.
+    Pipelines, finished searches (their best estimator) and FrozenEstimators are looked into.
+    Nothing is changed; a fitted network is the same network in its adapter.
     """
     if isinstance(estimator, FrozenEstimator):
         inner = adapted(estimator.estimator)

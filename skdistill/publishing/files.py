@@ -170,7 +170,7 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     skops = _skops()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            statement = _read_statement(archive.read(_STATEMENT))
+            statement = PrivacyStatement.from_dict(json.loads(archive.read(_STATEMENT)))
         unknown = set(skops.get_untrusted_types(data=data)).difference(_TRUSTED, named)
     except Exception:
         raise UnsafeFileError("This is no file of skdistill.save, or it is damaged.") from None
@@ -211,15 +211,6 @@ def _claimed(published: Any, vouch: bool) -> Published:
             "returns. If you can answer for the claim: save(..., vouch=True)."
         )
     return published
-
-
-def _read_statement(data: bytes) -> PrivacyStatement:
-    record = json.loads(data)
-    for name in ("epsilon", "delta", "mu"):  # infinity is written as text
-        record[name] = None if record[name] is None else float(record[name])
-    for name in ("assumes", "not_protected"):
-        record[name] = tuple(record[name])
-    return PrivacyStatement(**record)
 
 
 def _skops() -> Any:

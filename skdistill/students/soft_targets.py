@@ -34,13 +34,10 @@ _SIGNED_SOLVERS = frozenset(["lbfgs", "newton-cg", "newton-cholesky"])
 def how_to_train(student: Any) -> str:
     """Say which of the ways below suits a student, from what it declares.
 
-    Returns
-    -------
-    way : {"fit_soft", "least squares", "unlabelled rows", "signed weights", "weights", "labels"}
-        "fit_soft" for a classifier with a method of that name, and for a network of Keras or
-        skorch; "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier;
-        "signed weights" for a LogisticRegression; "weights" for any other classifier whose fit
-        takes `sample_weight`; "labels" for the rest.
+    "fit_soft" for a classifier with a method of that name, and for a network of Keras or skorch;
+    "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier; "signed
+    weights" for a LogisticRegression; "weights" for any other classifier whose fit takes
+    `sample_weight`; "labels" for the rest.
     """
     if takes_soft_labels(student):
         return "fit_soft"
@@ -60,24 +57,6 @@ def fit_on_soft_labels(
     student: Any, X: Any, labels: Array, classes: NDArray[Any], fit_params: dict[str, Any]
 ) -> Any:
     """Fit a clone of `student` on noisy soft labels.
-
-    Parameters
-    ----------
-    student : estimator
-        A classifier, a regressor, or a Pipeline that ends in one; not changed.
-    X : array-like of shape (m, d)
-        Transfer rows.
-    labels : ndarray of shape (m, n_classes)
-        Noisy soft labels; they need not lie on the simplex.
-    classes : ndarray of shape (n_classes,)
-        Class labels, the student's own `y`.
-    fit_params : dict
-        For the student's fit. `sample_weight` and other arrays with one entry per row of X follow
-        the rows when these are repeated.
-
-    Returns
-    -------
-    fitted : estimator
 
     Notes
     -----
@@ -129,21 +108,8 @@ def fit_with_unlabelled(
 ) -> Any:
     """Fit a clone of a semi-supervised student on rows some of which have no label.
 
-    Parameters
-    ----------
-    student : estimator
-        SelfTrainingClassifier, LabelSpreading, LabelPropagation, or a Pipeline ending in one.
-    X : array-like of shape (m, d)
-        All transfer rows.
-    codes : ndarray of int, shape (m,)
-        Index of each row's class, -1 where it was not answered: scikit-learn's mark.
-    classes : ndarray of shape (n_classes,)
-        Class labels; whole numbers from 0 on, since -1 must be none of them.
-
-    Raises
-    ------
-    ValueError
-        For other class labels.
+    `codes` are -1 for those, which is scikit-learn's mark; so class labels must be whole numbers
+    from 0 on.
     """
     if classes.dtype.kind not in "iu" or classes.min() < 0:
         raise ValueError(
@@ -237,16 +203,10 @@ def _last_step(student: Any) -> Any:
 
 
 def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, str] | None:
-    """Return one score per class, and their scale.
+    """Return one score per class, and their scale; None where the student has labels only.
 
-    Returns
-    -------
-    scores : ndarray of shape (m, n_classes)
-        The arg-max is the student's own prediction.
-    scale : {"log-probability", "probability", "margin"}
-        What differences of scores mean.
-
-    None where the student has labels only.
+    The scale is "log-probability", "probability" or "margin". The arg-max of a row of scores is the
+    student's own prediction.
     """
     if is_regressor(student):
         values = np.asarray(student.predict(X), dtype=np.float64)

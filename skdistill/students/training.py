@@ -43,39 +43,12 @@ def train(
     fit_params: dict[str, Any] | None = None,
     random_state: Any = None,
 ) -> Any:
-    """Train a clone of the student on released labels.
+    """Train a clone of the student on released labels: `values` of the `rows` asked about.
 
-    Parameters
-    ----------
-    student : estimator or None
-        None is the default student, whose penalty is set from the noise.
-    X : array-like of shape (m, d)
-        All public rows.
-    rows : ndarray of shape (n,)
-        Which of them were asked about.
-    values : ndarray of shape (n, n_classes) or (n,)
-        Their released labels.
-    answered : ndarray of bool, shape (n,)
-        Which of them got a label. Students that learn from unlabelled rows see the others too.
-    noise_scale : float
-        Standard deviation of independent noise on one label; 0 where there is none.
-    classes : ndarray of shape (n_classes,) or None
-        None for regression.
-    output_range : tuple of (float, float) or None
-        Of a regression.
-    fit_params : dict
-        For the student's ``fit``; entries with one value per row of X follow the rows.
-    random_state : int, RandomState or None
-        Fills the student's open random states.
-
-    Returns
-    -------
-    fitted : estimator
-
-    Raises
-    ------
-    ValueError
-        If no row was answered, and the student cannot do without.
+    Those not `answered` have no label; students that learn from unlabelled rows see them, too, and
+    others raise where no row was answered. `noise_scale` is the standard deviation of independent
+    noise on one label and sets the penalty of the default student (None). Entries of `fit_params`
+    with one value per row of X follow the rows.
     """
     params = fit_params or {}
     if student is not None and classes is not None and _takes_unlabelled(student):
@@ -101,10 +74,7 @@ def train(
 def encoder_of(student: Any) -> Any:
     """Return the student's own encoder: the first steps of its pipeline that need no labels.
 
-    Returns
-    -------
-    encoder : Pipeline or None
-        Not fitted. None where the student is no pipeline, or looks at labels in its first step.
+    Not fitted. None where the student is no pipeline, or looks at labels in its first step.
     """
     steps = list(getattr(student, "steps", ()))[:-1]
     first: list[Any] = []
@@ -123,15 +93,7 @@ def _needs_labels(step: Any) -> bool:
 
 
 def check_threshold(student: Any, threshold: Any, classes: NDArray[Any] | None) -> None:
-    """Raise where a threshold on a probability cannot be had: before anything is charged.
-
-    Parameters
-    ----------
-    student : estimator or None
-        None is the default student.
-    threshold : "prior", float or None
-    classes : ndarray of shape (n_classes,) or None
-    """
+    """Raise where a threshold on a probability cannot be had: before anything is charged."""
     if classes is None or threshold is None or isinstance(threshold, str):
         return
     if len(classes) != 2:
@@ -149,13 +111,7 @@ def check_threshold(student: Any, threshold: Any, classes: NDArray[Any] | None) 
 def match_threshold(
     student: Any, X: Any, threshold: Any, prior: Array | None, classes: NDArray[Any] | None
 ) -> Array | None:
-    """Find the decision offsets of a fitted student on the public X.
-
-    Returns
-    -------
-    offsets : ndarray of shape (n_classes,) or None
-        None where the student decides.
-    """
+    """Find the decision offsets of a fitted student on the public X; None: the student decides."""
     if threshold is None or prior is None or classes is None:
         return None
     step = -(-n_rows(X) // _MOST_MATCHED)

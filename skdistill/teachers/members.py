@@ -23,11 +23,8 @@ Classes = NDArray[Any] | None
 class ConstantVoter(BaseEstimator):
     """What stands in for a member that has nothing to learn from, or could not learn.
 
-    Parameters
-    ----------
-    vote : ndarray of shape (n_classes,) or float
-        The same answer for every row: one class, the uniform distribution, or NaN ("no answer";
-        the release puts the middle of the public output range in its place).
+    `vote` is its answer for every row: one class, the uniform distribution, or NaN ("no answer";
+    the release puts the middle of the public output range in its place).
     """
 
     def __init__(self, vote: Any = np.nan):
@@ -59,22 +56,8 @@ def fit_member(
 ) -> Any:
     """Train `member` on one shard; whatever it raises, the voter that knows nothing comes back.
 
-    Runs in the worker. No exception and no warning leaves it: both can quote a private cell.
-
-    Parameters
-    ----------
-    member : estimator
-        Unfitted, and of this shard alone.
-    X : array-like, sparse matrix or data frame
-        Rows of this shard, which the member may change.
-    y : ndarray
-        Index of each record's class, or its target.
-    classes : ndarray or None
-        Labels; None in a regression.
-    seed : int
-        Public, of this member: the global generators start from it.
-    away : bool, default=False
-        Whether the member is to be packed for its way to another process.
+    Runs in the worker. No exception and no warning leaves it: both can quote a private cell. `y`
+    holds indices of classes, or targets. With `away`, the member is packed for another process.
     """
     fitted = _fitted(member, X, y, classes, seed)
     return pack(fitted, classes) if away else fitted

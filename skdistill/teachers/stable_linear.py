@@ -103,17 +103,15 @@ class ClippedRows:
     constant: float
 
     def __call__(self, X: Features) -> Features:
-        """Map finite float64 rows.
+        """Map finite float64 rows, to a norm of at most ``row_norm(d)``.
 
         Parameters
         ----------
         X : ndarray or CSR matrix of shape (n, d)
-            Finite rows.
 
         Returns
         -------
         ndarray or CSR matrix of shape (n, d + 1), or (n, d) without a constant
-            Rows of norm at most ``row_norm(d)``.
         """
         clip = _clip_sparse_rows if sp.issparse(X) else _clip_rows
         clipped = clip(X, self.max_row_norm)
@@ -471,20 +469,6 @@ def gradient_rounding_bound(
 
     The result is doubled for the products of these terms, and what gradual underflow could lose is
     added. The exponential is taken to be right within 8u, relative (libraries: 1 to 2u).
-
-    Parameters
-    ----------
-    n_samples : int
-        n.
-    n_rows, n_columns : int
-        K and D, the shape of W; K = 1 stands for the sigmoid.
-    C, row_norm, weight_norm : float
-        C, R and a bound B on the Frobenius norm of W.
-
-    Returns
-    -------
-    float
-        Bound on the Frobenius norm of (computed gradient − exact gradient).
     """
     block_size = _block_size(n_samples)
     additions = block_size + math.ceil(n_samples / block_size)
