@@ -10,25 +10,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.frozen import FrozenEstimator
 
-from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_part
+from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor
 from skdistill.neural.backends import backend_of
 
-__all__ = ["adapted", "clone_network", "fit_soft", "fresh", "takes_soft_labels"]
+__all__ = ["adapted", "fit_soft", "takes_soft_labels"]
 
 Array = NDArray[np.float64]
-
-
-def clone_network(estimator: Any) -> Any:
-    """Clone as scikit-learn does, and keep what the wrapper of Keras forgets (``fit_kwargs``)."""
-    return clone_part(estimator)
-
-
-def fresh(estimator: Any) -> Any:
-    """Return an unfitted copy of an estimator that is to be trained; a network gets its adapter.
-
-    Every student and every member of an ensemble is made by this function.
-    """
-    return adapted(clone_network(estimator))
 
 
 def takes_soft_labels(estimator: Any) -> bool:
