@@ -46,6 +46,7 @@ __all__ = [
     "classes_in",
     "copy_rows",
     "group_names",
+    "known_classes",
     "label_codes",
     "layout_of",
     "n_rows",
@@ -402,6 +403,15 @@ def classes_in(y: Any) -> NDArray[Any]:
     if classes.dtype.kind == "f" and (np.abs(classes) < 2**53).all():
         classes = classes.astype(np.int64)  # floats because of a missing label beside them
     return classes
+
+
+def known_classes(y: Any, classes: Any, cells: Any = None) -> NDArray[Any]:
+    """Return the sorted classes that are given, or those in y (or in its `cells`)."""
+    if classes is None:
+        return classes_in(y if cells is None else cells)
+    known = np.unique(np.asarray(classes))
+    check_label_types(y, known)
+    return known
 
 
 def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
 
-from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor
+from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_network
 from skdistill.neural.backends import backend_of
 
-__all__ = ["adapted", "fit_soft", "takes_soft_labels"]
+__all__ = ["adapted", "fit_soft", "fresh", "takes_soft_labels"]
 
 Array = NDArray[np.float64]
 
@@ -47,6 +48,23 @@ def adapted(estimator: Any) -> Any:
     adapter = (NetworkRegressor if is_regressor(estimator) else NetworkClassifier)(estimator)
     adapter._take_fitted()
     return adapter
+
+
+def fresh(estimator: Any, random_state: Any = None) -> Any:
+    """Return a clone that is to be trained: a network in its adapter, open random states seeded.
+
+    Every student and every member of an ensemble is made here. None seeds nothing.
+    """
+    twin = adapted(clone_network(estimator))
+    if random_state is None:
+        return twin
+    rng = check_random_state(random_state)
+    seeds = {
+        name: int(rng.randint(np.iinfo(np.int32).max))
+        for name, value in sorted(twin.get_params().items())
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    return twin.set_params(**seeds)
 
 
 def fit_soft(

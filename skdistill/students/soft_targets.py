@@ -12,7 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skdistill._tables import stack_copies, take_rows
-from skdistill.neural import adapted, clone_network, fit_soft, takes_soft_labels
+from skdistill.neural import adapted, clone_network, fit_soft, fresh, takes_soft_labels
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
 __all__ = [
@@ -128,7 +128,7 @@ def _learns_from_unlabelled(student: Any) -> bool:
 
 def fit_on_values(student: Any, X: Any, values: Array, fit_params: dict[str, Any]) -> Any:
     """Fit a clone of a regressor on noisy outputs, by its own loss."""
-    return adapted(clone_network(student)).fit(X, values, **fit_params)
+    return fresh(student).fit(X, values, **fit_params)
 
 
 def hard_labels(labels: Array) -> NDArray[np.intp]:

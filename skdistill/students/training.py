@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import get_tags
 
 from skdistill._tables import n_rows, take_rows
-from skdistill.neural import adapted, clone_network
+from skdistill.neural import adapted, fresh
 from skdistill.students.defaults import default_classifier, default_regressor
 from skdistill.students.soft_targets import (
     class_scores,
@@ -51,10 +51,10 @@ def train(
     with one value per row of X follow the rows.
     """
     params = fit_params or {}
-    if student is not None and classes is not None and _takes_unlabelled(student):
+    if student is not None and classes is not None and how_to_train(student) == "unlabelled rows":
         codes = np.full(n_rows(X), -1)
         codes[rows] = np.where(answered, values.argmax(axis=1), -1)
-        return fit_with_unlabelled(_seeded(student, random_state), X, codes, classes, params)
+        return fit_with_unlabelled(fresh(student, random_state), X, codes, classes, params)
     if not answered.any():
         raise ValueError(
             "No row got a confident answer at this epsilon, so there is nothing to train on. "
@@ -65,10 +65,10 @@ def train(
     X = X if len(rows) == n_rows(X) else take_rows(X, rows)
     if classes is None:
         student = student or default_regressor(X, values, noise_scale, output_range)
-        return fit_on_values(_seeded(student, random_state), X, values, params)
+        return fit_on_values(fresh(student, random_state), X, values, params)
     if student is None:
         student = default_classifier(X, noise_scale)
-    return fit_on_soft_labels(_seeded(student, random_state), X, values, classes, params)
+    return fit_on_soft_labels(fresh(student, random_state), X, values, classes, params)
 
 
 def encoder_of(student: Any) -> Any:
@@ -126,24 +126,6 @@ def match_threshold(
     # Margins of more than two classes have no common scale to shift them on.
     comparable = scale != "margin" or len(prior) == 2
     return offsets_for_prior(scores, prior) if comparable else None
-
-
-def _takes_unlabelled(student: Any) -> bool:
-    return how_to_train(student) == "unlabelled rows"
-
-
-def _seeded(student: Any, random_state: Any) -> Any:
-    """Return a clone of the student with its open random states set."""
-    student = adapted(clone_network(student))
-    if random_state is None:
-        return student
-    rng = check_random_state(random_state)
-    seeds = {
-        name: int(rng.randint(np.iinfo(np.int32).max))
-        for name, value in sorted(student.get_params().items())
-        if name.split("__")[-1] == "random_state" and value is None
-    }
-    return student.set_params(**seeds)
 
 
 def _of_rows(params: dict[str, Any], rows: NDArray[np.intp], m: int) -> dict[str, Any]:

@@ -28,15 +28,16 @@ from skdistill._tables import (
     cells_of,
     check_label_types,
     check_lengths,
-    classes_in,
     group_names,
+    known_classes,
     label_codes,
     layout_of,
     n_rows,
     read_table,
 )
+from skdistill.neural import fresh
 from skdistill.teachers.fitted import set_fitted
-from skdistill.teachers.members import fit_member, frozen, pack, seeded_clone, unpack, votes_of
+from skdistill.teachers.members import fit_member, frozen, pack, unpack, votes_of
 from skdistill.teachers.shards import (
     default_n_teachers,
     label_counts,
@@ -258,7 +259,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             if names is None
             else shards_of_groups(names, k, random_state.bytes(32))
         )
-        members = [seeded_clone(self.estimator, random_state) for _ in shards]
+        members = [fresh(self.estimator, random_state) for _ in shards]
         seeds = random_state.randint(np.iinfo(np.int32).max, size=k)
         shards = [shard[known[shard]] for shard in shards]
         state |= {
@@ -387,11 +388,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             check_label_types(y)
             values = as_floats(cells)
             return {"targets": values, "known": np.isfinite(values)}
-        if self.classes is None:
-            classes = classes_in(y)
-        else:
-            classes = np.unique(np.asarray(self.classes))
-            check_label_types(y, classes)
+        classes = known_classes(y, self.classes)
         codes = label_codes(cells, classes)
         return {
             "targets": codes,

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from skdistill._tables import copy_rows, label_codes
-from skdistill.neural import adapted, clone_network, fit_soft, takes_soft_labels
+from skdistill.neural import fit_soft, takes_soft_labels
 from skdistill.release.boundary import TeacherError, call_privately
 
-__all__ = ["ConstantVoter", "fit_member", "pack", "seeded_clone", "unpack", "votes_of"]
+__all__ = ["ConstantVoter", "fit_member", "pack", "unpack", "votes_of"]
 
 Classes = NDArray[Any] | None
 
@@ -38,17 +38,6 @@ class ConstantVoter(BaseEstimator):
 def nothing(classes: Classes) -> ConstantVoter:
     """Return the voter that knows nothing: uniform, or NaN in a regression."""
     return ConstantVoter(np.nan if classes is None else np.full(len(classes), 1.0 / len(classes)))
-
-
-def seeded_clone(estimator: Any, random_state: np.random.RandomState) -> Any:
-    """Return a clone whose parameters called `random_state` are seeds, where they were None."""
-    member = adapted(clone_network(estimator))
-    seeds = {
-        name: random_state.randint(np.iinfo(np.int32).max)
-        for name, value in sorted(member.get_params().items())
-        if value is None and (name == "random_state" or name.endswith("__random_state"))
-    }
-    return member.set_params(**seeds)
 
 
 def fit_member(

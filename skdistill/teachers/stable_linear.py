@@ -14,9 +14,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._tables import (
     cells_of,
-    check_label_types,
     check_lengths,
-    classes_in,
+    known_classes,
     label_codes,
     layout_of,
     read_table,
@@ -290,7 +289,12 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         check_lengths(table, y=labels)
         seen = BaseEstimator()
         validate_data(seen, layout_of(X), skip_check_array=True)
-        classes = _check_classes(y, labels, self.classes)
+        classes = known_classes(y, self.classes, labels)
+        if len(classes) < 2:
+            raise ValueError(
+                "The classifier needs at least two classes. List them all in `classes` where y may "
+                "hold only one class."
+            )
         codes = label_codes(labels, classes)
         rows = _finite(table.numbers())
         norm = feature_map.row_norm(rows.shape[1])
@@ -425,21 +429,6 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
 
 
 # Labels, rows, settings.
-
-
-def _check_classes(y: Any, labels: list[Any], classes: ArrayLike | None) -> NDArray[Any]:
-    """Return the sorted set of classes, at least two."""
-    if classes is None:
-        known = classes_in(labels)
-    else:
-        known = np.unique(np.asarray(classes))
-        check_label_types(y, known)
-    if len(known) < 2:
-        raise ValueError(
-            "The classifier needs at least two classes. List them all in `classes` where y may "
-            "hold only one class."
-        )
-    return known
 
 
 def _finite(X: Features) -> Features:
