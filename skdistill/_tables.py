@@ -42,6 +42,7 @@ __all__ = [
     "cells_of",
     "check_label_types",
     "check_lengths",
+    "check_not_empty",
     "check_table",
     "classes_in",
     "copy_rows",
@@ -106,14 +107,19 @@ def check_table(X: Any) -> Any:
             f"Expected 2D array, got {len(shape)}D array instead. Reshape your data: "
             "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
         )
+    check_not_empty(shape)
+    if getattr(getattr(X, "dtype", None), "kind", "") == "c":
+        raise ValueError("Complex data not supported: X has a complex dtype.")
+    return X
+
+
+def check_not_empty(shape: tuple[int, ...]) -> None:
+    """Raise for a table without rows or columns."""
     for size, counted in zip(shape, ("sample", "feature"), strict=False):
         if size == 0:
             raise ValueError(
                 f"Found array with 0 {counted}(s) (shape={shape}) while a minimum of 1 is required."
             )
-    if getattr(getattr(X, "dtype", None), "kind", "") == "c":
-        raise ValueError("Complex data not supported: X has a complex dtype.")
-    return X
 
 
 def check_lengths(X: Any, **others: Any) -> None:
@@ -149,11 +155,6 @@ class Table:
         """Number of rows; public."""
         return self.shape[0]
 
-    @property
-    def width(self) -> int | None:
-        """Number of columns, None for a list or series of cells; public."""
-        return self.shape[1] if len(self.shape) > 1 else None
-
     def take(self, rows: NDArray[np.intp] | None = None) -> Any:
         """Return rows in a container of their own, a function of these rows and of the layout.
 
@@ -166,7 +167,7 @@ class Table:
         return _BUILDERS[self.kind](columns, self)
 
     def numbers(self) -> Any:
-        """Return all rows as float64: NaN for what is no number, CSR for sparse rows."""
+        """Return all rows as float64: NaN for cells of other kinds, CSR for sparse rows."""
         if len(self.shape) != 2:
             raise ValueError(f"Expected 2D array, got a table of shape {self.shape} instead.")
         if self.values is not None:
@@ -179,8 +180,8 @@ def read_table(X: Any, width: int | None = None) -> Table:
 
     `width` is the number of columns, as public knowledge, for rows in a list; without it, it is
     the length that most rows have. A row of another length, and anything that is not a row,
-    becomes a row of missing cells. A ValueError is raised for what is public: no rows, no columns,
-    a complex dtype, a one-dimensional array of numbers.
+    becomes a row of missing cells. A ValueError is raised for public reasons alone: no rows, no
+    columns, a complex dtype, a one-dimensional array of numbers.
     """
     X = check_table(X)
     if sparse.issparse(X):
@@ -254,7 +255,7 @@ def rows_of_list(X: Sequence[Any], width: int | None = None) -> list[Sequence[An
 
 
 def layout_of(X: Any) -> Any:
-    """Return what ``validate_data(..., skip_check_array=True)`` may see of a private table.
+    """Return the part of a private table that ``validate_data(skip_check_array=True)`` may see.
 
     It takes the width of rows in a list from row 0, which is one record. Here it is the length that
     most rows have.
@@ -268,7 +269,7 @@ def layout_of(X: Any) -> Any:
 
 
 def _cells_of_row(row: Any) -> Sequence[Any] | None:
-    """Return the cells of a row in a list, None for what is not a row."""
+    """Return the cells of a row in a list, None for anything else."""
     kind = type(row)
     if issubclass(kind, list):
         return list.__getitem__(row, slice(None))
@@ -433,7 +434,7 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
 
 
 def _text_or_numbers(dtype: Any) -> str | None:
-    """Tell what a dtype says of its values: "text", "numbers" or None."""
+    """Name the kind of values of a dtype: "text", "numbers" or None."""
     name = str(dtype).lower()
     if re.fullmatch(r"[<>|=]?[us]\d+|str|string(\[\w+\])?", name):
         return "text"

@@ -151,7 +151,7 @@ def _content(value: Any) -> str | None:
 
 
 def _fetch(number: str, name: str, kind: str) -> Any:
-    """Return an object that was set aside, or what stands in its place."""
+    """Return an object that was set aside, or its stand-in."""
     here = _OBJECTS.get(number)
     value = None if here is None else here()
     if value is None and _NUMBER.fullmatch(number):

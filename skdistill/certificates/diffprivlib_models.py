@@ -1,4 +1,4 @@
-"""Models of diffprivlib: what each of them is private for, read off its source.
+"""Models of diffprivlib: the guarantee of each of them, read off its source.
 
 diffprivlib's documentation states no neighbouring relation. Each function below computes, for
 one class, the ε that its code gives under replace-one, and says how. Read in diffprivlib 0.6.6.
@@ -83,7 +83,7 @@ def why_not_private(teacher: Any) -> str:
 
 
 def _examine(teacher: Any) -> tuple[float, tuple[str, ...]]:
-    """Return the ε under replace-one, and what it assumes."""
+    """Return the ε under replace-one, and its assumptions."""
     name = type(teacher).__name__
     if name not in _PROVED or not is_exactly(teacher, f"{_PACKAGE}.{name}"):
         raise _NotProved("no proof is known for this class")

@@ -53,7 +53,7 @@ def is_public_map(step: Any) -> bool:
 
 
 def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
-    """Return what has to be assumed so that a step is public; None for a step that learned."""
+    """Return the assumptions under which a step is public; None for a step that learned."""
     if step is None or (isinstance(step, str) and step in ("passthrough", "drop")):
         return ()
     if type(step) is FrozenEstimator:

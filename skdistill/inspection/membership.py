@@ -230,7 +230,7 @@ class MembershipDisplay:
         self.ax_, self.figure_ = axes_and_figure(
             ax, f"{type(self).__name__}.plot", (8.5, 5.0) if crowded else (5.5, 5.0)
         )
-        edge = min(_smallest_step(fpr) for fpr, _ in self.curves.values())
+        edge = min(float(fpr[fpr > 0].min(initial=0.1)) for fpr, _ in self.curves.values())
         self._draw_curves(edge, name if len(self.curves) == 1 else None, not crowded, kwargs)
         x = np.geomspace(edge, 1.0, 400)
         self.limit_lines_ = {}
@@ -276,8 +276,3 @@ class MembershipDisplay:
                 color = self.lines_[label].get_color()
                 self.ax_.fill_between(x, low, high, step="post", color=color, alpha=0.15, lw=0)
         self.line_ = next(iter(self.lines_.values()))
-
-
-def _smallest_step(fpr: Array) -> float:
-    """Return the smallest false-positive rate above 0, at most 0.1."""
-    return float(fpr[fpr > 0].min(initial=0.1))

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 class _Network(BaseEstimator):
-    """What the two adapters have in common."""
+    """The common part of the two adapters."""
 
     estimator: Any
     random_state: Any
@@ -260,7 +260,7 @@ class NetworkRegressor(RegressorMixin, _Network):
 
 
 def clone_network(estimator: Any) -> Any:
-    """Clone an estimator, or anything, and keep what the wrapper of Keras forgets.
+    """Clone an estimator, or anything, and keep the settings that the wrapper of Keras forgets.
 
     ``SKLBase.__sklearn_clone__`` of Keras (3.8 to 3.15 at least) copies the other parameters and
     drops ``fit_kwargs``, and with them the number of epochs.

@@ -130,12 +130,12 @@ class _SoftStep(BaseEstimator):
         self.codes = codes
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> _SoftStep:
-        """Fit the last step on what the earlier ones made of X."""
+        """Fit the last step on the rows that the earlier steps return."""
         self.last = fit_soft(self.last, X, self.Y, self.classes, self.codes, fit_params)
         return self
 
     def get_metadata_routing(self) -> Any:
-        """Ask for what the last step asks for."""
+        """Request the metadata that the last step requests."""
         return self.last.get_metadata_routing()
 
 

@@ -126,8 +126,8 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     path : str or path-like
         A file that :func:`save` wrote.
     digest : str, default=None
-        What ``save`` returned, from a source that you trust. It is compared with the SHA-256 of
-        the file before anything in the file is looked at.
+        The text that ``save`` returned, from a source that you trust. It is compared with the
+        SHA-256 of the file before anything in the file is looked at.
     trust : bool or iterable of str, default=False
         True reads a file without a digest: you trust whoever could have written it. A list
         names further types that the file may hold, ``["lightgbm.sklearn.LGBMClassifier"]`` for

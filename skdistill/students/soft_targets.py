@@ -32,19 +32,21 @@ _SIGNED_SOLVERS = frozenset(["lbfgs", "newton-cg", "newton-cholesky"])
 
 
 def how_to_train(student: Any) -> str:
-    """Say which of the ways below suits a student, from what it declares.
+    """Say which of the ways below suits a student, from its methods, class and tags.
 
     "fit_soft" for a classifier with a method of that name, and for a network of Keras or skorch;
     "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier; "signed
     weights" for a LogisticRegression; "weights" for any other classifier whose fit takes
     `sample_weight`; "labels" for the rest.
     """
+    from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
+
     if takes_soft_labels(student):
         return "fit_soft"
     if is_regressor(student):
         return "least squares"
     last = _last_step(student)
-    if _learns_from_unlabelled(last):
+    if isinstance(last, (LabelPropagation, LabelSpreading, SelfTrainingClassifier)):
         return "unlabelled rows"
     if not has_fit_parameter(last, "sample_weight"):
         return "labels"
@@ -118,12 +120,6 @@ def fit_with_unlabelled(
             "(sklearn.preprocessing.LabelEncoder)."
         )
     return clone_network(student).fit(X, np.where(codes >= 0, classes[codes], -1), **fit_params)
-
-
-def _learns_from_unlabelled(student: Any) -> bool:
-    from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
-
-    return isinstance(student, (LabelPropagation, LabelSpreading, SelfTrainingClassifier))
 
 
 def fit_on_values(student: Any, X: Any, values: Array, fit_params: dict[str, Any]) -> Any:

@@ -35,7 +35,7 @@ def fixed_offsets(threshold: float, scale: str) -> Array:
 
 
 def offsets_for_prior(scores: Array, prior: Array) -> Array:
-    """Find what to add to the scores so that each class is predicted as often as the prior says.
+    """Find offsets of the scores with which each class is predicted as often as in the prior.
 
     Notes
     -----

@@ -21,7 +21,7 @@ Classes = NDArray[Any] | None
 
 
 class ConstantVoter(BaseEstimator):
-    """What stands in for a member that has nothing to learn from, or could not learn.
+    """The stand-in for a member that has nothing to learn from, or could not learn.
 
     `vote` is its answer for every row: one class, the uniform distribution, or NaN ("no answer";
     the release puts the middle of the public output range in its place).
@@ -138,8 +138,8 @@ def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
     return votes
 
 
-# Between processes. What a member has learned decides whether it can be pickled, and the error of
-# one that cannot would come out of joblib: so members travel as bytes.
+# Between processes. Its private state decides whether a member can be pickled, and the error of one
+# that cannot would come out of joblib. So members travel as bytes.
 
 
 def pack(member: Any, classes: Classes) -> bytes:
@@ -154,7 +154,7 @@ def pack(member: Any, classes: Classes) -> bytes:
 
 
 def unpack(member: Any, classes: Classes) -> Any:
-    """Return what :func:`pack` packed, and anything else as it is."""
+    """Undo :func:`pack`; return anything else as it is."""
     if type(member) is not bytes:
         return member
     try:

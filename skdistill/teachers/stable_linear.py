@@ -179,7 +179,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     weights_ : ndarray of shape (1, D) or (n_classes, D)
-        W, the constant feature's column last; what a release adds noise to. Private.
+        W, the constant feature's column last. A release adds noise to it. Private.
     coef_ : ndarray of shape (1, n_features_in_) or (n_classes, n_features_in_)
         The columns of ``weights_`` that belong to features (of the clipped row).
     intercept_ : ndarray of shape (1,) or (n_classes,)
@@ -411,7 +411,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
 
     @property
     def intercept_(self) -> NDArray[np.float64]:
-        """What the constant feature adds to the logits, shape (1,) or (n_classes,)."""
+        """The constant feature's part of the logits, shape (1,) or (n_classes,)."""
         constant = self.feature_map_.constant
         return self.weights_[:, -1] * constant if constant else np.zeros(len(self.weights_))
 

@@ -86,7 +86,7 @@ def gradient_rounding_bound(
        :math:`nR(\rho + \gamma_{b + n/b}L)`;
     4. scaling by C and adding W add at most :math:`\gamma_3(CnLR + B)`.
 
-    The result is doubled for the products of these terms, and what gradual underflow could lose is
+    The result is doubled for the products of these terms, and the loss by gradual underflow is
     added. The exponential is taken to be right within 8u, relative (libraries: 1 to 2u).
     """
     block_size = _block_size(n_samples)
