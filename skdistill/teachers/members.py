@@ -116,11 +116,11 @@ def frozen(X: Any) -> Any:
 
 
 def is_frozen(X: Any) -> bool:
-    """Whether `X` is an array over read-only memory, whose flag cannot be set back."""
-    memory = X
+    """Whether `X` is an array over immutable bytes, whose flag of writing cannot be set back."""
+    memory = X if type(X) is np.ndarray else None
     while isinstance(memory, np.ndarray):
         memory = memory.base
-    return isinstance(X, np.ndarray) and memory is not None and memoryview(memory).readonly
+    return isinstance(memory, bytes)
 
 
 def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
