@@ -289,10 +289,6 @@ def _array_of(columns: list[NDArray[Any]], table: Table) -> NDArray[Any]:
     return rows.reshape(-1, *table.shape[1:])
 
 
-def _list_of(columns: list[NDArray[Any]], table: Table) -> list[Any]:
-    return list(columns[0]) if columns[0].dtype == NANOSECONDS else columns[0].tolist()
-
-
 def _frame_of(columns: list[NDArray[Any]], table: Table) -> Any:
     import pandas as pd
 
@@ -301,12 +297,6 @@ def _frame_of(columns: list[NDArray[Any]], table: Table) -> Any:
     frame = pd.DataFrame({j: pd.Series(x, dtype=x.dtype) for j, x in enumerate(columns)})
     frame.columns = table.names
     return frame
-
-
-def _series_of(columns: list[NDArray[Any]], table: Table) -> Any:
-    import pandas as pd
-
-    return pd.Series(columns[0], dtype=columns[0].dtype, name=table.names)
 
 
 def _polars_column(cells: NDArray[Any], name: str) -> Any:
@@ -321,18 +311,18 @@ def _polars_column(cells: NDArray[Any], name: str) -> Any:
     return pl.Series(name, cells.tolist(), dtype=pl.Object)
 
 
-def _polars_frame_of(columns: list[NDArray[Any]], table: Table) -> Any:
-    import polars as pl
-
-    return pl.DataFrame(list(map(_polars_column, columns, table.names)))
-
-
 _BUILDERS: dict[str, Callable[[list[NDArray[Any]], Table], Any]] = {
     "array": _array_of,
-    "list": _list_of,
+    "list": lambda columns, _: (
+        list(columns[0]) if columns[0].dtype == NANOSECONDS else columns[0].tolist()
+    ),
     "pandas": _frame_of,
-    "series": _series_of,
-    "polars": _polars_frame_of,
+    "series": lambda columns, table: sys.modules["pandas"].Series(
+        columns[0], dtype=columns[0].dtype, name=table.names
+    ),
+    "polars": lambda columns, table: sys.modules["polars"].DataFrame(
+        list(map(_polars_column, columns, table.names))
+    ),
     "polars series": lambda columns, table: _polars_column(columns[0], table.names),
 }
 
