@@ -382,10 +382,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         ndarray of shape (m, n_classes)
             Rows that sum to one.
         """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return np.column_stack([expit(-scores), expit(scores)])
-        return np.asarray(softmax(scores, axis=1))
+        return class_probabilities(self.bounded_features(X) @ self.weights_.T)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the most probable class.
@@ -428,7 +425,11 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         return tags
 
 
-# Labels, rows, settings.
+def class_probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Soft labels from scores: the sigmoid of one column, the softmax of several."""
+    if scores.shape[1] == 1:
+        return np.column_stack([expit(-scores[:, 0]), expit(scores[:, 0])])
+    return np.asarray(softmax(scores, axis=1))
 
 
 def _finite(X: Features) -> Features:
