@@ -12,7 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skdistill._tables import stack_copies, take_rows
-from skdistill.neural import adapted, clone_network, fit_soft, fresh, takes_soft_labels
+from skdistill.neural import fit_soft, fresh, takes_soft_labels
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
 __all__ = [
@@ -77,13 +77,12 @@ def fit_on_soft_labels(
     an attribute ``signed_soft_labels = True``.
     """
     way = how_to_train(student)
-    student = clone_network(student)
+    student = fresh(student)
     if way == "fit_soft":
         signed = getattr(_last_step(student), "signed_soft_labels", False)
         Y = with_unit_sums(labels) if signed else project_rows(labels)
         return fit_soft(student, X, Y, classes, hard_labels(labels), fit_params)
     if way == "least squares":
-        student = adapted(student)
         targets = with_unit_sums(labels)
         if len(classes) == 2:
             return student.fit(X, targets[:, 1], **fit_params)
@@ -119,7 +118,7 @@ def fit_with_unlabelled(
             "labels must be whole numbers from 0 on. Train the teacher on encoded labels "
             "(sklearn.preprocessing.LabelEncoder)."
         )
-    return clone_network(student).fit(X, np.where(codes >= 0, classes[codes], -1), **fit_params)
+    return fresh(student).fit(X, np.where(codes >= 0, classes[codes], -1), **fit_params)
 
 
 def fit_on_values(student: Any, X: Any, values: Array, fit_params: dict[str, Any]) -> Any:
