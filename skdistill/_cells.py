@@ -223,7 +223,7 @@ def _dates(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_floats(cells: Any) -> NDArray[np.float64]:
-    """Return cells as floats, NaN for what is no number (text that reads like one, too)."""
+    """Return cells as floats, NaN for all but numbers (also for text that reads like one)."""
     column = canonical_column(cells)
     if column.dtype == object:
         return np.array([c if type(c) is float else np.nan for c in column], dtype=np.float64)

@@ -16,7 +16,7 @@ __all__ = ["as_html", "as_text", "visual_block"]
 def as_text(model: Any) -> str:
     """Return one line: the settings that are not at their defaults.
 
-    What copies of the model share (its teacher, certificate and accountant) is named by its class.
+    Objects that copies share (teacher, certificate, accountant) are named by their class.
     """
     shown = []
     for name, parameter in inspect.signature(type(model).__init__).parameters.items():

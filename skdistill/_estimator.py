@@ -56,7 +56,7 @@ class DistilledEstimator(BaseEstimator):
 
     # Settings that copies share, that pickles do not hold, and that are shown by their class.
     _shared: ClassVar[tuple[str, ...]] = ("accountant",)
-    # Settings that may be fitted objects, and are pickled without what they learned.
+    # Settings that may be fitted objects, and are pickled without their fitted attributes.
     _prototypes: ClassVar[tuple[str, ...]] = ("student",)
 
     teacher: Any
@@ -82,8 +82,7 @@ class DistilledEstimator(BaseEstimator):
         y : ndarray of shape (m,)
             Class labels, or numbers for a regressor.
         """
-        X = self._check_predict(X)
-        return self._thresholded().predict(X)
+        return self._by_student("predict", X)
 
     @_offered("predict_proba")
     def predict_proba(self, X: Any) -> Array:
@@ -98,8 +97,7 @@ class DistilledEstimator(BaseEstimator):
         probabilities : ndarray of shape (m, n_classes)
             For a regressor as student, its outputs projected on the simplex.
         """
-        X = self._check_predict(X)
-        return np.asarray(self._thresholded().predict_proba(X))
+        return self._by_student("predict_proba", X)
 
     @_offered("predict_log_proba")
     def predict_log_proba(self, X: Any) -> Array:
@@ -113,8 +111,7 @@ class DistilledEstimator(BaseEstimator):
         -------
         log_probabilities : ndarray of shape (m, n_classes)
         """
-        X = self._check_predict(X)
-        return np.asarray(self._thresholded().predict_log_proba(X))
+        return self._by_student("predict_log_proba", X)
 
     @_offered("decision_function")
     def decision_function(self, X: Any) -> Array:
@@ -128,8 +125,7 @@ class DistilledEstimator(BaseEstimator):
         -------
         scores : ndarray of shape (m,) or (m, n_classes)
         """
-        X = self._check_predict(X)
-        return np.asarray(self._thresholded().decision_function(X))
+        return self._by_student("decision_function", X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy (classification) or R² (regression) of :meth:`predict`.
@@ -144,8 +140,7 @@ class DistilledEstimator(BaseEstimator):
         -------
         score : float
         """
-        X = self._check_predict(X)
-        return self._thresholded().score(X, y, sample_weight)
+        return self._by_student("score", X, y, sample_weight)
 
     def export(self) -> Published:
         """Return the student as an ordinary estimator, and its statement, to be published.
@@ -189,11 +184,11 @@ class DistilledEstimator(BaseEstimator):
     def _check_rows(self, X: Any) -> Any:
         raise NotImplementedError
 
-    def _check_predict(self, X: Any) -> Any:
+    def _by_student(self, method: str, X: Any, *more: Any) -> Any:
         check_is_fitted(self)
         X = self._check_rows(X)
         validate_data(self, X, reset=False, skip_check_array=True)
-        return X
+        return getattr(self._thresholded(), method)(X, *more)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "privacy_")

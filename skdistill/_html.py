@@ -19,19 +19,8 @@ def html_table(
 ) -> str:
     """Return a table in HTML, with all texts escaped.
 
-    Parameters
-    ----------
-    rows : iterable of sequence of str
-        Cells. Without `head`, the first cell of each row is its title.
-    caption : str
-    head : sequence of str, default=None
-        Titles of the columns.
-    good : bool, default=None
-        Colour of the caption: green for True, red for False, that of the page for None.
-
-    Returns
-    -------
-    table : str
+    `good` colours the caption: green for True, red for False. Without `head`, the first cell of
+    each row is its title.
     """
     lines = [_line(row, "td" if head else "th", "td") for row in rows]
     if head:

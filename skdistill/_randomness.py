@@ -6,14 +6,24 @@ import random
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 
-__all__ = ["own_randomness"]
+__all__ = ["own_randomness", "put_back_once"]
 
 # Global generators serve one seeded fit at a time: threads wait for each other.
 _TURN = threading.RLock()
+
+
+class _Batch(threading.local):
+    """Libraries whose generators the block of `put_back_once` around this thread has saved."""
+
+    saved: tuple[object, object] | None = None
+
+
+_BATCH = _Batch()
 
 
 @contextmanager
@@ -28,19 +38,53 @@ def own_randomness(seed: int | None) -> Iterator[None]:
     (Papernot et al. 2017, section 2.1) asks for: member j is a function of shard j (and of public
     numbers), of nothing else.
 
-    After the block the generators are where they were. (Keras shows no way to read its own; it is
-    seeded anew from Python's.) None leaves everything as it is.
-
-    Parameters
-    ----------
-    seed : int or None
-        Below 2^31.
+    After the block, or after the one of :func:`put_back_once` around it, the generators are where
+    they were. (Keras shows no way to read its own; it is seeded anew from Python's.) `seed` lies
+    below 2^31; None leaves everything as it is.
     """
     if seed is None:
         yield
         return
-    torch, keras = sys.modules.get("torch"), sys.modules.get("keras")
-    with _TURN, ExitStack() as stack:
+    torch, keras = _libraries()
+    saved = _BATCH.saved
+    with _TURN, nullcontext() if saved == (torch, keras) else _put_back():
+        _BATCH.saved = None  # a fit inside of this one puts back what it has found
+        try:
+            if keras is not None:
+                keras.utils.set_random_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)
+            if torch is not None:
+                torch.manual_seed(seed)
+            yield
+        finally:
+            _BATCH.saved = saved
+
+
+@contextmanager
+def put_back_once() -> Iterator[None]:
+    """Put the generators back once, after all seeded fits that this thread runs in the block.
+
+    Each fit still starts from its own seed. To save and restore 624 words of NumPy's state costs
+    more than many a member's vote.
+    """
+    before = _BATCH.saved
+    with _TURN, _put_back():
+        _BATCH.saved = _libraries()
+        try:
+            yield
+        finally:
+            _BATCH.saved = before
+
+
+def _libraries() -> tuple[Any, Any]:
+    return sys.modules.get("torch"), sys.modules.get("keras")
+
+
+@contextmanager
+def _put_back() -> Iterator[None]:
+    torch, keras = _libraries()
+    with ExitStack() as stack:
         keras_after = random.getrandbits(31) if keras is not None else 0
         stack.callback(random.setstate, random.getstate())
         stack.callback(np.random.set_state, np.random.get_state(legacy=False))
@@ -49,9 +93,4 @@ def own_randomness(seed: int | None) -> Iterator[None]:
             stack.enter_context(torch.random.fork_rng(devices=devices))
         if keras is not None:
             stack.callback(keras.utils.set_random_seed, keras_after)
-            keras.utils.set_random_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)
-        if torch is not None:
-            torch.manual_seed(seed)
         yield

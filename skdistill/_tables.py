@@ -42,10 +42,12 @@ __all__ = [
     "cells_of",
     "check_label_types",
     "check_lengths",
+    "check_not_empty",
     "check_table",
     "classes_in",
     "copy_rows",
     "group_names",
+    "known_classes",
     "label_codes",
     "layout_of",
     "n_rows",
@@ -105,14 +107,19 @@ def check_table(X: Any) -> Any:
             f"Expected 2D array, got {len(shape)}D array instead. Reshape your data: "
             "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
         )
+    check_not_empty(shape)
+    if getattr(getattr(X, "dtype", None), "kind", "") == "c":
+        raise ValueError("Complex data not supported: X has a complex dtype.")
+    return X
+
+
+def check_not_empty(shape: tuple[int, ...]) -> None:
+    """Raise for a table without rows or columns."""
     for size, counted in zip(shape, ("sample", "feature"), strict=False):
         if size == 0:
             raise ValueError(
                 f"Found array with 0 {counted}(s) (shape={shape}) while a minimum of 1 is required."
             )
-    if getattr(getattr(X, "dtype", None), "kind", "") == "c":
-        raise ValueError("Complex data not supported: X has a complex dtype.")
-    return X
 
 
 def check_lengths(X: Any, **others: Any) -> None:
@@ -132,18 +139,9 @@ def check_lengths(X: Any, **others: Any) -> None:
 class Table:
     """A table whose cells are canonical; its layout is public.
 
-    Parameters
-    ----------
-    kind : {"numbers", "sparse", "array", "list", "pandas", "series", "polars", "polars series"}
-        Layout. "numbers" is a NumPy array of numbers; "array" any other array, or rows in a list.
-    shape : tuple of int
-        Number of rows, then the axes of one row.
-    values : ndarray, CSR matrix or None
-        Rows of "numbers" and "sparse".
-    columns : tuple of ndarray
-        Columns of the other kinds.
-    names : Any
-        Names of columns, or of a series.
+    `kind` is the layout: "numbers" (a NumPy array of numbers), "array" (any other array, or rows
+    in a list), "sparse", "list", "pandas", "series", "polars" or "polars series". `values` holds
+    the rows of "numbers" and "sparse", `columns` those of the other kinds.
     """
 
     kind: str
@@ -157,26 +155,11 @@ class Table:
         """Number of rows; public."""
         return self.shape[0]
 
-    @property
-    def width(self) -> int | None:
-        """Number of columns, None for a list or series of cells; public."""
-        return self.shape[1] if len(self.shape) > 1 else None
-
     def take(self, rows: NDArray[np.intp] | None = None) -> Any:
         """Return rows in a container of their own, a function of these rows and of the layout.
 
-        Parameters
-        ----------
-        rows : ndarray of int, optional
-            Which rows; None is all of them.
-
-        Returns
-        -------
-        ndarray, CSR matrix, DataFrame, Series or list
-            A frame for a frame, with the same names; a list for a list of cells; an array for
-            rows in a list or tuple. Columns are float64 where all their cells are numbers or
-            missing, datetime64[ns] where all are dates or missing, and else objects. Indices of
-            pandas are numbered anew.
+        Columns are float64 where all their cells are numbers or missing, datetime64[ns] where all
+        are dates or missing, and else objects. Indices of pandas are numbered anew.
         """
         if self.values is not None:
             return self.values if rows is None else self.values[rows]
@@ -184,13 +167,7 @@ class Table:
         return _BUILDERS[self.kind](columns, self)
 
     def numbers(self) -> Any:
-        """Return all rows as float64: NaN for what is no number, CSR for sparse rows.
-
-        Raises
-        ------
-        ValueError
-            For a table that has not two axes, which is public.
-        """
+        """Return all rows as float64: NaN for cells of other kinds, CSR for sparse rows."""
         if len(self.shape) != 2:
             raise ValueError(f"Expected 2D array, got a table of shape {self.shape} instead.")
         if self.values is not None:
@@ -199,26 +176,12 @@ class Table:
 
 
 def read_table(X: Any, width: int | None = None) -> Table:
-    """Read every cell of a table by itself.
+    """Read every cell of a table by itself; no cell raises, and X is not changed.
 
-    Parameters
-    ----------
-    X : array-like, sparse matrix or data frame of shape (n, ...)
-        Rows, which may be private. They are not changed.
-    width : int, optional
-        Number of columns, as public knowledge, for rows that come in a list. Without it, it is
-        the length that most rows have. A row of another length, and anything that is not a row,
-        becomes a row of missing cells.
-
-    Returns
-    -------
-    Table
-
-    Raises
-    ------
-    ValueError
-        For what is public: no rows, no columns, a complex dtype, a one-dimensional array of
-        numbers. No cell raises.
+    `width` is the number of columns, as public knowledge, for rows in a list; without it, it is
+    the length that most rows have. A row of another length, and anything that is not a row,
+    becomes a row of missing cells. A ValueError is raised for public reasons alone: no rows, no
+    columns, a complex dtype, a one-dimensional array of numbers.
     """
     X = check_table(X)
     if sparse.issparse(X):
@@ -276,17 +239,8 @@ def _table_of_list(X: list[Any], width: int | None, cells: str = "list") -> Tabl
 def rows_of_list(X: Sequence[Any], width: int | None = None) -> list[Sequence[Any]] | None:
     """Return the rows in a list, all of one width; None where most of its elements are no rows.
 
-    Parameters
-    ----------
-    X : sequence
-        Rows: lists, tuples or one-dimensional arrays.
-    width : int, optional
-        The width, as public knowledge; None is the length that most rows have.
-
-    Returns
-    -------
-    rows : list of sequence, or None
-        A row of another length, and whatever is not a row, is missing in all columns.
+    A row of another length than `width` (that of most rows), and whatever is not a row, is missing
+    in all columns.
     """
     rows = [_cells_of_row(row) for row in X]
     lengths = Counter(len(row) for row in rows if row is not None)
@@ -301,7 +255,7 @@ def rows_of_list(X: Sequence[Any], width: int | None = None) -> list[Sequence[An
 
 
 def layout_of(X: Any, width: int | None = None) -> Any:
-    """Return what ``validate_data(..., skip_check_array=True)`` may see of a private table.
+    """Return the part of a private table that ``validate_data(skip_check_array=True)`` may see.
 
     It takes the width of rows in a list from row 0, which is one record. Here it is `width` where
     that is public knowledge, and else the length that most rows have.
@@ -315,7 +269,7 @@ def layout_of(X: Any, width: int | None = None) -> Any:
 
 
 def _cells_of_row(row: Any) -> Sequence[Any] | None:
-    """Return the cells of a row in a list, None for what is not a row."""
+    """Return the cells of a row in a list, None for anything else."""
     kind = type(row)
     if issubclass(kind, list):
         return list.__getitem__(row, slice(None))
@@ -335,10 +289,6 @@ def _array_of(columns: list[NDArray[Any]], table: Table) -> NDArray[Any]:
     return rows.reshape(-1, *table.shape[1:])
 
 
-def _list_of(columns: list[NDArray[Any]], table: Table) -> list[Any]:
-    return list(columns[0]) if columns[0].dtype == NANOSECONDS else columns[0].tolist()
-
-
 def _frame_of(columns: list[NDArray[Any]], table: Table) -> Any:
     import pandas as pd
 
@@ -347,12 +297,6 @@ def _frame_of(columns: list[NDArray[Any]], table: Table) -> Any:
     frame = pd.DataFrame({j: pd.Series(x, dtype=x.dtype) for j, x in enumerate(columns)})
     frame.columns = table.names
     return frame
-
-
-def _series_of(columns: list[NDArray[Any]], table: Table) -> Any:
-    import pandas as pd
-
-    return pd.Series(columns[0], dtype=columns[0].dtype, name=table.names)
 
 
 def _polars_column(cells: NDArray[Any], name: str) -> Any:
@@ -367,18 +311,18 @@ def _polars_column(cells: NDArray[Any], name: str) -> Any:
     return pl.Series(name, cells.tolist(), dtype=pl.Object)
 
 
-def _polars_frame_of(columns: list[NDArray[Any]], table: Table) -> Any:
-    import polars as pl
-
-    return pl.DataFrame(list(map(_polars_column, columns, table.names)))
-
-
 _BUILDERS: dict[str, Callable[[list[NDArray[Any]], Table], Any]] = {
     "array": _array_of,
-    "list": _list_of,
+    "list": lambda columns, _: (
+        list(columns[0]) if columns[0].dtype == NANOSECONDS else columns[0].tolist()
+    ),
     "pandas": _frame_of,
-    "series": _series_of,
-    "polars": _polars_frame_of,
+    "series": lambda columns, table: sys.modules["pandas"].Series(
+        columns[0], dtype=columns[0].dtype, name=table.names
+    ),
+    "polars": lambda columns, table: sys.modules["polars"].DataFrame(
+        list(map(_polars_column, columns, table.names))
+    ),
     "polars series": lambda columns, table: _polars_column(columns[0], table.names),
 }
 
@@ -389,17 +333,8 @@ _BUILDERS: dict[str, Callable[[list[NDArray[Any]], Table], Any]] = {
 def cells_of(y: Any, name: str = "y") -> list[Any]:
     """Return labels, targets or names of groups one by one, as they are.
 
-    Parameters
-    ----------
-    y : array-like of shape (n,) or (n, 1)
-        May be private. One of them being of another type changes nothing about the others.
-    name : str, default="y"
-        Named in errors.
-
-    Raises
-    ------
-    ValueError
-        For another shape, which is public.
+    One of them being of another type changes nothing about the others. Another shape than (n,) or
+    (n, 1), which is public, raises.
     """
     if isinstance(y, (list, tuple)):
         if 2 * sum(issubclass(type(cell), (list, np.ndarray)) for cell in y) > len(y):
@@ -426,12 +361,7 @@ def cells_of(y: Any, name: str = "y") -> list[Any]:
 def label_codes(y: Any, classes: NDArray[Any]) -> NDArray[np.intp]:
     """Return the index of each label in `classes`, -1 for a label outside of it; no label raises.
 
-    Parameters
-    ----------
-    y : array-like of shape (n,)
-        Labels, which may be private. 1, 1.0 and True are the same label, 1 and "1" are not.
-    classes : ndarray of shape (n_classes,)
-        Distinct labels; public.
+    1, 1.0 and True are the same label, 1 and "1" are not.
     """
     if isinstance(y, np.ndarray) and y.dtype.kind in "biuf" and classes.dtype.kind in "biuf":
         order = np.argsort(classes)
@@ -447,11 +377,6 @@ def classes_in(y: Any) -> NDArray[Any]:
     """Return the sorted labels of y without missing ones; which labels occur counts as public.
 
     Whole numbers are integers, since one missing label makes floats of all in many containers.
-
-    Raises
-    ------
-    ValueError
-        Where the labels are of several types or are no classes: fixed text.
     """
     pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
     present = [cell for cell, read in pairs if read == read]
@@ -471,17 +396,19 @@ def classes_in(y: Any) -> NDArray[Any]:
     return classes
 
 
+def known_classes(y: Any, classes: Any, cells: Any = None) -> NDArray[Any]:
+    """Return the sorted classes that are given, or those in y (or in its `cells`)."""
+    if classes is None:
+        return classes_in(y if cells is None else cells)
+    known = np.unique(np.asarray(classes))
+    check_label_types(y, known)
+    return known
+
+
 def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
     """Raise for an array of text where numbers are wanted, or the reverse: dtypes are public.
 
     A list or an array of objects has no dtype that could tell, so it never raises.
-
-    Parameters
-    ----------
-    y : array-like of shape (n,)
-        Labels or targets; private.
-    classes : ndarray, optional
-        All labels; None for targets of a regression.
     """
     kind = _text_or_numbers(getattr(y, "dtype", None))
     if classes is None:
@@ -497,7 +424,7 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
 
 
 def _text_or_numbers(dtype: Any) -> str | None:
-    """Tell what a dtype says of its values: "text", "numbers" or None."""
+    """Name the kind of values of a dtype: "text", "numbers" or None."""
     name = str(dtype).lower()
     if re.fullmatch(r"[<>|=]?[us]\d+|str|string(\[\w+\])?", name):
         return "text"
@@ -507,12 +434,9 @@ def _text_or_numbers(dtype: Any) -> str | None:
 def group_names(groups: Any) -> list[str]:
     """Return the name of each row's group, whatever the labels beside it made of its type.
 
-    Parameters
-    ----------
-    groups : array-like of shape (n,)
-        Label of each row's group. 7, 7.0 and "7" are the same group, and all missing labels are
-        one group. Integers beyond 2^53 are the same group where they are the same float: an
-        integer column becomes one of floats as soon as one label is missing.
+    7, 7.0 and "7" are the same group, and all missing labels are one group. Integers beyond 2^53
+    are the same group where they are the same float: an integer column becomes one of floats as
+    soon as one label is missing.
     """
     return [_group_name(cell) for cell in cells_of(groups, "groups")]
 

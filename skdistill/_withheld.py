@@ -39,13 +39,7 @@ _IN_GRIDS: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class Withheld:
-    """Stands where an accountant or a certificate was in an unpickled distiller.
-
-    Parameters
-    ----------
-    name : str
-        Class name of the object.
-    """
+    """Stands where an accountant or a certificate was in an unpickled distiller."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -55,15 +49,7 @@ class Withheld:
 
 
 class WithheldTeacher(BaseEstimator):
-    """Stands where the teacher was in an unpickled distiller.
-
-    Parameters
-    ----------
-    name : str
-        Class name of the teacher.
-    kind : {"classifier", "regressor"}
-        What it was.
-    """
+    """Stands where the teacher was in an unpickled distiller."""
 
     def __init__(self, name: str = "teacher", kind: str = "classifier") -> None:
         self.name = name
@@ -89,15 +75,7 @@ class WithheldTeacher(BaseEstimator):
 
 
 class SetAside:
-    """Put around an object in a state that is to be pickled: unpickled, it is the object itself.
-
-    Parameters
-    ----------
-    value : object
-        The private object.
-    kind : str, default=""
-        "classifier" or "regressor" for a teacher.
-    """
+    """Put around an object in a state that is to be pickled: unpickled, it is the object itself."""
 
     def __init__(self, value: Any, kind: str = "") -> None:
         self.value = value
@@ -112,18 +90,8 @@ class SetAside:
 def set_aside_in_grids(frozen: FrozenEstimator, *, from_pickle: bool) -> None:
     """Withhold the estimator in a FrozenEstimator from pickles: a search keeps it in its grid.
 
-    Parameters
-    ----------
-    frozen : FrozenEstimator
-        Set as a teacher by ``set_params``.
-    from_pickle : bool
-        Whether the distiller was unpickled, as in a worker process. Then the search is in another
-        process, where its grid cannot be reached.
-
-    Raises
-    ------
-    ValueError
-        In a worker process, for a teacher that came in the clear.
+    In a worker process (`from_pickle`) the grid cannot be reached: a teacher that came in the
+    clear raises.
     """
     if from_pickle and frozen not in _IN_GRIDS:
         raise ValueError(
@@ -183,7 +151,7 @@ def _content(value: Any) -> str | None:
 
 
 def _fetch(number: str, name: str, kind: str) -> Any:
-    """Return an object that was set aside, or what stands in its place."""
+    """Return an object that was set aside, or its stand-in."""
     here = _OBJECTS.get(number)
     value = None if here is None else here()
     if value is None and _NUMBER.fullmatch(number):

@@ -1,14 +1,14 @@
-"""PrivacyStatement: what a release promises, in words a lawyer can read."""
+"""PrivacyStatement: the promise of a release, in words a lawyer can read."""
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 from unicodedata import category
 
+from skdistill._html import html_table
 from skdistill.accounting.relation import Relation, Unit
 
 __all__ = ["NOT_PROTECTED", "PRIVATE_TABLE", "TEACHER_DATA", "PrivacyStatement"]
@@ -34,7 +34,7 @@ _PROOF = frozenset({"name", "bound", "reason", "reference"})
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyStatement:
-    """What one release promises about the private records.
+    """The promise that one release makes about the private records.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class PrivacyStatement:
     relation : Relation
         How neighbouring data sets differ: ``"replace-one"`` or ``"add-or-remove"``.
     unit : Unit
-        What is replaced, added or removed: ``"record"`` or ``"group"``.
+        The unit that is replaced, added or removed: ``"record"`` or ``"group"``.
     subject : str
         The data set that the promise is about, such as "the teacher's training data".
     mechanism : str
@@ -56,9 +56,9 @@ class PrivacyStatement:
     n_queries : int
         Transfer rows that were labelled.
     assumes : tuple of str
-        What the guarantee needs and the package cannot check.
+        Conditions of the guarantee that the package cannot check.
     not_protected : tuple of str
-        What the guarantee does not cover.
+        Facts that the guarantee does not cover.
     sampler : str
         Where the noise came from.
     private : bool
@@ -152,7 +152,7 @@ class PrivacyStatement:
         ------
         ValueError
             If a field is missing, unknown or of another type, if a text holds control characters
-            (which can hide what is printed), or if the numbers cannot be those of a guarantee.
+            (which can hide printed text), or if the numbers cannot be those of a guarantee.
         """
         if type(record) is not dict or set(record) != {field.name for field in fields(cls)}:
             raise ValueError("A privacy statement has other fields.")
@@ -216,7 +216,6 @@ class PrivacyStatement:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        color = "#2a7d4f" if self.private else "#b3261e"
         title = f"ε = {self.epsilon:.6g}" + (f", δ = {self.delta:.3g}" if self.delta else "")
         head = title if self.private else f"not private ({title} asked)"
         rows = [
@@ -232,15 +231,7 @@ class PrivacyStatement:
         ]
         if self.mu is not None:
             rows.insert(1, ("Gaussian-DP μ", f"{self.mu:.4g}"))
-        body = "".join(
-            f"<tr><th style='text-align:left;vertical-align:top'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in rows
-        )
-        return (
-            f"<table><caption style='color:{color};font-weight:bold;text-align:left'>"
-            f"{html.escape(head)}</caption>{body}</table>"
-        )
+        return html_table(rows, head, good=self.private)
 
 
 def _price(epsilon: float, delta: float) -> str:
@@ -268,7 +259,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _texts(values: Any) -> tuple[str, ...]:
-    """Return texts that show themselves: without controls that move or hide what is printed."""
+    """Return texts that show themselves: without controls that move or hide printed text."""
     for value in _listed(values):
         if type(value) is not str:
             raise ValueError("A text of a privacy statement is none.")

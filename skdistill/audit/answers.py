@@ -18,13 +18,7 @@ __all__ = ["ask", "class_codes", "class_probabilities"]
 
 
 def ask(function: Callable[..., Any], name: str, *data: Any) -> Any:
-    """Call a model's method on copies of the data.
-
-    Raises
-    ------
-    ValueError
-        Where the method raises. The text is fixed.
-    """
+    """Call a model's method on copies of the data; one that raises gives a fixed text."""
     return call_privately(
         function,
         *data,
@@ -36,13 +30,7 @@ def ask(function: Callable[..., Any], name: str, *data: Any) -> Any:
 
 
 def class_probabilities(model: Any, X: Any, classes: NDArray[Any]) -> NDArray[np.float64]:
-    """Return a model's probabilities with one column for each of `classes`, 0 where unknown.
-
-    Raises
-    ------
-    ValueError
-        If the model raises or answers in another shape.
-    """
+    """Return a model's probabilities with one column for each of `classes`, 0 where unknown."""
     answers = np.asarray(ask(model.predict_proba, "The model's predict_proba", X), dtype=float)
     known = np.asarray(model.classes_)
     if answers.ndim != 2 or answers.shape[1] != len(known):

@@ -181,17 +181,6 @@ def _largest_rejected(m: int, r: int, v: int, delta: float, level: float, group:
 def clopper_pearson(hits: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
     """Return the two-sided interval of Clopper and Pearson (1934) for a rate.
 
-    Parameters
-    ----------
-    hits, n : int or array-like of int
-        Successes and trials, n ≥ 1.
-    confidence : float, default=0.95
-        Each end fails with probability (1 - confidence)/2 at most.
-
-    Returns
-    -------
-    low, high : ndarray of float
-
     Examples
     --------
     >>> low, high = clopper_pearson([0, 25], 50)

@@ -27,16 +27,9 @@ NOT_FOR_PUBLICATION = (
 class AttackResult:
     """Success of one attack on one model.
 
-    Parameters
-    ----------
-    model, attack : str
-    epsilon, delta : float
-        Claim of the model's privacy statement; ∞ and 0 without a claim.
-    auc, accuracy : tuple of (float, float, float)
-        Value, lower and upper end of the interval. `accuracy` is balanced.
-    tpr : tuple of (float, float, float, float, float)
-        For each false-positive rate asked for: this rate, the true-positive rate, lower and upper
-        end of its interval, and the p-value of "no better than chance".
+    `epsilon` and `delta` are the model's claim; ∞ and 0 without one. `auc` and (balanced)
+    `accuracy` are value, lower and upper end. Each element of `tpr` is a false-positive rate, its
+    true-positive rate, lower and upper end, and the p-value of "no better than chance".
     """
 
     model: str

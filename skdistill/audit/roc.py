@@ -37,16 +37,6 @@ def auc_interval(
     estimated as 0; the interval is then that of Clopper and Pearson for min(n, m) disjoint, hence
     independent, pairs in the same order.
 
-    Parameters
-    ----------
-    member_scores, nonmember_scores : array-like of shape (n,) and (m,)
-        At least two each.
-    confidence : float, default=0.95
-
-    Returns
-    -------
-    auc, low, high : float
-
     Examples
     --------
     >>> from skdistill.audit.roc import auc_interval
@@ -78,17 +68,6 @@ def tpr_at_fpr(
     k = ⌊fpr·m⌋, so that at most k non-members are mistaken. The interval is that of Clopper and
     Pearson at this threshold. With a small k the threshold itself is uncertain (by about 1/√k of
     the rate); the p-value of "no better than chance" is exact all the same.
-
-    Parameters
-    ----------
-    member_scores, nonmember_scores : array-like of shape (n,) and (m,)
-    fpr : float
-        Between 0 and 1; m must be at least 1/fpr.
-    confidence : float, default=0.95
-
-    Returns
-    -------
-    tpr, low, high, p_value : float
 
     Examples
     --------
@@ -123,18 +102,6 @@ def balanced_accuracy_interval(
     since on the same scores chance would look better than 0.5. The interval joins those of Clopper
     and Pearson for the two rates by the square-and-add rule (Zou and Donner, Statistics in
     Medicine 27, 2008).
-
-    Parameters
-    ----------
-    member_scores, nonmember_scores : array-like of shape (n,) and (m,)
-        At least two each.
-    confidence : float, default=0.95
-    random_state : int, RandomState or None, default=None
-        Draws the halves.
-
-    Returns
-    -------
-    accuracy, low, high : float
     """
     rng = check_random_state(random_state)
     inside, outside = np.asarray(member_scores, float), np.asarray(nonmember_scores, float)

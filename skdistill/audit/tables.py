@@ -42,13 +42,7 @@ def _library(frame: Any) -> Any:
 
 
 def as_numbers(X: Any) -> NDArray[np.float64]:
-    """Return a table as numbers, shape ``(n, d)``; other columns become codes.
-
-    Raises
-    ------
-    ValueError
-        For a sparse matrix.
-    """
+    """Return a table as numbers, shape ``(n, d)``; other columns become codes."""
     if hasattr(X, "tocsr"):
         raise ValueError(
             "The quantile regression attack needs a dense X. Leave it out of `attacks`, or pass "

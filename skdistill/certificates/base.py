@@ -344,17 +344,9 @@ class AlreadyPrivate(Certificate):
         return "nothing more is released than the teacher already protects"
 
     def statement(self, n_queries: int) -> PrivacyStatement:
-        """Return the statement of a student that was distilled from the teacher.
+        """Return the statement of a student: the teacher's in full, and that X is public.
 
-        Parameters
-        ----------
-        n_queries : int
-            Transfer rows that were labelled.
-
-        Returns
-        -------
-        statement : PrivacyStatement
-            The teacher's guarantee in full, and that the transfer set is public.
+        `n_queries` is the number of transfer rows that were labelled.
         """
         own = self.inherited
         public = NOT_PROTECTED if own is None else (PUBLIC_TRANSFER_SET,)
@@ -378,19 +370,10 @@ class AlreadyPrivate(Certificate):
         )
 
     def as_replace_one(self) -> AlreadyPrivate:
-        """Return the same guarantee under the relation replace-one.
+        """Return the same guarantee under the relation replace-one; a ValueError for δ of 1.
 
-        Returns
-        -------
-        certificate : AlreadyPrivate
-            Itself, if its relation is replace-one. Otherwise with ε and δ of
-            :func:`skdistill.accounting.relation.as_replace_one` and with 2μ (group privacy of
-            Gaussian DP for two: Dong, Roth and Su 2022, Theorem 2.14).
-
-        Raises
-        ------
-        ValueError
-            If the converted δ is 1: nothing is promised then.
+        ε and δ are those of :func:`skdistill.accounting.relation.as_replace_one`. μ becomes 2μ
+        (group privacy of Gaussian DP for two: Dong, Roth and Su 2022, Theorem 2.14).
         """
         if self.relation is Relation.REPLACE_ONE:
             return self
@@ -428,18 +411,9 @@ def unwrap(teacher: Any) -> Any:
 
 
 def is_exactly(value: Any, path: str) -> bool:
-    """Whether an object is of one class and of no subclass.
+    """Whether an object is of the class at ``"module.Class"`` and of no subclass.
 
-    Parameters
-    ----------
-    value : object
-    path : str
-        ``"module.Class"``. A module that was never imported is not imported: then `value` cannot
-        be an object of its class.
-
-    Returns
-    -------
-    bool
+    A module that was never imported is not imported: no object can be of its class.
     """
     module, _, name = path.rpartition(".")
     return type(value) is getattr(sys.modules.get(module), name, None)

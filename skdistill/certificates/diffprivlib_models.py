@@ -1,4 +1,4 @@
-"""Models of diffprivlib: what each of them is private for, read off its source.
+"""Models of diffprivlib: the guarantee of each of them, read off its source.
 
 diffprivlib's documentation states no neighbouring relation. Each function below computes, for
 one class, the ε that its code gives under replace-one, and says how. Read in diffprivlib 0.6.6.
@@ -47,16 +47,6 @@ class _NotProved(Exception):
 def diffprivlib_model(teacher: Any) -> Certificate | None:
     """Certify a fitted model of diffprivlib.
 
-    Parameters
-    ----------
-    teacher : object
-        Of one of the classes that a proof is known for.
-
-    Returns
-    -------
-    certificate : AlreadyPrivate or None
-        For replace-one. None where :func:`why_not_private` has a reason.
-
     Notes
     -----
     Proof: of ε, in the function for the class; that labels cost nothing more is post-processing,
@@ -81,18 +71,7 @@ def diffprivlib_model(teacher: Any) -> Certificate | None:
 
 
 def why_not_private(teacher: Any) -> str:
-    """Say why a teacher of diffprivlib has no certificate as a private teacher.
-
-    Parameters
-    ----------
-    teacher : object
-        Of any class.
-
-    Returns
-    -------
-    reason : str
-        Empty for teachers that are not of diffprivlib, and for those that are certified.
-    """
+    """Say why a teacher of diffprivlib has no certificate; empty for any other teacher."""
     models = {each.__module__.partition(".")[0] for each in type(teacher).__mro__}
     if "diffprivlib" not in models:
         return ""
@@ -104,7 +83,7 @@ def why_not_private(teacher: Any) -> str:
 
 
 def _examine(teacher: Any) -> tuple[float, tuple[str, ...]]:
-    """Return the ε under replace-one, and what it assumes."""
+    """Return the ε under replace-one, and its assumptions."""
     name = type(teacher).__name__
     if name not in _PROVED or not is_exactly(teacher, f"{_PACKAGE}.{name}"):
         raise _NotProved("no proof is known for this class")

@@ -75,17 +75,7 @@ def uniform_neighbors(teacher: Any) -> Certificate | None:
 def neighbor_votes(teacher: Any, X: Any) -> Array:
     """Return the share of each class among the k nearest records, ties broken by position.
 
-    Parameters
-    ----------
-    teacher : KNeighborsClassifier
-        Fitted, with uniform weights.
-    X : array-like of shape (m, d)
-        Transfer rows.
-
-    Returns
-    -------
-    votes : ndarray of shape (m, n_classes)
-        Rows sum to 1. Where the k-th distance has no tie, equal to ``teacher.predict_proba(X)``.
+    Where the k-th distance has no tie, the shares equal ``teacher.predict_proba(X)``.
     """
     from sklearn.metrics import pairwise_distances_chunked
 

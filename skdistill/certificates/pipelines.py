@@ -15,21 +15,6 @@ __all__ = ["pipeline"]
 def pipeline(teacher: Any, X: Any, prove: Callable[[Any, Any], Any]) -> Certificate | None:
     """Certify a Pipeline by its last step, if no earlier step learned from the private rows.
 
-    Parameters
-    ----------
-    teacher : Pipeline
-        Fitted.
-    X : array-like or None
-        The transfer set.
-    prove : callable
-        ``prove(last step, rows) -> Certificate or None``, where `rows` is X, or None if the
-        earlier steps change X: they are not called here.
-
-    Returns
-    -------
-    certificate : Certificate or None
-        The last step's, with the earlier steps as its `transformer`.
-
     Notes
     -----
     Proof. If the earlier steps T learned nothing from the private rows, replacing record (x, y)

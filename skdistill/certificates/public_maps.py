@@ -42,39 +42,17 @@ _TABLES = ("shares",)
 def is_public_map(step: Any) -> bool:
     """Whether a transformer learned nothing from the rows that it was fitted on.
 
-    Parameters
-    ----------
-    step : object
-        A step of a pipeline, fitted or not.
-
-    Returns
-    -------
-    bool
-        True for ``"passthrough"``, ``"drop"``, None, FrozenEstimators, the classes of scikit-learn
-        and of this package that are known to learn nothing (these classes and no subclass), and
-        Pipelines, FeatureUnions and ColumnTransformers made of those alone, if a
-        ColumnTransformer's columns are names, numbers, slices or masks and not a function, which
-        would look at the rows. A step of the user's own that learns nothing passes as
-        ``FrozenEstimator(step)``.
+    True for ``"passthrough"``, ``"drop"``, None, FrozenEstimators, exactly the classes of
+    scikit-learn and of this package that are known to learn nothing (no subclass), and Pipelines,
+    FeatureUnions and ColumnTransformers of those alone, if a ColumnTransformer's columns are
+    names, numbers, slices or masks and not a function, which would look at the rows. A step of the
+    user's own that learns nothing passes as ``FrozenEstimator(step)``.
     """
     return public_map_assumptions(step, "") is not None
 
 
 def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
-    """Return what has to be assumed so that a step is public; None for a step that learned.
-
-    Parameters
-    ----------
-    step : object
-        A step of a pipeline, fitted or not.
-    name : str
-        Its name, for the texts.
-
-    Returns
-    -------
-    assumptions : tuple of str or None
-        Empty for classes that this package knows in full.
-    """
+    """Return the assumptions under which a step is public; None for a step that learned."""
     if step is None or (isinstance(step, str) and step in ("passthrough", "drop")):
         return ()
     if type(step) is FrozenEstimator:

@@ -152,7 +152,7 @@ def prove(
 
 
 def _ask(proof: Prover, teacher: Any, public: dict[str, Any]) -> Certificate | None:
-    """Call a user's proof; see :func:`certify` for what is raised."""
+    """Call a user's proof; see :func:`certify` for its errors."""
     name = getattr(proof, "__qualname__", type(proof).__name__)
     arguments = _public_arguments(proof, public)
     found, raised = None, None

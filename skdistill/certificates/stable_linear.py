@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from skdistill.certificates.base import Array, Certificate, ParameterBall
+from skdistill.certificates.base import Certificate, ParameterBall
+from skdistill.teachers.stable_linear import class_probabilities
 
 __all__ = ["stable_logistic_regression"]
 
@@ -21,7 +22,7 @@ def stable_logistic_regression(teacher: Any) -> Certificate:
         teacher.sensitivity_,
         lambda: np.asarray(teacher.weights_, dtype=np.float64),
         teacher.bounded_features,
-        _link,
+        class_probabilities,
         teacher.row_norm_,
         shape=np.atleast_2d(teacher.weights_).shape,
         name="stable logistic regression",
@@ -33,12 +34,3 @@ def stable_logistic_regression(teacher: Any) -> Certificate:
         assumes=() if teacher.classes_given_ else ("the set of class labels is public",),
         class_counts=lambda: np.asarray(teacher.class_count_, dtype=np.int64),
     )
-
-
-def _link(scores: Array) -> Array:
-    """Soft labels from scores: the sigmoid of one column, the softmax of several."""
-    from scipy.special import expit, softmax
-
-    if scores.shape[1] == 1:
-        return np.column_stack([expit(-scores[:, 0]), expit(scores[:, 0])])
-    return np.asarray(softmax(scores, axis=1))

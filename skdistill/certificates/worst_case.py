@@ -1,4 +1,4 @@
-"""The bound that holds for every teacher: the diameter of what it can say."""
+"""The bound that holds for every teacher: the diameter of its outputs."""
 
 from __future__ import annotations
 

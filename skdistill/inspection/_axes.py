@@ -11,12 +11,7 @@ NEUTRAL = "#7f7f7f"
 
 
 def need_matplotlib(caller: str) -> None:
-    """Raise where matplotlib is missing, saying how to get it.
-
-    Raises
-    ------
-    ImportError
-    """
+    """Raise where matplotlib is missing, saying how to get it."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:

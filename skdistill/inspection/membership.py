@@ -29,18 +29,6 @@ def private_tpr(fpr: ArrayLike, epsilon: ArrayLike, delta: float = 0.0) -> Array
     1 - e^{-\varepsilon}(1 - \delta - \mathrm{FPR}))`, for any attack on one record (Kairouz, Oh and
     Viswanath, ICML 2015, arXiv:1311.0776, theorem 2.1).
 
-    Parameters
-    ----------
-    fpr : array-like of float
-        False-positive rates.
-    epsilon : array-like of float
-        Of a shape that broadcasts with `fpr`.
-    delta : float, default=0.0
-
-    Returns
-    -------
-    tpr : ndarray
-
     Examples
     --------
     >>> from skdistill.inspection.membership import private_tpr
@@ -242,7 +230,7 @@ class MembershipDisplay:
         self.ax_, self.figure_ = axes_and_figure(
             ax, f"{type(self).__name__}.plot", (8.5, 5.0) if crowded else (5.5, 5.0)
         )
-        edge = min(_smallest_step(fpr) for fpr, _ in self.curves.values())
+        edge = min(float(fpr[fpr > 0].min(initial=0.1)) for fpr, _ in self.curves.values())
         self._draw_curves(edge, name if len(self.curves) == 1 else None, not crowded, kwargs)
         x = np.geomspace(edge, 1.0, 400)
         self.limit_lines_ = {}
@@ -288,8 +276,3 @@ class MembershipDisplay:
                 color = self.lines_[label].get_color()
                 self.ax_.fill_between(x, low, high, step="post", color=color, alpha=0.15, lw=0)
         self.line_ = next(iter(self.lines_.values()))
-
-
-def _smallest_step(fpr: Array) -> float:
-    """Return the smallest false-positive rate above 0, at most 0.1."""
-    return float(fpr[fpr > 0].min(initial=0.1))

@@ -5,14 +5,8 @@ through skorch are recognised wherever a teacher, a student or a member of a Tea
 taken, and adapted without being asked. Neither library is imported before the user has.
 """
 
-from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor
-from skdistill.neural.soft_labels import (
-    adapted,
-    clone_network,
-    fit_soft,
-    fresh,
-    takes_soft_labels,
-)
+from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_network
+from skdistill.neural.soft_labels import adapted, fit_soft, fresh, takes_soft_labels
 
 __all__ = [
     "NetworkClassifier",

@@ -13,13 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill._randomness import own_randomness
 from skdistill.neural.backends import Backend, backend_of
 
-__all__ = ["NetworkClassifier", "NetworkRegressor", "clone_part", "keep_fit_kwargs"]
+__all__ = ["NetworkClassifier", "NetworkRegressor", "clone_network"]
 
 Array = NDArray[np.float64]
 
 
 class _Network(BaseEstimator):
-    """What the two adapters have in common."""
+    """The common part of the two adapters."""
 
     estimator: Any
     random_state: Any
@@ -55,7 +55,7 @@ class _Network(BaseEstimator):
 
     def __sklearn_clone__(self) -> Any:
         return type(self)(
-            clone_part(self.estimator), random_state=clone(self.random_state, safe=False)
+            clone_network(self.estimator), random_state=clone(self.random_state, safe=False)
         )
 
     def __sklearn_tags__(self) -> Any:
@@ -259,18 +259,14 @@ class NetworkRegressor(RegressorMixin, _Network):
         return tags
 
 
-def clone_part(estimator: Any) -> Any:
-    """Clone an estimator, or anything, without losing what Keras's wrapper forgets."""
-    return keep_fit_kwargs(estimator, clone(estimator, safe=False))
-
-
-def keep_fit_kwargs(original: Any, twin: Any) -> Any:
-    """Give the Keras wrappers inside a clone the ``fit_kwargs`` of the original's.
+def clone_network(estimator: Any) -> Any:
+    """Clone an estimator, or anything, and keep the settings that the wrapper of Keras forgets.
 
     ``SKLBase.__sklearn_clone__`` of Keras (3.8 to 3.15 at least) copies the other parameters and
-    drops these, and with them the number of epochs.
+    drops ``fit_kwargs``, and with them the number of epochs.
     """
-    parts, copies = _parts(original), _parts(twin)
+    twin = clone(estimator, safe=False)
+    parts, copies = _parts(estimator), _parts(twin)
     for name, part in parts.items():
         options = getattr(part, "fit_kwargs", None)
         if options and name in copies and backend_of(part) is not None:

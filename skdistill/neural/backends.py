@@ -1,4 +1,4 @@
-"""What differs between Keras and PyTorch: building, training and asking a network."""
+"""Building, training and asking a network of Keras or of PyTorch."""
 
 from __future__ import annotations
 
@@ -153,5 +153,5 @@ def _as_floats(X: Any) -> Any:
 
 
 def _as_array(X: Any) -> Any:
-    """Return a frame or a list as an array, which is what Keras's wrapper makes of it."""
+    """Return a frame or a list as an array, as Keras's wrapper does."""
     return np.asarray(X) if hasattr(X, "iloc") or isinstance(X, (list, tuple)) else X

@@ -9,59 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
 
-from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_part
+from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_network
 from skdistill.neural.backends import backend_of
 
-__all__ = ["adapted", "clone_network", "fit_soft", "fresh", "takes_soft_labels"]
+__all__ = ["adapted", "fit_soft", "fresh", "takes_soft_labels"]
 
 Array = NDArray[np.float64]
 
 
-def clone_network(estimator: Any) -> Any:
-    """Clone as scikit-learn does, and keep what the wrapper of Keras forgets (``fit_kwargs``).
-
-    Parameters
-    ----------
-    estimator : estimator, or any object
-        A network by itself or inside another estimator; or none at all.
-
-    Returns
-    -------
-    twin : estimator, not fitted
-    """
-    return clone_part(estimator)
-
-
-def fresh(estimator: Any) -> Any:
-    """Return an unfitted copy of an estimator that is to be trained; a network gets its adapter.
-
-    Every student and every member of an ensemble is made by this function.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A prototype, fitted or not; it is not changed.
-
-    Returns
-    -------
-    twin : estimator
-    """
-    return adapted(clone_network(estimator))
-
-
 def takes_soft_labels(estimator: Any) -> bool:
-    """Whether a classifier can be trained by :func:`fit_soft`.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A classifier with a method ``fit_soft``, a network, or a pipeline that ends in one.
-
-    Returns
-    -------
-    found : bool
-    """
+    """Whether a classifier can be trained by :func:`fit_soft`."""
     last = estimator
     while hasattr(last, "steps"):
         last = last.steps[-1][1]
@@ -71,16 +30,8 @@ def takes_soft_labels(estimator: Any) -> bool:
 def adapted(estimator: Any) -> Any:
     """Put the adapter around a network; any other estimator is returned as it is.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted or not, and never changed. Pipelines, finished searches (their best estimator) and
-        FrozenEstimators are looked into.
-
-    Returns
-    -------
-    estimator : estimator
-        Fitted, if the network was: then it is the same network.
+    Pipelines, finished searches (their best estimator) and FrozenEstimators are looked into.
+    Nothing is changed; a fitted network is the same network in its adapter.
     """
     if isinstance(estimator, FrozenEstimator):
         inner = adapted(estimator.estimator)
@@ -97,6 +48,23 @@ def adapted(estimator: Any) -> Any:
     adapter = (NetworkRegressor if is_regressor(estimator) else NetworkClassifier)(estimator)
     adapter._take_fitted()
     return adapter
+
+
+def fresh(estimator: Any, random_state: Any = None) -> Any:
+    """Return a clone that is to be trained: a network in its adapter, open random states seeded.
+
+    Every student and every member of an ensemble is made here. None seeds nothing.
+    """
+    twin = adapted(clone_network(estimator))
+    if random_state is None:
+        return twin
+    rng = check_random_state(random_state)
+    seeds = {
+        name: int(rng.randint(np.iinfo(np.int32).max))
+        for name, value in sorted(twin.get_params().items())
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    return twin.set_params(**seeds)
 
 
 def fit_soft(
@@ -162,12 +130,12 @@ class _SoftStep(BaseEstimator):
         self.codes = codes
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> _SoftStep:
-        """Fit the last step on what the earlier ones made of X."""
+        """Fit the last step on the rows that the earlier steps return."""
         self.last = fit_soft(self.last, X, self.Y, self.classes, self.codes, fit_params)
         return self
 
     def get_metadata_routing(self) -> Any:
-        """Ask for what the last step asks for."""
+        """Request the metadata that the last step requests."""
         return self.last.get_metadata_routing()
 
 

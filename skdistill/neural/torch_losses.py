@@ -21,14 +21,7 @@ class SoftNLLLoss(NLLLoss):
     """
 
     def forward(self, input: Any, target: Any) -> Any:  # noqa: A002
-        """Return the loss.
-
-        Parameters
-        ----------
-        input : tensor of shape (m, n_classes)
-            Log-probabilities.
-        target : tensor of shape (m,) or (m, n_classes)
-        """
+        """Return the loss of log-probabilities for targets of shape (m,) or (m, n_classes)."""
         if not target.is_floating_point():
             return super().forward(input, target)
         terms = input * target if self.weight is None else input * target * self.weight

@@ -127,8 +127,8 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     path : str or path-like
         A file that :func:`save` wrote.
     digest : str, default=None
-        What ``save`` returned, from a source that you trust. It is compared with the SHA-256 of
-        the file before anything in the file is looked at.
+        The text that ``save`` returned, from a source that you trust. It is compared with the
+        SHA-256 of the file before anything in the file is looked at.
     trust : bool or iterable of str, default=False
         True reads a file without a digest: you trust whoever could have written it. A list
         names further types that the file may hold, ``["lightgbm.sklearn.LGBMClassifier"]`` for
@@ -171,7 +171,7 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     skops = _skops()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            statement = _read_statement(archive.read(_STATEMENT))
+            statement = PrivacyStatement.from_dict(json.loads(archive.read(_STATEMENT)))
         unknown = set(skops.get_untrusted_types(data=data)).difference(_TRUSTED, named)
     except Exception:
         raise UnsafeFileError("This is no file of skdistill.save, or it is damaged.") from None
@@ -212,15 +212,6 @@ def _claimed(published: Any, vouch: bool) -> Published:
             "returns. If you can answer for the claim: save(..., vouch=True)."
         )
     return published
-
-
-def _read_statement(data: bytes) -> PrivacyStatement:
-    record = json.loads(data)
-    for name in ("epsilon", "delta", "mu"):  # infinity is written as text
-        record[name] = None if record[name] is None else float(record[name])
-    for name in ("assumes", "not_protected"):
-        record[name] = tuple(record[name])
-    return PrivacyStatement(**record)
 
 
 def _skops() -> Any:

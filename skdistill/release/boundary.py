@@ -96,15 +96,18 @@ def call_privately(
 
 @contextmanager
 def _own_environment() -> Iterator[None]:
-    before = dict(os.environ)
+    environ = os.environ
+    held = getattr(environ, "_data", environ)  # without decoding: a hundred times faster
+    before = dict(held)
     try:
         yield
     finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        for name, value in before.items():
-            if os.environ.get(name) != value:
-                os.environ[name] = value
+        if held != before:
+            for name in held.keys() - before.keys():
+                del environ[os.fsdecode(name)]
+            for name, value in before.items():
+                if held.get(name) != value:
+                    environ[os.fsdecode(name)] = os.fsdecode(value)
 
 
 _LOCK = threading.Lock()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._tables import layout_of, rows_of_list
+from skdistill._tables import check_not_empty, layout_of, rows_of_list
 from skdistill.schema.column import Column
 
 __all__ = ["Table", "build_table", "kind_of"]
@@ -45,7 +45,7 @@ class Table:
             pandas = self.kind == "pandas"
             self.index = X.index if pandas else None
             self.columns = [X.iloc[:, j] if pandas else X[:, j] for j in range(X.shape[1])]
-            _check_not_empty(X.shape)
+            check_not_empty(X.shape)
             return
         if hasattr(X, "tocsr"):
             raise TypeError("Sparse data was passed for X, but a schema reads dense tables.")
@@ -56,7 +56,7 @@ class Table:
                 f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: "
                 "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
             )
-        _check_not_empty(array.shape)
+        check_not_empty(array.shape)
         if layout is X:
             self.columns = list(array.T)
         else:  # a list of rows, or an array of objects with a row of another length
@@ -65,14 +65,6 @@ class Table:
     def names_or_default(self) -> list[str]:
         """Return the names, ``x0, x1, ...`` where there are none."""
         return self.names or [f"x{j}" for j in range(len(self.columns))]
-
-
-def _check_not_empty(shape: tuple[int, ...]) -> None:
-    for size, what in zip(shape, ("sample", "feature"), strict=True):
-        if size == 0:
-            raise ValueError(
-                f"Found array with 0 {what}(s) (shape={shape}) while a minimum of 1 is required."
-            )
 
 
 def build_table(

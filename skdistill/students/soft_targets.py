@@ -12,7 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skdistill._tables import stack_copies, take_rows
-from skdistill.neural import adapted, clone_network, fit_soft, takes_soft_labels
+from skdistill.neural import fit_soft, fresh, takes_soft_labels
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
 __all__ = [
@@ -32,22 +32,21 @@ _SIGNED_SOLVERS = frozenset(["lbfgs", "newton-cg", "newton-cholesky"])
 
 
 def how_to_train(student: Any) -> str:
-    """Say which of the ways below suits a student, from what it declares.
+    """Say which of the ways below suits a student, from its methods, class and tags.
 
-    Returns
-    -------
-    way : {"fit_soft", "least squares", "unlabelled rows", "signed weights", "weights", "labels"}
-        "fit_soft" for a classifier with a method of that name, and for a network of Keras or
-        skorch; "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier;
-        "signed weights" for a LogisticRegression; "weights" for any other classifier whose fit
-        takes `sample_weight`; "labels" for the rest.
+    "fit_soft" for a classifier with a method of that name, and for a network of Keras or skorch;
+    "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier; "signed
+    weights" for a LogisticRegression; "weights" for any other classifier whose fit takes
+    `sample_weight`; "labels" for the rest.
     """
+    from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
+
     if takes_soft_labels(student):
         return "fit_soft"
     if is_regressor(student):
         return "least squares"
     last = _last_step(student)
-    if _learns_from_unlabelled(last):
+    if isinstance(last, (LabelPropagation, LabelSpreading, SelfTrainingClassifier)):
         return "unlabelled rows"
     if not has_fit_parameter(last, "sample_weight"):
         return "labels"
@@ -60,24 +59,6 @@ def fit_on_soft_labels(
     student: Any, X: Any, labels: Array, classes: NDArray[Any], fit_params: dict[str, Any]
 ) -> Any:
     """Fit a clone of `student` on noisy soft labels.
-
-    Parameters
-    ----------
-    student : estimator
-        A classifier, a regressor, or a Pipeline that ends in one; not changed.
-    X : array-like of shape (m, d)
-        Transfer rows.
-    labels : ndarray of shape (m, n_classes)
-        Noisy soft labels; they need not lie on the simplex.
-    classes : ndarray of shape (n_classes,)
-        Class labels, the student's own `y`.
-    fit_params : dict
-        For the student's fit. `sample_weight` and other arrays with one entry per row of X follow
-        the rows when these are repeated.
-
-    Returns
-    -------
-    fitted : estimator
 
     Notes
     -----
@@ -96,13 +77,12 @@ def fit_on_soft_labels(
     an attribute ``signed_soft_labels = True``.
     """
     way = how_to_train(student)
-    student = clone_network(student)
+    student = fresh(student)
     if way == "fit_soft":
         signed = getattr(_last_step(student), "signed_soft_labels", False)
         Y = with_unit_sums(labels) if signed else project_rows(labels)
         return fit_soft(student, X, Y, classes, hard_labels(labels), fit_params)
     if way == "least squares":
-        student = adapted(student)
         targets = with_unit_sums(labels)
         if len(classes) == 2:
             return student.fit(X, targets[:, 1], **fit_params)
@@ -129,21 +109,8 @@ def fit_with_unlabelled(
 ) -> Any:
     """Fit a clone of a semi-supervised student on rows some of which have no label.
 
-    Parameters
-    ----------
-    student : estimator
-        SelfTrainingClassifier, LabelSpreading, LabelPropagation, or a Pipeline ending in one.
-    X : array-like of shape (m, d)
-        All transfer rows.
-    codes : ndarray of int, shape (m,)
-        Index of each row's class, -1 where it was not answered: scikit-learn's mark.
-    classes : ndarray of shape (n_classes,)
-        Class labels; whole numbers from 0 on, since -1 must be none of them.
-
-    Raises
-    ------
-    ValueError
-        For other class labels.
+    `codes` are -1 for those, which is scikit-learn's mark; so class labels must be whole numbers
+    from 0 on.
     """
     if classes.dtype.kind not in "iu" or classes.min() < 0:
         raise ValueError(
@@ -151,18 +118,12 @@ def fit_with_unlabelled(
             "labels must be whole numbers from 0 on. Train the teacher on encoded labels "
             "(sklearn.preprocessing.LabelEncoder)."
         )
-    return clone_network(student).fit(X, np.where(codes >= 0, classes[codes], -1), **fit_params)
-
-
-def _learns_from_unlabelled(student: Any) -> bool:
-    from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
-
-    return isinstance(student, (LabelPropagation, LabelSpreading, SelfTrainingClassifier))
+    return fresh(student).fit(X, np.where(codes >= 0, classes[codes], -1), **fit_params)
 
 
 def fit_on_values(student: Any, X: Any, values: Array, fit_params: dict[str, Any]) -> Any:
     """Fit a clone of a regressor on noisy outputs, by its own loss."""
-    return adapted(clone_network(student)).fit(X, values, **fit_params)
+    return fresh(student).fit(X, values, **fit_params)
 
 
 def hard_labels(labels: Array) -> NDArray[np.intp]:
@@ -237,16 +198,10 @@ def _last_step(student: Any) -> Any:
 
 
 def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, str] | None:
-    """Return one score per class, and their scale.
+    """Return one score per class, and their scale; None where the student has labels only.
 
-    Returns
-    -------
-    scores : ndarray of shape (m, n_classes)
-        The arg-max is the student's own prediction.
-    scale : {"log-probability", "probability", "margin"}
-        What differences of scores mean.
-
-    None where the student has labels only.
+    The scale is "log-probability", "probability" or "margin". The arg-max of a row of scores is the
+    student's own prediction.
     """
     if is_regressor(student):
         values = np.asarray(student.predict(X), dtype=np.float64)

@@ -22,10 +22,7 @@ def predicted_codes(scores: Array, offsets: Array) -> NDArray[np.intp]:
 def fixed_offsets(threshold: float, scale: str) -> Array:
     """Return the offsets that predict the second class where its probability passes a threshold.
 
-    Raises
-    ------
-    ValueError
-        Where the student's scores are margins, which have no probability to compare with.
+    Margins raise: they have no probability to compare with.
     """
     if scale == "margin":
         raise ValueError(
@@ -38,22 +35,7 @@ def fixed_offsets(threshold: float, scale: str) -> Array:
 
 
 def offsets_for_prior(scores: Array, prior: Array) -> Array:
-    """Find what to add to the scores so that each class is predicted as often as the prior says.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (m, n_classes)
-        The student's scores on the public X.
-    prior : ndarray of shape (n_classes,)
-        Non-negative, sums to 1.
-
-    Returns
-    -------
-    offsets : ndarray of shape (n_classes,)
-        For two classes the nearest share that ties in the scores admit. For more, the offsets
-        solve the dual of assigning rows to classes of given sizes at the largest total score
-        (its gradient is share − prior), by damped multiplicative steps; the best iterate is
-        returned. Classes of prior 0 are predicted nowhere.
+    """Find offsets of the scores with which each class is predicted as often as in the prior.
 
     Notes
     -----

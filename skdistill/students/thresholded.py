@@ -24,15 +24,8 @@ Array = NDArray[np.float64]
 def student_has(student: Any, method: str, *, classifies: bool) -> bool:
     """Whether a :class:`ThresholdedStudent` of this student has a method.
 
-    Parameters
-    ----------
-    student : estimator
-        Fitted or not.
-    method : {"predict_proba", "predict_log_proba", "decision_function"}
-        Name of the method.
-    classifies : bool
-        Whether the student predicts classes. A regressor that does has probabilities (its outputs
-        are projected on the simplex) and no decision function.
+    A regressor that predicts classes has probabilities (its outputs are projected on the simplex)
+    and no decision function.
     """
     if classifies and is_regressor(student):
         return method != "decision_function"

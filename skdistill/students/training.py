@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import get_tags
 
 from skdistill._tables import n_rows, take_rows
-from skdistill.neural import adapted, clone_network
+from skdistill.neural import adapted, fresh
 from skdistill.students.defaults import default_classifier, default_regressor
 from skdistill.students.soft_targets import (
     class_scores,
@@ -43,45 +43,18 @@ def train(
     fit_params: dict[str, Any] | None = None,
     random_state: Any = None,
 ) -> Any:
-    """Train a clone of the student on released labels.
+    """Train a clone of the student on released labels: `values` of the `rows` asked about.
 
-    Parameters
-    ----------
-    student : estimator or None
-        None is the default student, whose penalty is set from the noise.
-    X : array-like of shape (m, d)
-        All public rows.
-    rows : ndarray of shape (n,)
-        Which of them were asked about.
-    values : ndarray of shape (n, n_classes) or (n,)
-        Their released labels.
-    answered : ndarray of bool, shape (n,)
-        Which of them got a label. Students that learn from unlabelled rows see the others too.
-    noise_scale : float
-        Standard deviation of independent noise on one label; 0 where there is none.
-    classes : ndarray of shape (n_classes,) or None
-        None for regression.
-    output_range : tuple of (float, float) or None
-        Of a regression.
-    fit_params : dict
-        For the student's ``fit``; entries with one value per row of X follow the rows.
-    random_state : int, RandomState or None
-        Fills the student's open random states.
-
-    Returns
-    -------
-    fitted : estimator
-
-    Raises
-    ------
-    ValueError
-        If no row was answered, and the student cannot do without.
+    Those not `answered` have no label; students that learn from unlabelled rows see them, too, and
+    others raise where no row was answered. `noise_scale` is the standard deviation of independent
+    noise on one label and sets the penalty of the default student (None). Entries of `fit_params`
+    with one value per row of X follow the rows.
     """
     params = fit_params or {}
-    if student is not None and classes is not None and _takes_unlabelled(student):
+    if student is not None and classes is not None and how_to_train(student) == "unlabelled rows":
         codes = np.full(n_rows(X), -1)
         codes[rows] = np.where(answered, values.argmax(axis=1), -1)
-        return fit_with_unlabelled(_seeded(student, random_state), X, codes, classes, params)
+        return fit_with_unlabelled(fresh(student, random_state), X, codes, classes, params)
     if not answered.any():
         raise ValueError(
             "No row got a confident answer at this epsilon, so there is nothing to train on. "
@@ -92,19 +65,16 @@ def train(
     X = X if len(rows) == n_rows(X) else take_rows(X, rows)
     if classes is None:
         student = student or default_regressor(X, values, noise_scale, output_range)
-        return fit_on_values(_seeded(student, random_state), X, values, params)
+        return fit_on_values(fresh(student, random_state), X, values, params)
     if student is None:
         student = default_classifier(X, noise_scale)
-    return fit_on_soft_labels(_seeded(student, random_state), X, values, classes, params)
+    return fit_on_soft_labels(fresh(student, random_state), X, values, classes, params)
 
 
 def encoder_of(student: Any) -> Any:
     """Return the student's own encoder: the first steps of its pipeline that need no labels.
 
-    Returns
-    -------
-    encoder : Pipeline or None
-        Not fitted. None where the student is no pipeline, or looks at labels in its first step.
+    Not fitted. None where the student is no pipeline, or looks at labels in its first step.
     """
     steps = list(getattr(student, "steps", ()))[:-1]
     first: list[Any] = []
@@ -123,15 +93,7 @@ def _needs_labels(step: Any) -> bool:
 
 
 def check_threshold(student: Any, threshold: Any, classes: NDArray[Any] | None) -> None:
-    """Raise where a threshold on a probability cannot be had: before anything is charged.
-
-    Parameters
-    ----------
-    student : estimator or None
-        None is the default student.
-    threshold : "prior", float or None
-    classes : ndarray of shape (n_classes,) or None
-    """
+    """Raise where a threshold on a probability cannot be had: before anything is charged."""
     if classes is None or threshold is None or isinstance(threshold, str):
         return
     if len(classes) != 2:
@@ -149,13 +111,7 @@ def check_threshold(student: Any, threshold: Any, classes: NDArray[Any] | None) 
 def match_threshold(
     student: Any, X: Any, threshold: Any, prior: Array | None, classes: NDArray[Any] | None
 ) -> Array | None:
-    """Find the decision offsets of a fitted student on the public X.
-
-    Returns
-    -------
-    offsets : ndarray of shape (n_classes,) or None
-        None where the student decides.
-    """
+    """Find the decision offsets of a fitted student on the public X; None: the student decides."""
     if threshold is None or prior is None or classes is None:
         return None
     step = -(-n_rows(X) // _MOST_MATCHED)
@@ -170,24 +126,6 @@ def match_threshold(
     # Margins of more than two classes have no common scale to shift them on.
     comparable = scale != "margin" or len(prior) == 2
     return offsets_for_prior(scores, prior) if comparable else None
-
-
-def _takes_unlabelled(student: Any) -> bool:
-    return how_to_train(student) == "unlabelled rows"
-
-
-def _seeded(student: Any, random_state: Any) -> Any:
-    """Return a clone of the student with its open random states set."""
-    student = adapted(clone_network(student))
-    if random_state is None:
-        return student
-    rng = check_random_state(random_state)
-    seeds = {
-        name: int(rng.randint(np.iinfo(np.int32).max))
-        for name, value in sorted(student.get_params().items())
-        if name.split("__")[-1] == "random_state" and value is None
-    }
-    return student.set_params(**seeds)
 
 
 def _of_rows(params: dict[str, Any], rows: NDArray[np.intp], m: int) -> dict[str, Any]:

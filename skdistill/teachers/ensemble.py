@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from itertools import islice
 from numbers import Integral
 from typing import Any
@@ -20,21 +21,23 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
 from skdistill._cells import as_floats
+from skdistill._randomness import put_back_once
 from skdistill._tables import (
     Table,
     canonical_rows,
     cells_of,
     check_label_types,
     check_lengths,
-    classes_in,
     group_names,
+    known_classes,
     label_codes,
     layout_of,
     n_rows,
     read_table,
 )
+from skdistill.neural import fresh
 from skdistill.teachers.fitted import set_fitted
-from skdistill.teachers.members import fit_member, pack, seeded_clone, unpack, votes_of
+from skdistill.teachers.members import fit_member, frozen, pack, unpack, votes_of
 from skdistill.teachers.shards import (
     default_n_teachers,
     label_counts,
@@ -82,7 +85,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Teachers trained on disjoint shards of private data; their average is the answer.
 
     One record sits in one shard and so reaches one of k teachers: it moves the average by at most
-    1/k of what one vote can move (PATE [1]_). That is the certificate of this ensemble, for every
+    1/k of the diameter of one vote (PATE [1]_). That is the certificate of this ensemble, for every
     kind of `estimator` whose members are functions of their own rows (see Notes).
 
     Parameters
@@ -132,7 +135,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
 
     See Also
     --------
-    skdistill.PrivateDistiller : Releases what this teacher knows, with privacy.
+    skdistill.PrivateDistiller : Releases this teacher's labels with privacy.
 
     Notes
     -----
@@ -140,14 +143,14 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     replaced, all others stay where they are"; sort or filter the rows by their content before
     `fit`, and one record may move many. With `groups`, see :func:`shards_of_groups`.
 
-    **A member is a function of its own rows, of public rows and of a public seed.** What is done
-    for it: every member gets rows of its own, whose cells and dtypes no other shard has touched
-    (:func:`skdistill._tables.read_table`), and a copy of the public rows; the generators named
-    under `random_state` start from its seed; NumPy's error state, scikit-learn's configuration,
-    filters of warnings and environment variables are put back after it. What cannot be undone is
-    state that the code of `estimator` keeps elsewhere: attributes of modules and classes, a
-    generator of its own that members share, files, a killed process. An estimator that learns
-    through such a channel is not covered.
+    **A member is a function of its own rows, of public rows and of a public seed.** Every member
+    gets rows of its own, whose cells and dtypes no other shard has touched
+    (:func:`skdistill._tables.read_table`), and public rows that it cannot change for others: a
+    copy, or an array that nobody can write into. The generators named under `random_state` start
+    from its seed. NumPy's error state, scikit-learn's configuration, filters of warnings and
+    environment variables are put back after it. State that the code of `estimator` keeps elsewhere
+    cannot be undone: attributes of modules and classes, a generator of its own that members share,
+    files, a killed process. An estimator that learns through such a channel is not covered.
 
     Members see canonical rows, in `fit` and when they vote: numbers, booleans and missing values
     of one column are float64 with NaN; a column of dates is ``datetime64[ns]``; every other column
@@ -164,17 +167,13 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     exception is a set of labels that is no classification target, where `classes` is None.
 
     Global generators serve one member at a time, so threads train one member after another; use
-    processes (the default of joblib) to train several at once.
+    processes (the default of joblib) to train several at once. There is no time limit for a member:
+    all of them share a machine, so a record that slows its own member could push *others* over it.
 
     From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows `fit` with one step for each
-    member; below, and for the members' votes, there is `verbose`. Callbacks run in the process
-    that called `fit` and are told the number of the step and no data; they are not passed on to
-    the members, so which of them failed does not show. (The ensemble, which every callback is
-    handed, is private as a whole.)
-
-    A member that never finishes keeps `fit` from returning. There is no time limit on purpose: all
-    members share a machine, so a record that slows its own member could push *others* over a limit,
-    and one record would then change more than one vote.
+    member. Callbacks run in the process that called `fit` and are told the number of the step and
+    no data; they are not passed on to the members, so which of them failed does not show. (The
+    ensemble, which every callback is handed, is private as a whole.)
 
     `predict` and `predict_proba` are *not* private, and for regression the mean of unclipped
     answers has no bound at all. A release takes :meth:`member_votes`, brings every member's
@@ -235,7 +234,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For what is public: shapes, dtypes, lengths, parameters.
+            For public reasons alone: shapes, dtypes, lengths, parameters.
         """
         if y is None:
             raise ValueError(
@@ -256,7 +255,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             if names is None
             else shards_of_groups(names, k, random_state.bytes(32))
         )
-        members = [seeded_clone(self.estimator, random_state) for _ in shards]
+        members = [fresh(self.estimator, random_state) for _ in shards]
         seeds = random_state.randint(np.iinfo(np.int32).max, size=k)
         shards = [shard[known[shard]] for shard in shards]
         state |= {
@@ -344,27 +343,29 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
 
         Yields
         ------
-        votes : ndarray of shape (m, n_classes) or (m,), or what `function` makes of it
+        votes : ndarray of shape (m, n_classes) or (m,), or the result of `function`
             In the order of `estimators_`. Raw: a vote may be NaN, infinite, negative or all
             zero; to bring it into range is the caller's duty, member by member. A member that
             raises votes uniform, or NaN in a regression.
         """
         check_is_fitted(self)
-        rows = canonical_rows(X, getattr(self, "n_features_in_", None))
+        rows = frozen(canonical_rows(X, getattr(self, "n_features_in_", None)))
         validate_data(self, layout_of(X), reset=False, skip_check_array=True)
         n, classes = n_rows(rows), getattr(self, "classes_", None)
         parallel = Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
+        away = parallel.n_jobs != 1
+        if not away:
+            parallel = Parallel(n_jobs=1, verbose=self.verbose, backend="sequential")
         size = 8 * n * (1 if classes is None else len(classes))
         members = zip(self.estimators_, self.seeds_.tolist(), strict=True)
         while batch := list(islice(members, max(parallel.n_jobs, (64 << 20) // size, 1))):
-            task, away = delayed(votes_of), parallel.n_jobs != 1
-            yield from _quietly(
-                parallel,
-                [
-                    task(pack(m, classes) if away else m, rows, n, classes, seed, function)
-                    for m, seed in batch
-                ],
-            )
+            tasks = [
+                delayed(votes_of)(pack(m, classes) if away else m, rows, n, classes, seed, function)
+                for m, seed in batch
+            ]
+            with nullcontext() if away else put_back_once():
+                votes = _quietly(parallel, tasks)
+            yield from votes
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -383,11 +384,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             check_label_types(y)
             values = as_floats(cells)
             return {"targets": values, "known": np.isfinite(values)}
-        if self.classes is None:
-            classes = classes_in(y)
-        else:
-            classes = np.unique(np.asarray(self.classes))
-            check_label_types(y, classes)
+        classes = known_classes(y, self.classes)
         codes = label_codes(cells, classes)
         return {
             "targets": codes,

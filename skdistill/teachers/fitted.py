@@ -8,7 +8,7 @@ __all__ = ["set_fitted"]
 
 
 def set_fitted(estimator: Any, state: dict[str, Any]) -> None:
-    """Replace what an earlier fit left by `state`, in one assignment.
+    """Replace the state of an earlier fit by `state`, in one assignment.
 
     A fit that is interrupted before leaves the earlier state whole: members of one fit never stand
     beside the unit, the counts or the certificate of another.

@@ -12,22 +12,19 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from skdistill._tables import copy_rows, label_codes
-from skdistill.neural import adapted, clone_network, fit_soft, takes_soft_labels
+from skdistill.neural import fit_soft, takes_soft_labels
 from skdistill.release.boundary import TeacherError, call_privately
 
-__all__ = ["ConstantVoter", "fit_member", "pack", "seeded_clone", "unpack", "votes_of"]
+__all__ = ["ConstantVoter", "fit_member", "pack", "unpack", "votes_of"]
 
 Classes = NDArray[Any] | None
 
 
 class ConstantVoter(BaseEstimator):
-    """What stands in for a member that has nothing to learn from, or could not learn.
+    """The stand-in for a member that has nothing to learn from, or could not learn.
 
-    Parameters
-    ----------
-    vote : ndarray of shape (n_classes,) or float
-        The same answer for every row: one class, the uniform distribution, or NaN ("no answer";
-        the release puts the middle of the public output range in its place).
+    `vote` is its answer for every row: one class, the uniform distribution, or NaN ("no answer";
+    the release puts the middle of the public output range in its place).
     """
 
     def __init__(self, vote: Any = np.nan):
@@ -43,38 +40,13 @@ def nothing(classes: Classes) -> ConstantVoter:
     return ConstantVoter(np.nan if classes is None else np.full(len(classes), 1.0 / len(classes)))
 
 
-def seeded_clone(estimator: Any, random_state: np.random.RandomState) -> Any:
-    """Return a clone whose parameters called `random_state` are seeds, where they were None."""
-    member = adapted(clone_network(estimator))
-    seeds = {
-        name: random_state.randint(np.iinfo(np.int32).max)
-        for name, value in sorted(member.get_params().items())
-        if value is None and (name == "random_state" or name.endswith("__random_state"))
-    }
-    return member.set_params(**seeds)
-
-
 def fit_member(
     member: Any, X: Any, y: NDArray[Any], classes: Classes, seed: int, away: bool = False
 ) -> Any:
     """Train `member` on one shard; whatever it raises, the voter that knows nothing comes back.
 
-    Runs in the worker. No exception and no warning leaves it: both can quote a private cell.
-
-    Parameters
-    ----------
-    member : estimator
-        Unfitted, and of this shard alone.
-    X : array-like, sparse matrix or data frame
-        Rows of this shard, which the member may change.
-    y : ndarray
-        Index of each record's class, or its target.
-    classes : ndarray or None
-        Labels; None in a regression.
-    seed : int
-        Public, of this member: the global generators start from it.
-    away : bool, default=False
-        Whether the member is to be packed for its way to another process.
+    Runs in the worker. No exception and no warning leaves it: both can quote a private cell. `y`
+    holds indices of classes, or targets. With `away`, the member is packed for another process.
     """
     fitted = _fitted(member, X, y, classes, seed)
     return pack(fitted, classes) if away else fitted
@@ -107,19 +79,48 @@ def votes_of(
     seed: int,
     function: Callable[..., Any] | None = None,
 ) -> Any:
-    """Return the votes of one member on a copy of all rows of `X`, passed through `function`.
+    """Return the votes of one member on all rows of `X`, passed through `function`.
 
-    A member that raises votes uniform, or NaN in a regression.
+    A member cannot change the rows for another: it gets a copy, or an array that nobody can write
+    into (:func:`frozen`). A member that such an array makes raise is asked again, with a copy, so
+    its votes are still a function of its own state and of public rows. One that raises then votes
+    uniform, or NaN in a regression.
     """
     member = unpack(member, classes)
-    try:
-        if type(member) is ConstantVoter:  # isinstance would ask the member
-            votes = member.votes(n)
-        else:
-            votes = call_privately(lambda: _ask(member, copy_rows(X), n, classes), seed=seed)
-    except TeacherError:
-        votes = nothing(classes).votes(n)
+    if type(member) is ConstantVoter:  # isinstance would ask the member
+        votes = member.votes(n)
+    else:
+        try:
+            rows = X if is_frozen(X) else copy_rows(X)
+            votes = call_privately(lambda: _ask(member, rows, n, classes), seed=seed)
+        except TeacherError:
+            votes = _ask_again(member, X, n, classes, seed)
     return votes if function is None else function(votes)
+
+
+def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
+    """Ask a member that raised on frozen rows for its votes on a copy, which it may write into."""
+    try:
+        if is_frozen(X):
+            return call_privately(lambda: _ask(member, copy_rows(X), n, classes), seed=seed)
+    except TeacherError:
+        pass
+    return nothing(classes).votes(n)
+
+
+def frozen(X: Any) -> Any:
+    """Return a copy of an array of numbers that nobody can write into; anything else as it is."""
+    if type(X) is not np.ndarray or X.dtype.hasobject:
+        return X
+    return np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape)
+
+
+def is_frozen(X: Any) -> bool:
+    """Whether `X` is an array over immutable bytes, whose flag of writing cannot be set back."""
+    memory = X if type(X) is np.ndarray else None
+    while isinstance(memory, np.ndarray):
+        memory = memory.base
+    return isinstance(memory, bytes)
 
 
 def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
@@ -137,8 +138,8 @@ def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
     return votes
 
 
-# Between processes. What a member has learned decides whether it can be pickled, and the error of
-# one that cannot would come out of joblib: so members travel as bytes.
+# Between processes. Its private state decides whether a member can be pickled, and the error of one
+# that cannot would come out of joblib. So members travel as bytes.
 
 
 def pack(member: Any, classes: Classes) -> bytes:
@@ -153,7 +154,7 @@ def pack(member: Any, classes: Classes) -> bytes:
 
 
 def unpack(member: Any, classes: Classes) -> Any:
-    """Return what :func:`pack` packed, and anything else as it is."""
+    """Undo :func:`pack`; return anything else as it is."""
     if type(member) is not bytes:
         return member
     try:

@@ -54,20 +54,6 @@ def shards_of_records(
     so the shards are the same for both data sets; they are disjoint, so index i lies in exactly
     one of them; all the others hold the same records in the same order. (The sharding lemma of
     PATE, Papernot et al., ICLR 2017, arXiv 1610.05755, section 2.1.)
-
-    Parameters
-    ----------
-    n : int
-        Number of records.
-    n_shards : int
-        Number of shards; those beyond `n` are empty.
-    random_state : RandomState
-        Public.
-
-    Returns
-    -------
-    shards : list of ndarray
-        `n_shards` arrays of indices, sizes differing by at most one.
     """
     return np.array_split(random_state.permutation(n), n_shards)
 
@@ -86,20 +72,6 @@ def shards_of_groups(groups: Sequence[Any], n_shards: int, key: bytes) -> list[N
 
     The price: shards hold Binomial(G, 1/n_shards) of the G groups instead of equal shares, so
     with fewer than about five groups a shard some are empty.
-
-    Parameters
-    ----------
-    groups : sequence of length n
-        Label of each row's group: numbers or strings.
-    n_shards : int
-        Number of shards.
-    key : bytes
-        At most 64 bytes; public.
-
-    Returns
-    -------
-    shards : list of ndarray
-        `n_shards` arrays of indices.
     """
     shard_of: dict[str, int] = {}
     for name in groups:
@@ -118,19 +90,6 @@ def label_counts(
 
     Replace-one moves two counts by one, or fewer: the L2 sensitivity is √2. A group counts once,
     for its most frequent class (the first of equals), so that the same holds at group level.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n,)
-        Class index of each record; -1 counts nowhere.
-    n_classes : int
-        Number of classes.
-    groups : sequence of str, optional
-        Name of each record's group.
-
-    Returns
-    -------
-    counts : ndarray of shape (n_classes,)
     """
     if groups is not None:
         votes: dict[str, Counter[int]] = {}

@@ -1,6 +1,8 @@
 """One record reaches one member: replays over containers, hostile records and hostile members."""
 
+import contextlib
 import hashlib
+import random
 import warnings
 
 import hostile
@@ -25,6 +27,7 @@ from sklearn.preprocessing import (
 from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import _tables
+from skdistill._randomness import own_randomness, put_back_once
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble, members
 from skdistill.teachers.shards import shards_of_records
 from skdistill.transfer import TableFeatures
@@ -301,8 +304,55 @@ def test_members_without_a_seed_of_their_own_are_caught(monkeypatch, member):
 
 def test_public_rows_without_a_copy_are_caught(monkeypatch):
     monkeypatch.setattr(members, "copy_rows", lambda X: X)
+    monkeypatch.setattr("skdistill.teachers.ensemble.frozen", lambda X: X)
     X, other, public = marked()
     assert count_changed(hostile.InPlace(), X, other, public) > 1
+
+
+def test_public_rows_cannot_be_made_writable():
+    class Unlocking(hostile.InPlace):
+        def predict_proba(self, X):
+            array = X
+            while isinstance(array, np.ndarray):
+                with contextlib.suppress(ValueError):
+                    array.setflags(write=True)
+                array = array.base
+            return super().predict_proba(X)
+
+    X, other, public = marked()
+    before, _ = votes(X, Y, public, Unlocking())
+    after, _ = votes(other, Y, public, Unlocking())
+    assert changed(before, after) == {HOME}
+
+
+def test_an_array_that_is_only_flagged_is_not_frozen():
+    array = np.ones((2, 2))
+    array.setflags(write=False)
+    assert not members.is_frozen(array) and not members.is_frozen(array[:1])
+    assert members.is_frozen(members.frozen(array))
+    assert np.array_equal(members.frozen(np.asfortranarray(array)), array)
+
+
+def test_generators_are_put_back_after_members_have_voted():
+    X, _, public = marked()
+    _, fitted = votes(X, Y, public, hostile.Drawer())
+    np.random.seed(3)
+    random.seed(3)
+    np.random.normal()  # and one number is held back
+    state = np.random.get_state(legacy=False), random.getstate()
+    list(fitted.member_votes(public))
+    assert repr(np.random.get_state(legacy=False)) == repr(state[0])
+    assert random.getstate() == state[1]
+
+
+def test_a_fit_inside_of_a_batch_puts_back_what_it_has_found():
+    with put_back_once(), own_randomness(1):
+        first = np.random.rand()
+        with own_randomness(2):
+            np.random.rand()
+        second = np.random.rand()
+    expected = np.random.RandomState(1).rand(2)
+    assert [first, second] == expected.tolist()
 
 
 def test_labels_with_one_dtype_for_all_are_caught(monkeypatch):

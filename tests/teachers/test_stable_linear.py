@@ -18,10 +18,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skdistill.teachers import ClippedRows, StableLogisticRegression, stable_C
-from skdistill.teachers import stable_linear as module
+from skdistill.teachers import stable_newton as module
 
 CANARY = "canary-7719"
 relaxed = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+
+
+def plan_of(shape, n_classes, C, feature_map):
+    norm = feature_map.row_norm(shape[1])
+    return module.make_plan(shape, n_classes, C, feature_map.constant, norm, "auto")
 
 
 # Data sets that try to break it.
@@ -197,9 +202,9 @@ def test_rounding_bound_covers_the_computed_gradient(n_rows, sparse):
     n_classes = max(2, n_rows)
     X, y = rng.normal(size=(n, D)), rng.integers(0, n_classes, n)
     model = StableLogisticRegression(C, fit_intercept=False, classes=range(n_classes)).fit(X, y)
-    plan = module._plan((n, D), n_classes, C, model.feature_map_, "auto")
+    plan = plan_of((n, D), n_classes, C, model.feature_map_)
     features = model.bounded_features(X)
-    objective = module._Objective(sp.csr_matrix(features) if sparse else features, y, plan)
+    objective = module.Objective(sp.csr_matrix(features) if sparse else features, y, plan)
     W = rng.normal(size=(n_rows, D))
     model.weights_ = W * (plan.weight_bound / np.linalg.norm(W))
     exact, computed = exact_gradient(model, X, y), objective.gradient(model.weights_)
@@ -222,9 +227,9 @@ def test_rounding_bound_of_a_long_sum_against_fsum():
     n, C = 300_000, 1e-3
     X, y = np.abs(rng.normal(size=(n, 1))), np.zeros(n, dtype=int)
     feature_map = ClippedRows(1.0, 0.0)
-    plan = module._plan((n, 1), 2, C, feature_map, "auto")
+    plan = plan_of((n, 1), 2, C, feature_map)
     features = feature_map(X)
-    computed = module._Objective(features, y, plan).gradient(np.zeros((1, 1)))[0, 0]
+    computed = module.Objective(features, y, plan).gradient(np.zeros((1, 1)))[0, 0]
     exact = C * math.fsum(features[:, 0]) / 2
     bound = module.gradient_rounding_bound(n, 1, 1, C=C, row_norm=1.0, weight_norm=0.0)
     assert abs(computed - exact) <= bound < 1e-10 * exact * math.sqrt(n)
@@ -257,7 +262,7 @@ def test_rounding_bound_counts_the_additions():
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("fault", ["short", "turned", "long"])
 def test_a_bad_direction_costs_time_and_not_the_bound(monkeypatch, fault, n_classes):
-    good = module._Objective.newton_direction
+    good = module.Objective.newton_direction
     rng = np.random.default_rng(0)
 
     def bad(self, W, gradient):
@@ -269,7 +274,7 @@ def test_a_bad_direction_costs_time_and_not_the_bound(monkeypatch, fault, n_clas
     X, y = rng.normal(size=(30, 3)), rng.integers(0, n_classes, 30)
     model = StableLogisticRegression(0.3, classes=range(n_classes))
     n_good_steps = model.fit(X, y).n_iter_
-    monkeypatch.setattr(module._Objective, "newton_direction", bad)
+    monkeypatch.setattr(module.Objective, "newton_direction", bad)
     model.fit(X, y)
     assert model.n_iter_ > n_good_steps
     slack = (model.sensitivity_ - ideal_radius(model)) / 2
@@ -278,8 +283,8 @@ def test_a_bad_direction_costs_time_and_not_the_bound(monkeypatch, fault, n_clas
 
 @pytest.mark.parametrize("garbage", [0.0, np.nan, -1.0])
 def test_no_progress_is_an_error_with_a_fixed_text(monkeypatch, garbage):
-    good = module._Objective.newton_direction
-    monkeypatch.setattr(module._Objective, "newton_direction", lambda *a: garbage * good(*a))
+    good = module.Objective.newton_direction
+    monkeypatch.setattr(module.Objective, "newton_direction", lambda *a: garbage * good(*a))
     model = StableLogisticRegression(classes=[0, 1])
     texts = set()
     for shift in (0.0, 0.5):
@@ -299,11 +304,11 @@ def test_a_lazy_solver_is_not_trusted():
 
 def test_weights_outside_the_ball_of_the_rounding_bound_are_not_accepted():
     X, y = np.array([[1.0], [0.5]]), np.array([0, 0])
-    plan = module._plan((2, 1), 2, 1.0, ClippedRows(1.0, 0.0), "auto")
-    W, _ = module._newton(module._Objective(X, y, plan), 100)
+    plan = plan_of((2, 1), 2, 1.0, ClippedRows(1.0, 0.0))
+    W, _ = module.minimise(module.Objective(X, y, plan), 100)
     smaller = replace(plan, weight_bound=0.9 * np.linalg.norm(W))
     with pytest.raises(RuntimeError, match="not proved"):
-        module._newton(module._Objective(X, y, smaller), 100)
+        module.minimise(module.Objective(X, y, smaller), 100)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -371,8 +376,8 @@ def test_what_float64_cannot_prove_is_refused_by_public_numbers_alone():
     """The plan alone decides, and says what to do."""
     feature_map = ClippedRows(1.0, 1.0)
     with pytest.raises(ValueError, match="Lower C, or train on fewer rows"):
-        module._plan((10**10, 500), 2, 0.004, feature_map, "auto")
-    assert module._plan((10**7, 100), 2, 0.02, feature_map, "auto").sensitivity < 0.0566
+        plan_of((10**10, 500), 2, 0.004, feature_map)
+    assert plan_of((10**7, 100), 2, 0.02, feature_map).sensitivity < 0.0566
 
 
 def test_the_proposed_tolerance_works():
