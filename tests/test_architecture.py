@@ -73,6 +73,8 @@ CERTIFICATES = {
     *("RowBound", "DisjointTeachers", "ParameterBall", "GradientSums", "AlreadyPrivate"),
 }
 
+LONGEST_FILE = 600
+
 # Public scikit-learn functions that live in modules which also hold private ones.
 PUBLIC_VALIDATION = {"check_is_fitted", "validate_data", "has_fit_parameter"}
 

@@ -299,7 +299,7 @@ def test_creating_and_opening(path, tmp_path, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert PrivacyLedger("~/" + path.name).path == os.path.realpath(path)
     with pytest.raises(LedgerError, match="create"):
-        PrivacyLedger.create(":memory:")
+        PrivacyLedger(":memory:")
 
 
 def test_without_delta_all_is_pure():
