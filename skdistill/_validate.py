@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
+from inspect import signature
+from itertools import compress
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import sklearn
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
@@ -15,7 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils import assert_all_finite, check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._tables import check_table, n_rows, take_rows
+from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
 from skdistill._withheld import WithheldTeacher
 from skdistill.accounting.charging import check_accountant
 from skdistill.certificates.base import Certificate, unwrap
@@ -26,6 +30,7 @@ from skdistill.students import check_threshold
 __all__ = [
     "Inputs",
     "check_count",
+    "check_fit_params",
     "check_inputs",
     "check_settings",
     "check_student",
@@ -63,6 +68,7 @@ def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
     X = check_table(X)
     if y is not None:
         check_consistent_length(X, y)
+        _warn_of_labels(y, classes)
     columns = _Columns()
     validate_data(columns, X, skip_check_array=True)
     _check_columns(columns, teacher)
@@ -82,6 +88,39 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
         refuse_private_settings(student, inputs.teacher)
         _check_finite(inputs.X, student)
     check_threshold(student, threshold, inputs.classes)
+
+
+def check_fit_params(student: Any, params: dict[str, Any], n_rows: int) -> None:
+    """Raise for parameters that the student's ``fit`` does not take, or of another length than X.
+
+    With metadata routing, scikit-learn has checked the names.
+    """
+    for name, value in params.items():
+        step, key = student, name
+        if not sklearn.get_config()["enable_metadata_routing"]:
+            while hasattr(step, "steps"):
+                prefix, separator, rest = key.partition("__")
+                steps = dict(step.steps)
+                if not separator or prefix not in steps:
+                    raise ValueError(
+                        f"fit got {name}, and the student is a pipeline: write step__parameter, "
+                        f"with a step of {list(steps)}."
+                    )
+                step, key = steps[prefix], rest
+            _check_fit_parameter(step, key, name)
+        if key == "sample_weight" and np.ndim(value) > 0 and len(value) != n_rows:
+            raise ValueError(f"{name} has {len(value)} entries, and X has {n_rows} rows.")
+
+
+def _check_fit_parameter(step: Any, key: str, name: str) -> None:
+    if not hasattr(step, "fit"):
+        return
+    known = signature(step.fit).parameters
+    if key not in known and all(each.kind is not each.VAR_KEYWORD for each in known.values()):
+        raise TypeError(
+            f"fit got {name}, and the fit of {type(step).__name__} takes "
+            f"{[each for each in known if each not in ('X', 'y')]}."
+        )
 
 
 def check_number(name: str, value: Any, requirement: str, ok: Any) -> float:
@@ -214,6 +253,23 @@ def clear_fitted(estimator: Any) -> None:
     """Remove the results of an earlier fit."""
     for name in [name for name in vars(estimator) if name.endswith("_") and name[0] != "_"]:
         del vars(estimator)[name]
+
+
+def _warn_of_labels(y: Any, classes: NDArray[Any] | None) -> None:
+    """Warn of a y with labels that the teacher does not know: it is in the caller's hands."""
+    if classes is None or len(getattr(y, "shape", (0,))) != 1:
+        return
+    found = label_codes(y, classes) < 0
+    unknown = {str(cell) for cell in compress(cells_of(y), found)} if found.any() else set()
+    if unknown:
+        warnings.warn(
+            f"y has labels that the teacher does not know, such as {sorted(unknown)[:3]}; it knows "
+            f"{classes.tolist()[:3]}. y is not used, and predict answers in its labels. A "
+            "meta-estimator that renames labels (a VotingClassifier with hard votes, one-vs-rest) "
+            "needs a teacher that was trained on the new names.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _check_columns(columns: Any, teacher: Any) -> None:

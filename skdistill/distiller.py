@@ -17,7 +17,7 @@ from sklearn.utils.validation import validate_data
 
 from skdistill._estimator import DistilledEstimator
 from skdistill._tables import check_table
-from skdistill._validate import Inputs, check_inputs, check_student, clear_fitted
+from skdistill._validate import Inputs, check_fit_params, check_inputs, check_student, clear_fitted
 from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
 from skdistill.release.calibration import Release, calibrate, choose_queries, noise_warning
@@ -200,7 +200,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             Public transfer set, handed to the teacher and the student untouched. Of a dask array
             or data frame, `max_queries` random rows are fetched first; it must be set.
         y : array-like of shape (m,), default=None
-            Not used; its length is checked.
+            Not used; its length is checked, and labels that the teacher does not know are warned
+            of.
         **fit_params : dict
             For the student's ``fit``, by metadata routing where that is enabled.
 
@@ -223,7 +224,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         inputs = check_inputs(self, X, y)
         student_params = self._route(fit_params)
         bound = self._certify(inputs)
-        check_student(self.student, inputs, self.threshold, bound.gives_model)
+        self._rehearse(inputs, bound, student_params)
         asked = self._choose_queries(inputs, bound)
         release = self._price(bound, asked)
         self._announce(release)
@@ -250,6 +251,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         """
         inputs = check_inputs(self, X, None)
         bound = self._certify(inputs)
+        bound.rehearse(inputs.X)
         asked = self._transfer_set(inputs, bound, np.arange(inputs.n_rows))
         release = self._price(bound, asked, with_prior=False)
         self._announce(release)
@@ -284,7 +286,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         """
         inputs = check_inputs(self, X, None)
         bound = self._certify(inputs)
-        check_student(self.student, inputs, self.threshold, bound.gives_model)
+        self._rehearse(inputs, bound, {})
         return self._price(bound, self._choose_queries(inputs, bound))
 
     # --------------------------------------------------------------------------- the steps of fit
@@ -302,6 +304,12 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         if isinstance(self.certificate, Certificate):
             return self.certificate
         return certify(inputs.teacher, inputs.X, output_range=self.output_range)
+
+    def _rehearse(self, inputs: Inputs, bound: Certificate, params: dict[str, Any]) -> None:
+        """Raise now, before the charge, whatever public values would make raise after it."""
+        check_student(self.student, inputs, self.threshold, bound.gives_model)
+        check_fit_params(self._blank_student(), params, inputs.n_rows)
+        bound.rehearse(inputs.X)
 
     def _choose_queries(self, inputs: Inputs, bound: Certificate) -> TransferSet:
         """Choose the rows to label, at random and by number only."""

@@ -9,6 +9,7 @@ from skdistill import PrivateDistiller
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
+    pytest.mark.filterwarnings("ignore:y has labels that the teacher does not know"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
 ]

@@ -5,6 +5,7 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier, is_regressor
 from sklearn.cluster import KMeans
@@ -29,6 +30,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skdistill import (
+    PrivacyLedger,
     PrivateDistiller,
     ResidualRounds,
     SoftLabels,
@@ -470,6 +472,36 @@ def test_y_is_unused_but_its_length_is_checked(binary):
     *_, X_public, _, teacher = binary
     with pytest.raises(ValueError, match="inconsistent"):
         PrivateDistiller(teacher).fit(X_public, np.ones(3))
+
+
+@pytest.mark.parametrize("container", [np.asarray, list, pd.Series])
+def test_labels_that_the_teacher_does_not_know_are_warned_of(binary, container):
+    X, y = np.asarray(binary[0]), np.where(binary[1], "yes", "no")
+    distiller = PrivateDistiller(LogisticRegression().fit(X, y), epsilon=float("inf"))
+    with pytest.warns(UserWarning, match="such as .'churn', 'stay'.; it knows .'no', 'yes'"):
+        distiller.fit(X, container(np.where(y == "yes", "churn", "stay")))
+    distiller.fit(X, container(y))  # warnings are errors here
+
+
+FIT_PARAMS = {
+    "length": ({"logisticregression__sample_weight": np.ones(7)}, "7 entries"),
+    "no step": ({"sample_weight": np.ones(300)}, "write step__parameter"),
+    "unknown step": ({"ridge__sample_weight": np.ones(300)}, "logisticregression"),
+    "misspelt": ({"logisticregression__sample_wieght": np.ones(300)}, "sample_weight"),
+}
+
+
+@pytest.mark.parametrize("name", FIT_PARAMS)
+def test_fit_parameters_that_cannot_be_are_refused_before_the_charge(binary, name):
+    teacher, X = LogisticRegression().fit(*binary[:2]), np.asarray(binary[0])[:300]
+    params, message = FIT_PARAMS[name]
+    ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-5)
+    student = make_pipeline(StandardScaler(), LogisticRegression())
+    distiller = PrivateDistiller(teacher, student, accountant=ledger)
+    with pytest.raises((ValueError, TypeError), match=message):
+        distiller.fit(X, **params)
+    assert len(ledger) == 0
+    distiller.fit(X, logisticregression__sample_weight=np.ones(300))
 
 
 def test_columns_must_be_the_teachers():

@@ -113,6 +113,10 @@ class Totals:
         """Return the counters after one more release of this cost."""
         return Totals(self.n + 1, self.squares + squares, self.pure + pure)
 
+    def minus(self, earlier: Totals) -> Totals:
+        """Return the counters of the releases since `earlier`."""
+        return Totals(self.n - earlier.n, self.squares - earlier.squares, self.pure - earlier.pure)
+
     @property
     def mu(self) -> float:
         """√Σμ²: the releases counted in ``squares`` are mu-GDP together."""

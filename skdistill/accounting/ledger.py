@@ -271,6 +271,11 @@ class PrivacyLedger:
         """The budget: its epsilon, delta, pure, relation and unit."""
         return self._store.tip().cap
 
+    @property
+    def totals(self) -> Totals:
+        """The two counters of what was charged so far."""
+        return self._store.tip().totals
+
     epsilon = property(lambda self: self.cap.epsilon, doc="Epsilon of the budget.")
     delta = property(lambda self: self.cap.delta, doc="Delta of the budget.")
     pure = property(lambda self: self.cap.pure, doc="The part of epsilon for pure releases.")

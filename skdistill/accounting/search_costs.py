@@ -150,10 +150,15 @@ class _DryLedger:
         return max((loss.delta for loss in self.losses), default=0.0)
 
     def epsilon(self, delta: float | None) -> float:
-        """Return the total at `delta`, or at the largest that was charged."""
-        total = Totals()
+        """Return the total at `delta`, or at the largest that was charged.
+
+        A ledger decides by its budget, and by what it has spent, which counter takes a loss.
+        """
+        before = after = Totals() if self.ledger is None else self.ledger.totals
         for loss in self.losses:
-            total = total.add(loss)
+            fits = None if self.ledger is None else self.ledger.cap.after(after, loss)
+            after = after.add(loss) if fits is None else fits
+        total = after.minus(before)
         return total.epsilon(self.delta if delta is None else delta)
 
     def recall(self, key: bytes) -> list[bytes]:

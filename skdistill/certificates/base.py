@@ -129,6 +129,9 @@ class Certificate:
             "reference": self.reference,
         }
 
+    def rehearse(self, X: Any) -> None:
+        """Try on public rows all that public values decide, and raise what that raises."""
+
 
 @dataclass(frozen=True)
 class RowBound(Certificate):
@@ -216,6 +219,9 @@ class DisjointTeachers(RowBound):
         ``member_votes(X, function) -> iterator`` over ``function(votes)`` for the raw votes of
         one teacher after another, shape ``(m, n_classes)`` or ``(m,)``. It takes rows that went
         through `transformer`.
+    rehearsal : callable or None
+        ``rehearsal(X, transformer)`` trains one member on public rows with made-up labels, and
+        raises what that raises; nothing has been charged then.
     """
 
     kind: ClassVar[str] = "members"
@@ -224,6 +230,12 @@ class DisjointTeachers(RowBound):
     member_votes: Callable[[Any, Callable[[Any], Any]], Iterator[Any]] = field(
         default=iter_nothing, repr=False
     )
+    rehearsal: Callable[[Any, Any], None] | None = field(default=None, repr=False, kw_only=True)
+
+    def rehearse(self, X: Any) -> None:
+        """Train one member on public rows with made-up labels, and ask it."""
+        if self.rehearsal is not None:
+            self.rehearsal(X, self.transformer)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
         l2,
         n_teachers=k,
         member_votes=teacher.member_votes,
+        rehearsal=teacher.rehearse,
         name="disjoint teachers",
         reason=f"One {unit} was seen by one of {k} teachers.",
         reference="Papernot et al. (ICLR 2017), arXiv:1610.05755, section 2.1.",

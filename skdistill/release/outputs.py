@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.utils import gen_batches
 
+from skdistill._scores import scores_are_pairs
 from skdistill.neural import adapted
 from skdistill.release.boundary import TeacherError, call_privately, silenced
 from skdistill.release.quantization import as_outputs
@@ -30,7 +31,7 @@ _CHUNK = 1 << 18
 
 def output_method(teacher: Any) -> str:
     """Name the method that gives a classifier's labels: soft ones where it has them."""
-    pairs = getattr(teacher, "decision_function_shape", None) == "ovo"  # one score per pair
+    pairs = scores_are_pairs(teacher)
     for name in ("predict_proba", "decision_function", "predict"):
         if hasattr(teacher, name) and not (pairs and name == "decision_function"):
             return name

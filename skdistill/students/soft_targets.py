@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
+from sklearn.feature_selection import SelectorMixin, VarianceThreshold
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
+from skdistill._scores import scores_are_pairs
 from skdistill._tables import stack_copies, take_rows
 from skdistill.neural import fit_soft, fresh, takes_soft_labels
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
@@ -37,7 +39,9 @@ def how_to_train(student: Any) -> str:
     "fit_soft" for a classifier with a method of that name, and for a network of Keras or skorch;
     "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier; "signed
     weights" for a LogisticRegression; "weights" for any other classifier whose fit takes
-    `sample_weight`; "labels" for the rest.
+    `sample_weight`; "labels" for the rest. "drawn labels" for a pipeline that looks at labels in
+    an earlier step: the weights reach the last step alone, and without them every row has every
+    label. One label a row, drawn by its probabilities, is like a true one to all steps.
     """
     from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 
@@ -50,6 +54,8 @@ def how_to_train(student: Any) -> str:
         return "unlabelled rows"
     if not has_fit_parameter(last, "sample_weight"):
         return "labels"
+    if any(looks_at_labels(step) for step in _earlier_steps(student)):
+        return "drawn labels"
     if type(last) is LogisticRegression and last.solver in _SIGNED_SOLVERS:
         return "signed weights"
     return "weights"
@@ -93,6 +99,8 @@ def fit_on_soft_labels(
         return student.fit(X, targets, **fit_params)
     if way == "labels":
         return student.fit(X, classes[hard_labels(labels)], **fit_params)
+    if way == "drawn labels":
+        return student.fit(X, classes[_drawn(project_rows(labels))], **fit_params)
     if way == "signed weights":
         weights = with_mean_inside(with_unit_sums(labels))
     else:
@@ -145,6 +153,14 @@ def hard_labels(labels: Array) -> NDArray[np.intp]:
     return chosen
 
 
+def _drawn(probabilities: Array) -> NDArray[np.intp]:
+    """Draw a class for each row by its probabilities: public, and the same in every run."""
+    uniform = np.random.default_rng(0).random((len(probabilities), 1))
+    chosen = (probabilities.cumsum(axis=1)[:, :-1] <= uniform).sum(axis=1)
+    present = np.bincount(chosen, minlength=probabilities.shape[1]) > 0
+    return chosen if present.all() else hard_labels(probabilities)
+
+
 def _fit_on_copies(
     student: Any, X: Any, weights: Array, classes: NDArray[Any], fit_params: dict[str, Any]
 ) -> Any:
@@ -191,6 +207,33 @@ def _weight_parameter(student: Any) -> str:
     return "sample_weight"
 
 
+def looks_at_labels(step: Any) -> bool:
+    """Whether a transformer learns from y: by its tags, or those of the estimators it is made of.
+
+    Resamplers do, and selectors of columns, whose tags do not always say so.
+    """
+    try:
+        if hasattr(step, "fit_resample") or get_tags(step).target_tags.required:
+            return True
+    except (AttributeError, TypeError):
+        return hasattr(step, "fit")
+    if isinstance(step, SelectorMixin) and not isinstance(step, VarianceThreshold):
+        return True
+    # Of a ColumnTransformer, a FeatureUnion or a Pipeline.
+    inner = [entry[1] for entry in getattr(step, "transformers", getattr(step, "steps", ()))]
+    inner += [entry[1] for entry in getattr(step, "transformer_list", ())]
+    return any(hasattr(each, "fit") and looks_at_labels(each) for each in inner)
+
+
+def _earlier_steps(student: Any) -> list[Any]:
+    """Return the steps before the last one, of pipelines in pipelines as well."""
+    found: list[Any] = []
+    while hasattr(student, "steps"):
+        found += [step for _, step in student.steps[:-1] if step not in (None, "passthrough")]
+        student = student.steps[-1][1]
+    return found
+
+
 def _last_step(student: Any) -> Any:
     while hasattr(student, "steps"):
         student = student.steps[-1][1]
@@ -214,7 +257,7 @@ def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, st
             found = np.asarray(student.predict_proba(X), dtype=np.float64)
             logs = np.log(np.where(np.isnan(found), 0.0, found))
         return _aligned(logs, student, classes, -np.inf), "log-probability"
-    if hasattr(student, "decision_function"):
+    if hasattr(student, "decision_function") and not scores_are_pairs(student):
         margins = np.asarray(student.decision_function(X), dtype=np.float64)
         if margins.ndim == 1:
             margins = np.column_stack([-margins / 2, margins / 2])

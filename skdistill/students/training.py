@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 
 from skdistill._tables import n_rows, take_rows
 from skdistill.neural import adapted, fresh
@@ -19,6 +18,7 @@ from skdistill.students.soft_targets import (
     fit_on_values,
     fit_with_unlabelled,
     how_to_train,
+    looks_at_labels,
 )
 from skdistill.students.threshold import fixed_offsets, offsets_for_prior
 
@@ -79,17 +79,10 @@ def encoder_of(student: Any) -> Any:
     steps = list(getattr(student, "steps", ()))[:-1]
     first: list[Any] = []
     for name, step in steps:
-        if not isinstance(step, str) and step is not None and _needs_labels(step):
+        if not isinstance(step, str) and step is not None and looks_at_labels(step):
             break
         first.append((name, step))
     return Pipeline(first) if first else None
-
-
-def _needs_labels(step: Any) -> bool:
-    try:
-        return bool(get_tags(step).target_tags.required)
-    except (AttributeError, TypeError):
-        return True
 
 
 def check_threshold(student: Any, threshold: Any, classes: NDArray[Any] | None) -> None:

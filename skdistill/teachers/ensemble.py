@@ -36,8 +36,10 @@ from skdistill._tables import (
     read_table,
 )
 from skdistill.neural import fresh
+from skdistill.release.boundary import own_copy
 from skdistill.teachers.fitted import set_fitted
-from skdistill.teachers.members import fit_member, frozen, pack, unpack, votes_of
+from skdistill.teachers.members import fit_member, frozen, pack, rehearse, unpack, votes_of
+from skdistill.teachers.report import EnsembleReport, ensemble_report
 from skdistill.teachers.shards import (
     default_n_teachers,
     label_counts,
@@ -120,6 +122,8 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     class_count_ : ndarray of shape (n_classes,)
         Records of each class, as integers; with groups, see :func:`label_counts`. **Private**.
         Classification only.
+    n_left_out_ : int
+        Rows with a label outside `classes`, or a target that is no finite number. **Private**.
     n_teachers_ : int
         Number of shards.
     seeds_ : ndarray of shape (n_teachers_,)
@@ -262,6 +266,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             "n_teachers_": k,
             "seeds_": seeds,
             "group_level_": names is not None,
+            "n_left_out_": int(np.count_nonzero(~known)),
             "fit_id_": uuid.uuid4().hex,
             "estimators_": self._fit_members(
                 members, table, targets, shards, seeds, state.get("classes_")
@@ -366,6 +371,48 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             with nullcontext() if away else put_back_once():
                 votes = _quietly(parallel, tasks)
             yield from votes
+
+    def report(self) -> EnsembleReport:
+        """Say what became of members and records: whether training failed, which labels fit.
+
+        Returns
+        -------
+        report : EnsembleReport
+            **Private**: counts of the private rows, for their owner alone. No statement and no
+            release holds them.
+        """
+        check_is_fitted(self)
+        return ensemble_report(
+            self.estimators_,
+            getattr(self, "classes_", None),
+            getattr(self, "class_count_", None),
+            self.n_left_out_,
+        )
+
+    def rehearse(self, X: Any, transformer: Any = None) -> None:
+        """Try on public rows whether a member could be trained at all; fitted ones are not asked.
+
+        A clone of `estimator` is trained on at most 1,000 of the rows with made-up labels, and
+        predicts all of them. A misspelt column or a missing value that the member does not take
+        is then an error, and not an ensemble that votes uniform throughout.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or data frame of shape (m, d)
+            Public rows.
+        transformer : transformer, default=None
+            A fitted public map that turns `X` into the rows that members take.
+
+        Raises
+        ------
+        ValueError
+            With the text of whatever the clone raised, which is public.
+        """
+        check_is_fitted(self)
+        if transformer is not None:
+            X = transformer.transform(own_copy(X))
+        rows = canonical_rows(X, getattr(self, "n_features_in_", None))
+        rehearse(self.estimator, rows, getattr(self, "classes_", None))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

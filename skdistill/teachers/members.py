@@ -11,13 +11,17 @@ from joblib import wrap_non_picklable_objects
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from skdistill._tables import copy_rows, label_codes
-from skdistill.neural import fit_soft, takes_soft_labels
-from skdistill.release.boundary import TeacherError, call_privately
+from skdistill._randomness import own_randomness
+from skdistill._tables import copy_rows, label_codes, n_rows, take_rows
+from skdistill.neural import fit_soft, fresh, takes_soft_labels
+from skdistill.release.boundary import TeacherError, call_privately, silenced
 
-__all__ = ["ConstantVoter", "fit_member", "pack", "unpack", "votes_of"]
+__all__ = ["ConstantVoter", "fit_member", "pack", "rehearse", "unpack", "votes_of"]
 
 Classes = NDArray[Any] | None
+
+# Public rows that a rehearsal trains on: as many as a large shard has.
+_MOST_REHEARSED = 1000
 
 
 class ConstantVoter(BaseEstimator):
@@ -106,6 +110,28 @@ def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDAr
     except TeacherError:
         pass
     return nothing(classes).votes(n)
+
+
+def rehearse(estimator: Any, X: Any, classes: Classes) -> None:
+    """Train a clone of a member on public rows with made-up labels, and ask it for all of them.
+
+    No private row and no fitted member takes part, so whatever it raises is public.
+    """
+    n, k = n_rows(X), 2 if classes is None else len(classes)
+    rows = np.arange(max(min(n, _MOST_REHEARSED), 10 * k)) % n
+    made_up = np.arange(len(rows)) % k
+    member = fresh(estimator, 0)
+    with own_randomness(0), silenced():
+        y = made_up if classes is not None else 1.0 + made_up
+        try:
+            _train(member, take_rows(copy_rows(X), rows), y, classes)
+            _ask(member, copy_rows(X), n, classes)
+        except Exception as error:
+            raise ValueError(
+                f"A member of the ensemble, {type(estimator).__name__}, cannot learn from rows "
+                f"such as the transfer set's, or not answer for them: {error} (A clone of it was "
+                "tried on these public rows, with made-up labels; nothing was charged.)"
+            ) from error
 
 
 def frozen(X: Any) -> Any:

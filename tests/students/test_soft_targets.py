@@ -4,13 +4,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import expit
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import make_classification
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+)
+from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, VarianceThreshold
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import StandardScaler, TargetEncoder
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -96,6 +108,45 @@ def test_signed_weights_are_the_minimum_of_the_cross_entropy():
     residual = expit(student.decision_function(X)) - targets
     assert np.allclose(C * X.T @ residual + student.coef_[0], 0, atol=1e-3)
     assert residual.sum() == pytest.approx(0, abs=1e-2)
+
+
+EARLIER = {
+    "selector": lambda: SelectKBest(k=2),
+    "model selector": lambda: SelectFromModel(LogisticRegression(), max_features=2),
+    "elimination": lambda: RFE(LogisticRegression(), n_features_to_select=2),
+    "projection": lambda: LinearDiscriminantAnalysis(),
+    "target encoder": lambda: TargetEncoder(target_type="binary"),
+    "inside a ColumnTransformer": lambda: make_column_transformer((SelectKBest(k=2), slice(20))),
+    "nested": lambda: make_pipeline(StandardScaler(), SelectKBest(k=2)),
+}
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_a_step_that_looks_at_labels_learns_as_from_true_ones(name):
+    X, y = make_classification(
+        6000, 20, n_informative=2, n_redundant=0, weights=[0.8], class_sep=1.2, random_state=1
+    )
+    if name == "target encoder":
+        X = np.digitize(
+            X[:, np.argmax(np.abs(np.corrcoef(X.T, y)[-1, :-1]))], np.linspace(-2, 2, 9)
+        )
+        X = X[:, None]
+    soft = HistGradientBoostingClassifier(random_state=0).fit(X[:3000], y[:3000])
+    student = make_pipeline(EARLIER[name](), LogisticRegression())
+    assert how_to_train(student) == "drawn labels"
+    rows = X[3000:]
+    drawn = fit_on_soft_labels(student, rows, soft.predict_proba(rows), np.array([0, 1]), {})
+    true = clone(student).fit(rows, y[3000:])
+    found, wanted = (roc_auc_score(y[3000:], m.predict_proba(rows)[:, 1]) for m in (drawn, true))
+    assert found > wanted - 0.03
+
+
+@pytest.mark.parametrize(
+    "step", [StandardScaler(), VarianceThreshold(), SimpleImputer(), PCA(), "passthrough", None]
+)
+def test_steps_that_look_at_rows_alone_leave_the_weights_to_the_last(step):
+    student = make_pipeline(step, LogisticRegression())
+    assert how_to_train(student) == "signed weights"
 
 
 def test_noise_averages_out_where_clipping_would_bias():

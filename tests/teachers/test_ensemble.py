@@ -17,13 +17,16 @@ from scipy.sparse import coo_matrix, csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, is_classifier
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
+from skdistill import PrivacyLedger, PrivateDistiller
 from skdistill._tables import group_names
 from skdistill.teachers import ensemble as module
 from skdistill.teachers import shards as sharding
@@ -642,3 +645,61 @@ def test_default_number_of_teachers(n, c):
     k = default_n_teachers(n, c)
     assert 1 <= k <= 1000
     assert k == 1 or n / k >= 40 * c
+
+
+class Fails(ClassifierMixin, BaseEstimator):
+    """A member that cannot be trained; public settings show it."""
+
+    def fit(self, X, y):
+        raise ValueError("the setting is wrong")
+
+
+def columns(frame):
+    return make_pipeline(
+        make_column_transformer((StandardScaler(), ["Age"])), LogisticRegression()
+    ), frame
+
+
+REHEARSED = {
+    "a column that is not there": columns(pd.DataFrame({"age": np.arange(400.0)})),
+    "a setting": (LogisticRegression(C=-1.0), np.arange(400.0)[:, None]),
+    "one missing value": (LogisticRegression(), np.r_[np.arange(399.0), np.nan][:, None]),
+    "always": (Fails(), np.arange(400.0)[:, None]),
+}
+
+
+@pytest.mark.parametrize("name", REHEARSED)
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_member_that_public_values_make_fail_is_an_error_before_the_charge(name, piped):
+    member, public = REHEARSED[name]
+    private = pd.DataFrame({"age": np.arange(600.0)}) if "column" in name else np.ones((600, 1))
+    teacher = TeacherEnsemble(member, 20, classes=["no", "yes"], random_state=0)
+    teacher.fit(private, np.tile(["no", "yes"], 300))
+    if piped:
+        teacher = make_pipeline(FunctionTransformer(), teacher)
+    ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-5)
+    student = make_pipeline(SimpleImputer(), LogisticRegression())
+    distiller = PrivateDistiller(teacher, student, epsilon=4.0, accountant=ledger)
+    for act in (distiller.fit, distiller.calibrate, distiller.preview, distiller.release):
+        with pytest.raises(ValueError, match="made-up labels; nothing was charged"):
+            act(public)
+    assert len(ledger) == 0
+
+
+def test_a_rehearsal_asks_no_fitted_member_and_draws_nothing():
+    X = np.random.default_rng(0).normal(size=(600, 2))
+    teacher = TeacherEnsemble(DecisionTreeClassifier(), 20, classes=[0, 1], random_state=0)
+    teacher.fit(X, (X[:, 0] > 0).astype(int))
+    teacher.estimators_ = [None] * 20  # would raise, if one were asked
+    before, rows = np.random.get_state()[1].copy(), X.copy()
+    teacher.rehearse(X)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    np.testing.assert_array_equal(X, rows)
+
+
+def test_a_rehearsal_of_few_rows_and_of_a_regression():
+    X = np.arange(40.0)[:, None]
+    teacher = TeacherEnsemble(KNeighborsRegressor(5), 4, random_state=0).fit(X, X.ravel())
+    teacher.rehearse(X[:1])  # fewer rows than neighbours: they are repeated
+    with pytest.raises(ValueError, match="KNeighborsRegressor"):
+        teacher.rehearse(np.array([[np.nan]]))

@@ -1,0 +1,30 @@
+"""Decision functions with one score per pair of classes, which are no scores of classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["scores_are_pairs"]
+
+# Where meta-estimators keep the one estimator whose scores they pass on.
+_INNER = ("best_estimator_", "estimator_", "estimator")
+
+
+def scores_are_pairs(estimator: Any) -> bool:
+    """Whether ``decision_function`` is that of an SVC with one-vs-one scores, however wrapped.
+
+    Looks through pipelines, frozen estimators, searches and whatever else passes on the scores of
+    one estimator; not through those that combine several (with ``estimators_``).
+    """
+    while not hasattr(estimator, "decision_function_shape"):
+        if hasattr(estimator, "steps"):
+            inner = estimator.steps[-1][1]
+        elif hasattr(estimator, "estimators_"):
+            return False
+        else:
+            found = (getattr(estimator, name, None) for name in _INNER)
+            inner = next((each for each in found if each is not None), None)
+        if inner is None or inner is estimator or isinstance(inner, str):
+            return False
+        estimator = inner
+    return bool(estimator.decision_function_shape == "ovo")
