@@ -22,7 +22,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._estimator import DistilledEstimator
-from skdistill._tables import cells_of, check_lengths, check_table, layout_of, n_rows
+from skdistill._tables import (
+    canonical_rows,
+    cells_of,
+    check_lengths,
+    check_table,
+    layout_of,
+    n_rows,
+)
 from skdistill._validate import check_count, check_settings, clear_fitted
 from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
@@ -30,7 +37,7 @@ from skdistill.accounting.relation import Unit
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
 from skdistill.pate.costs import cost_text, noisy_n_teachers
-from skdistill.release.boundary import call_privately
+from skdistill.release.boundary import call_privately, silenced
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
 from skdistill.release.marginals import NoisyMarginals, group_numbers, measure_marginals
 from skdistill.release.mechanism import Labels, TransferSet
@@ -41,6 +48,7 @@ from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
 from skdistill.students import encoder_of, match_threshold, train
 from skdistill.teachers import TeacherEnsemble
+from skdistill.teachers.members import rehearse
 from skdistill.transfer.features import SchemaRows
 from skdistill.transfer.marginals import synthetic_rows
 from skdistill.transfer.table_features import TableFeatures
@@ -51,6 +59,9 @@ _NOT_PROTECTED = (
     "the schema: names, bounds and categories of the columns",
     "that a fit raised an exception, where it did (not what private rows it met)",
 )
+
+
+_REHEARSED = 200  # rows that are drawn from the schema to try a member
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,7 @@ class PATE(DistilledEstimator):
         """
         clear_fitted(self)  # should this fit fail, no earlier statement is left
         task = self._check(X, y, groups, X_public)
+        self._rehearse(task)
         loss, sampler = self._loss(task), active_sampler("exact")
         unit = Unit.RECORD if groups is None else Unit.GROUP
         note = f"{type(self).__name__}; {task.n_units} {unit}s"  # public, unlike the number of rows
@@ -219,6 +231,21 @@ class PATE(DistilledEstimator):
         transforms = hasattr(encoder, "transform") and not isinstance(encoder, type)
         if encoder != "auto" if isinstance(encoder, str) else not (encoder is None or transforms):
             raise ValueError(f'encoder={encoder!r} must be "auto", None or a transformer.')
+
+    def _rehearse(self, task: Task) -> None:
+        """Raise now, before the charge, what a member would raise on rows that the schema allows.
+
+        Such rows are X_public, or drawn from the schema alone; their labels are made up.
+        """
+        rows, rng = task.X_public, np.random.default_rng(0)
+        if rows is None:
+            sizes = task.schema.n_codes(self.n_bins)
+            codes = rng.integers(0, sizes, (_REHEARSED, len(sizes)))
+            rows = task.schema.decode(codes, rng, self.n_bins, task.kind)
+        with silenced():
+            seen = self._inputs(task.schema, rows).transform(rows)
+        if not self._is_single():
+            rehearse(self.estimator, canonical_rows(seen), getattr(self, "classes_", None))
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""

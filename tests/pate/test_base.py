@@ -23,6 +23,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from skdistill import PrivacyLedger
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
 from skdistill.pate import PATEClassifier, PATERegressor, noisy_n_teachers
 from skdistill.teachers import StableLogisticRegression
@@ -308,13 +309,33 @@ def test_the_accountant_is_charged_once_and_before():
     clone(model).fit(X, y)
     assert [tuple(map(float, spent)) for spent in accountant.spent_budget] == [(1.0, 1e-6)]
 
+    charges = []
+
     class Spy(LogisticRegression):
         def fit(self, X, y):
-            assert len(accountant) == 2
+            charges.append(len(accountant))
             return super().fit(X, y)
 
     model.set_params(estimator=Spy()).fit(X, y)
+    assert charges[0] == 1  # the rehearsal, on rows of the schema
+    assert set(charges[1:]) == {2}
     assert len(accountant) == 2
+
+
+@pytest.mark.parametrize("public", [False, True])
+@pytest.mark.parametrize("encoder", ["auto", None])
+def test_a_member_that_cannot_work_is_an_error_before_the_charge(encoder, public):
+    X, y = mixed(400)
+    ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-5)
+    member = make_pipeline(
+        make_column_transformer((StandardScaler(), ["Agee"])), LogisticRegression()
+    )
+    if encoder == "auto":
+        member = LogisticRegression(C=-1.0)
+    model = classifier(estimator=member, encoder=encoder, accountant=ledger)
+    with pytest.raises(ValueError, match="made-up labels; nothing was charged"):
+        model.fit(X, y, X_public=X[:100] if public else None)
+    assert len(ledger) == 0
 
 
 def test_a_refused_charge_releases_nothing(monkeypatch):
