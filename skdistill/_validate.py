@@ -113,13 +113,14 @@ def check_fit_params(student: Any, params: dict[str, Any], n_rows: int) -> None:
 
 
 def _check_fit_parameter(step: Any, key: str, name: str) -> None:
-    if not hasattr(step, "fit"):
+    fit = getattr(step, "fit_soft", None) or getattr(step, "fit", None)
+    if fit is None:
         return
-    known = signature(step.fit).parameters
+    known = signature(fit).parameters
     if key not in known and all(each.kind is not each.VAR_KEYWORD for each in known.values()):
         raise TypeError(
             f"fit got {name}, and the fit of {type(step).__name__} takes "
-            f"{[each for each in known if each not in ('X', 'y')]}."
+            f"{[each for each in known if each not in ('X', 'y', 'Y', 'classes')]}."
         )
 
 

@@ -325,6 +325,7 @@ def test_a_members_copy_of_the_rows_skipped(monkeypatch):
     member = MEMBERS["StandardScaler(copy=False)"]
     audit(member, VOTES["one round"], container="array")
     monkeypatch.setattr(members, "copy_rows", lambda X: X)
+    monkeypatch.setattr(ensemble, "frozen", lambda X: X)  # which would protect the rows by itself
     caught(audit, member, VOTES["one round"], container="array")
 
 
