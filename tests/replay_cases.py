@@ -128,7 +128,7 @@ def _frame(rows):
     array = _objects(rows)
     columns = {}
     for j, name in enumerate("uvc"):
-        cells = pd.Series(list(array[:, j]), dtype=object)
+        cells = pd.Series(array[:, j].copy(), dtype=object)  # old pandas asks a list
         odd = any(isinstance(c, Cell) or (type(c) is int and c > 2**70) for c in array[:, j])
         columns[name] = cells if odd else cells.infer_objects()
     return pd.DataFrame(columns)

@@ -228,7 +228,7 @@ def _documents(made):
 DOCUMENTS = {
     "list": list,
     "objects": _documents,
-    "series": lambda made: pd.Series(made, dtype=object),
+    "series": lambda made: pd.Series(_documents(made), dtype=object),
     "polars": lambda made: pl.Series("text", made, dtype=pl.Object),
 }
 ODD_DOCUMENTS = {

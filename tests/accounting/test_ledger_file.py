@@ -949,6 +949,7 @@ def test_the_file_of_large_blobs_is_little_larger(path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # hits a finalizer
 def test_interrupted_at_random_moments(path):
     """A signal at any moment of a charge: charged or not, never unnoticed, never stuck."""
     ledger, loss, interrupted, acknowledged = created(path), PrivacyLoss.laplace(1e-4), 0, 0

@@ -19,7 +19,7 @@ try:
 except ImportError:
     pytest.skip("import diffprivlib fails here", allow_module_level=True)
 
-from skdistill import PrivacyLedger, PrivateDistiller
+from skdistill import PrivateDistiller
 from skdistill.accounting.relation import Relation
 from skdistill.certificates import certify
 
@@ -149,12 +149,6 @@ def test_a_forest_remembers_its_epsilon_without_an_accountant():
 
 def test_the_processs_accountant_says_nothing_about_one_model():
     first, second = fitted("tree", epsilon=0.5), fitted("bayes", epsilon=0.25)
-    assert (certify(first).epsilon, certify(second).epsilon) == (1.0, 0.5)
-
-
-def test_a_shared_ledger_is_no_evidence_against_a_model():
-    ledger = PrivacyLedger.create(":memory:", epsilon=9.0, delta=0.0)
-    first, second = (fitted("tree", epsilon=e, accountant=ledger) for e in (0.5, 0.25))
     assert (certify(first).epsilon, certify(second).epsilon) == (1.0, 0.5)
 
 
