@@ -1,6 +1,7 @@
 """A distiller and a ledger on disk: every label was charged, wherever and however it was made."""
 
 import contextlib
+import linecache
 import multiprocessing
 import os
 import pickle
@@ -107,15 +108,23 @@ asked: list[int] = []
 SOURCE = os.path.dirname(skdistill.__file__)
 
 
+def _is_with(frame):
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with ")
+
+
 @contextlib.contextmanager
 def interrupted(at):
-    """Raise KeyboardInterrupt before the `at`-th line of the package that runs; count them."""
+    """Raise KeyboardInterrupt before the `at`-th line of the package that runs; count them.
+
+    Lines with a ``with`` are left out: a trace function is called where they end, too, and would
+    keep ``__exit__`` from being called, which a signal cannot.
+    """
     count = [0]
 
     def trace(frame, event, arg):
         if not frame.f_code.co_filename.startswith(SOURCE):
             return None
-        if event == "line":
+        if event == "line" and not _is_with(frame):
             count[0] += 1
             if count[0] == at:
                 raise KeyboardInterrupt
@@ -134,8 +143,8 @@ def interrupted(at):
 def test_an_interrupt_at_any_line_leaves_no_label_without_a_charge(path, replay):
     """In a process of its own.
 
-    A trace function may raise where a `with` calls ``__exit__``, which a signal cannot (CPython
-    sees to that): then a lock stays locked, and later tests would wait for it.
+    A trace function may raise at moments when a signal cannot (CPython sees to that): should a
+    lock stay locked, later tests would wait for it.
     """
     command = (
         "import sys; from accounting.test_ledger_releases import interrupt_everywhere\n"
