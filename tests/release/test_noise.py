@@ -525,3 +525,17 @@ def test_worker_processes_never_repeat():
     )
     assert len(set(map(tuple, releases))) == 8
     assert np.unique(np.concatenate(releases)).size == 320
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "laplace"])
+def test_perturb_adds_noise_of_the_scale_of_the_loss(kind):
+    """Noise of 3 % less is seen: limits are 6 standard errors, a false alarm below 1e-8."""
+    n, sensitivity = 250_000, 1e6
+    loss = PrivacyLoss.gaussian(1.0, 1e-6) if kind == "gaussian" else PrivacyLoss.laplace(0.5)
+    noise = ExactSampler().perturb(np.zeros(n, dtype=np.int64), loss, sensitivity).astype(float)
+    if kind == "gaussian":  # sensitivity / mu; the variance of a square is 2
+        found = np.mean((noise * loss.mu / sensitivity) ** 2)
+        limit = 6 * np.sqrt(2 / n)
+    else:  # sensitivity / epsilon; the variance of an absolute value is 1
+        found, limit = np.mean(np.abs(noise) * loss.epsilon / sensitivity), 6 / np.sqrt(n)
+    assert abs(found - 1) < limit
