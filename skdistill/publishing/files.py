@@ -67,7 +67,7 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
 
     Parameters
     ----------
-    published : Published, PrivateDistiller or PATEClassifier
+    published : Published, PrivateDistiller or PrivateClassifier
         A distiller is exported first.
     path : str or path-like
         The file; by convention it ends in ``.skops``.
@@ -195,8 +195,8 @@ def _claimed(published: Any, vouch: bool) -> Published:
         if isinstance(published, type) or not hasattr(published, "export"):
             raise TypeError(
                 f"Only a distiller's student has a statement, and <{type(published).__name__}> is "
-                "no distiller. Give a fitted PrivateDistiller or PATEClassifier; of a search, its "
-                "best_estimator_."
+                "no distiller. Give a fitted PrivateDistiller or PrivateClassifier; of a search, "
+                "its best_estimator_."
             )
         published = published.export()
     statement = published.statement
