@@ -208,6 +208,8 @@ class DistilledEstimator(BaseEstimator):
         params : dict
         """
         params = super().get_params(deep=deep)
+        if "teacher" not in self._shared:
+            return params
         return {name: value for name, value in params.items() if not name.startswith("teacher__")}
 
     def set_params(self, **params: Any) -> Self:
@@ -223,7 +225,7 @@ class DistilledEstimator(BaseEstimator):
         self : estimator
         """
         inner = sorted(name for name in params if name.startswith("teacher__"))
-        if inner:
+        if inner and "teacher" in self._shared:
             raise ValueError(
                 f"{', '.join(inner)} cannot be set: the teacher is fitted and is not fitted again, "
                 "so the setting would change your object and have no effect. Compare teachers by "

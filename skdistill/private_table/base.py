@@ -249,7 +249,7 @@ class PrivateTable(DistilledEstimator):
         groups = None if task.groups is None else np.arange(len(targets))
         if task.groups is not None and not _takes_groups(teacher):
             raise ValueError(
-                f"groups: {type_name(_last(teacher))} bounds the influence of one record, not of a "
+                f"groups: {type(_last(teacher)).__name__} bounds the influence of one record, not of a "
                 "group of records. Use the default teacher, or a TeacherEnsemble."
             )
         with own_randomness(0), silenced():
@@ -263,10 +263,11 @@ class PrivateTable(DistilledEstimator):
             asked = self._asked(seen, self._chosen_student(inputs))
             calibrate(bound, asked, mechanism=self._mechanism(bound, loss), loss=loss)
         if bound.name == "worst case":
+            name = type(_last(teacher)).__name__
             raise ValueError(
-                f"teacher={type_name(_last(teacher))}: nothing bounds the influence of one record "
+                f"teacher={name}(...): nothing bounds the influence of one record "
                 "on it, so its labels would be noise. Use teacher=None, or an ensemble of it: "
-                f"teacher=TeacherEnsemble({type_name(_last(teacher))}())."
+                f"teacher=TeacherEnsemble({name}())."
             )
 
     def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:
