@@ -495,7 +495,7 @@ BUILT = {"_build", "auto_examples", "generated", "__pycache__", ".ruff_cache", "
 
 def repository_texts() -> Iterator[Path]:
     """The files that make up the repository, without what a build leaves behind."""
-    folders = ["skdistill", "tests", "docs", "examples", "benchmarks", ".ci"]
+    folders = ["skdistill", "tests", "docs", "examples", "benchmarks", ".ci", ".github"]
     for path in [*ROOT.glob("*"), *(p for f in folders for p in (ROOT / f).rglob("*"))]:
         own = path.name != ".git"  # a file in a worktree
         if own and path.is_file() and path.suffix in TEXT and not BUILT & set(path.parts):
