@@ -329,7 +329,7 @@ class Store:
     def _connect(self) -> sqlite3.Connection:
         options = "?mode=ro" if self.read_only else "?mode=rw"
         name = Path(self.path).as_uri() + options
-        connection = sqlite3.connect(name, _BUSY_SECONDS, isolation_level=None, uri=True)
+        connection = sqlite3.connect(name, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
         connection.execute("PRAGMA synchronous = EXTRA")
         if sys.platform == "darwin":  # where fsync alone does not reach the disk
             connection.execute("PRAGMA fullfsync = 1")
