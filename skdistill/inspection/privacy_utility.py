@@ -137,7 +137,7 @@ class PrivacyUtilityDisplay:
         spend : bool, default=False
             Agree to charge the distiller's accountant.
         metric_name : str, default=None
-            Label of the vertical axis; None is the name of the scoring.
+            Label of the vertical axis; None is the name of the scoring in words ("ROC AUC").
         name, ax, **kwargs
             For :meth:`plot`.
 
@@ -173,8 +173,8 @@ class PrivacyUtilityDisplay:
             baselines["student without noise"] = score(math.inf, accountant=None)
         if metric_name is None:
             default = "R²" if is_regressor(distiller) else "accuracy"
-            metric_name = scoring if isinstance(scoring, str) else default
-            metric_name = "score" if callable(scoring) else metric_name.replace("_", " ")
+            metric_name = in_words(scoring) if isinstance(scoring, str) else default
+            metric_name = "score" if callable(scoring) else metric_name
         found: dict[str, Any] = {"epsilons": epsilons, "scores": scores, "baselines": baselines}
         return cls(**found, metric_name=metric_name, name=name).plot(ax=ax, **kwargs)
 
@@ -227,6 +227,23 @@ class PrivacyUtilityDisplay:
             self.ax_.set_xticks(shown, [f"{e:g}" for e in shown])
             self.ax_.xaxis.set_minor_locator(NullLocator())
         place_legend(self.ax_)
+
+
+_WORDS = {
+    **{"auc": "AUC", "d2": "D²", "f1": "F1", "neg": "negative", "r2": "R²", "roc": "ROC"},
+    **{"ovo": "one-vs-one", "ovr": "one-vs-rest"},
+}
+
+
+def in_words(scoring: str) -> str:
+    """Return the name of a scikit-learn scorer as the label of an axis.
+
+    Examples
+    --------
+    >>> in_words("roc_auc"), in_words("neg_root_mean_squared_error")
+    ('ROC AUC', 'negative root mean squared error')
+    """
+    return " ".join(_WORDS.get(word, word) for word in scoring.split("_"))
 
 
 def _check_epsilons(epsilons: Any) -> None:

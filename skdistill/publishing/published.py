@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import operator
 from dataclasses import dataclass, field
 from typing import Any
 
+from skdistill._html import folded
 from skdistill.publishing.private_parts import refuse_private_parts, without_memory
 from skdistill.statement import PrivacyStatement
 
@@ -17,7 +19,7 @@ _OF_THE_ESTIMATOR = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Published:
     """A student that may be published, and the promise that is made about it.
 
@@ -41,6 +43,15 @@ class Published:
     estimator: Any
     statement: PrivacyStatement
     _tied: tuple[Any, ...] = field(default=(), init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        student = type(getattr(self.estimator, "student", self.estimator)).__name__
+        promise = f"ε={self.statement.epsilon:.6g}, δ={self.statement.delta:.3g}"
+        return f"Published({student}, {promise if self.statement.private else 'NOT private'})"
+
+    def _repr_html_(self) -> str:
+        statement = folded("privacy statement", self.statement._repr_html_())
+        return f"<div><pre>{html.escape(repr(self))}</pre>{statement}</div>"
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_THE_ESTIMATOR:

@@ -61,7 +61,7 @@ server:/export on /Volumes/nfs (nfs)
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("/Users/me/ledger.db", ""),
+        ("/Applications/ledger.db", ""),
         ("/System/Volumes/Data/ledger.db", ""),
         ("/Volumes/team (one)/ledger.db", "smbfs"),
         ("/Volumes/nfs/ledger.db", "nfs"),
