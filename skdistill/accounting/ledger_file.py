@@ -35,6 +35,7 @@ import sqlite3
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -394,6 +395,7 @@ class MemoryStore(Store):
         super().__init__(":memory:")
         self._pid, self._keys, self._last = os.getpid(), dict[bytes, Any](), ("", 0, "")
         self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self.connection.close)
 
     def create(self, first: Entry) -> None:
         """Write the first entry."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill.accounting.attack_limits import private_tpr
 from skdistill.audit.bounds import clopper_pearson
 from skdistill.audit.membership import membership_report
 from skdistill.audit.report import MembershipReport
@@ -20,24 +21,6 @@ __all__ = ["MembershipDisplay", "private_tpr"]
 Array = NDArray[np.float64]
 
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
-
-
-def private_tpr(fpr: ArrayLike, epsilon: ArrayLike, delta: float = 0.0) -> Array:
-    r"""Return the highest true-positive rate that (ε, δ)-differential privacy allows.
-
-    :math:`\min(1,\ e^\varepsilon \mathrm{FPR} + \delta,\
-    1 - e^{-\varepsilon}(1 - \delta - \mathrm{FPR}))`, for any attack on one record (Kairouz, Oh and
-    Viswanath, ICML 2015, arXiv:1311.0776, theorem 2.1).
-
-    Examples
-    --------
-    >>> from skdistill.inspection.membership import private_tpr
-    >>> private_tpr([0.0, 0.01, 1.0], epsilon=1.0).round(4)
-    array([0.    , 0.0272, 1.    ])
-    """
-    x, factor = np.asarray(fpr, dtype=float), np.exp(np.minimum(epsilon, 700.0))
-    flat = 1 - np.maximum(1 - delta - x, 0.0) / factor
-    return np.minimum(np.minimum(factor * x + delta, flat), 1.0)
 
 
 class MembershipDisplay:
