@@ -10,7 +10,7 @@ References
 .. [1] P. Kairouz, S. Oh, P. Viswanath, "The composition theorem for differential privacy", ICML
    2015, arXiv:1311.0776, Theorem 2.1.
 .. [2] J. Dong, A. Roth, W. J. Su, "Gaussian differential privacy", JRSS B 84(1), 2022,
-   arXiv:1905.02383, Definition 2.3 and equation (6).
+   arXiv:1905.02383, section 2.2.
 """
 
 from __future__ import annotations
