@@ -331,9 +331,13 @@ class Store:
         options = "?mode=ro" if self.read_only else "?mode=rw"
         name = Path(self.path).as_uri() + options
         connection = sqlite3.connect(name, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
-        connection.execute("PRAGMA synchronous = EXTRA")
-        if sys.platform == "darwin":  # where fsync alone does not reach the disk
-            connection.execute("PRAGMA fullfsync = 1")
+        try:
+            connection.execute("PRAGMA synchronous = EXTRA")
+            if sys.platform == "darwin":  # where fsync alone does not reach the disk
+                connection.execute("PRAGMA fullfsync = 1")
+        except BaseException:  # of a file that is no database, for instance
+            connection.close()
+            raise
         return connection
 
     def _begin(self, first: Entry) -> None:
