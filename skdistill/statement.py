@@ -1,4 +1,4 @@
-"""PrivacyStatement: the promise of a release, in words a lawyer can read."""
+"""PrivacyStatement: the promise of a release, in words and in fields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOT_PROTECTED = (
     PUBLIC_TRANSFER_SET,
     "the number of training records of the teacher",
     "the teacher's class labels, and the names and the number of columns",
-    "that the teacher raised an exception, where it did (not what it said)",
+    "that the teacher raised an exception, where it did (its message is withheld)",
 )
 
 #: Version of the format of :meth:`PrivacyStatement.to_dict`.

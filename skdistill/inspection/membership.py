@@ -26,7 +26,8 @@ _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 
 class MembershipDisplay:
     """ROC curves of membership attacks on doubly logarithmic axes.
 
-    Look at the left edge: members found at next to no false positives are found for certain. Use
+    Look at the left edge: an attack that finds members at next to no false positives is certain of
+    them. Use
     :meth:`from_report`, :meth:`from_estimator` or :meth:`from_predictions` to make one. Not for
     publication: it is computed from private records.
 

@@ -111,8 +111,8 @@ class PrivacyUtilityDisplay:
     ) -> PrivacyUtilityDisplay:
         """Fit the distiller at several ε, several times each, and draw the scores of its students.
 
-        All releases together cost up to the sum of their ε. Make the picture on data you may spend
-        that much on (public data of the same kind, for example), or give the distiller a ledger as
+        All releases together cost up to the sum of their ε. So either draw the picture on data that
+        may be spent, such as public data of the same kind, or give the distiller a ledger as
         accountant and pass ``spend=True``.
 
         Parameters

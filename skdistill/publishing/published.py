@@ -34,10 +34,8 @@ class Published:
     statement : PrivacyStatement
         The publisher's claim.
 
-    Notes
-    -----
-    ``export()`` of a fitted distiller makes one, and so does :func:`load`. In one that was made by
-    hand nothing ties the statement to the estimator: :func:`save` asks for ``vouch=True`` then.
+    Notes ----- ``export()`` of a fitted distiller and :func:`load` make one. If it was made by
+    hand, nothing ties the statement to the estimator, and :func:`save` asks for ``vouch=True``.
     """
 
     estimator: Any
@@ -81,8 +79,8 @@ def publish(model: Any, statement: PrivacyStatement, teacher: Any = None) -> Pub
     -----
     Post-processing: the student, the offsets and the classes are functions of released labels, the
     public X and public settings, so the export has the guarantee of the release and no other cost
-    (Dwork and Roth 2014, Proposition 2.1). That the *student* is such a function fails only where
-    the user put private parts into it: these are searched for.
+    (Dwork and Roth 2014, Proposition 2.1). The *student* is such a function unless the user put
+    private parts into it. The function searches for them.
     """
     refuse_private_parts(model, teacher)
     published = Published(without_memory(model), statement)
