@@ -61,6 +61,12 @@ def test_commands_of_the_workflows_name_files_that_exist():
             assert (ROOT / name).exists(), f"{path.name}: {name}"
 
 
+def test_notebooks_of_the_documentation_workflow_are_examples():
+    text = (ROOT / ".github" / "workflows" / "docs.yml").read_text("utf-8")
+    for name in re.search(r"for name in ([\w ]+); do", text)[1].split():
+        assert (ROOT / "examples" / f"plot_{name}.py").exists(), name
+
+
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md"])
 def test_links_between_the_pages_lead_to_files(name):
     text = (ROOT / name).read_text("utf-8")
