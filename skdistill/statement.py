@@ -193,6 +193,10 @@ class PrivacyStatement:
         """Return the statement as a JSON-serialisable dictionary, as :meth:`json_schema` says.
 
         Infinite numbers are strings. ``version`` is the version of this format.
+
+        Returns
+        -------
+        record : dict
         """
         record = {"version": FORMAT, **asdict(self)}
         for name in ("relation", "unit", "cap_relation"):
@@ -206,7 +210,17 @@ class PrivacyStatement:
         return record
 
     def to_json(self, **options: Any) -> str:
-        """Return :meth:`to_dict` as JSON text; `options` go to :func:`json.dumps`."""
+        """Return :meth:`to_dict` as JSON text.
+
+        Parameters
+        ----------
+        **options : dict
+            For :func:`json.dumps`.
+
+        Returns
+        -------
+        text : str
+        """
         return json.dumps(self.to_dict(), **options)
 
     @classmethod

@@ -131,7 +131,7 @@ class Certificate:
         }
 
     def rehearse(self, X: Any) -> None:
-        """Run on public rows each step that public values decide; exceptions pass."""
+        """Try on public rows every step that public values decide, and let its exceptions pass."""
 
 
 @dataclass(frozen=True)
@@ -359,7 +359,14 @@ class AlreadyPrivate(Certificate):
     def statement(self, n_queries: int) -> PrivacyStatement:
         """Return the statement of a student: the teacher's in full, and that X is public.
 
-        `n_queries` is the number of transfer rows that were labelled.
+        Parameters
+        ----------
+        n_queries : int
+            Number of transfer rows that were labelled.
+
+        Returns
+        -------
+        statement : PrivacyStatement
         """
         own = self.inherited
         public = NOT_PROTECTED if own is None else (PUBLIC_TRANSFER_SET,)
@@ -383,10 +390,19 @@ class AlreadyPrivate(Certificate):
         )
 
     def as_replace_one(self) -> AlreadyPrivate:
-        """Return the same guarantee under the relation replace-one; a ValueError for δ of 1.
+        """Return the same guarantee under the relation replace-one.
 
         ε and δ are those of :func:`skdistill.accounting.relation.as_replace_one`. μ becomes 2μ
         (group privacy of Gaussian DP for two: Dong, Roth and Su 2022, Theorem 2.14).
+
+        Returns
+        -------
+        certificate : AlreadyPrivate
+
+        Raises
+        ------
+        ValueError
+            If the converted δ is 1.
         """
         if self.relation is Relation.REPLACE_ONE:
             return self

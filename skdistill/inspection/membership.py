@@ -84,12 +84,19 @@ class MembershipDisplay:
         Parameters
         ----------
         report : MembershipReport
+            Of :func:`skdistill.audit.membership_report`.
         attack : str, default="strongest"
             "strongest" draws, for each model, the attack with the highest true-positive rate at
             the lowest false-positive rate of the report (then, by AUC); "all" draws every attack;
             else the name of one.
-        ax, **kwargs
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
             For :meth:`plot`.
+
+        Returns
+        -------
+        display : MembershipDisplay
         """
 
         def strength(row: Any) -> tuple[float, float]:
@@ -138,14 +145,21 @@ class MembershipDisplay:
         Parameters
         ----------
         model : estimator, PrivateDistiller or dict of str to estimator
+            Fitted.
         X_member, y_member : array-like of shape (n, d) and (n,)
+            Records that the teacher was trained on.
         X_nonmember, y_nonmember : array-like of shape (m, d) and (m,)
+            Other records of the same kind.
         attack : str, default="strongest"
             Which curves to draw: see :meth:`from_report`.
         ax, line_kw : matplotlib Axes and dict, default=None
             For :meth:`plot`.
         **report_params : dict
             For :func:`skdistill.audit.membership_report`.
+
+        Returns
+        -------
+        display : MembershipDisplay
         """
         need_matplotlib(f"{cls.__name__}.from_estimator")
         report = membership_report(
@@ -176,8 +190,14 @@ class MembershipDisplay:
             Label of a single curve.
         claims : dict of str to (float, float), default=None
             ε and δ to draw the limits of.
-        ax, **kwargs
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
             For :meth:`plot`.
+
+        Returns
+        -------
+        display : MembershipDisplay
         """
         inside = np.asarray(y_member).astype(bool)
         if inside.ndim != 1 or not inside.any() or inside.all():
@@ -209,6 +229,10 @@ class MembershipDisplay:
             Label of a single curve.
         **kwargs : dict
             For matplotlib's ``plot`` of the curves.
+
+        Returns
+        -------
+        display : MembershipDisplay
         """
         crowded = len(self.curves) > 3
         self.ax_, self.figure_ = axes_and_figure(

@@ -124,7 +124,9 @@ class PrivacyUtilityDisplay:
         X : array-like of shape (n, d)
             Rows to score students on.
         y : array-like of shape (n,)
+            True labels of these rows; public.
         epsilons : sequence of float, default=(0.25, 0.5, 1.0, 2.0, 4.0)
+            Positive and finite.
         n_repeats : int, default=5
             Releases at each ε.
         scoring : str or callable, default=None
@@ -138,8 +140,16 @@ class PrivacyUtilityDisplay:
             Agree to charge the distiller's accountant.
         metric_name : str, default=None
             Label of the vertical axis; None is the name of the scoring in words ("ROC AUC").
-        name, ax, **kwargs
+        name : str, default=None
+            Label of the curve.
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
             For :meth:`plot`.
+
+        Returns
+        -------
+        display : PrivacyUtilityDisplay
 
         Raises
         ------
@@ -191,6 +201,10 @@ class PrivacyUtilityDisplay:
             Label of the curve; None takes the one given before.
         **kwargs : dict
             For matplotlib's ``errorbar``.
+
+        Returns
+        -------
+        display : PrivacyUtilityDisplay
         """
         self.ax_, self.figure_ = axes_and_figure(ax, f"{type(self).__name__}.plot")
         order = np.argsort(self.epsilons)

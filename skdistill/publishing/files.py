@@ -128,7 +128,7 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
         A file that :func:`save` wrote.
     digest : str, default=None
         The text that ``save`` returned, from a source that you trust. It is compared with the
-        SHA-256 of the file before anything in the file is read.
+        SHA-256 of the file before anything in the file is parsed.
     trust : bool or iterable of str, default=False
         True reads a file without a digest: you trust everybody who could have written it. A list
         names further types that the file may hold, ``["lightgbm.sklearn.LGBMClassifier"]`` for

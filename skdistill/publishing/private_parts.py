@@ -34,7 +34,9 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
     ValueError
         With the fix.
 
-    Notes ----- This finds mistakes and proves nothing: a copy or a function of the teacher is not
+    Notes
+    -----
+    The search finds mistakes and proves nothing: a copy or a function of the teacher is not
     recognised. Objects are compared by identity, in attributes, containers, bound methods and
     partial functions. The text of a program decides which objects it puts together, not its data.
     So no private value decides whether this raises an error. A comparison of contents would confirm
@@ -61,6 +63,16 @@ def without_memory(student: Any) -> Any:
     """Set ``memory=None`` in every pipeline inside a student, in place, and return the student.
 
     The setting names a folder of the curator, and a fitted pipeline predicts without its cache.
+
+    Parameters
+    ----------
+    student : estimator
+        Changed in place.
+
+    Returns
+    -------
+    student : estimator
+        The same object.
     """
     for each in _reachable(student):
         if _is_estimator(each) and vars(each).get("memory") is not None:

@@ -34,8 +34,10 @@ class Published:
     statement : PrivacyStatement
         The publisher's claim.
 
-    Notes ----- ``export()`` of a fitted distiller and :func:`load` make one. If it was made by
-    hand, nothing ties the statement to the estimator, and :func:`save` asks for ``vouch=True``.
+    Notes
+    -----
+    ``export()`` of a fitted distiller and :func:`load` make one. If it was made by hand, nothing
+    ties the statement to the estimator, and :func:`save` asks for ``vouch=True``.
     """
 
     estimator: Any
@@ -57,9 +59,13 @@ class Published:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def is_tied(self) -> bool:
-        """Whether the estimator is the one that the statement was made for.
+        """Return whether the estimator is the one that the statement was made for.
 
         A student that was fitted again in place is not noticed.
+
+        Returns
+        -------
+        tied : bool
         """
         now = _parts(self.estimator)
         return len(self._tied) == len(now) and all(map(operator.is_, self._tied, now))
@@ -72,8 +78,25 @@ def _parts(estimator: Any) -> tuple[Any, ...]:
 def publish(model: Any, statement: PrivacyStatement, teacher: Any = None) -> Published:
     """Tie a student to the statement of its fit, after a search for the teacher in it.
 
-    Raises a ValueError where the student holds the teacher or a part of it, for instance as a
-    frozen step of a pipeline. The student loses the folder of its cache (:func:`without_memory`).
+    The student loses the folder of its cache (:func:`without_memory`).
+
+    Parameters
+    ----------
+    model : estimator
+        The fitted student.
+    statement : PrivacyStatement
+        The promise of its fit.
+    teacher : estimator, default=None
+        Searched for in the student.
+
+    Returns
+    -------
+    published : Published
+
+    Raises
+    ------
+    ValueError
+        If the student holds the teacher or a part of it, such as a frozen step of a pipeline.
 
     Notes
     -----

@@ -91,7 +91,7 @@ class Column:
         return (*self.categories, self.other)
 
     def in_words(self) -> str:
-        """Say in one line which values are allowed; of many categories, the first ten."""
+        """Return one line that lists the allowed values, or the first ten of many categories."""
         if self.kind == "category":
             named = ", ".join(repr(value) for value in self.categories[:10])
             more = len(self.categories) - 10
