@@ -195,8 +195,8 @@ def _claimed(published: Any, vouch: bool) -> Published:
         if isinstance(published, type) or not hasattr(published, "export"):
             raise TypeError(
                 f"Only a distiller's student has a statement, and <{type(published).__name__}> is "
-                "not a distiller. Give a fitted PrivateDistiller or PATEClassifier; of a search, "
-                "its best_estimator_."
+                "no distiller. Give a fitted PrivateDistiller or PATEClassifier; of a search, its "
+                "best_estimator_."
             )
         published = published.export()
     statement = published.statement
