@@ -323,6 +323,12 @@ class DistilledEstimator(BaseEstimator):
     def _sk_visual_block_(self) -> Any:
         return visual_block(self)
 
+    @property
+    def _get_params_html(self) -> Any:
+        # From 1.9 on, scikit-learn's diagrams show a table of parameters where an estimator has
+        # this method. It prints the repr of the teacher, which may hold private values.
+        raise AttributeError("The settings of a private estimator are shown by its text alone.")
+
 
 def _frozen(teacher: Any) -> Any:
     """Keep a fitted teacher through clone; clone one that is not fitted."""

@@ -84,8 +84,14 @@ class BudgetDisplay:
         ----------
         ledger : PrivacyLedger
             Anything with `history()`, `epsilon` and `delta`.
-        ax, **kwargs
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
             For :meth:`plot`.
+
+        Returns
+        -------
+        display : BudgetDisplay
         """
         return cls.from_history(
             ledger.history(), epsilon=ledger.epsilon, delta=ledger.delta, ax=ax, **kwargs
@@ -105,8 +111,15 @@ class BudgetDisplay:
         epsilon : float
             The budget.
         delta : float, default=0.0
-        ax, **kwargs
+            The δ at which ε is counted.
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
             For :meth:`plot`.
+
+        Returns
+        -------
+        display : BudgetDisplay
 
         Raises
         ------
@@ -144,6 +157,10 @@ class BudgetDisplay:
             The horizontal axis: time, or number of releases.
         **kwargs : dict
             For matplotlib's ``plot`` of the total.
+
+        Returns
+        -------
+        display : BudgetDisplay
         """
         if x not in ("time", "release"):
             raise ValueError(f'x={x!r} must be "time" or "release".')

@@ -90,6 +90,14 @@ class Column:
             return self.categories
         return (*self.categories, self.other)
 
+    def in_words(self) -> str:
+        """Return one line that lists the allowed values, or the first ten of many categories."""
+        if self.kind == "category":
+            named = ", ".join(repr(value) for value in self.categories[:10])
+            more = len(self.categories) - 10
+            return named + (f", and {more} more" if more > 0 else "")
+        return f"{'whole ' * self.integer}numbers from {self.low:g} to {self.high:g}"
+
     def n_codes(self, n_bins: int) -> int:
         """Count the codes of this column: its bins or values, and one for missing."""
         known = len(self.values) if self.kind == "category" else len(self.bin_starts(n_bins))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill._html import html_table
 from skdistill.schema.column import Column
 from skdistill.schema.describe import columns_of_dtypes, described, observed
 from skdistill.schema.report import SchemaReport, column_report, target_column
@@ -19,6 +20,8 @@ from skdistill.schema.suspects import mismatch
 from skdistill.schema.table import Table, build_table, kind_of
 
 __all__ = ["Schema", "as_schema"]
+
+_SHOWN_COLUMNS = 50  # in HTML
 
 Codes = NDArray[np.int64]
 
@@ -97,6 +100,16 @@ class Schema:
     def __repr__(self) -> str:
         shown = ", ".join(self.names[:6]) + (", ..." if len(self) > 6 else "")
         return f"Schema({len(self)} column{'s' * (len(self) != 1)}: {shown})"
+
+    def _repr_html_(self) -> str:
+        shown = [
+            (column.name, column.in_words(), "may be missing" if column.missing else "")
+            for column in self.columns[:_SHOWN_COLUMNS]
+        ]
+        if len(self) > _SHOWN_COLUMNS:
+            shown.append(("...", f"{len(self) - _SHOWN_COLUMNS} more columns", ""))
+        title = f"Schema of {len(self)} column{'s' * (len(self) != 1)} (public)"
+        return html_table(shown, title, head=("column", "values", "missing"))
 
     # Making one.
 
