@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.utils import assert_all_finite, check_consistent_length, get_tags
+from sklearn.utils import (
+    assert_all_finite,
+    check_consistent_length,
+    check_random_state,
+    get_tags,
+)
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
@@ -86,6 +91,11 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
         _check_finite(inputs.X, LogisticRegression() if inputs.classes is not None else Ridge())
     elif student is not None:
         refuse_private_settings(student, inputs.teacher)
+        if inputs.classes is None and is_classifier(student):
+            raise TypeError(
+                f"student={type_name(student)} is a classifier, and the teacher a regressor, whose "
+                "labels are numbers. Pass a regressor, e.g. student=Ridge()."
+            )
         _check_finite(inputs.X, student)
     check_threshold(student, threshold, inputs.classes)
 
@@ -160,12 +170,23 @@ def check_settings(distiller: Any) -> None:
         check_count("max_queries", distiller.max_queries, ", or None for all rows")
     _check_threshold(distiller.threshold)
     check_output_range(distiller.output_range)
+    _check_public_settings(distiller)
     check_accountant(distiller.accountant)
     if math.isinf(epsilon) and distiller.accountant is not None:
         raise ValueError(
             "epsilon=inf means no privacy at all, so there is no cost that an accountant could "
             "record. Use a finite epsilon, or accountant=None for a baseline."
         )
+
+
+def _check_public_settings(distiller: Any) -> None:
+    """Raise for settings that joblib or NumPy would refuse after the charge."""
+    check_random_state(distiller.random_state)  # draws nothing
+    n_jobs, verbose = distiller.n_jobs, distiller.verbose
+    if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
+        raise ValueError(f"n_jobs={n_jobs!r} must be None or a whole number other than 0.")
+    if not isinstance(verbose, (Real, np.bool_)):
+        raise TypeError(f"verbose={verbose!r} must be a number.")
 
 
 def check_count(name: str, value: Any, others: str = "") -> None:

@@ -24,7 +24,7 @@ from skdistill.release.calibration import Release, calibrate, choose_queries, no
 from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.replay.cache_keys import assumed_of
 from skdistill.statement import PrivacyStatement
-from skdistill.students import encoder_of, linear_student, match_threshold, train
+from skdistill.students import encoder_of, linear_student, match_threshold, rehearse, train
 from skdistill.transfer.dask_rows import fetch_rows, is_dask
 
 __all__ = ["PrivateDistiller"]
@@ -227,6 +227,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         self._rehearse(inputs, bound, student_params)
         asked = self._choose_queries(inputs, bound)
         release = self._price(bound, asked)
+        self._rehearse_student(inputs, release, student_params)
         self._announce(release)
         labels = release.draw(inputs.teacher, self.accountant)
         student = self._train(inputs, bound, asked, labels, student_params)
@@ -308,8 +309,28 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     def _rehearse(self, inputs: Inputs, bound: Certificate, params: dict[str, Any]) -> None:
         """Raise now, before the charge, whatever public values would make raise after it."""
         check_student(self.student, inputs, self.threshold, bound.gives_model)
+        if params and self.student is None and bound.gives_model:
+            raise ValueError(
+                f"fit got {sorted(params)}, and student=None: the released model is the student, "
+                "and nothing is trained. Pass a student, e.g. student=LogisticRegression()."
+            )
         check_fit_params(self._blank_student(), params, inputs.n_rows)
         bound.rehearse(inputs.X)
+
+    def _rehearse_student(self, inputs: Inputs, release: Release, params: dict[str, Any]) -> None:
+        """Raise now what the student would raise after the charge; a free release has no charge."""
+        if release.loss is None or (self.student is None and not params):  # checked by rule
+            return
+        asked = release.asked
+        rehearse(
+            self.student,
+            inputs.X,
+            inputs.classes,
+            rows=asked.indices,
+            threshold=self.threshold,
+            output_range=asked.output_range,
+            fit_params=params,
+        )
 
     def _choose_queries(self, inputs: Inputs, bound: Certificate) -> TransferSet:
         """Choose the rows to label, at random and by number only."""

@@ -82,6 +82,7 @@ PUBLIC_VALIDATION = {"check_is_fitted", "validate_data", "has_fit_parameter"}
 TESTED_ELSEWHERE = {
     "__main__.py": "tests/test_main.py",
     "_display.py": "tests/test_boundary.py: no private value in any text or HTML",
+    "_silenced.py": "tests/release/test_boundary.py: warnings of threads",
     "_validate.py": "tests/test_distiller.py: every message, through PrivateDistiller",
     "accounting/charging.py": "tests/test_boundary.py, tests/test_distiller.py: charged first",
     "certificates/ensembles.py": "tests/release/test_ensembles.py: bound and release together",

@@ -2,6 +2,7 @@
 
 from skdistill.students.defaults import default_classifier, default_regressor
 from skdistill.students.linear import linear_student
+from skdistill.students.rehearsal import rehearse
 from skdistill.students.soft_targets import (
     class_scores,
     fit_on_soft_labels,
@@ -33,6 +34,7 @@ __all__ = [
     "offsets_for_prior",
     "predicted_codes",
     "probabilities",
+    "rehearse",
     "student_has",
     "train",
 ]
