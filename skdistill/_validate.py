@@ -52,6 +52,7 @@ class Inputs:
     X: Any  # the caller's own transfer set
     n_rows: int
     classes: NDArray[Any] | None  # None for a regressor
+    prior: NDArray[np.float64] | None = None  # shares of the classes in y, which is public
 
     def rows(self, indices: NDArray[np.intp]) -> Any:
         """Return rows of X."""
@@ -70,15 +71,15 @@ def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
     check_settings(distiller)
     classes = check_teacher(distiller.teacher)
     teacher = unwrap(distiller.teacher)
-    X = check_table(X)
+    X, prior = check_table(X), None
     if y is not None:
         check_consistent_length(X, y)
-        _warn_of_labels(y, classes)
+        prior = _read_labels(y, classes)
     columns = _Columns()
     validate_data(columns, X, skip_check_array=True)
     _check_columns(columns, teacher)
     _check_finite(X, teacher)
-    return Inputs(teacher, X, n_rows(X), classes)
+    return Inputs(teacher, X, n_rows(X), classes, prior)
 
 
 def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: bool = False) -> None:
@@ -277,11 +278,15 @@ def clear_fitted(estimator: Any) -> None:
         del vars(estimator)[name]
 
 
-def _warn_of_labels(y: Any, classes: NDArray[Any] | None) -> None:
-    """Warn of a y with labels that the teacher does not know: it is in the caller's hands."""
+def _read_labels(y: Any, classes: NDArray[Any] | None) -> NDArray[np.float64] | None:
+    """Return the shares of the classes in y, which is in the caller's hands; None for other y.
+
+    Warns of labels that the teacher does not know.
+    """
     if classes is None or len(getattr(y, "shape", (0,))) != 1:
-        return
-    found = label_codes(y, classes) < 0
+        return None
+    codes = label_codes(y, classes)
+    found = codes < 0
     unknown = {str(cell) for cell in compress(cells_of(y), found)} if found.any() else set()
     if unknown:
         warnings.warn(
@@ -292,6 +297,8 @@ def _warn_of_labels(y: Any, classes: NDArray[Any] | None) -> None:
             UserWarning,
             stacklevel=4,
         )
+    counts = np.bincount(codes[~found], minlength=len(classes))
+    return counts / counts.sum() if np.count_nonzero(counts) > 1 else None
 
 
 def _check_columns(columns: Any, teacher: Any) -> None:

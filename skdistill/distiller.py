@@ -20,9 +20,10 @@ from skdistill._tables import check_table
 from skdistill._validate import Inputs, check_fit_params, check_inputs, check_student, clear_fitted
 from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
-from skdistill.release.calibration import Release, calibrate, choose_queries, noise_warning
+from skdistill.release.calibration import Release, calibrate, choose_queries
 from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.replay.cache_keys import assumed_of
+from skdistill.release.signal import noise_warning
 from skdistill.statement import PrivacyStatement
 from skdistill.students import encoder_of, linear_student, match_threshold, rehearse, train
 from skdistill.transfer.dask_rows import fetch_rows, is_dask
@@ -153,7 +154,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     ...     warnings.simplefilter("always")
     ...     low = macro_f1(1.0)
     >>> print(caught[0].message)  # doctest: +ELLIPSIS
-    The released labels are mostly noise: ... against at most 0.5 for the signal...
+    The released labels are mostly noise: ... against at most 0.47 for the signal...
     >>> 0 <= low <= 1
     True
     """
@@ -228,10 +229,12 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         asked = self._choose_queries(inputs, bound)
         release = self._price(bound, asked)
         self._rehearse_student(inputs, release, student_params)
-        self._announce(release)
+        warned = self._announce(release, inputs.prior)
         labels = release.draw(inputs.teacher, self.accountant)
         student = self._train(inputs, bound, asked, labels, student_params)
         self._keep(inputs, asked, labels, student, release)
+        if not warned and release.loss is not None:  # its class shares are known now
+            self._warn_of_noise(release, labels.prior)
         return self
 
     def release(self, X: Any) -> Array:
@@ -261,6 +264,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     def preview(self, X: Any) -> PrivacyStatement:
         """Return the statement that ``fit(X)`` would make. Nothing is asked or charged.
 
+        It warns of noise as ``fit`` does, and shows a table of the noise that other teachers have.
+
         Parameters
         ----------
         X : array-like of shape (m, d)
@@ -270,7 +275,9 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         -------
         statement : PrivacyStatement
         """
-        return self._statement(self.calibrate(X))
+        release = self.calibrate(X)
+        self._warn_of_noise(release)
+        return self._statement(release)
 
     def calibrate(self, X: Any) -> Release:
         """Return the release that ``fit(X)`` would make. Nothing is asked or charged.
@@ -358,13 +365,21 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         with_prior = with_prior and self.threshold == "prior"
         return calibrate(bound, asked, *price, self.mechanism, with_prior=with_prior)
 
-    def _announce(self, release: Release) -> None:
+    def _announce(self, release: Release, prior: Array | None = None) -> bool:
         """Warn of noise, and print the statement where `verbose` asks for it."""
-        warning = noise_warning(release, self.teacher, float(self.epsilon))
-        if warning:
-            warnings.warn(warning, UserWarning, stacklevel=3)
+        warned = self._warn_of_noise(release, prior, stacklevel=4)
         if self.verbose > 0:
             print(self._statement(release))
+        return warned
+
+    def _warn_of_noise(
+        self, release: Release, prior: Array | None = None, stacklevel: int = 3
+    ) -> bool:
+        """Warn where there is more noise than signal, and say whether there is."""
+        warning = noise_warning(release, self.teacher, float(self.epsilon), prior)
+        if warning:
+            warnings.warn(warning, UserWarning, stacklevel=stacklevel)
+        return bool(warning)
 
     def _statement(self, release: Release) -> PrivacyStatement:
         assumed = assumed_of(self.teacher) if replays(self.accountant) else ()
