@@ -107,7 +107,6 @@ TESTED_ELSEWHERE = {
     "students/simplex.py": "tests/students/test_soft_targets.py",
     "students/training.py": "tests/test_distiller.py, tests/test_composition.py",
     "teachers/fitted.py": "tests/teachers/test_ensemble.py",
-    "teachers/members.py": "tests/teachers/test_ensemble.py, tests/test_callbacks.py",
     "teachers/shards.py": "tests/teachers/test_ensemble.py",
     "teachers/stable_newton.py": "tests/teachers/test_stable_linear.py",
     "transfer/column_maps.py": "tests/transfer/test_table_features.py",

@@ -168,7 +168,9 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     training fails, for instance on a missing value, votes "uniform" (classification) or not at
     all (regression: NaN, which the release replaces by the middle of the output range). Records
     with a label outside `classes`, or with a target that is no finite number, are left out. The one
-    exception is a set of labels that is no classification target, where `classes` is None.
+    exception is a set of labels that is no classification target, where `classes` is None. A
+    classifier that raises for the labels themselves (XGBoost takes 0, ..., k-1 alone) is trained
+    again, on codes.
 
     Global generators serve one member at a time, so threads train one member after another; use
     processes (the default of joblib) to train several at once. There is no time limit for a member:
