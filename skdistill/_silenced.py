@@ -1,14 +1,29 @@
-"""No warnings: for calls whose warnings are private, or come a second time."""
+"""Warnings: none of calls where they are private, and others told to the caller's line."""
 
 from __future__ import annotations
 
+import inspect
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-__all__ = ["silenced"]
+import sklearn
+
+__all__ = ["silenced", "warn_caller"]
+
+_INNER = tuple(str(Path(path).parent) for path in (__file__, inspect.getfile(sklearn)))
+
+
+def warn_caller(text: str) -> None:
+    """Warn of a line outside of this package and scikit-learn, however deep the call is."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_code.co_filename.startswith(_INNER):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, UserWarning, stacklevel=level)
+
 
 _LOCK = threading.Lock()
 _INSIDE: list[Any] = []  # one entry for each block that is open, in any thread

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from inspect import signature
 from itertools import compress
@@ -24,7 +23,9 @@ from sklearn.utils import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._silenced import warn_caller
 from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
+from skdistill._trained_on import n_records, was_trained_on
 from skdistill._withheld import WithheldTeacher
 from skdistill.accounting.charging import check_accountant
 from skdistill.certificates.base import Certificate, unwrap
@@ -42,6 +43,9 @@ __all__ = [
     "clear_fitted",
     "type_name",
 ]
+
+
+_FEW_RECORDS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,7 @@ def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
     if y is not None:
         check_consistent_length(X, y)
         prior = _read_labels(y, classes)
+    _warn_of_habits(distiller, teacher, X, classes)
     columns = _Columns()
     validate_data(columns, X, skip_check_array=True)
     _check_columns(columns, teacher)
@@ -278,6 +283,34 @@ def clear_fitted(estimator: Any) -> None:
         del vars(estimator)[name]
 
 
+def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] | None) -> None:
+    """Warn of calls that run, and do not mean what they look like. All of it is public."""
+    found, n, delta = [], n_records(teacher), distiller.delta
+    if was_trained_on(teacher, X):
+        found.append(
+            "X is the very table that the teacher was trained on. X is the public transfer set: "
+            "the student sees its features in the clear, which the statement does not protect, "
+            "and y is not used. Pass rows that are public."
+        )
+    if distiller.output_range is not None and classes is not None:
+        found.append("output_range is for regressors: with this classifier it does nothing.")
+    if math.isinf(distiller.epsilon) or n is None:
+        pass
+    elif n <= _FEW_RECORDS:
+        found.append(
+            f"The teacher was trained on {n} private records (or groups). What hides one of so few "
+            "hides nearly all that the others have in common: expect noise."
+        )
+    elif delta * n > 1:
+        found.append(
+            f"delta={delta:g} is above 1/n for the {n} private records (or groups): to publish one "
+            f"in {round(1 / delta)} as it is would satisfy it. Use a delta well below {1 / n:.1g}, "
+            "e.g. 1e-6."
+        )
+    for text in found:
+        warn_caller(text)
+
+
 def _read_labels(y: Any, classes: NDArray[Any] | None) -> NDArray[np.float64] | None:
     """Return the shares of the classes in y, which is in the caller's hands; None for other y.
 
@@ -289,13 +322,11 @@ def _read_labels(y: Any, classes: NDArray[Any] | None) -> NDArray[np.float64] | 
     found = codes < 0
     unknown = {str(cell) for cell in compress(cells_of(y), found)} if found.any() else set()
     if unknown:
-        warnings.warn(
+        warn_caller(
             f"y has labels that the teacher does not know, such as {sorted(unknown)[:3]}; it knows "
             f"{classes.tolist()[:3]}. y is not used, and predict answers in its labels. A "
             "meta-estimator that renames labels (a VotingClassifier with hard votes, one-vs-rest) "
-            "needs a teacher that was trained on the new names.",
-            UserWarning,
-            stacklevel=4,
+            "needs a teacher that was trained on the new names."
         )
     counts = np.bincount(codes[~found], minlength=len(classes))
     return counts / counts.sum() if np.count_nonzero(counts) > 1 else None

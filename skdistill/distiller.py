@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import validate_data
 
 from skdistill._estimator import DistilledEstimator
+from skdistill._silenced import warn_caller
 from skdistill._tables import check_table
 from skdistill._validate import Inputs, check_fit_params, check_inputs, check_student, clear_fitted
 from skdistill.accounting.charging import replays
@@ -367,18 +367,16 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
 
     def _announce(self, release: Release, prior: Array | None = None) -> bool:
         """Warn of noise, and print the statement where `verbose` asks for it."""
-        warned = self._warn_of_noise(release, prior, stacklevel=4)
+        warned = self._warn_of_noise(release, prior)
         if self.verbose > 0:
             print(self._statement(release))
         return warned
 
-    def _warn_of_noise(
-        self, release: Release, prior: Array | None = None, stacklevel: int = 3
-    ) -> bool:
+    def _warn_of_noise(self, release: Release, prior: Array | None = None) -> bool:
         """Warn where there is more noise than signal, and say whether there is."""
         warning = noise_warning(release, self.teacher, float(self.epsilon), prior)
         if warning:
-            warnings.warn(warning, UserWarning, stacklevel=stacklevel)
+            warn_caller(warning)
         return bool(warning)
 
     def _statement(self, release: Release) -> PrivacyStatement:

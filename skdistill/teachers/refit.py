@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 
+from skdistill._trained_on import remember
 from skdistill.certificates.base import is_exactly, unwrap
 from skdistill.certificates.public_maps import is_public_map
 from skdistill.certificates.registry import has_family, prove
@@ -98,7 +99,9 @@ def refit(
         inner = refit(
             model, rows, y_private, groups, n_teachers=n_teachers, classes=classes, **settings
         )
-        return Pipeline([*front.steps, ("teacher", inner)])
+        found = Pipeline([*front.steps, ("teacher", inner)])
+        remember(found, X_private)
+        return found
     if n_teachers == "auto":
         fitted = _as_it_is(model, X_private, y_private, groups, classes)
         if fitted is not None:

@@ -76,14 +76,19 @@ def test_a_member_that_takes_labels_is_trained_on_them():
 
 
 def test_the_second_attempt_starts_afresh_and_its_error_stays_inside():
-    class Fails(ClassifierMixin, BaseEstimator):
+    class Once(WantsCodes):
         def fit(self, X, y):
             assert not hasattr(self, "touched_")
             self.touched_ = 1
+            return super().fit(X, y)
+
+    class Fails(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
             raise ValueError(f"secret {X[0, 0]}")
 
     X = np.arange(20.0)[:, None]
     y = np.array(["no", "yes"] * 10)
+    assert TeacherEnsemble(Once(), 2, classes=["no", "yes"]).fit(X, y).report().trained == 2
     ensemble = TeacherEnsemble(Fails(), 2, classes=["no", "yes"]).fit(X, y)
     assert ensemble.report().uninformed == 2
     with pytest.raises(ValueError, match="secret 0.0"):  # of public rows, and of the labels
