@@ -1,7 +1,7 @@
 """Tables as files hold them, through the README's recipe for one's own table.
 
-Each ends in a model whose AUC is within .03 of a plain logistic regression without privacy (which is
-given the clean columns), at ε=4 with 12,000 private records; or in an error, before anything is
+Each ends in a model whose AUC is within .03 of a plain logistic regression without privacy (which
+is given the clean columns), at ε=4 with 12,000 private records; or in an error, before anything is
 charged, that names the column and the cure.
 """
 
@@ -225,8 +225,8 @@ TABLES = {
     nested_lists: r"Column 'job' holds objects of type list.*astype",
     spaces_in_names: None,
 }
-# In 8 releases .016 to .030 were lost with 360 positives, .019 to .028 with dates as categories (they
-# are warned of), and below .022 with all others.
+# In 8 releases .016 to .030 were lost with 360 positives, .019 to .028 with dates as categories
+# (which are warned of), and below .022 with four others.
 ALLOWED = {rare_classes: 0.05, dates_day_first: 0.04}
 _PLAIN: dict = {}
 

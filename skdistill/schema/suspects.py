@@ -79,9 +79,9 @@ def check_observed(name: str, present: Sequence[Any]) -> None:
         )
     if kinds == {"text"} and _all_match(_NUMBER, present) and any("," in each for each in present):
         raise ValueError(
-            f"Column {name!r} holds numbers with commas, as text. Of a decimal comma, make a number "
-            'by pd.to_numeric(table[name].str.replace(",", ".")), or read the file with '
-            'decimal=","; of thousands, with thousands=",". To keep it as a category, use '
+            f"Column {name!r} holds numbers with commas, as text. Where it is a decimal comma, use "
+            'pd.to_numeric(table[name].str.replace(",", ".")), or read the file with decimal=","; '
+            'where it is one of thousands, with thousands=",". To keep a category, use '
             'astype("category").'
         )
 
