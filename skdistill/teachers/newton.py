@@ -101,7 +101,7 @@ class _NewtonTeacher(BaseEstimator):
             "intercept_": model.intercept,
             "fit_id_": uuid.uuid4().hex,
         }
-        set_fitted(self, vars(seen) | state)
+        set_fitted(self, vars(seen) | state, X)
         return self
 
     def _scores(self, X: Any) -> Array:
