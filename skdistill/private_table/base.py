@@ -9,7 +9,6 @@ for all of it, and every output went through :mod:`skdistill.release`.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar, Self
@@ -21,8 +20,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
 from skdistill._randomness import own_randomness
+from skdistill._silenced import silenced, warn_caller
 from skdistill._tables import (
     cells_of,
     check_lengths,
@@ -36,7 +37,8 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
-from skdistill.release.boundary import call_privately, silenced
+from skdistill.private_table.shards import noisy_n_teachers
+from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
 from skdistill.release.copula import SyntheticTable
 from skdistill.release.gradient_rounds import least_noise
@@ -55,21 +57,20 @@ from skdistill.students import (
     linear_student,
     match_threshold,
     offsets_from_counts,
+    rehearse,
     train,
 )
 from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsemble
-from skdistill.teachers.shards import default_n_teachers
 from skdistill.transfer.features import SchemaRows
 from skdistill.transfer.table_features import TableFeatures
 
-__all__ = ["PrivateStepError", "PrivateTable", "noisy_n_teachers"]
+__all__ = ["PrivateStepError", "PrivateTable"]
 
 #: Part of μ² (or of ε) that synthetic rows take. Chosen, as all parts, on private rows held out of
 #: Adult, California housing and credit default.
 SYNTHESIS_SHARE = Fraction(17, 100)
 _N_ROWS = 10_000  # synthetic rows
 _REHEARSED = 300  # rows drawn from the schema to try the teacher on
-_ENOUGH = 120.0  # k·μ from which on the noise of k teachers' votes matters less than their size
 _MOSTLY_NOISE = 0.25  # of the range of a prediction
 _CUTS = ("accuracy", "f1")
 _NOT_PROTECTED = (
@@ -177,7 +178,7 @@ class PrivateTable(DistilledEstimator):
         self.costs_ = {name: _part(loss, share) for name, share in found.costs.items()}
         self.privacy_ = self._statement(task, found, loss)
         if self.verbose > 0:
-            print(self.privacy_)
+            print_once(str(self.privacy_))
         return self
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
@@ -249,19 +250,22 @@ class PrivateTable(DistilledEstimator):
         groups = None if task.groups is None else np.arange(len(targets))
         if task.groups is not None and not _takes_groups(teacher):
             raise ValueError(
-                f"groups: {type(_last(teacher)).__name__} bounds the influence of one record, not of a "
-                "group of records. Use the default teacher, or a TeacherEnsemble."
+                f"groups: {type(_last(teacher)).__name__} bounds the influence of one record, not "
+                "of a group of records. Use the default teacher, or a TeacherEnsemble."
             )
         with own_randomness(0), silenced():
             inputs = self._inputs(task.schema, rows, snapped=False)
             seen = inputs.transform(rows)
             teacher.fit(seen, targets, **_group_params(teacher, groups))
-            if loss is None:
-                return
-            bound = certify(teacher, seen, output_range=self._output_range())
+            bound, student = self._bound(teacher, seen, loss), self._chosen_student(inputs)
             bound.rehearse(seen)
-            asked = self._asked(seen, self._chosen_student(inputs))
-            calibrate(bound, asked, mechanism=self._mechanism(bound, loss), loss=loss)
+            asked, mechanism = self._asked(seen, student), self._mechanism(bound, loss)
+            calibrate(bound, asked, mechanism=mechanism, loss=loss)
+        classes, range_ = getattr(self, "classes_", None), self._output_range()
+        if student is not None or not bound.gives_model:
+            cut = getattr(self, "threshold", None)
+            cut = "prior" if cut in _CUTS else cut
+            rehearse(student, seen, classes, threshold=cut, output_range=range_)
         if bound.name == "worst case":
             name = type(_last(teacher)).__name__
             raise ValueError(
@@ -276,12 +280,10 @@ class PrivateTable(DistilledEstimator):
             return
         noise = least_noise(task.n_units, len(getattr(self, "classes_", ())), loss)
         if noise > _MOSTLY_NOISE:
-            warnings.warn(
+            warn_caller(
                 f"The model will be mostly noise: with {task.n_units} {task.unit}s and "
                 f"epsilon={self.epsilon:g}, a prediction has noise of {noise:.2g} of its range, "
-                "however few weights are learned. Use more records, or a larger epsilon.",
-                UserWarning,
-                stacklevel=3,
+                "however few weights are learned. Use more records, or a larger epsilon."
             )
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
@@ -382,21 +384,26 @@ class PrivateTable(DistilledEstimator):
     def _calibrate(self, teacher: Any, inputs: Any, rows: Any, loss: PrivacyLoss | None) -> Release:
         """Return the release of the labels of the transfer rows, at a price that is given."""
         asked = self._asked(rows, self._chosen_student(inputs))
-        if loss is None:
-            bound: Certificate = Certificate(name="none", reason="No noise was asked for.")
-            return calibrate(bound, asked)
-        bound = certify(teacher, rows, output_range=self._output_range())
+        bound = self._bound(teacher, rows, loss)
         with_prior = getattr(self, "threshold", None) == "prior"
         chosen = self._mechanism(bound, loss)
         return calibrate(bound, asked, mechanism=chosen, with_prior=with_prior, loss=loss)
+
+    def _bound(self, teacher: Any, rows: Any, loss: PrivacyLoss | None) -> Certificate:
+        """Return how far one record can move the teacher."""
+        if loss is None:
+            return Certificate(name="none", reason="No noise was asked for.")
+        return certify(teacher, rows, output_range=self._output_range())
 
     def _asked(self, rows: Any, student: Any) -> TransferSet:
         classes, every = getattr(self, "classes_", None), np.arange(n_rows(rows))
         encoder = encoder_of(student)
         return TransferSet(rows, every, classes, self._output_range(), self.n_jobs, encoder)
 
-    def _mechanism(self, bound: Certificate, loss: PrivacyLoss) -> Any:
+    def _mechanism(self, bound: Certificate, loss: PrivacyLoss | None) -> Any:
         """Return the mechanism; synthetic rows have no neighbourhoods to smooth labels in."""
+        if loss is None:
+            return self.mechanism
         named = isinstance(self.mechanism, str) and self.mechanism in ("auto", loss.kind)
         if named and bound.kind == "members":
             return ResidualRounds(basis="pca", noise=loss.kind)
@@ -535,38 +542,6 @@ class PrivateTable(DistilledEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
-    """Choose the number of teachers from public numbers: more of them where there is more noise.
-
-    ``120 / mu``, but at least ``n // (40 * n_classes)``, forty records of each class in a shard
-    (:func:`skdistill.teachers.shards.default_n_teachers`), and at most ``n // 40``. A vote of k
-    teachers is noisy in proportion to 1/(k·μ).
-
-    Parameters
-    ----------
-    n : int
-        Number of records, or of groups.
-    n_classes : int
-        Number of classes; 1 for regression.
-    loss : PrivacyLoss or None
-        The price of the votes; None for no noise.
-
-    Returns
-    -------
-    n_teachers : int
-
-    Examples
-    --------
-    >>> from skdistill.accounting import PrivacyLoss
-    >>> [noisy_n_teachers(32_561, 2, PrivacyLoss.gaussian(e, 1e-5)) for e in (0.5, 1, 2)]
-    [814, 448, 407]
-    """
-    few, many = default_n_teachers(n, n_classes), default_n_teachers(n)
-    if loss is None:
-        return few
-    return many if loss.mu is None else int(np.clip(math.ceil(_ENOUGH / loss.mu), few, many))
 
 
 def _cost_text(costs: dict[str, Fraction], loss: PrivacyLoss | None) -> str:
