@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "NANOSECONDS",
+    "as_days",
     "as_floats",
     "canonical_cell",
     "canonical_column",
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 NANOSECONDS = np.dtype("datetime64[ns]")
+_NO_DAY = np.datetime64("NaT", "D")
+_ISO_DATE = re.compile(r"(1[6-9]|2[0-2])\d\d-\d\d-\d\d([T ].*)?", re.ASCII)
 
 
 # One cell.
@@ -228,3 +232,21 @@ def as_floats(cells: Any) -> NDArray[np.float64]:
     if column.dtype == object:
         return np.array([c if type(c) is float else np.nan for c in column], dtype=np.float64)
     return np.full(len(column), np.nan) if column.dtype == NANOSECONDS else column
+
+
+def as_days(cells: Any) -> NDArray[np.float64]:
+    """Return dates as whole days since 1970, NaN for all but dates and text such as 2024-02-29."""
+    column = canonical_column(cells)
+    if column.dtype == np.float64:
+        return np.full(len(column), np.nan)
+    days = np.array([_day(cell) for cell in column], dtype="datetime64[D]")
+    return np.where(np.isnat(days), np.nan, days.astype(np.int64).astype(np.float64))
+
+
+def _day(cell: Any) -> np.datetime64:
+    if isinstance(cell, str):
+        try:
+            return np.datetime64(cell[:10], "D") if _ISO_DATE.fullmatch(cell) else _NO_DAY
+        except ValueError:  # the 30th of February
+            return _NO_DAY
+    return cell.astype("datetime64[D]") if isinstance(cell, np.datetime64) else _NO_DAY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._cells import as_floats, canonical_cell, canonical_column, plain
+from skdistill._cells import as_days, as_floats, canonical_cell, canonical_column, plain
 
 __all__ = ["LARGEST_INTEGER", "OTHER", "Column"]
 
@@ -33,7 +34,8 @@ class Column:
     kind : {"number", "category"}
         What it holds.
     low, high : float
-        Bounds of a number, ``low <= high``. Values outside are clipped.
+        Bounds of a number, ``low <= high``. Values outside are clipped. Two dates (of datetime,
+        NumPy or pandas) make a column of dates, which are whole days since 1970.
     integer : bool
         Whether a number is whole. Values are rounded.
     categories : tuple of str, int or bool
@@ -43,11 +45,13 @@ class Column:
         missing category what an unknown one becomes.
     edges : tuple of float, "log" or None
         Where the bins of a number begin, increasing. "log": bins of equal width in
-        ``log(1 + value - low)``, for quantities that span orders of magnitude. None: of equal
-        width.
+        ``log(1 + value - low)``, for quantities that span orders of magnitude. None: see
+        :meth:`bin_starts`.
     other : str, int, bool or None
         The value that unknown categories become. None: they count as missing, and where nothing
         may be missing they become the first category.
+    date : bool
+        Whether a number is the day of a date. Set where the bounds are dates.
 
     Examples
     --------
@@ -66,6 +70,7 @@ class Column:
     missing: bool = False
     edges: Edges = None
     other: Hashable | None = None
+    date: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -96,6 +101,8 @@ class Column:
             named = ", ".join(repr(value) for value in self.categories[:10])
             more = len(self.categories) - 10
             return named + (f", and {more} more" if more > 0 else "")
+        if self.date:
+            return "dates from {} to {}".format(*self.as_dates(np.array([self.low, self.high])))
         return f"{'whole ' * self.integer}numbers from {self.low:g} to {self.high:g}"
 
     def n_codes(self, n_bins: int) -> int:
@@ -150,9 +157,20 @@ class Column:
         if self.kind == "category":
             return self._read_categories(cells)
         low, high = self._bounds()
-        numbers = as_floats(cells)
+        numbers = self.numbers(cells)
         numbers = np.clip(np.rint(numbers) if self.integer else numbers, low, high)
         return numbers if self.missing else np.where(np.isnan(numbers), low, numbers)
+
+    def numbers(self, cells: Any) -> NDArray[np.float64]:
+        """Return the cells as numbers, of dates as days; NaN for all others, and no bounds."""
+        return as_days(cells) if self.date else as_floats(cells)
+
+    @staticmethod
+    def as_dates(days: NDArray[np.float64]) -> NDArray[np.datetime64]:
+        """Return days since 1970 as dates, NaT for NaN."""
+        missing = np.isnan(days)
+        found = np.where(missing, 0, days).astype(np.int64).astype("datetime64[D]")
+        return np.where(missing, np.datetime64("NaT", "D"), found)
 
     def _read_categories(self, cells: Any) -> Codes:
         table = {canonical_cell(value): index for index, value in enumerate(self.values)}
@@ -220,6 +238,11 @@ class Column:
         return self.low, self.high
 
     def _check_number(self) -> None:
+        if any(isinstance(end, (datetime.date, np.datetime64)) for end in (self.low, self.high)):
+            for end in ("low", "high"):
+                object.__setattr__(self, end, float(as_days([getattr(self, end)])[0]))
+            object.__setattr__(self, "date", True)
+            object.__setattr__(self, "integer", True)
         for end in ("low", "high"):
             value = getattr(self, end)
             if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._cells import as_floats, is_missing, plain
+from skdistill._cells import as_days, as_floats, is_missing, plain
 from skdistill._tables import cells_of
 from skdistill.schema.column import LARGEST_INTEGER, OTHER, Column, Edges
 from skdistill.schema.suspects import check_observed, suspicion
@@ -64,7 +65,7 @@ def described(
             yield _category(name, meaning, name in absent)
         else:
             raise TypeError(
-                f"Column {name!r}: give (low, high), a tuple of two numbers, or a list of "
+                f"Column {name!r}: give (low, high), a tuple of two numbers or dates, or a list of "
                 f"categories; got {meaning!r}."
             )
 
@@ -122,13 +123,14 @@ def _observed(name: str, cells: Any, edges: Any) -> Column:
     present = [cell for cell in objects if not is_missing(cell)]
     if listed is None:
         check_observed(name, present)
-    if listed is None and not all(_is_number(cell) for cell in present):
+    dates = bool(present) and all(isinstance(x, (date, np.datetime64)) for x in present)
+    if listed is None and not dates and not all(_is_number(cell) for cell in present):
         _check_not_mixed(name, present)
         listed = sorted(set(present), key=lambda value: (str(type(value)), value))
     if listed is not None:
         column = _category(name, tuple(listed), len(present) < len(objects))
         return _warned(column, present)
-    numbers = as_floats(cells)
+    numbers = as_days(cells) if dates else as_floats(cells)
     finite = numbers[np.isfinite(numbers)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     whole = bool(finite.size) and bool(np.all(finite == np.rint(finite)))
@@ -141,6 +143,7 @@ def _observed(name: str, cells: Any, edges: Any) -> Column:
         integer=whole and max(abs(low), abs(high)) <= LARGEST_INTEGER,
         missing=bool(np.isnan(numbers).any()),
         edges=edges,
+        date=dates,
     )
     return _warned(column, finite)
 

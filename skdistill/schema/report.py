@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._cells import as_floats, is_missing
+from skdistill._cells import is_missing
 from skdistill._tables import cells_of
 from skdistill.schema.column import Column
 
@@ -33,7 +33,7 @@ class ColumnReport:
     missing : int
         Cells that are missing in the table.
     unreadable : int
-        Cells of a column of numbers that are no number, such as text. They count as missing.
+        Cells of a column of numbers (or dates) that are none, such as text. They count as missing.
     """
 
     name: str
@@ -75,7 +75,7 @@ def column_report(column: Column, cells: Any) -> ColumnReport:
     """Count what becomes of the cells of a column, which may be private. No cell raises."""
     missing = _missing(cells)
     if column.low is not None and column.high is not None:  # a number
-        numbers = as_floats(cells)
+        numbers = column.numbers(cells)
         unreadable = np.isnan(numbers) & ~missing
         clipped = (numbers < column.low) | (numbers > column.high)
         fits = ~missing & ~unreadable & ~clipped

@@ -54,13 +54,16 @@ def check_observed(name: str, present: Sequence[Any]) -> None:
     Raises
     ------
     TypeError
-        For dates, and for objects that are neither numbers, text nor booleans.
+        For dates beside other cells, and for objects that are neither numbers, text nor booleans.
     ValueError
         For numbers and text in one column, and for currency or percent signs or commas.
     """
     kinds = {_kind(cell) for cell in present}
-    if "date" in kinds:
-        raise TypeError(f"Column {name!r} holds dates, which a schema does not read. {_DAYS}.")
+    if "date" in kinds and len(kinds) > 1:
+        raise TypeError(
+            f"Column {name!r} holds dates and other cells. Use "
+            'pd.to_datetime(table[name], errors="coerce") first.'
+        )
     if "object" in kinds:
         example = next(type(cell).__name__ for cell in present if _kind(cell) == "object")
         raise TypeError(
@@ -142,7 +145,7 @@ def mismatch(column: Column, cells: Any) -> str | None:
     cells : array-like
         The column, which may be private. No cell is shown.
     """
-    wanted = {"number", "boolean"}
+    wanted = {"date", "text"} if column.date else {"number", "boolean"}
     if column.kind == "category":
         wanted = {"text"} if all(isinstance(v, str) for v in column.values) else set()
         wanted |= (
@@ -153,12 +156,15 @@ def mismatch(column: Column, cells: Any) -> str | None:
     found = _kind_of_dtype(cells)
     if found is None or found in wanted:
         return None
-    said = "a number" if column.kind == "number" else "a category of " + " or ".join(sorted(wanted))
+    number = "a date" if column.date else "a number"
+    said = number if column.kind == "number" else "a category of " + " or ".join(sorted(wanted))
     cure = "Convert it before: " + (
         _DAYS
         if found == "date"
         else "pd.to_numeric(table[name], errors='coerce')"
         if "number" in wanted
+        else "pd.to_datetime(table[name])"
+        if column.date
         else "table[name].astype(str)"
     )
     return (

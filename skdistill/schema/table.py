@@ -93,7 +93,9 @@ def build_table(
 
 
 def _values(column: Column, cells: NDArray[Any]) -> NDArray[Any]:
-    """Return cells as floats, or as objects where the column holds text."""
+    """Return cells as floats, or as objects where the column holds text or dates."""
+    if column.date:
+        return np.array(list(column.as_dates(cells)), dtype=object)
     if column.kind == "number":
         return cells
     text = any(isinstance(value, str) for value in column.values)
@@ -107,6 +109,8 @@ def _polars_column(column: Column, cells: NDArray[Any]) -> Any:
     """Return a column with null where a cell is missing, booleans as Boolean."""
     import polars as pl
 
+    if column.date:
+        return pl.Series(column.name, column.as_dates(cells))
     if column.kind == "number":
         return pl.Series(column.name, cells, nan_to_null=True)
     kinds = set(map(type, column.values))
@@ -119,6 +123,8 @@ def _polars_column(column: Column, cells: NDArray[Any]) -> Any:
 def _pandas_column(column: Column, cells: NDArray[Any]) -> Any:
     import pandas as pd
 
+    if column.date:
+        return column.as_dates(cells).astype("datetime64[s]")
     if column.kind == "number":
         whole = column.integer and not column.missing
         return cells.astype(np.int64 if whole else np.float64)
