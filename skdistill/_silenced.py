@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import sklearn
 
 __all__ = ["silenced", "warn_caller"]
 
-_INNER = tuple(str(Path(path).parent) for path in (__file__, inspect.getfile(sklearn)))
+_INNER = tuple(f"{Path(path).parent}{os.sep}" for path in (__file__, inspect.getfile(sklearn)))
 
 
 def warn_caller(text: str) -> None:

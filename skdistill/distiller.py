@@ -195,7 +195,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     # ---------------------------------------------------------------------------------- public
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> PrivateDistiller:
-        """Label X privately and train the student.
+        """Label the public rows X privately, and train the student on them.
 
         Parameters
         ----------
@@ -216,6 +216,9 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         ------
         ValueError, TypeError
             For settings or an X that cannot be; nothing is charged.
+        Exception
+            The student's own, where it cannot learn from rows of X with made-up labels; nothing is
+            charged (see :func:`skdistill.students.rehearse`).
         skdistill.release.boundary.TeacherError
             The teacher raised. Its message is withheld and the charge stays.
         """
