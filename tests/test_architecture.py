@@ -38,7 +38,7 @@ MAY_ASK = {
     "audit": {"model", "reference", "self.model_", "model.fit(X_reference, reference)"},
     # A network of the user's, inside the estimator that it is adapted to.
     "neural": {"self", "network", "net"},
-    "pate": {"self", "self.student_"},
+    "private_table": {"self", "self.student_"},
     "publishing": {"self", "self.student"},
     "students": {"student", "self", "self.student"},
     "distiller": {"self", "self.student_"},
@@ -50,7 +50,7 @@ ANSWERS = {"predict", "predict_proba", "predict_log_proba", "decision_function"}
 # Rooms below the private boundary: no import, of any length, leads from them to a teacher, to a
 # proof (which holds callables that see private records) or to a release.
 BELOW_THE_BOUNDARY = ("students/", "neural/", "schema/", "statement.py", "_tables.py", "_cells.py")
-PRIVATE_ROOMS = ("release/", "certificates/", "teachers/", "pate/", "distiller.py", "audit/")
+PRIVATE_ROOMS = ("release/", "certificates/", "teachers/", "private_table/", "distiller.py", "audit/")
 
 # Where noise is added: the one call of a sampler's `perturb`.
 ADDS_NOISE = Path("release/query.py")
@@ -92,9 +92,9 @@ TESTED_ELSEWHERE = {
     "neural/adapters.py": "tests/neural/test_soft_labels.py, tests/deep/test_torch.py",
     "neural/backends.py": "tests/deep/test_torch.py, tests/deep/test_keras.py",
     "neural/torch_losses.py": "tests/deep/test_torch.py: networks of skorch",
-    "pate/classifier.py": "tests/pate/test_base.py, tests/pate/test_privacy.py: both estimators",
-    "pate/costs.py": "tests/pate/test_base.py: the rule, and the sum of the parts",
-    "pate/regressor.py": "tests/pate/test_base.py, tests/pate/test_privacy.py: both estimators",
+    "private_table/base.py": "tests/private_table: the fit that both estimators share",
+    "private_table/classifier.py": "tests/private_table/test_estimators.py: settings, results",
+    "private_table/regressor.py": "tests/private_table/test_estimators.py: settings, results",
     "publishing/files.py": "tests/test_publishing.py: there and back, hostile files",
     "publishing/private_parts.py": "tests/test_publishing.py: students that hold the teacher",
     "publishing/published.py": "tests/test_publishing.py: exports predict the same",
@@ -352,7 +352,7 @@ def test_package_keeps_the_rule(rule):
         (certificates_told_apart, "distiller.py", "x = isinstance(bound, RowBound)"),
         (certificates_told_apart, "release/votes.py", "isinstance(b, (int, base.ParameterBall))"),
         (certificates_told_apart, "release/votes.py", "isinstance(bound, Certificate)"),
-        (certificates_told_apart, "pate/base.py", "match b:\n    case RowBound(): pass"),
+        (certificates_told_apart, "private_table/base.py", "match b:\n    case RowBound(): pass"),
         (mechanisms_by_name, "distiller.py", "if self.mechanism == 'noisy_max': pass"),
         (mechanisms_by_name, "distiller.py", "if release.loss.kind == 'laplace': pass"),
         (private_sklearn, "distiller.py", "from sklearn.utils._tags import get_tags"),

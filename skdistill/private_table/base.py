@@ -23,13 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._estimator import DistilledEstimator
 from skdistill._randomness import own_randomness
-from skdistill._tables import (
-    cells_of,
-    check_lengths,
-    check_table,
-    layout_of,
-    n_rows,
-)
+from skdistill._tables import cells_of, check_lengths, check_table, layout_of, n_rows
 from skdistill._validate import check_settings, clear_fitted, type_name
 from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
@@ -249,8 +243,8 @@ class PrivateTable(DistilledEstimator):
         groups = None if task.groups is None else np.arange(len(targets))
         if task.groups is not None and not _takes_groups(teacher):
             raise ValueError(
-                f"groups: {type(_last(teacher)).__name__} bounds the influence of one record, not of a "
-                "group of records. Use the default teacher, or a TeacherEnsemble."
+                f"groups: {type(_last(teacher)).__name__} bounds the influence of one record, not "
+                "of a group of records. Use the default teacher, or a TeacherEnsemble."
             )
         with own_randomness(0), silenced():
             inputs = self._inputs(task.schema, rows, snapped=False)
