@@ -112,6 +112,8 @@ def test_rare_categories_are_cut_and_common_ones_kept():
 def test_missing_cells_are_no_neighbours_of_the_last_bin():
     counts = np.array([0.0, 0, 0, 0, 500])
     assert denoised(counts, 10.0, number(4, True)).tolist() == [0, 0, 0, 0, 1]
+    few = np.array([40.0, 41, 39, 40, 12])
+    assert denoised(few, 10.0, number(4, True)) == pytest.approx([0.25] * 4 + [0])
 
 
 # Scores, and how they vary with the normal variable.
