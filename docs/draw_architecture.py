@@ -18,7 +18,7 @@ PICTURE = Path(__file__).parent / "_static" / "architecture.svg"
 
 # Rows of the picture from top to bottom: (room, width) from left to right.
 ROWS = [
-    [("distiller", 430), ("pate", 430)],
+    [("distiller", 430), ("private_table", 430)],
     [("teachers", 280), ("certificates", 280), ("transfer", 280)],
     [("release", 580), ("accounting", 280)],
     [("students", 205), ("neural", 205), ("publishing", 205), ("statement", 205)],

@@ -39,7 +39,7 @@ MAY_ASK = {
     "audit": {"model", "reference", "self.model_", "model.fit(X_reference, reference)"},
     # A network of the user's, inside the estimator that it is adapted to.
     "neural": {"self", "network", "net"},
-    "pate": {"self", "self.student_"},
+    "private_table": {"self", "self.student_"},
     "publishing": {"self", "self.student"},
     "students": {"student", "self", "self.student"},
     "distiller": {"self", "self.student_"},
@@ -51,13 +51,24 @@ ANSWERS = {"predict", "predict_proba", "predict_log_proba", "decision_function"}
 # Rooms below the private boundary: no import, of any length, leads from them to a teacher, to a
 # proof (which holds callables that see private records) or to a release.
 BELOW_THE_BOUNDARY = ("students/", "neural/", "schema/", "statement.py", "_tables.py", "_cells.py")
-PRIVATE_ROOMS = ("release/", "certificates/", "teachers/", "pate/", "distiller.py", "audit/")
+PRIVATE_ROOMS = (
+    "release/",
+    "certificates/",
+    "teachers/",
+    "private_table/",
+    "distiller.py",
+    "audit/",
+)
 
 # Where noise is added: the one call of a sampler's `perturb`.
 ADDS_NOISE = Path("release/query.py")
 
-# The one use of seedable randomness in release/: which public rows are asked about.
-PUBLIC_CHOICE = {Path("release/calibration.py"): "choose_queries"}
+# The uses of seedable randomness in release/: which public rows are asked about, and rows drawn
+# from a law that was released already. A function or a class of each file.
+PUBLIC_CHOICE = {
+    Path("release/calibration.py"): "choose_queries",
+    Path("release/copula.py"): "SyntheticTable",
+}
 
 # Where the name of a mechanism or of a law of noise may stand as a string: in the file that
 # defines the mechanism, which the table from settings to mechanisms reads; in the checks of
@@ -68,7 +79,7 @@ MAY_NAME = {
     "soft_labels": (),
     "residual_rounds": (),
     "gaussian": ("accounting/", "release/", "_validate.py"),
-    "laplace": ("accounting/", "release/", "testing.py"),
+    "laplace": ("accounting/", "release/", "testing.py", "private_table/base.py"),
 }
 CERTIFICATES = {
     *("RowBound", "DisjointTeachers", "ParameterBall", "GradientSums", "AlreadyPrivate"),
@@ -93,9 +104,9 @@ TESTED_ELSEWHERE = {
     "neural/adapters.py": "tests/neural/test_soft_labels.py, tests/deep/test_torch.py",
     "neural/backends.py": "tests/deep/test_torch.py, tests/deep/test_keras.py",
     "neural/torch_losses.py": "tests/deep/test_torch.py: networks of skorch",
-    "pate/classifier.py": "tests/pate/test_base.py, tests/pate/test_privacy.py: both estimators",
-    "pate/costs.py": "tests/pate/test_base.py: the rule, and the sum of the parts",
-    "pate/regressor.py": "tests/pate/test_base.py, tests/pate/test_privacy.py: both estimators",
+    "private_table/base.py": "tests/private_table: the fit that both estimators share",
+    "private_table/classifier.py": "tests/private_table/test_estimators.py: settings, results",
+    "private_table/regressor.py": "tests/private_table/test_estimators.py: settings, results",
     "publishing/files.py": "tests/test_publishing.py: there and back, hostile files",
     "publishing/private_parts.py": "tests/test_publishing.py: students that hold the teacher",
     "publishing/published.py": "tests/test_publishing.py: exports predict the same",
@@ -280,7 +291,7 @@ def seedable_randomness(module: Path, source: str) -> list[str]:
     inside = {
         id(node)
         for function in tree.body
-        if isinstance(function, ast.FunctionDef) and function.name == public
+        if isinstance(function, ast.FunctionDef | ast.ClassDef) and function.name == public
         for node in ast.walk(function)
     }
     used = [node for node in ast.walk(tree) if id(node) not in inside]
@@ -352,7 +363,7 @@ def test_package_keeps_the_rule(rule):
         (certificates_told_apart, "distiller.py", "x = isinstance(bound, RowBound)"),
         (certificates_told_apart, "release/votes.py", "isinstance(b, (int, base.ParameterBall))"),
         (certificates_told_apart, "release/votes.py", "isinstance(bound, Certificate)"),
-        (certificates_told_apart, "pate/base.py", "match b:\n    case RowBound(): pass"),
+        (certificates_told_apart, "private_table/base.py", "match b:\n    case RowBound(): pass"),
         (mechanisms_by_name, "distiller.py", "if self.mechanism == 'noisy_max': pass"),
         (mechanisms_by_name, "distiller.py", "if release.loss.kind == 'laplace': pass"),
         (private_sklearn, "distiller.py", "from sklearn.utils._tags import get_tags"),
@@ -369,6 +380,11 @@ def test_package_keeps_the_rule(rule):
             seedable_randomness,
             "release/calibration.py",
             "from sklearn.utils import check_random_state\nx = check_random_state(0)",
+        ),
+        (
+            seedable_randomness,
+            "release/copula.py",
+            "import numpy as np\ndef f(rng: np.random.Generator): ...",
         ),
         (too_long, "release/query.py", "\n" * 601),
     ],

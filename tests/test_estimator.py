@@ -32,7 +32,7 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils import estimator_html_repr
 
 import skdistill._withheld
-from skdistill import PATEClassifier, PrivacyLedger, PrivateDistiller
+from skdistill import PrivacyLedger, PrivateClassifier, PrivateDistiller, TeacherEnsemble
 from skdistill._withheld import Withheld
 from skdistill.accounting import BudgetAccountant
 from skdistill.certificates import ParameterBall, RowBound
@@ -233,7 +233,7 @@ def test_a_certificate_and_an_accountant_are_not_dropped_in_silence(tmp_path):
 
 def test_a_model_of_a_private_table_forgets_what_its_prototypes_learned(tmp_path):
     fitted = teacher()
-    model = PATEClassifier(fitted, fitted, schema=(-5, 5), classes=[0, 1])
+    model = PrivateClassifier(TeacherEnsemble(fitted), fitted, schema=(-5, 5), classes=[0, 1])
     assert not holds_secret(model)
     assert not holds_secret(GridSearchCV(model, {"epsilon": [1.0]}))
     assert not holds_secret(distiller(student=fitted))
@@ -277,7 +277,7 @@ STUDENT = LogisticRegression(C=3)
 MODELS = [
     (distiller(certificate=RowBound(0.1, 0.1), **SHOWN, student=STUDENT), X, Y),
     (
-        PATEClassifier(STUDENT, schema=(-5, 5), classes=[0, 1], n_teachers=5, **SHOWN),
+        PrivateClassifier(TeacherEnsemble(STUDENT, 5), schema=(-5, 5), classes=[0, 1], **SHOWN),
         PRIVATE.clip(-5, 5),
         LABELS,
     ),

@@ -40,7 +40,7 @@ from sklearn.svm import SVC
 import skdistill
 import skdistill.publishing.files
 from skdistill import (
-    PATEClassifier,
+    PrivateClassifier,
     PrivateDistiller,
     StableLogisticRegression,
     TeacherEnsemble,
@@ -398,15 +398,17 @@ def test_a_file_keeps_names_of_columns_and_classes(student, tmp_path):
         found.predict(frame[list("dcba")])
 
 
-def test_a_file_of_a_model_without_public_data(tmp_path):
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["rounds", "ensemble"])
+def test_a_file_of_a_model_without_public_data(tmp_path, member):
     needs_skops()
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(IRIS, columns=list("abcd"))
     schema = Schema([Column(name, low=0.0, high=8.0) for name in "abcd"])
-    settings = {"schema": schema, "epsilon": 5.0, "classes": np.unique(NAMES), "n_teachers": 3}
+    settings = {"schema": schema, "epsilon": 5.0, "classes": np.unique(NAMES)}
+    teacher = None if member is None else TeacherEnsemble(member, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 150 rows are too few
-        model = PATEClassifier(LogisticRegression(), **settings).fit(frame, NAMES)
+        model = PrivateClassifier(teacher, **settings).fit(frame, NAMES)
     digest = save(model, tmp_path / "x")
     found = load(tmp_path / "x", digest=digest)
     assert found.statement == model.privacy_

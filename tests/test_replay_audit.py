@@ -60,14 +60,14 @@ from sklearn.preprocessing import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdistill import PATEClassifier, PATERegressor, PrivateDistiller
+from skdistill import PrivateClassifier, PrivateDistiller, PrivateRegressor, ResidualRounds
 from skdistill._tables import n_rows
 from skdistill.certificates import certify
 from skdistill.certificates.public_maps import is_public_map
-from skdistill.pate.base import PrivateStepError
+from skdistill.private_table import PrivateStepError
 from skdistill.release.boundary import TeacherError
-from skdistill.release.marginals import measure_marginals
 from skdistill.release.parameters import Parameters
+from skdistill.release.synthesis import N_BINS, measure_table
 from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
 from skdistill.teachers.members import ConstantVoter
 from skdistill.testing import replay_audit
@@ -378,16 +378,17 @@ def groups_of(row):
     return names
 
 
-def audit_marginals(container, kind, row, *, pairs, loss, grouped=False):
+def audit_tables(container, kind, row, *, loss, grouped=False):
+    """Audit the law of synthetic rows: the counts, then the moment of scores."""
     schema = SCHEMAS[kind]
 
     def mechanism(name):
         X, _ = table(container, kind, name)
         before = cells(X)
-        codes = schema.encode(X, 4)
+        codes = schema.encode(X, N_BINS)
         assert cells(X) == before
         groups = groups_of(name) if grouped else None
-        return measure_marginals(codes, schema.n_codes(4), loss, groups=groups, pairs=pairs)
+        return measure_table(schema, codes, loss, groups=groups)
 
     found, said = heard(lambda: replay_audit(mechanism, "same", row, loss=loss))
     assert not said
@@ -396,18 +397,17 @@ def audit_marginals(container, kind, row, *, pairs, loss, grouped=False):
 
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("loss", [GAUSSIAN, LAPLACE], ids=lambda loss: loss.kind)
-@pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("container", some(DENSE, 3))
-def test_marginals(container, pairs, loss, grouped):
+def test_synthetic_rows(container, loss, grouped):
     kind = "numbers" if container in ("array", "float32") else "mixed"
     for row in hostile_rows(container, kind):
-        moved = audit_marginals(container, kind, row, pairs=pairs, loss=loss, grouped=grouped)
-        assert len(moved) == (3 if pairs else 1)
+        moved = audit_tables(container, kind, row, loss=loss, grouped=grouped)
+        assert len(moved) == 2
 
 
 def audit_fit(model, container, kind, row, label, *, X_public=None, grouped=False):
     """Audit the one generator of a whole fit; return how far its queries moved."""
-    shown = None if X_public is None else cells(X_public)
+    shown, ended = None if X_public is None else cells(X_public), []
 
     def mechanism(case):
         fit, (X, y) = clone(model), table(container, kind, *case)
@@ -416,47 +416,77 @@ def audit_fit(model, container, kind, row, label, *, X_public=None, grouped=Fals
         before = cells(X), cells(y)
         groups = groups_of("same") if grouped else None  # the set of labels is public
         task = fit._check(X, y, groups, X_public)
+        fit._rehearse(task, fit._loss(task))
         queries = fit._queries(task, fit._loss(task), np.random.RandomState(0))
         assert (cells(X), cells(y)) == before
-        return _public_parts(queries)
+        return _public_parts(queries, ended)
 
     loss = GAUSSIAN if model.delta else LAPLACE
     found, said = heard(lambda: replay_audit(mechanism, ("same", None), (row, label), loss=loss))
     assert not said
+    assert len(ended) == 3
     assert shown is None or cells(X_public) == shown
     return found.moved
 
 
-def _public_parts(queries):
+def _public_parts(queries, ended):
     found = yield from queries
-    return found.marginals, cells(found.rows), found.labels
+    ended.append(True)  # an audit also passes where all runs raise the same exception
+    return found.table, cells(found.rows), found.labels, found.histogram
 
 
-def private_table(member, kind, **settings):
+def private_table(teacher, kind, **settings):
     """Return an unfitted estimator of a private table."""
-    common = {"schema": SCHEMAS[kind], "epsilon": 8.0, "n_transfer": 20, "n_bins": 4}
-    common |= {"random_state": 0, "n_teachers": "auto" if member == "stable" else 3, **settings}
-    if is_regressor(member_of(member)):
-        return PATERegressor(member_of(member), output_range=(-1.0, 1.0), **common)
-    return PATEClassifier(member_of(member), classes=[0, 1], **common)
+    common = {"schema": SCHEMAS[kind], "epsilon": 8.0, "random_state": 0, **settings}
+    if teacher == "rounds of regression":
+        return PrivateRegressor(output_range=(-1.0, 1.0), **common)
+    if teacher == "rounds":
+        return PrivateClassifier(classes=[0, 1], **common)
+    member = member_of(teacher)
+    ensemble = member if teacher == "stable" else TeacherEnsemble(member, 3)
+    if is_regressor(member):
+        return PrivateRegressor(ensemble, output_range=(-1.0, 1.0), **common)
+    return PrivateClassifier(ensemble, classes=[0, 1], **common)
 
 
 def member_of(name):
     return REGRESSORS[name] if name in REGRESSORS else MEMBERS[name]
 
 
+def as_they_are(name, kind):
+    """Return an ensemble of pipelines, which see rows as they are."""
+    return TeacherEnsemble(make_pipeline(FunctionTransformer(), member_of(name)), 3)
+
+
+TWO_ROUNDS = ResidualRounds(2, basis)
 FITS = {
-    "logistic regression": private_table("logistic", "mixed"),
-    "two rounds": private_table("tree", "mixed", n_rounds=2, basis=basis),
-    "pure": private_table("neighbours", "mixed", delta=0.0, degree=2),
+    "gradient rounds": private_table("rounds", "mixed"),
+    "pure gradient rounds": private_table("rounds", "mixed", delta=0.0, threshold="f1"),
+    "three classes": private_table("rounds", "numbers").set_params(classes=[0, 1, 2]),
+    "rounds of regression": private_table("rounds of regression", "mixed"),
+    "pure rounds of regression": private_table("rounds of regression", "numbers", delta=0.0),
+    "logistic regression": private_table("logistic", "mixed", threshold=0.5),
+    "two rounds": private_table("tree", "mixed", mechanism=TWO_ROUNDS),
+    "pure": private_table("neighbours", "mixed", delta=0.0),
     "one stable regression": private_table("stable", "mixed"),
-    "in place": private_table("StandardScaler(copy=False)", "numbers", encoder=None),
-    "writes": private_table("writes", "mixed", degree=1),
+    "in place": private_table("StandardScaler(copy=False)", "numbers").set_params(
+        teacher=as_they_are("StandardScaler(copy=False)", "numbers")
+    ),
+    "writes": private_table("writes", "mixed"),
     "draws": private_table("draws", "mixed"),
-    "panics": private_table("panics when asked", "numbers", encoder=None),
+    "panics": private_table("panics when asked", "numbers").set_params(
+        teacher=as_they_are("panics when asked", "numbers")
+    ),
     "ridge": private_table("ridge", "mixed"),
-    "loud regressor": private_table("loud regressor", "numbers", encoder=None),
+    "loud regressor": private_table("loud regressor", "numbers").set_params(
+        teacher=as_they_are("loud regressor", "numbers")
+    ),
 }
+
+
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch):
+    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 30)
 
 
 @pytest.mark.parametrize("public", [False, True], ids=["synthetic", "public"])
@@ -501,31 +531,39 @@ def test_a_whole_group_of_an_ensemble(name, way):
 
 
 @pytest.mark.parametrize("loss", [GAUSSIAN, LAPLACE], ids=lambda loss: loss.kind)
-@pytest.mark.parametrize("pairs", [False, True])
-def test_a_whole_group_of_marginals(pairs, loss):
+def test_a_whole_group_of_synthetic_rows(loss):
     schema = SCHEMAS["mixed"]
 
     def mechanism(replaced):
         rows, _, names = people("mixed", replaced)
-        codes = schema.encode(rows, 4)
-        return measure_marginals(codes, schema.n_codes(4), loss, groups=names, pairs=pairs)
+        return measure_table(schema, schema.encode(rows, N_BINS), loss, groups=names)
 
     moved = replay_audit(mechanism, False, True, loss=loss).moved
+    assert len(moved) == 2
     assert moved[0][0] > 0.5
 
 
 @pytest.mark.parametrize("public", [False, True], ids=["synthetic", "public"])
-@pytest.mark.parametrize("name", ["logistic regression", "two rounds", "pure", "ridge"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("gradient rounds", "pure gradient rounds", "three classes", "rounds of regression"),
+        *("logistic regression", "two rounds", "pure", "ridge"),
+    ],
+)
 def test_a_whole_group_of_a_fit(name, public):
     model = FITS[name]
+    kind, ended = "mixed" if model.schema is SCHEMAS["mixed"] else "numbers", []
 
     def mechanism(replaced):
-        fit, (X, y, names) = clone(model), people("mixed", replaced)
-        task = fit._check(X, y, names, public_rows("list", "mixed") if public else None)
-        return _public_parts(fit._queries(task, fit._loss(task), np.random.RandomState(0)))
+        fit, (X, y, names) = clone(model), people(kind, replaced)
+        task = fit._check(X, y, names, public_rows("list", kind) if public else None)
+        queries = fit._queries(task, fit._loss(task), np.random.RandomState(0))
+        return _public_parts(queries, ended)
 
     loss = GAUSSIAN if model.delta else LAPLACE
     heard(lambda: replay_audit(mechanism, False, True, loss=loss))
+    assert len(ended) == 3
 
 
 @pytest.mark.slow
@@ -540,7 +578,9 @@ def test_whole_fits_of_every_container(name, container):
         audit_fit(model, container, kind, row, label, X_public=X_public)
 
 
-@pytest.mark.parametrize("name", ["logistic regression", "panics", "ridge"])
+@pytest.mark.parametrize(
+    "name", ["gradient rounds", "rounds of regression", "logistic regression", "panics", "ridge"]
+)
 def test_a_whole_fit_tells_nothing_of_a_hostile_record(name):
     model = clone(FITS[name])
     kind = "mixed" if model.schema is SCHEMAS["mixed"] else "numbers"
@@ -550,14 +590,19 @@ def test_a_whole_fit_tells_nothing_of_a_hostile_record(name):
 
 
 @pytest.mark.parametrize("container", ["list", "frame"])
-def test_a_single_teacher_of_a_fit_does_not_quote_a_row(container):
-    """Text for a teacher that wants numbers: scikit-learn's message quotes the first row."""
-    model = PATEClassifier(
-        StableLogisticRegression(), schema=SCHEMAS["mixed"], classes=[0, 1], encoder=None
-    )
+def test_a_single_teacher_of_a_fit_does_not_quote_a_row(monkeypatch, container):
+    """Text for a teacher that wants numbers: scikit-learn's message quotes the first row.
+
+    The rehearsal meets the error on rows that the schema makes up, before the charge.
+    """
+    teacher = make_pipeline(FunctionTransformer(), KNeighborsClassifier(3))
+    model = PrivateClassifier(teacher, schema=SCHEMAS["mixed"], classes=[0, 1], random_state=0)
     X, y = table(container, "mixed")
+    with pytest.raises(ValueError, match="could not convert"):
+        model._rehearse(model._check(X, y, None, None), GAUSSIAN)
+    monkeypatch.setattr(PrivateClassifier, "_rehearse", lambda *_: None)
     with pytest.raises((PrivateStepError, TeacherError)) as caught:
-        model.set_params(n_transfer=20, random_state=0).fit(X, y)
+        model.fit(X, y)
     assert not any(job in "".join(traceback.format_exception(caught.value)) for job in JOBS)
 
 

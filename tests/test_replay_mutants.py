@@ -19,13 +19,17 @@ from replay_checks import (
 )
 from sklearn.base import clone, is_regressor
 
+from skdistill import PrivateClassifier, PrivateRegressor
 from skdistill.release import (
     boundary,
     class_counts,
+    gradient_rounds,
     marginals,
     parameters,
     residual_rounds,
+    score_histogram,
     soft_labels,
+    synthesis,
     votes,
 )
 from skdistill.release.parameters import Parameters
@@ -63,12 +67,12 @@ def audit_one(teacher, way, record=LARGE):
     return audit_teachers(way, *pair, public_rows("array", "numbers"))
 
 
-def audit_marginals(*, pairs):
+def audit_synthesis():
     schema = SCHEMAS["mixed"]
 
     def mechanism(name):
-        codes = schema.encode(table("list", "mixed", name)[0], 4)
-        return marginals.measure_marginals(codes, schema.n_codes(4), GAUSSIAN, pairs=pairs)
+        codes = schema.encode(table("list", "mixed", name)[0], synthesis.N_BINS)
+        return synthesis.measure_table(schema, codes, GAUSSIAN)
 
     return replay_audit(mechanism, "same", "shorter", loss=GAUSSIAN)
 
@@ -159,11 +163,49 @@ def test_a_smaller_bound_of_parameters(monkeypatch):
     caught(audit_one, teacher, way)
 
 
-@pytest.mark.parametrize("pairs", [False, True])
-def test_a_smaller_bound_of_marginals(monkeypatch, pairs):
-    audit_marginals(pairs=pairs)
+def test_a_smaller_bound_of_marginals(monkeypatch):
+    assert audit_synthesis().n_queries == 2
     break_queries(monkeypatch, marginals, 2.0)
-    caught(audit_marginals, pairs=pairs)
+    caught(audit_synthesis)
+
+
+def test_a_smaller_bound_of_the_moment(monkeypatch):
+    """Of this pair; tests/release/test_synthesis.py has one that moves as far as the bound."""
+    moved = audit_synthesis().moved[1][1]
+    break_queries(monkeypatch, synthesis, 1.2 / moved)
+    caught(audit_synthesis)
+
+
+def fit_of(model, private, monkeypatch):
+    """Audit a whole fit of a private table, as tests/test_replay_audit.py does."""
+    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 30)
+
+    def mechanism(case):
+        X, y = table("list", "numbers", *case)
+        y = y if private == "labels" else [float(c) if i != 7 else c for i, c in enumerate(y)]
+        task = model._check(X, y, None, None)
+        return model._queries(task, model._loss(task), np.random.RandomState(0))
+
+    return heard(lambda: replay_audit(mechanism, ("same", None), LARGE, loss=GAUSSIAN))[0]
+
+
+TABLES = {
+    "labels": PrivateClassifier(schema=SCHEMAS["numbers"], classes=[0, 1], epsilon=8.0),
+    "targets": PrivateRegressor(schema=SCHEMAS["numbers"], output_range=(-1, 1), epsilon=8.0),
+}
+
+
+@pytest.mark.parametrize("private", TABLES)
+def test_a_smaller_bound_in_a_fit_of_a_table(monkeypatch, private):
+    """Of each query in turn: one of counts, a moment, gradients, a histogram."""
+    model = TABLES[private]
+    honest = fit_of(model, private, monkeypatch)
+    assert honest.n_queries > 6
+    scores = [score_histogram] if private == "labels" else []
+    for module in [marginals, synthesis, gradient_rounds, *scores]:
+        with monkeypatch.context() as patch:
+            break_queries(patch, module, 8.0)
+            caught(fit_of, model, private, monkeypatch)
 
 
 def test_the_clip_of_residuals_skipped(monkeypatch):

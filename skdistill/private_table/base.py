@@ -24,13 +24,7 @@ from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
 from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced, warn_caller
-from skdistill._tables import (
-    cells_of,
-    check_lengths,
-    check_table,
-    layout_of,
-    n_rows,
-)
+from skdistill._tables import cells_of, check_lengths, check_table, layout_of, n_rows
 from skdistill._validate import check_settings, clear_fitted, type_name
 from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss

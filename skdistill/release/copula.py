@@ -55,7 +55,7 @@ def denoised(counts: Array, noise: float, column: Column) -> Array:
     shares : ndarray of shape (n_codes,)
         Non-negative, with sum 1.
     """
-    kept = np.where(counts > _COUNTED * noise, np.maximum(counts, 0.0), 0.0)
+    kept = np.where(counts > _COUNTED * noise, counts, 0.0)
     if column.kind == "number":
         n_bins = len(counts) - column.missing
         kept[:n_bins] = _smoothed(counts[:n_bins], noise)

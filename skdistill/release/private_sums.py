@@ -274,6 +274,7 @@ class PrivateRows:
         radius: float,
         order: Literal["mean", "squares", "products"],
         at_most: int,
+        finest: float = _MOMENT,
     ) -> tuple[Sum, int]:
         r"""Sum u, u² (by coordinate) or u uᵀ over rows, each u shortened to at most `radius`.
 
@@ -288,6 +289,9 @@ class PrivateRows:
         at_most : int
             How many rows are enough; about as many are taken, in equal steps of their positions.
             (All of them where units are groups.)
+        finest : float, default=2**38
+            At most so many integers are in R². Fewer where the noise is so large that it could not
+            be drawn on a finer lattice.
 
         Returns
         -------
@@ -309,7 +313,7 @@ class PrivateRows:
         """
         q = frame.integers.shape[1]
         step, n_units = self._steps(at_most)
-        longest = min(_MOMENT, 2.0**61 / n_units)  # so that the sum of all units fits int64
+        longest = min(finest, _MOMENT, 2.0**61 / n_units)  # so that the sum of all units fits int64
         bits = math.floor(math.log2(longest / radius**2) / 2)
         limit = math.ldexp(radius, bits)
 

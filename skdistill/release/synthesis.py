@@ -19,8 +19,9 @@ __all__ = ["MARGINALS_PART", "N_BINS", "measure_table"]
 
 #: Most bins of a number whose column has no edges of its own.
 N_BINS = 300
-#: Part of the price that the counts of the columns take; the moment takes the rest.
+#: Part of the price that the counts of several columns take; the moment takes the rest.
 MARGINALS_PART = Fraction(7, 10)
+_LARGEST_NOISE = 2.0**44  # in integers: what is drawn has at most 2**50
 # Rows are shortened to √1.2 of the length that the counts say they have on average.
 _RADIUS2 = 1.2
 
@@ -48,15 +49,15 @@ def measure_table(
 
     Notes
     -----
-    Proof. The counts cost at most MARGINALS_PART of the loss, by the proof of
+    Proof. The counts cost their share of the loss, by the proof of
     :func:`~skdistill.release.marginals.measure_marginals`. Given them, a row's normal scores are
     a function of its own codes, and their products are summed with the bound of
     :meth:`~skdistill.release.private_sums.PrivateRows.moments`.
     """
-    counted = measure_marginals(
-        codes, schema.n_codes(N_BINS), _part(loss, MARGINALS_PART), groups=groups
-    )
-    noisy = yield from at_share(counted, MARGINALS_PART)
+    d = len(schema.columns)
+    share = MARGINALS_PART if d > 1 else Fraction(1)
+    counted = measure_marginals(codes, schema.n_codes(N_BINS), _part(loss, share), groups=groups)
+    noisy = yield from at_share(counted, share)
     shares = tuple(
         denoised(counts, noisy.noise, column)
         for column, counts in zip(schema.columns, noisy.counts, strict=True)
@@ -65,7 +66,6 @@ def measure_table(
         np.arange(len(p)) if column.kind == "number" else np.argsort(-p, kind="stable")
         for column, p in zip(schema.columns, shares, strict=True)
     )
-    d = len(shares)
     correlation = np.eye(d)
     if d > 1:
         found = [normal_scores(p, order) for p, order in zip(shares, orders, strict=True)]
@@ -76,10 +76,10 @@ def measure_table(
             Lattice(np.zeros(d), np.full(d, 2.0**-11)), np.vstack([np.eye(d), np.zeros((1, d))])
         )
         radius = float(np.sqrt(_RADIUS2 * max(length2, 1e-3)))
-        total, n = rows.moments(frame, radius, "products", rows.n_units)
-        share = 1 - MARGINALS_PART
-        moment = (yield Query(total.values, total.l1, total.l2, share)) * total.unit / n
-        part = _part(loss, share)
+        part = _part(loss, 1 - share)
+        finest = np.inf if part is None else _LARGEST_NOISE / part.scale(2.0 * d)
+        total, n = rows.moments(frame, radius, "products", rows.n_units, finest)
+        moment = (yield Query(total.values, total.l1, total.l2, 1 - share)) * total.unit / n
         noise = 0.0 if part is None else noise_deviation(part, total.l1, total.l2) * total.unit / n
         correlation = correlations(moment, noise, np.array([c for _, c in found]), shares)
     return SyntheticTable(schema, N_BINS, shares, orders, correlation)

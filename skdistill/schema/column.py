@@ -312,4 +312,5 @@ def _cells_near_zero(
     n_cells = max(1, n_bins - 2 * bounds_alone)
     first, last = math.asinh((low - zero) / size), math.asinh((end - zero) / size)
     starts = zero + size * np.sinh(np.linspace(first, last, n_cells + 1)[:-1])
+    starts[0] = low  # not a rounding beside it
     return np.r_[starts, np.nextafter(low, end), end] if bounds_alone and n_bins > 4 else starts

@@ -336,6 +336,7 @@ class Schema:
         DataFrame or ndarray of shape (n, d)
             See :meth:`decode`. Rows that have the same codes become equal.
         """
+        _check_bins(n_bins)
         table = self._table(X)
         columns = zip(self.columns, table.columns, strict=True)
         cells = [c.middle(c.encode(x, n_bins), n_bins) for c, x in columns]

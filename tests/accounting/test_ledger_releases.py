@@ -21,8 +21,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 import skdistill
 from skdistill import (
-    PATEClassifier,
     PrivacyLedger,
+    PrivateClassifier,
     PrivateDistiller,
     StableLogisticRegression,
     TeacherEnsemble,
@@ -357,9 +357,8 @@ def test_dask_workers_charge_once_for_each_release(path):
 def test_groups_are_charged_as_groups_and_the_number_of_rows_is_not_written(path):
     rng = np.random.default_rng(0)
     rows, groups = rng.uniform(-1, 1, (317, 2)), rng.integers(0, 60, 317)
-    fit = PATEClassifier(
-        LogisticRegression(), schema=(-1, 1), classes=[0, 1], n_transfer=50, n_teachers=5
-    )
+    teacher = TeacherEnsemble(LogisticRegression(), 5)
+    fit = PrivateClassifier(teacher, schema=(-1, 1), classes=[0, 1])
     by_record = PrivacyLedger.create(path, 10.0, DELTA)
     with pytest.raises(ValueError, match="protects one group"):
         clone(fit).set_params(accountant=by_record).fit(rows, rows[:, 0] > 0, groups=groups)
@@ -367,5 +366,5 @@ def test_groups_are_charged_as_groups_and_the_number_of_rows_is_not_written(path
     by_group = PrivacyLedger.create(":memory:", 10.0, DELTA, unit="group")
     clone(fit).set_params(accountant=by_group).fit(rows, rows[:, 0] > 0, groups=groups)
     (record,) = by_group.history().to_dict("records")
-    assert record["unit"] == "group" and record["note"] == "PATEClassifier; 60 groups"
+    assert record["unit"] == "group" and record["note"] == "PrivateClassifier; 60 groups"
     assert "317" not in by_group.history().to_csv()

@@ -1,6 +1,7 @@
 """No record moves the counts farther than their noise is for; too little noise is caught."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,14 +11,9 @@ from scipy import stats
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.release import marginals
-from skdistill.release.marginals import (
-    MAX_PAIRED_COLUMNS,
-    group_numbers,
-    measure_marginals,
-    weighted_counts,
-)
+from skdistill.release.marginals import group_numbers, measure_marginals, weighted_counts
 from skdistill.release.noise import active_sampler
-from skdistill.release.query import answer
+from skdistill.release.query import Query, answer
 from skdistill.testing import no_noise
 
 
@@ -86,10 +82,10 @@ def tables(draw):
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @settings(max_examples=150, deadline=None)
-@given(tables(), st.booleans())
-def test_a_record_moves_no_release_farther_than_its_sensitivity(loss, drawn, pairs):
+@given(tables())
+def test_a_record_moves_no_release_farther_than_its_sensitivity(loss, drawn):
     n_codes, codes, other = drawn
-    compare((codes, None), (other, None), loss, n_codes=n_codes, pairs=pairs)
+    compare((codes, None), (other, None), loss, n_codes=n_codes)
 
 
 @st.composite
@@ -108,13 +104,12 @@ def grouped_tables(draw):
     return n_codes, table(draw(group)), table(draw(group))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @settings(max_examples=150, deadline=None)
-@given(grouped_tables(), st.booleans())
-def test_a_group_moves_no_release_farther_than_its_sensitivity(loss, drawn, pairs):
+@given(grouped_tables())
+def test_a_group_moves_no_release_farther_than_its_sensitivity(loss, drawn):
     n_codes, first, second = drawn
-    compare(first, second, loss, n_codes=n_codes, pairs=pairs)
+    compare(first, second, loss, n_codes=n_codes)
 
 
 def extreme(n_codes=(2, 3, 4), n=40):
@@ -136,31 +131,31 @@ def test_the_bound_is_reached():
     assert np.linalg.norm(x - y) == pytest.approx(sensitivity) == pytest.approx(math.sqrt(6))
 
 
-@pytest.mark.parametrize("pairs", [False, True])
-def test_the_whole_price_is_spent(pairs):
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_the_whole_price_is_spent(loss):
     codes, other = extreme()
-    loss = LOSSES["gaussian"]
-    asked = compare((codes, None), (other, None), loss, n_codes=(2, 3, 4), pairs=pairs)
-    assert len(asked) == (3 if pairs else 1)
-    assert sum(share.mu**2 for _, share, _ in asked) == pytest.approx(loss.mu**2)
+    ((_, share, _),) = compare((codes, None), (other, None), loss, n_codes=(2, 3, 4))
+    assert share == loss
 
 
-def test_mutants_of_the_sensitivity_are_caught(monkeypatch):
+def at_half_a_bound(values, l1, l2, share=Fraction(1)):
+    """Return a query with the noise of half the columns."""
+    return Query(values, l1 / 2, l2 / 2, share)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_mutants_of_the_sensitivity_are_caught(monkeypatch, loss):
     codes, other = extreme()
-    options = {"n_codes": (2, 3, 4), "pairs": True}
-    compare((codes, None), (other, None), LOSSES["gaussian"], **options)
-    honest = marginals._Counter.noise
+    options = {"n_codes": (2, 3, 4)}
+    compare((codes, None), (other, None), loss, **options)
 
-    def for_one_marginal(self, integers, share, l1, l2):
-        return honest(self, integers, share, min(l1, 2.0), min(l2, math.sqrt(2)))
+    def for_one_column(values, l1, l2, share=Fraction(1)):
+        return Query(values, min(l1, 2.0), min(l2, math.sqrt(2)), share)
 
-    def at_double_share(self, integers, share, l1, l2):
-        return honest(self, integers, min(1, 2 * share), l1, l2)
-
-    for mutant, error in ((for_one_marginal, AssertionError), (at_double_share, ValueError)):
-        monkeypatch.setattr(marginals._Counter, "noise", mutant)
-        with pytest.raises(error):
-            compare((codes, None), (other, None), LOSSES["gaussian"], **options)
+    for mutant in (at_half_a_bound, for_one_column):
+        monkeypatch.setattr(marginals, "Query", mutant)
+        with pytest.raises(AssertionError):
+            compare((codes, None), (other, None), loss, **options)
 
 
 def test_groups_that_count_by_rows_are_caught(monkeypatch):
@@ -203,7 +198,7 @@ def distinguish(trials):
         hits = 0
         for _ in range(trials):
             noisy = measure(codes, n_codes, loss, active_sampler("exact"))
-            hits += all(x[0] >= 2 and x[1] <= 1 for x in noisy.one_way)
+            hits += all(x[0] >= 2 and x[1] <= 1 for x in noisy.counts)
         counts.append((hits, trials))
     return proved_epsilon(*counts, alpha=1e-6)
 
@@ -222,86 +217,49 @@ def test_noise_for_one_of_two_marginals_is_caught(monkeypatch):
     Of 8000 trials 1112 and 184 are expected, which prove ε > 1.32; 1 is not exceeded with
     probability 3e-7 (exactly, over both binomial counts).
     """
-    honest = marginals._Counter.noise
-
-    def half(self, integers, share, l1, l2):
-        return honest(self, integers, share, l1 / 2, l2 / 2)
-
-    monkeypatch.setattr(marginals._Counter, "noise", half)
+    monkeypatch.setattr(marginals, "Query", at_half_a_bound)
     assert distinguish(8000) > 1.0
 
 
 # What is released.
 
 
-def dependent(n=5000, seed=0):
-    """Columns 0 and 2 are equal, column 1 is independent of them, 3 has one value."""
-    rng = np.random.default_rng(seed)
-    a, b = rng.integers(0, 4, n), rng.integers(0, 3, n)
-    return np.column_stack([a, b, a, np.zeros(n, dtype=np.int64)]), (4, 3, 4, 1)
-
-
 def test_without_noise_the_counts_are_true():
-    codes, n_codes = dependent()
+    rng = np.random.default_rng(0)
+    n_codes = (4, 3, 1)
+    codes = np.column_stack([rng.integers(0, k, 5000) for k in n_codes])
     for loss in (None, LOSSES["gaussian"]):
         with no_noise() as sampler:
-            noisy = measure(codes, n_codes, loss, sampler, pairs=True)
+            noisy = measure(codes, n_codes, loss, sampler)
         assert noisy.total == 5000
-        for j, counts in enumerate(noisy.one_way):
+        for j, counts in enumerate(noisy.counts):
             assert counts.tolist() == np.bincount(codes[:, j], minlength=n_codes[j]).tolist()
-        table = noisy.two_way[noisy.pairs.index((0, 2))]
-        assert np.array_equal(table, np.diag(np.bincount(codes[:, 0])))
 
 
-def test_pairs_are_those_that_depend_on_each_other():
-    """The noise on a distance is 15 of 7,500 (sd); that of independent columns is about 100.
-
-    A wrong choice needs noise beyond 100 standard deviations.
-    """
-    codes, n_codes = dependent()
-    loss = PrivacyLoss.gaussian(8.0, 1e-6)
-    noisy = measure(codes, n_codes, loss, active_sampler("exact"), pairs=True)
-    assert (0, 2) in noisy.pairs
-    assert all(3 not in pair for pair in noisy.pairs)
-
-
-def test_where_no_pair_is_worth_it_the_columns_are_counted_again():
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, 30, size=(200, 3))
-    asked = compare((codes, None), (codes, None), LOSSES["gaussian"], n_codes=(30,) * 3, pairs=True)
-    assert [len(values) for values, _, _ in asked] == [90, 3, 90]
-    with no_noise() as sampler:
-        noisy = measure(codes, (30,) * 3, LOSSES["gaussian"], sampler, pairs=True)
-    assert noisy.pairs == ()
-    assert noisy.one_way[0] == pytest.approx(np.bincount(codes[:, 0], minlength=30))
-    alone = measure(codes, (30,) * 3, LOSSES["gaussian"], active_sampler("exact"))
-    assert alone.one_way_scale < noisy.one_way_scale < 1.03 * alone.one_way_scale
-
-
-@pytest.mark.parametrize(("n", "asked"), [(100, 1), (100_000, 3)])
-def test_auto_is_decided_by_public_numbers(n, asked):
-    sampler = Replay()
-    codes = np.zeros((n, 3), dtype=np.int64)
-    measure(codes, (2, 2, 2), LOSSES["gaussian"], sampler, pairs="auto")
-    assert len(sampler.asked) == asked
-
-
-def test_many_columns_have_no_pairs():
-    d = MAX_PAIRED_COLUMNS + 1
-    sampler = Replay()
-    codes = np.zeros((10, d), dtype=np.int64)
-    measure(codes, (2,) * d, LOSSES["gaussian"], sampler, pairs=True)
-    assert len(sampler.asked) == 1
+def test_a_column_with_one_code_costs_nothing():
+    """It holds every record, in whichever table of as many; another code would be a column."""
+    codes = np.zeros((10, 3), dtype=np.int64)
+    one = Replay()
+    measure(codes, (2, 1, 1), LOSSES["gaussian"], one)
+    assert one.asked[0][2] == pytest.approx(math.sqrt(2))
+    none = Replay()
+    noisy = measure(codes, (1, 1, 1), LOSSES["gaussian"], none)
+    assert (none.asked, noisy.noise) == ([], 0.0)
+    assert [counts.tolist() for counts in noisy.counts] == [[10.0]] * 3
 
 
 def test_scales_are_those_of_the_noise():
     """χ² of 4,000 draws each: the two limits fail with probability 1e-6 together."""
     codes, n_codes = np.zeros((10, 2), dtype=np.int64), (2000, 2000)
     noisy = measure(codes, n_codes, LOSSES["gaussian"], active_sampler("exact"))
-    noise = np.array(noisy.one_way) - 10 * np.eye(1, 2000)
+    noise = np.array(noisy.counts) - 10 * np.eye(1, 2000)
     low, high = stats.chi2.isf([1 - 5e-7, 5e-7], 4000)
-    assert low < (noise**2).sum() / noisy.one_way_scale**2 < high
-    assert noisy.one_way_scale == pytest.approx(2 / LOSSES["gaussian"].mu)
+    assert low < (noise**2).sum() / noisy.noise**2 < high
+    assert noisy.noise == pytest.approx(2 / LOSSES["gaussian"].mu)
+    pure = measure(codes, n_codes, LOSSES["laplace"], active_sampler("exact"))
+    assert pure.noise == pytest.approx(math.sqrt(2) * 4 / LOSSES["laplace"].epsilon)
+    grouped = measure(codes, n_codes, LOSSES["gaussian"], Replay(), groups=range(10))
+    assert grouped.noise == noisy.noise  # in groups, as the counts
 
 
 def test_a_group_counts_as_one_however_many_rows():
@@ -310,7 +268,7 @@ def test_a_group_counts_as_one_however_many_rows():
     with no_noise() as sampler:
         noisy = measure(codes, (2,), LOSSES["gaussian"], sampler, groups=groups)
     assert noisy.total == 2
-    assert noisy.one_way[0] == pytest.approx([0.9, 1.1], abs=1e-5)
+    assert noisy.counts[0] == pytest.approx([0.9, 1.1], abs=1e-5)
 
 
 @settings(deadline=None)
@@ -334,5 +292,5 @@ def test_group_labels():
 def test_small_and_wide(shape):
     codes = np.zeros(shape, dtype=np.int64)
     for n_codes in ((1,) * shape[1], (500,) * shape[1]):
-        noisy = measure(codes, n_codes, LOSSES["gaussian"], active_sampler("exact"), pairs=True)
-        assert [len(counts) for counts in noisy.one_way] == list(n_codes)
+        noisy = measure(codes, n_codes, LOSSES["gaussian"], active_sampler("exact"))
+        assert [len(counts) for counts in noisy.counts] == list(n_codes)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -65,6 +66,29 @@ def test_a_drawn_cell_has_its_code(column, n_bins):
 
 
 @settings(deadline=None)
+@given(COLUMNS, BINS)
+def test_the_middle_of_a_bin_has_its_code(column, n_bins):
+    codes = np.arange(column.n_codes(n_bins))
+    middles = column.middle(codes, n_bins)
+    if column.kind == "category":
+        assert np.array_equal(middles, column.draw(codes, np.random.default_rng(0), n_bins))
+        middles = np.array([*column.values, None], dtype=object)[middles]
+    else:
+        n = len(column.bin_starts(n_bins))
+        assert np.isnan(middles[n:]).all()
+        assert ((middles[:n] >= column.low) & (middles[:n] <= column.high)).all()
+        assert not column.integer or (middles[:n] == np.rint(middles[:n])).all()
+    assert np.array_equal(column.encode(middles, n_bins), codes)
+
+
+def test_middles():
+    x = Column("x", low=-2, high=10, edges=(0, 4), missing=True)
+    assert x.middle(np.array([0, 1, 2, 3]), 9)[:3] == pytest.approx([-1, 2, 7])
+    k = Column("k", low=0, high=9, edges=(1, 4), integer=True)
+    assert k.middle(np.array([2, 1, 0]), 9).tolist() == [6, 2, 0]
+
+
+@settings(deadline=None)
 @given(numbers(), BINS, st.lists(st.floats(), min_size=1, max_size=10))
 def test_codes_of_numbers(column, n_bins, cells):
     """In range, rising with the number, and a number inside is in the bin that the ends name."""
@@ -96,14 +120,49 @@ def test_bins_cover_the_range_once(column, n_bins):
 
 def test_integers_that_fit_have_a_bin_each():
     assert Column("x", low=-2, high=3, integer=True).bin_starts(6).tolist() == [-2, -1, 0, 1, 2, 3]
-    assert Column("x", low=0, high=9, integer=True).bin_starts(5).tolist() == [0, 2, 4, 6, 8]
+    column = Column("x", low=0, high=299, integer=True)
+    assert column.bin_starts(300).tolist() == list(range(300))
+
+
+@settings(deadline=None)
+@given(numbers(), st.integers(5, 300))
+def test_bins_are_fine_near_zero_and_a_bound_has_a_bin_of_its_own(column, n_bins):
+    """Of numbers without edges: widths grow with the distance from zero, the roundings aside."""
+    column = dataclasses.replace(column, edges=None)
+    starts, ends = column.bin_starts(n_bins), column.bin_ends(n_bins)
+    if column.integer and column.high - column.low < n_bins:
+        assert starts.tolist() == np.arange(column.low, column.high + 1).tolist()
+        return
+    if not column.integer:
+        assert len(starts) == n_bins or column.high - column.low < 1e-6
+        assert starts[-1] == ends[-1] == column.high
+        if column.high > column.low:
+            assert starts[0] == ends[0] == column.low
+        starts, ends = starts[1:-1], ends[1:-1]
+    zero, width = max(column.low, 0.0), ends - starts + column.integer
+    slack = 1.0 if column.integer else 1e-9 * (column.high - column.low) + 1e-9
+    above = width[starts >= zero]
+    below = width[ends < zero][::-1]
+    for side in (above, below[1:]):
+        assert (np.diff(side) >= -slack).all()
+
+
+def test_a_heavy_tail_is_told_apart():
+    """Money up to a million: half of all values are below 500, and are in many bins."""
+    column = Column("x", low=0, high=1e6)
+    starts = column.bin_starts(300)
+    assert (starts < 500).sum() > 30
+    assert column.bin_ends(300)[-2] - starts[-2] < 0.03 * 1e6
+    both = Column("x", low=-1e6, high=1e6).bin_starts(300)
+    assert np.abs(both).min() < 700
+    assert np.allclose(np.sort(-both[2:-1]), both[2:-1], atol=1e-6)  # as fine on either side
 
 
 def test_edges():
     column = Column("x", low=0, high=10, edges=(-3, 0, 1, 5, 10, 12))
-    assert column.bin_starts(2).tolist() == [0, 1, 5]
+    assert column.bin_starts(2).tolist() == [0, 1, 5, 10]
     assert column.encode(np.array([0.0, 0.99, 1, 4.9, 5, 10, 99]), 2).tolist() == [
-        *(0, 0, 1, 1, 2, 2, 2)
+        *(0, 0, 1, 1, 2, 3, 3)
     ]
     gain = Column("x", low=0, high=99999, integer=True, edges="log")
     assert gain.encode(np.array([0, 1, 99999]), 24).tolist() == [0, 1, len(gain.bin_starts(24)) - 1]

@@ -128,6 +128,50 @@ def test_decoded_rows_have_their_codes(kind):
         pd.testing.assert_frame_equal(clean, rows)
 
 
+def test_rows_of_middles():
+    """As drawn without a generator: the same codes, and nothing random."""
+    rng = np.random.default_rng(0)
+    codes = np.column_stack([rng.integers(0, k, 500) for k in SCHEMA.n_codes(10)])
+    rows = SCHEMA.decode(codes, None, 10, "pandas")
+    assert np.array_equal(SCHEMA.encode(rows, 10), codes)
+    pd.testing.assert_frame_equal(rows, SCHEMA.decode(codes, None, 10, "pandas"))
+    pd.testing.assert_frame_equal(SCHEMA.snap(rows, 10), rows)  # already there
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@settings(max_examples=60, deadline=None)
+@given(rows=TABLE, other=ROW, where=st.integers(0, 5), n_bins=st.integers(1, 300))
+def test_snapping(container, rows, other, where, n_bins):
+    """Codes are kept, rows of the same codes become equal, and no row depends on another."""
+    snapped = SCHEMA.snap(container(rows), n_bins)
+    codes = SCHEMA.encode(container(rows), n_bins)
+    assert "CANARY" not in str(snapped)
+    assert np.array_equal(SCHEMA.encode(snapped, n_bins), codes)
+    kind = SCHEMA.kind_of(container(rows))
+    again = SCHEMA.decode(codes, None, n_bins, kind)
+    if kind == "pandas":
+        pd.testing.assert_frame_equal(snapped, again)
+    else:
+        assert repr(snapped.tolist()) == repr(again.tolist())
+    where %= len(rows)
+    neighbour = [other if i == where else row for i, row in enumerate(rows)]
+    rest = np.arange(len(rows)) != where
+    beside = SCHEMA.snap(container(neighbour), n_bins)
+    assert repr(np.asarray(beside)[rest].tolist()) == repr(np.asarray(snapped)[rest].tolist())
+
+
+def test_snapping_keeps_the_container():
+    X = pd.DataFrame([[17.4, 7, "nurse", True, 3, 0.3]], columns=SCHEMA.names, index=[9])
+    snapped = SCHEMA.snap(X)
+    assert snapped.index.tolist() == [9]
+    assert snapped["age"].tolist() == [17] and snapped["job"].tolist() == ["nurse"]
+    polars = SCHEMA.snap(pl.DataFrame(X.to_dict("list")))
+    assert isinstance(polars, pl.DataFrame)
+    for n_bins in (0, 1.5, True):
+        with pytest.raises(ValueError, match="n_bins"):
+            SCHEMA.snap(X, n_bins)
+
+
 def test_values_are_kept_where_they_may_be():
     X = pd.DataFrame(
         {"age": [17.4, 300], "gain": [None, 7], "job": ["nurse", "CANARY"], "flag": [True, None],
