@@ -53,7 +53,6 @@ __all__ = [
     "n_rows",
     "read_table",
     "rows_of_list",
-    "stack_copies",
     "take_rows",
 ]
 
@@ -74,20 +73,6 @@ def take_rows(X: Any, indices: NDArray[np.intp]) -> Any:
     if isinstance(X, (list, tuple)):
         return [X[i] for i in indices]
     return X[indices]
-
-
-def stack_copies(X: Any, times: int) -> Any:
-    """Return `times` copies of X, one below the other, in the container X came in."""
-    copies = [X] * times
-    if isinstance(X, np.ndarray):
-        return np.concatenate(copies)
-    if hasattr(X, "tocsr"):
-        return sparse.vstack(copies, format="csr")
-    library = sys.modules.get(type(X).__module__.partition(".")[0])  # pandas or polars
-    concat = getattr(library, "concat", None)
-    if concat is not None:
-        return concat(copies)
-    return take_rows(X, np.tile(np.arange(len(X)), times))
 
 
 def copy_rows(X: Any) -> Any:
