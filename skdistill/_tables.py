@@ -16,7 +16,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ __all__ = [
     "layout_of",
     "n_rows",
     "read_table",
+    "row_blocks",
     "rows_of_list",
     "take_rows",
 ]
@@ -73,6 +74,21 @@ def take_rows(X: Any, indices: NDArray[np.intp]) -> Any:
     if isinstance(X, (list, tuple)):
         return [X[i] for i in indices]
     return X[indices]
+
+
+def row_blocks(X: Any, step: int) -> Iterator[tuple[slice, Any]]:
+    """Cut an array or a CSR matrix into views of `step` rows, each with its place."""
+    for start in range(0, X.shape[0], step):
+        rows = slice(start, min(start + step, X.shape[0]))
+        if not sparse.issparse(X):
+            yield rows, X[rows]
+            continue
+        ends = X.indptr[start : rows.stop + 1]
+        cells = slice(ends[0], ends[-1])
+        block = type(X)((len(ends) - 1, X.shape[1]), dtype=X.dtype)
+        # Both a slice and the constructor would copy the cells.
+        block.data, block.indices, block.indptr = X.data[cells], X.indices[cells], ends - ends[0]
+        yield rows, block
 
 
 def copy_rows(X: Any) -> Any:

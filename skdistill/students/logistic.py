@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_array
 
-from skdistill._tables import n_rows, take_rows
+from skdistill._tables import n_rows, row_blocks, take_rows
 
 __all__ = ["fit_logistic", "takes_soft_cross_entropy"]
 
@@ -133,9 +133,11 @@ class _SoftLoss:
         self.total = float(weights.sum())
         unpenalised = student.penalty is None or np.isinf(student.C)
         self.penalty = 0.0 if unpenalised else 1.0 / (student.C * self.total)
+        cells = X.indptr[-1] / X.shape[0] if sparse.issparse(X) else X.shape[1]
+        step = max(64, int(_BLOCK_BYTES / 8 / (cells + 3 * self.width)))
         self.blocks = [
             (x, Y[rows][:, order] * weights[rows, None], weights[rows, None])
-            for rows, x in _row_blocks(X, self.width)
+            for rows, x in row_blocks(X, step)
         ]
 
     def __call__(self, flat: Array) -> tuple[float, Array]:
@@ -185,20 +187,3 @@ def _partition(z: Array) -> tuple[Array, Array]:
     sums = p.sum(axis=1, keepdims=True)
     p /= sums
     return np.log(sums) + top, p
-
-
-def _row_blocks(X: Any, width: int) -> list[tuple[slice, Any]]:
-    """Cut X into views of rows."""
-    columns = X.indptr[-1] / len(X.indptr) if sparse.issparse(X) else X.shape[1]
-    step = max(64, int(_BLOCK_BYTES / 8 / (columns + 3 * width)))
-    parts = [slice(at, min(at + step, X.shape[0])) for at in range(0, X.shape[0], step)]
-    return [(part, _rows_of(X, part)) for part in parts]
-
-
-def _rows_of(X: Any, part: slice) -> Any:
-    if not sparse.issparse(X):
-        return X[part]
-    ends = X.indptr[part.start : part.stop + 1]
-    inside = slice(ends[0], ends[-1])
-    cells = X.data[inside], X.indices[inside], ends - ends[0]
-    return type(X)(cells, shape=(len(ends) - 1, X.shape[1]), copy=False)

@@ -144,7 +144,6 @@ def test_blocks_of_rows_change_nothing(sparse, monkeypatch):
     X = sp.csr_array(X * (X > 0)) if sparse else X
     whole = fit_logistic(exact(), X, Y, np.arange(3))
     monkeypatch.setattr(logistic, "_BLOCK_BYTES", 8)
-    assert len(logistic._row_blocks(X, 3)) == 16
     parts = fit_logistic(exact(), X, Y, np.arange(3))
     assert np.allclose(whole.coef_, parts.coef_, rtol=1e-7)
 
