@@ -280,7 +280,7 @@ def test_floor_keeps_sums_of_any_size_exact():
         (lambda X, y, P: (X, y * 0 + MISSING, P), 0),
         (lambda X, y, P: (sp.csr_matrix(X), y, P), 2),
         (lambda X, y, P: (X, y, sp.csr_matrix(P)), 2),
-        (lambda X, y, P: (X, y, P), 1000),
+        pytest.param(lambda X, y, P: (X, y, P), 1000, marks=pytest.mark.slow),
         (lambda X, y, P: (X[:5], y[:5], P), 2),
     ],
 )
