@@ -131,8 +131,7 @@ class _SoftLoss:
         self.width = len(order)
         self.intercept = bool(student.fit_intercept)
         self.total = float(weights.sum())
-        unpenalised = student.penalty is None or np.isinf(student.C)
-        self.penalty = 0.0 if unpenalised else 1.0 / (student.C * self.total)
+        self.penalty = 0.0 if student.penalty is None else 1.0 / (student.C * self.total)
         cells = X.indptr[-1] / X.shape[0] if sparse.issparse(X) else X.shape[1]
         step = max(64, int(_BLOCK_BYTES / 8 / (cells + 3 * self.width)))
         self.blocks = [

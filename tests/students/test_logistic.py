@@ -103,10 +103,24 @@ def test_the_weights_are_those_of_weighted_copies(solver, n_classes, layout):
 
 def test_the_default_solver_takes_the_same_steps_as_on_copies():
     X, Y = noisy_labels(3)
-    student = fit_logistic(LogisticRegression(), X, Y, np.arange(3))
-    wanted = on_copies(LogisticRegression(), X, Y, np.arange(3))
-    assert student.n_iter_ == wanted.n_iter_
-    assert np.allclose(student.coef_, wanted.coef_, rtol=1e-9)
+    for s in (1.0, 1e-3):  # the tolerance is that of the mean loss
+        student = fit_logistic(LogisticRegression(), X, Y, np.arange(3), s)
+        wanted = on_copies(LogisticRegression(), X, Y, np.arange(3), s)
+        assert student.n_iter_ == wanted.n_iter_
+        assert np.allclose(student.coef_, wanted.coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_curvature_is_the_derivative_of_the_gradient(n_classes):
+    X, Y = noisy_labels(n_classes)
+    rng = np.random.default_rng(4)
+    columns = np.arange(n_classes)[1 if n_classes == 2 else 0 :]
+    weights = rng.uniform(0, 2, size=len(X))
+    loss = logistic._SoftLoss(LogisticRegression(C=0.1), X, Y, columns, weights)
+    at, direction = rng.normal(size=(2, (X.shape[1] + 1) * len(columns)))
+    step = 1e-6 * direction
+    slope = (loss(at + step)[1] - loss(at - step)[1]) / 2e-6
+    assert np.allclose(loss.curvature(at, direction), slope, atol=1e-8)
 
 
 def test_the_result_is_a_fitted_logistic_regression():
