@@ -16,7 +16,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,8 @@ __all__ = [
     "layout_of",
     "n_rows",
     "read_table",
+    "row_blocks",
     "rows_of_list",
-    "stack_copies",
     "take_rows",
 ]
 
@@ -76,18 +76,19 @@ def take_rows(X: Any, indices: NDArray[np.intp]) -> Any:
     return X[indices]
 
 
-def stack_copies(X: Any, times: int) -> Any:
-    """Return `times` copies of X, one below the other, in the container X came in."""
-    copies = [X] * times
-    if isinstance(X, np.ndarray):
-        return np.concatenate(copies)
-    if hasattr(X, "tocsr"):
-        return sparse.vstack(copies, format="csr")
-    library = sys.modules.get(type(X).__module__.partition(".")[0])  # pandas or polars
-    concat = getattr(library, "concat", None)
-    if concat is not None:
-        return concat(copies)
-    return take_rows(X, np.tile(np.arange(len(X)), times))
+def row_blocks(X: Any, step: int) -> Iterator[tuple[slice, Any]]:
+    """Cut an array or a CSR matrix into views of `step` rows, each with its place."""
+    for start in range(0, X.shape[0], step):
+        rows = slice(start, min(start + step, X.shape[0]))
+        if not sparse.issparse(X):
+            yield rows, X[rows]
+            continue
+        ends = X.indptr[start : rows.stop + 1]
+        cells = slice(ends[0], ends[-1])
+        block = type(X)((len(ends) - 1, X.shape[1]), dtype=X.dtype)
+        # Both a slice and the constructor would copy the cells.
+        block.data, block.indices, block.indptr = X.data[cells], X.indices[cells], ends - ends[0]
+        yield rows, block
 
 
 def copy_rows(X: Any) -> Any:

@@ -1,7 +1,17 @@
+import os
+
 import numpy as np
 import pytest
+from hypothesis import settings
 from sklearn.datasets import make_classification, make_regression
 from sklearn.linear_model import LogisticRegression, Ridge
+
+# A test that names its own number of examples keeps it.
+settings.register_profile("fast", max_examples=30, deadline=None)
+settings.register_profile("ci", max_examples=100, deadline=None)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "fast")
+)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -124,6 +125,9 @@ TESTED_ELSEWHERE = {
 }
 
 
+parsed = cache(ast.parse)  # the rules read trees and change none
+
+
 def part_of(module: Path) -> str:
     """The part of the package a module belongs to: its folder, or itself."""
     return module.parts[0].removesuffix(".py")
@@ -132,7 +136,7 @@ def part_of(module: Path) -> str:
 def imports(module: Path, source: str) -> Iterator[tuple[str, str | None]]:
     """All (module, name) that are imported anywhere, functions included; name None for all."""
     package = ("skdistill", *module.parts[:-1])
-    tree = ast.parse(source)
+    tree = parsed(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -191,7 +195,7 @@ def questions_to_teachers(module: Path, source: str) -> list[str]:
         return []
     allowed = MAY_ASK.get(part, set())
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Attribute) and node.attr in ANSWERS:
             asked = ast.unparse(node.value)
             if asked not in allowed:
@@ -213,7 +217,7 @@ def noise_added_elsewhere(module: Path, source: str) -> list[str]:
     """Uses of a sampler's `perturb`, outside the one file that may add noise."""
     found = [
         f"{module}:{node.lineno}: {ast.unparse(node)}"
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         if (isinstance(node, ast.Attribute) and node.attr == "perturb")
         or (isinstance(node, ast.Constant) and node.value == "perturb")
     ]
@@ -225,7 +229,7 @@ def certificates_told_apart(module: Path, source: str) -> list[str]:
     if part_of(module) == "certificates":
         return []
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
             named = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
             named |= {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
@@ -242,7 +246,7 @@ def certificates_told_apart(module: Path, source: str) -> list[str]:
 
 def mechanisms_by_name(module: Path, source: str) -> list[str]:
     """Names of mechanisms, or of laws of noise, as strings where an object should be asked."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     exported = {
         id(text)
         for node in ast.walk(tree)
@@ -271,7 +275,7 @@ def private_sklearn(module: Path, source: str) -> list[str]:
             private = True
         if private:
             found.append(f"{module}: {origin} ({name})")
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Attribute):
             text = ast.unparse(node)
             if re.fullmatch(r"sklearn(\.\w+)*\._\w+", text):
@@ -286,7 +290,7 @@ def seedable_randomness(module: Path, source: str) -> list[str]:
     """Random generators that can be seeded, in the folder where private noise is made."""
     if part_of(module) != "release":
         return []
-    tree = ast.parse(source)
+    tree = parsed(source)
     public = PUBLIC_CHOICE.get(module)
     inside = {
         id(node)

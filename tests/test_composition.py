@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn
+from matrices import some
 from sklearn.base import clone, is_classifier
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
@@ -39,7 +40,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore:The released labels are mostly 
 
 
 @pytest.mark.parametrize("freeze", [False, True])
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", some([None, 2], 2))
 def test_grid_search(binary, freeze, n_jobs):
     *_, X, y, teacher = binary
     grid = {
@@ -229,6 +230,7 @@ def test_an_accountant_is_shared_by_a_search(binary):
     assert accountant.total()[0] == pytest.approx(spent)
 
 
+@pytest.mark.slow
 def test_an_accountant_says_no_in_another_process(binary):
     *_, X, y, teacher = binary
     accountant = BudgetAccountant()
@@ -237,6 +239,13 @@ def test_an_accountant_says_no_in_another_process(binary):
     with pytest.raises(RuntimeError, match="n_jobs=1"):
         search.fit(X, y)
     assert accountant.total() == (0, 0)
+
+
+def test_an_accountant_is_charged_by_threads(binary):
+    *_, X, y, teacher = binary
+    accountant = BudgetAccountant()
+    distiller = PrivateDistiller(teacher, accountant=accountant)
+    search = GridSearchCV(distiller, {"epsilon": [1.0, 2.0]}, cv=2, error_score="raise")
     with joblib.parallel_config(backend="threading", n_jobs=2):
         search.fit(X, y)
     assert len(accountant) == 5

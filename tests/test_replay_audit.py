@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from matrices import some
 from replay_cases import (
     CONTAINERS,
     IN_PLACE,
@@ -75,15 +76,6 @@ from skdistill.testing import replay_audit
 K = 4
 
 
-def some(values, every):
-    """Mark as slow all but each `every`-th value."""
-    values = list(values)
-    return [
-        pytest.param(value, marks=() if i % every == 0 else pytest.mark.slow)
-        for i, value in enumerate(values)
-    ]
-
-
 # Ensembles.
 
 
@@ -145,7 +137,7 @@ def test_a_label_of_another_type_reaches_one_member_and_one_count(way, label):
     assert moved[0][0] <= 1
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", some(MEMBERS, 3))
 def test_every_member(name):
     audit_ensembles("members", name, "array", "large", "flipped label", ["one round"])
     audit_ensembles("members", name, "frame", "text among numbers", None, ["two rounds"])
@@ -158,7 +150,7 @@ def test_every_regressor(name):
     audit_ensembles("regressors", name, "list", "missing", "complex label", ["one round"])
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("container", some(CONTAINERS, 3))
 def test_every_container(container):
     for group, name in (("members", "neighbours"), ("mixed", "text")):
         for row in hostile_rows(container, KINDS[group])[1::5]:
@@ -490,7 +482,7 @@ def few_rows(monkeypatch):
 
 
 @pytest.mark.parametrize("public", [False, True], ids=["synthetic", "public"])
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("name", some(FITS, 3))
 def test_whole_fits(name, public):
     model = FITS[name]
     kind = "mixed" if model.schema is SCHEMAS["mixed"] else "numbers"

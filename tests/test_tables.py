@@ -17,7 +17,7 @@ from skdistill._tables import (
     label_codes,
     layout_of,
     read_table,
-    stack_copies,
+    row_blocks,
     take_rows,
 )
 
@@ -46,10 +46,8 @@ def values(X):
 def test_rows_keep_their_container(X):
     taken = take_rows(X, np.array([2, 0, 2]))
     assert np.array_equal(values(taken), np.array(TABLE)[[2, 0, 2]])
-    stacked = stack_copies(X, 3)
-    assert np.array_equal(values(stacked), np.tile(TABLE, (3, 1)))
     if not sp.issparse(X):
-        assert type(taken) is type(stacked) is type(X)
+        assert type(taken) is type(X)
 
 
 def first_two(X):
@@ -232,3 +230,16 @@ def test_names_of_groups():
     assert group_names([("a", 1), ("a", 1.0), ("b", 1)]) == ["(a, 1)", "(a, 1)", "(b, 1)"]
     large = 2**60 + 1
     assert group_names([large]) == group_names(pd.Series([large, None]))[:1]
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array, sp.csr_matrix])
+@pytest.mark.parametrize("step", [1, 3, 7, 100])
+def test_blocks_of_rows_are_views_that_make_up_the_table(form, step):
+    X = form(np.arange(21.0).reshape(7, 3) % 4)
+    blocks = list(row_blocks(X, step))
+    assert [i for rows, _ in blocks for i in range(7)[rows]] == list(range(7))
+    assert np.array_equal(np.concatenate([values(block) for _, block in blocks]), values(X))
+    for _, block in blocks:
+        assert type(block) is type(X)
+        ours, theirs = (block.data, X.data) if sp.issparse(X) else (block, X)
+        assert np.shares_memory(ours, theirs)

@@ -145,6 +145,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_script_sends_its_own_classes_and_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(tmp_path))
     assert in_another_process(SEND, tmp_path / "x") == "1\n"

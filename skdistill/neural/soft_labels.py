@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,7 @@ def fit_soft(
     classes: NDArray[Any],
     codes: NDArray[np.intp],
     fit_params: dict[str, Any],
+    train: Callable[..., Any] | None = None,
 ) -> Any:
     """Train an estimator that takes soft labels, at the end of a pipeline or by itself.
 
@@ -103,6 +106,9 @@ def fit_soft(
         Index of each row's hard label, for the earlier steps of a pipeline.
     fit_params : dict
         For ``fit_soft``, or in a pipeline's own notation.
+    train : callable, default=None
+        ``train(last, X, Y, classes, **fit_params)`` fits the last step in place, where that has no
+        method ``fit_soft`` of its own.
 
     Returns
     -------
@@ -110,10 +116,11 @@ def fit_soft(
     """
     estimator = adapted(estimator)
     if not hasattr(estimator, "steps"):
-        estimator.fit_soft(X, Y, classes, **fit_params)
+        own = estimator.fit_soft if train is None else partial(train, estimator)
+        own(X, Y, classes, **fit_params)
         return estimator
     *earlier, (name, last) = estimator.steps
-    step = _SoftStep(last, Y, classes, codes)
+    step = _SoftStep(last, partial(fit_soft, Y=Y, classes=classes, codes=codes, train=train))
     trained = _with_steps(estimator, [*earlier, (name, step)])
     trained.fit(X, classes[codes], **fit_params)
     trained.steps[-1] = (name, step.last)
@@ -123,15 +130,13 @@ def fit_soft(
 class _SoftStep(BaseEstimator):
     """Stands at the end of a pipeline during its fit and hands the last step its soft labels."""
 
-    def __init__(self, last: Any, Y: Array, classes: NDArray[Any], codes: NDArray[np.intp]) -> None:
+    def __init__(self, last: Any, train: Callable[..., Any]) -> None:
         self.last = last
-        self.Y = Y
-        self.classes = classes
-        self.codes = codes
+        self.train = train
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> _SoftStep:
         """Fit the last step on the rows that the earlier steps return."""
-        self.last = fit_soft(self.last, X, self.Y, self.classes, self.codes, fit_params)
+        self.last = self.train(self.last, X, fit_params=fit_params)
         return self
 
     def get_metadata_routing(self) -> Any:

@@ -13,8 +13,9 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skdistill._scores import scores_are_pairs
-from skdistill._tables import stack_copies, take_rows
+from skdistill._tables import take_rows
 from skdistill.neural import fit_soft, fresh, takes_soft_labels
+from skdistill.students.logistic import fit_logistic, takes_soft_cross_entropy
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
 __all__ = [
@@ -37,11 +38,13 @@ def how_to_train(student: Any) -> str:
     """Say which of the ways below suits a student, from its methods, class and tags.
 
     "fit_soft" for a classifier with a method of that name, and for a network of Keras or skorch;
-    "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier; "signed
-    weights" for a LogisticRegression; "weights" for any other classifier whose fit takes
-    `sample_weight`; "labels" for the rest. "drawn labels" for a pipeline that looks at labels in
-    an earlier step: the weights reach the last step alone, and without them every row has every
-    label. One label a row, drawn by its probabilities, is like a true one to all steps.
+    "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier; "soft
+    cross-entropy" for a LogisticRegression, and "signed weights" for one with settings that
+    :func:`~skdistill.students.logistic.fit_logistic` does not know; "weights" for any other
+    classifier whose fit takes `sample_weight`; "labels" for the rest. "drawn labels" for a pipeline
+    that looks at labels in an earlier step: the weights reach the last step alone, and without them
+    every row has every label. One label a row, drawn by its probabilities, is like a true one to
+    all steps.
     """
     from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 
@@ -56,6 +59,8 @@ def how_to_train(student: Any) -> str:
         return "labels"
     if any(looks_at_labels(step) for step in _earlier_steps(student)):
         return "drawn labels"
+    if takes_soft_cross_entropy(last):
+        return "soft cross-entropy"
     if type(last) is LogisticRegression and last.solver in _SIGNED_SOLVERS:
         return "signed weights"
     return "weights"
@@ -70,9 +75,9 @@ def fit_on_soft_labels(
     -----
     For soft targets ỹ that sum to 1 the cross-entropy Σ_c ỹ_c·(logsumexp(z) − z_c) equals
     logsumexp(z) − ỹ·z, which is convex in the scores z *whatever the sign of ỹ* (a convex function
-    minus a linear one). So a student that takes signed weights gets each row once per class with
-    weight ỹ_c, unclipped, and the noise averages out; clipping would bias it. A squared loss needs
-    no such care. Only students that refuse signed weights see projected labels.
+    minus a linear one). So a LogisticRegression learns from labels of either sign, unclipped, and
+    the noise averages out; clipping would bias it. A squared loss needs no such care. Other
+    students that take weights get each row once per class, with its projected label as a weight.
 
     Networks are not convex, and fit a negative label by ever larger scores; they see projected
     labels. Accuracy of a small convolutional network, in Keras and in PyTorch, after 3,000 images
@@ -101,10 +106,12 @@ def fit_on_soft_labels(
         return student.fit(X, classes[hard_labels(labels)], **fit_params)
     if way == "drawn labels":
         return student.fit(X, classes[_drawn(project_rows(labels))], **fit_params)
-    if way == "signed weights":
-        weights = with_mean_inside(with_unit_sums(labels))
-    else:
-        weights = project_rows(labels)
+    if way == "weights":
+        return _fit_on_copies(student, X, thinned(project_rows(labels)), classes, fit_params)
+    weights = with_mean_inside(with_unit_sums(labels))
+    if way == "soft cross-entropy":
+        codes = hard_labels(labels)
+        return fit_soft(student, X, weights, classes, codes, fit_params, train=fit_logistic)
     return _fit_on_copies(student, X, weights, classes, fit_params)
 
 
@@ -164,26 +171,36 @@ def _drawn(probabilities: Array) -> NDArray[np.intp]:
 def _fit_on_copies(
     student: Any, X: Any, weights: Array, classes: NDArray[Any], fit_params: dict[str, Any]
 ) -> Any:
-    """Fit on one copy of each row per class, weighted by the soft label."""
-    m, n_classes = weights.shape
-    copies = stack_copies(X, n_classes)
-    labels, flat = np.repeat(classes, m), weights.T.ravel()
-    fit_params = {
-        name: stack_copies(np.asarray(value), n_classes) if _per_row(value, m) else value
-        for name, value in fit_params.items()
-    }
-    name = _weight_parameter(student)
-    own = fit_params.pop(name, None)
+    """Fit on one copy of a row for each class that has a weight in its soft label."""
+    name, m = _weight_parameter(student), len(weights)
+    own = fit_params.get(name)
     if own is not None:
-        flat = flat * np.asarray(own, dtype=np.float64)
-    if (flat == 0).any():  # a row without weight is no row: some students count rows
-        kept = np.flatnonzero(flat)
-        copies, labels, flat = take_rows(copies, kept), labels[kept], flat[kept]
-        fit_params = {
-            key: take_rows(value, kept) if _per_row(value, m * n_classes) else value
-            for key, value in fit_params.items()
-        }
-    return student.fit(copies, labels, **{**fit_params, name: flat})
+        weights = weights * np.asarray(own, dtype=np.float64).reshape(-1, 1)
+    codes, rows = np.nonzero(weights.T)
+    fit_params = {
+        key: take_rows(value, rows) if _per_row(value, m) else value
+        for key, value in fit_params.items()
+    }
+    fit_params[name] = weights[rows, codes]
+    return student.fit(take_rows(X, rows), classes[codes], **fit_params)
+
+
+def thinned(labels: Array, copies: int = 10) -> Array:
+    """Return labels with about `copies` entries per row at most, and the same sum of each class.
+
+    An entry of 1/copies or more stays. Of the smaller ones of a class, one stays wherever their
+    running sum passes the next multiple of 1/copies, and has this weight. A class without any
+    keeps its largest entry.
+    """
+    if np.count_nonzero(labels) <= copies * len(labels):
+        return labels
+    small = np.where(labels < 1 / copies, labels, 0.0)
+    sums = small.cumsum(axis=0)
+    kept = np.diff(np.floor(sums * copies + 0.5), axis=0, prepend=0.0) / copies
+    result = np.where(small > 0, kept, labels)
+    empty = np.flatnonzero(~result.any(axis=0) & labels.any(axis=0))
+    result[labels[:, empty].argmax(axis=0), empty] = sums[-1, empty]
+    return result
 
 
 def _per_row(value: Any, m: int) -> bool:

@@ -19,6 +19,7 @@ from skdistill._tables import (
     label_codes,
     layout_of,
     read_table,
+    row_blocks,
 )
 from skdistill.teachers.fitted import set_fitted
 from skdistill.teachers.shards import label_counts
@@ -32,6 +33,8 @@ from skdistill.teachers.stable_newton import (
     minimise,
     n_score_rows,
 )
+
+_BLOCK_ROWS = 1024  # rows that are mapped together
 
 
 def stable_C(
@@ -101,7 +104,10 @@ class ClippedRows:
     constant: float
 
     def __call__(self, X: Features) -> Features:
-        """Map finite float64 rows, to a norm of at most ``row_norm(d)``.
+        """Map float64 rows, to a norm of at most ``row_norm(d)``.
+
+        NaN counts as zero, and infinity as the largest float. Rows are mapped in blocks, so that
+        nothing but the result has the size of X.
 
         Parameters
         ----------
@@ -111,14 +117,35 @@ class ClippedRows:
         -------
         ndarray or CSR matrix of shape (n, d + 1), or (n, d) without a constant
         """
-        clip = _clip_sparse_rows if sp.issparse(X) else _clip_rows
-        clipped = clip(X, self.max_row_norm)
-        if self.constant == 0:
-            return clipped
-        column = np.full((clipped.shape[0], 1), self.constant)
-        if sp.issparse(clipped):
-            return sp.hstack([clipped, type(clipped)(column)], format="csr")
-        return np.hstack([clipped, column])
+        if sp.issparse(X):
+            return self._sparse(X)
+        n, d = X.shape
+        mapped = np.full((n, d + (self.constant != 0)), self.constant)
+        for rows, block in row_blocks(X, _BLOCK_ROWS):
+            cells = np.nan_to_num(np.array(block, order="C"), copy=False)
+            mapped[rows, :d] = _clip_rows(cells, self.max_row_norm)
+        return mapped
+
+    def _sparse(self, X: Any) -> Any:
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.data = np.nan_to_num(X.data)
+            with np.errstate(over="ignore"):
+                X.sum_duplicates()
+        n, d = X.shape
+        extra = int(self.constant != 0)
+        ends = X.indptr + np.arange(n + 1) * extra
+        ends = ends.astype(np.result_type(X.indptr.dtype, np.min_scalar_type(-ends[-1])))
+        cells = np.full(ends[-1], self.constant)
+        columns = np.full(ends[-1], d, dtype=X.indices.dtype)
+        for start in range(0, n, _BLOCK_ROWS):
+            sizes = np.diff(X.indptr[start : start + _BLOCK_ROWS + 1])
+            row = np.repeat(np.arange(len(sizes)), sizes)
+            old = np.arange(X.indptr[start], X.indptr[start] + len(row))
+            new = old + (start + row) * extra
+            cells[new] = _clip_cells(np.nan_to_num(X.data[old]), row, self.max_row_norm)
+            columns[new] = X.indices[old]
+        return type(X)((cells, columns, ends), shape=(n, d + extra))
 
     def row_norm(self, n_features: int) -> float:
         r"""Bound the exact norm of every mapped row.
@@ -296,18 +323,16 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
                 "hold only one class."
             )
         codes = label_codes(labels, classes)
-        rows = _finite(table.numbers())
+        rows = table.numbers()
         norm = feature_map.row_norm(rows.shape[1])
         plan = make_plan(rows.shape, len(classes), C, feature_map.constant, norm, self.gradient_tol)
 
         known = codes >= 0
         features = feature_map(rows)
-        if not known.all():  # the gradient of a row of zeros is zero
-            features = (
-                sp.diags_array(known.astype(np.float64)).tocsr() @ features
-                if sp.issparse(features)
-                else features * known[:, None]
-            )
+        if sp.issparse(features):  # the gradient of a row of zeros is zero
+            features.data[np.repeat(~known, np.diff(features.indptr))] = 0
+        else:
+            features[~known] = 0
         weights, n_iter = minimise(Objective(features, codes, plan), self.max_newton_steps)
         set_fitted(
             self,
@@ -352,7 +377,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
             ensure_all_finite=False,
             reset=False,
         )
-        return self.feature_map_(_finite(X))
+        return self.feature_map_(X)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Logits.
@@ -433,15 +458,6 @@ def class_probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(softmax(scores, axis=1))
 
 
-def _finite(X: Features) -> Features:
-    """Return rows without NaN or infinity, each cell by itself."""
-    if not sp.issparse(X):
-        return np.nan_to_num(X)
-    X = X.copy()
-    X.data = np.nan_to_num(X.data)
-    return X
-
-
 def _clip_rows(X: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
     """Scale rows of norm above `limit` down to it; no overflow whatever the entries."""
     largest = np.abs(X).max(axis=1, keepdims=True)
@@ -450,17 +466,10 @@ def _clip_rows(X: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
     return np.where(largest > reach, unit * reach, X)
 
 
-def _clip_sparse_rows(X: Any, limit: float) -> Any:
-    """`_clip_rows` for CSR."""
-    X = X.copy()
-    with np.errstate(over="ignore"):
-        X.sum_duplicates()
-    np.clip(X.data, -np.finfo(float).max, np.finfo(float).max, out=X.data)
-    row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-    largest = np.zeros(X.shape[0])
-    np.maximum.at(largest, row, np.abs(X.data))
-    unit = X.data / np.where(largest > 0, largest, 1)[row]
-    squares = np.bincount(row, weights=unit * unit, minlength=X.shape[0])
-    reach = limit / np.maximum(np.sqrt(squares), 1)
-    X.data = np.where((largest > reach)[row], unit * reach[row], X.data)
-    return X
+def _clip_cells(cells: NDArray[np.float64], row: Any, limit: float) -> NDArray[np.float64]:
+    """`_clip_rows` for the cells of sparse rows; `row` numbers the row of each, from 0."""
+    largest = np.zeros(row.max(initial=-1) + 1)
+    np.maximum.at(largest, row, np.abs(cells))
+    unit = cells / np.where(largest > 0, largest, 1)[row]
+    reach = limit / np.maximum(np.sqrt(np.bincount(row, weights=unit * unit)), 1)
+    return np.where((largest > reach)[row], unit * reach[row], cells)

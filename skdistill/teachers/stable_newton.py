@@ -14,6 +14,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from skdistill._tables import row_blocks
+
 __all__ = [
     "UNIT",
     "Features",
@@ -194,10 +196,8 @@ class Objective:
 
     def __init__(self, features: Features, codes: NDArray[np.intp], plan: Plan) -> None:
         self.plan = plan
-        cuts = range(0, plan.n_samples, plan.block_size)
-        self._blocks = [
-            (features[i : i + plan.block_size], codes[i : i + plan.block_size]) for i in cuts
-        ]
+        blocks = row_blocks(features, plan.block_size)
+        self._blocks = [(block, codes[rows]) for rows, block in blocks]
 
     def gradient(self, W: NDArray[np.float64]) -> NDArray[np.float64]:
         """W + C Σ r Φᵀ, summed as `gradient_rounding_bound` assumes."""

@@ -198,8 +198,11 @@ def test_only_private_sums_depend_on_private_rows():
 @pytest.mark.parametrize("groups", [False, True])
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("n_classes", [0, 2, 5])
-def test_chunks_and_jobs_give_the_same_integers(n_classes, sparse, groups, monkeypatch):
-    X, y, public = problem(n_classes, n=2500)
+@pytest.mark.parametrize(
+    ("n", "ways"), [(100, [(1, 1), (7, 3)]), (2500, [(1000, 1), (1024, 2)])], ids=["100", "2500"]
+)
+def test_chunks_and_jobs_give_the_same_integers(n, ways, n_classes, sparse, groups, monkeypatch):
+    X, y, public = problem(n_classes, n=n)
     X[::7] *= 30.0
     if sparse:
         X = sp.csr_matrix(np.where(np.abs(X) > 1, X, 0))
@@ -209,9 +212,7 @@ def test_chunks_and_jobs_give_the_same_integers(n_classes, sparse, groups, monke
     frame = IntegerMap(lattice, rng.normal(size=(8, 6)))
     weights = rng.normal(size=(8, rows.n_scores))
     expected = [s.values for s in sums(rows, frame, weights, 2.0)]
-    for block, jobs in ((1, 1), (7, 3), (1000, 1), (1024, 2)):
-        if block == 1 and n_classes != 2:
-            continue
+    for block, jobs in ways:
         monkeypatch.setattr(module, "_BLOCK", block)
         again = replace(rows, n_jobs=jobs, _lengths=[])
         for a, b in zip(expected, sums(again, frame, weights, 2.0), strict=True):
@@ -280,7 +281,7 @@ def test_floor_keeps_sums_of_any_size_exact():
         (lambda X, y, P: (X, y * 0 + MISSING, P), 0),
         (lambda X, y, P: (sp.csr_matrix(X), y, P), 2),
         (lambda X, y, P: (X, y, sp.csr_matrix(P)), 2),
-        (lambda X, y, P: (X, y, P), 1000),
+        pytest.param(lambda X, y, P: (X, y, P), 1000, marks=pytest.mark.slow),
         (lambda X, y, P: (X[:5], y[:5], P), 2),
     ],
 )

@@ -3,6 +3,7 @@
 import inspect
 import math
 import pickle
+import tracemalloc
 from dataclasses import replace
 
 import mpmath
@@ -184,6 +185,42 @@ def test_only_long_rows_are_scaled():
         sparse = ClippedRows(1.0, 0.5)(form(X))
         assert sp.issparse(sparse) and sparse.format == "csr"
         np.testing.assert_array_equal(sparse.toarray(), ClippedRows(1.0, 0.5)(X))
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.5])
+def test_a_mapped_row_is_a_function_of_this_row_alone(constant):
+    """Bit for bit: wherever a block ends, in any order in memory, and beside any other rows."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1025, 21)) * 10 ** rng.uniform(-3, 3, size=(1025, 1))
+    X[rng.random(X.shape) < 0.02] = np.nan
+    X[rng.random(X.shape) < 0.02] = -np.inf
+    X[rng.random(X.shape) < 0.3] = 0
+    feature_map = ClippedRows(1.0, constant)
+    mapped = feature_map(X)
+    assert np.isfinite(mapped).all()
+    for i in (0, 17, 1023, 1024):
+        np.testing.assert_array_equal(feature_map(X[i : i + 1]), mapped[[i]])
+    np.testing.assert_array_equal(feature_map(np.asfortranarray(X)), mapped)
+    np.testing.assert_array_equal(feature_map(X[::-1])[::-1], mapped)
+    sparse = feature_map(sp.csr_array(X))
+    alone = feature_map(sp.csr_array(X)[[1024]])
+    np.testing.assert_array_equal(alone.toarray(), sparse[[1024]].toarray())
+    np.testing.assert_allclose(sparse.toarray(), mapped, rtol=1e-14)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_a_fit_holds_the_mapped_rows_and_little_else(form):
+    rng = np.random.default_rng(0)
+    X = form(rng.normal(size=(40_000, 30)))
+    y = rng.integers(2, size=40_000)
+    size = X.nbytes if form is np.asarray else X.data.nbytes + X.indices.nbytes
+    tracemalloc.start()
+    try:
+        StableLogisticRegression(C=1e-3, classes=[0, 1]).fit(X, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < (1.5 if form is np.asarray else 2.6) * size
 
 
 def test_sparse_duplicate_entries_are_summed_before_the_clip():

@@ -374,6 +374,7 @@ def test_a_hundred_thousand_categories_take_little_memory():
     assert features.transform(ids[:10]).shape[1] <= 1001
 
 
+@pytest.mark.slow
 def test_many_columns():
     rng = np.random.default_rng(0)
     X = rng.random((60, 500))

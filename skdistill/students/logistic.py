@@ -1,0 +1,188 @@
+"""Logistic regression on soft labels: the cross-entropy of (X, Y) itself, without a copy of X."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_array
+
+from skdistill._tables import n_rows, row_blocks, take_rows
+
+__all__ = ["fit_logistic", "takes_soft_cross_entropy"]
+
+Array = NDArray[np.float64]
+
+# What a block of rows, their scores and their labels may take: it stays in a processor's cache.
+_BLOCK_BYTES = 2**19
+# Rounding may keep a solver from a smaller gradient of the mean loss.
+_LEAST_TOLERANCE = 1e-6
+
+
+def takes_soft_cross_entropy(student: Any) -> bool:
+    """Whether :func:`fit_logistic` minimises what a student's own ``fit`` would minimise.
+
+    It does for a LogisticRegression that has one smooth loss for all classes: not for a subclass,
+    weights of classes, one loss for each class, or callbacks that follow scikit-learn's iterations.
+    """
+    return (
+        type(student) is LogisticRegression
+        and student.solver in ("lbfgs", "newton-cg", "newton-cholesky")
+        and student.class_weight is None
+        and getattr(student, "multi_class", "auto") in ("auto", "deprecated")
+        and not getattr(student, "_skl_callbacks", ())
+    )
+
+
+def fit_logistic(
+    student: Any, X: Any, Y: Array, classes: NDArray[Any], sample_weight: Any = None
+) -> Any:
+    """Fit a LogisticRegression in place by the cross-entropy of its probabilities and soft labels.
+
+    The weights W (with an intercept as a last row that is not penalised) minimise
+
+        Σ_i s_i·(logsumexp(z_i) − ỹ_i·z_i) + ‖W‖²/(2C),   z_i = x_i·W,
+
+    which is the loss of one copy of X per class, weighted by s_i·ỹ_ic, and is convex whatever the
+    sign of ỹ. Two classes have one column of weights and the score 0 for the first class. The
+    student's `tol`, `max_iter` and `fit_intercept` mean the same as in its own ``fit``.
+
+    Parameters
+    ----------
+    student : LogisticRegression
+        Fitted in place.
+    X : array-like or sparse matrix of shape (m, d)
+    Y : ndarray of shape (m, n_classes)
+        Soft labels of any sign; rows sum to 1.
+    classes : ndarray of shape (n_classes,)
+        The label of each column, in any order.
+    sample_weight : array-like of shape (m,), default=None
+        The s_i.
+
+    Returns
+    -------
+    student : LogisticRegression
+        With the attributes that its own ``fit`` sets.
+    """
+    _check_settings(student, X, classes)
+    X = check_array(
+        X, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=student, input_name="X"
+    )
+    order = np.argsort(classes)[1 if len(classes) == 2 else 0 :]
+    loss = _SoftLoss(student, X, Y, order, _row_weights(sample_weight, len(Y)))
+    start = np.zeros((X.shape[1] + 1) * loss.width)
+    if student.solver == "lbfgs":
+        options = {"maxls": 50, "gtol": student.tol, "ftol": 64 * np.finfo(np.float64).eps}
+        method, curvature = "L-BFGS-B", None
+    else:
+        method, options, curvature = "trust-ncg", {"gtol": student.tol}, loss.curvature
+    options["maxiter"] = student.max_iter
+    found = minimize(loss, start, method=method, jac=True, hessp=curvature, options=options)
+    if not found.success and np.abs(found.jac).max() > max(student.tol, _LEAST_TOLERANCE):
+        warnings.warn(
+            f"{student.solver} failed to converge after {found.nit} iteration(s): {found.message} "
+            "Increase the number of iterations (max_iter) or scale the data.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    weights = found.x.reshape(-1, loss.width).T.astype(X.dtype)
+    student.coef_, student.intercept_ = weights[:, :-1].copy(), weights[:, -1].copy()
+    student.n_iter_ = np.array([found.nit], dtype=np.int32)
+    return student
+
+
+def _check_settings(student: Any, X: Any, classes: NDArray[Any]) -> None:
+    """Fit a student on two rows per class: scikit-learn's own checks, and its own attributes."""
+    labels = np.tile(classes, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # of linear algebra with so few rows
+        student.fit(take_rows(X, np.arange(len(labels)) % n_rows(X)), labels)
+
+
+def _row_weights(given: Any, m: int) -> Array:
+    if given is None:
+        return np.ones(m)
+    weights = np.asarray(given, dtype=np.float64)
+    if weights.shape not in ((), (m,)) or not np.isfinite(weights).all():
+        raise ValueError(
+            f"sample_weight must be {m} finite numbers, one for each row; its shape is "
+            f"{weights.shape}."
+        )
+    return np.broadcast_to(weights, m)
+
+
+class _SoftLoss:
+    """The mean loss and its derivatives at weights of shape (d + 1, width), flattened.
+
+    Calls go over the rows in blocks, so that each is read from memory once, and no array of the
+    size of X is made.
+    """
+
+    def __init__(
+        self, student: Any, X: Any, Y: Array, order: NDArray[np.intp], weights: Array
+    ) -> None:
+        self.width = len(order)
+        self.intercept = bool(student.fit_intercept)
+        self.total = float(weights.sum())
+        self.penalty = 0.0 if student.penalty is None else 1.0 / (student.C * self.total)
+        cells = X.indptr[-1] / X.shape[0] if sparse.issparse(X) else X.shape[1]
+        step = max(64, int(_BLOCK_BYTES / 8 / (cells + 3 * self.width)))
+        self.blocks = [
+            (x, Y[rows][:, order] * weights[rows, None], weights[rows, None])
+            for rows, x in row_blocks(X, step)
+        ]
+
+    def __call__(self, flat: Array) -> tuple[float, Array]:
+        """Return the loss and its gradient."""
+        W = flat.reshape(-1, self.width)
+        gradient = np.zeros_like(W)
+        value = np.float64(0.0)
+        for x, y, s in self.blocks:
+            z = x @ W[:-1] + W[-1]
+            value -= np.vdot(y, z)
+            log_sums, p = _partition(z)
+            value += np.vdot(s, log_sums)
+            p *= s
+            p -= y
+            gradient[:-1] += x.T @ p
+            gradient[-1] += p.sum(axis=0)
+        value = value / self.total + self.penalty / 2 * np.vdot(W[:-1], W[:-1])
+        return float(value), self._finished(gradient, W)
+
+    def curvature(self, flat: Array, direction: Array) -> Array:
+        """Return the product of the Hessian with a direction."""
+        W, V = flat.reshape(-1, self.width), direction.reshape(-1, self.width)
+        product = np.zeros_like(W)
+        for x, _, s in self.blocks:
+            _, p = _partition(x @ W[:-1] + W[-1])
+            moved = x @ V[:-1] + V[-1]
+            moved -= np.einsum("ij,ij->i", p, moved)[:, None]
+            moved *= p * s
+            product[:-1] += x.T @ moved
+            product[-1] += moved.sum(axis=0)
+        return self._finished(product, V)
+
+    def _finished(self, sums: Array, W: Array) -> Array:
+        sums /= self.total
+        sums[:-1] += self.penalty * W[:-1]
+        sums[-1] *= self.intercept
+        return sums.ravel()
+
+
+def _partition(z: Array) -> tuple[Array, Array]:
+    """Return log Σ exp of each row of scores, and the probabilities; one column is two classes."""
+    if z.shape[1] == 1:
+        e = np.exp(-np.abs(z))
+        return np.log1p(e) + np.maximum(z, 0), np.where(z > 0, 1.0, e) / (1.0 + e)
+    top = z.max(axis=1, keepdims=True)
+    p = np.exp(z - top)
+    sums = p.sum(axis=1, keepdims=True)
+    p /= sums
+    return np.log(sums) + top, p
