@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
@@ -52,6 +53,9 @@ class Column:
         may be missing they become the first category.
     date : bool
         Whether a number is the day of a date. Set where the bounds are dates.
+    hashed : bool
+        Whether values that are none of the categories go to one of them by a hash of their text:
+        for texts whose domain is private. The categories are cells then, such as "cell 0".
 
     Examples
     --------
@@ -71,6 +75,7 @@ class Column:
     edges: Edges = None
     other: Hashable | None = None
     date: bool = False
+    hashed: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -97,6 +102,8 @@ class Column:
 
     def in_words(self) -> str:
         """Return one line that lists the allowed values, or the first ten of many categories."""
+        if self.hashed:
+            return f"texts, hashed to {len(self.categories)} cells"
         if self.kind == "category":
             named = ", ".join(repr(value) for value in self.categories[:10])
             more = len(self.categories) - 10
@@ -178,6 +185,10 @@ class Column:
         unknown = absent if self.other is None else table[canonical_cell(self.other)]
         lost = absent if self.missing else unknown
         read = list(canonical_column(cells))
+        if self.hashed:
+            for cell in set(read):
+                if cell == cell and cell not in table:
+                    table[cell] = _hash_of(cell) % len(self.values)
         codes = (table.get(cell, unknown if cell == cell else lost) for cell in read)
         return np.fromiter(codes, dtype=np.int64, count=len(read))
 
@@ -302,6 +313,12 @@ class Column:
             raise ValueError(f"Column {self.name!r}: its categories are not distinct.")
         object.__setattr__(self, "categories", categories)
         object.__setattr__(self, "other", other)
+
+
+def _hash_of(cell: Any) -> int:
+    """Return a number that depends on the text of a cell alone, the same in every process."""
+    text = f"{type(cell).__name__} {cell}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
 
 def _cells_near_zero(

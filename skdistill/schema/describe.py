@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from numbers import Real
@@ -22,6 +23,7 @@ from skdistill.schema.table import Table
 # Dtypes of numbers; not "interval[int64, right]".
 _NUMBERS = re.compile(r"(u?int\d*|float\d*|double|decimal)\b")
 _BINS = 24  # of a number, at quantiles of public rows
+_HASHED = tuple(f"cell {k}" for k in range(256))  # of texts whose values are private
 
 __all__ = ["cell_size", "columns_of_dtypes", "described", "observed"]
 
@@ -41,6 +43,8 @@ def described(
     for name, meaning in columns.items():
         if isinstance(meaning, Column):
             yield meaning
+        elif meaning is str:
+            yield replace(_category(name, _HASHED, name in absent), other=None, hashed=True)
         elif isinstance(meaning, tuple) and len(meaning) == 2 and not _has_text(meaning):
             low, high = meaning
             yield Column(
@@ -65,8 +69,8 @@ def described(
             yield _category(name, meaning, name in absent)
         else:
             raise TypeError(
-                f"Column {name!r}: give (low, high), a tuple of two numbers or dates, or a list of "
-                f"categories; got {meaning!r}."
+                f"Column {name!r}: give (low, high), a tuple of two numbers or dates, a list of "
+                f"categories, or the class str for texts with a private domain; got {meaning!r}."
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ def column_report(column: Column, cells: Any) -> ColumnReport:
         fits = ~missing & ~unreadable & ~clipped
         counts = [int(x.sum()) for x in (fits, clipped, missing, unreadable)]
         return ColumnReport(column.name, counts[0], counts[1], 0, counts[2], counts[3])
-    known = Column(column.name, "category", categories=column.categories, missing=True)
+    known = replace(column, missing=True, other=None)
     found = known.read(cells)
     fits = (found >= 0) & ~missing
     other = len(found) - int(fits.sum()) - int(missing.sum())

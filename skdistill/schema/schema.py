@@ -33,8 +33,9 @@ class Schema:
     Parameters
     ----------
     columns : mapping or iterable of Column
-        A mapping from names to ``(low, high)``, a tuple of two numbers, or to a list of
-        categories; or the columns themselves.
+        A mapping from names to ``(low, high)``, a tuple of two numbers or dates; to a list of
+        categories; or to the class `str`, for texts whose domain is private: these are hashed to
+        256 cells, so that a few texts may share one. Or the columns themselves.
     integer : iterable of str
         Names of numbers that are whole.
     missing : bool or iterable of str, default=()

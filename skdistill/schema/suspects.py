@@ -154,7 +154,7 @@ def mismatch(column: Column, cells: Any) -> str | None:
             else set()
         )
     found = _kind_of_dtype(cells)
-    if found is None or found in wanted:
+    if found is None or found in wanted or column.hashed:
         return None
     number = "a date" if column.date else "a number"
     said = number if column.kind == "number" else "a category of " + " or ".join(sorted(wanted))
