@@ -63,8 +63,8 @@ def test_cells_that_are_no_text_have_a_cell_too(cell):
 
 def test_a_canary_never_shows():
     rng = np.random.default_rng(0)
-    city = np.array(["north", "south", "east"])[rng.integers(0, 3, 3000)].astype(object)
-    y = (city == "north").astype(int)
+    city = np.array(["Bern", "Chur", "Genf"])[rng.integers(0, 3, 3000)].astype(object)
+    y = (city == "Bern").astype(int)
     city[3] = "canary-8f3a1c"
     X = pd.DataFrame({"city": city, "x": rng.random(3000)})
     model = PrivateClassifier(schema=SCHEMA, classes=[0, 1], epsilon=8.0, random_state=0)
@@ -73,4 +73,4 @@ def test_a_canary_never_shows():
     assert model.score(X, y) > 0.99
     shown = str(vars(model)) + model.sample(500, 0).to_csv() + repr(model) + SCHEMA.to_json()
     assert "canary" not in shown
-    assert "north" not in shown
+    assert "Bern" not in shown
