@@ -58,8 +58,10 @@ def public_features(X: Any, encoder: Any = None) -> Array:
     else:
         values = _array(X)
         features = _scaled(values.reshape(len(values), -1))
+    low, high = (reduce(features, axis=0, initial=0.0) for reduce in (np.min, np.max))
     spread = features.max(axis=0) - features.min(axis=0)
-    return np.ascontiguousarray(features[:, spread > 1e-12 * np.abs(features).max(initial=0.0)])
+    varied = spread > 1e-12 * np.maximum(-low, high).max(initial=0.0)
+    return np.ascontiguousarray(features if varied.all() else features[:, varied])
 
 
 def holds_numbers(X: Any, encoder: Any = None) -> bool:
@@ -80,7 +82,7 @@ def _array(X: Any) -> Array:
             X = X.to_numpy(dtype=np.float64, na_value=np.nan)
         values = np.asarray(X)
         if values.dtype.kind != "c" and values.ndim > 1:
-            return values.astype(np.float64)
+            return values.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError):
         pass
     raise TypeError(
@@ -92,21 +94,25 @@ def _array(X: Any) -> Array:
 
 def _scaled(table: Array) -> Array:
     """Centre and scale numbers (see :func:`public_features`); fill in and mark what is missing."""
-    table = np.where(np.isfinite(table), table, np.nan)
-    table = table[:, ~np.isnan(table).all(axis=0)]
+    finite = np.isfinite(table)
+    whole = bool(finite.all())
+    if not whole:
+        table = np.where(finite, table, np.nan)[:, finite.any(axis=0)]
     if table.shape[1] == 0:
         return table
-    low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+    low, high = np.fmin.reduce(table, axis=0), np.fmax.reduce(table, axis=0)
     half = high / 2 - low / 2  # the range may overflow, its half cannot
     varied = half > 4 * np.finfo(float).eps * np.maximum(np.abs(low), np.abs(high))
     half = np.where(varied, half, 1.0)
-    unit = np.where(varied, (table - (low / 2 + high / 2)) / half, 0 * table)
-    filled = transformed(SimpleImputer(add_indicator=True), unit)
-    numbers, indicators = filled[:, : len(half)][:, varied], filled[:, len(half) :]
+    unit = table - (low / 2 + high / 2)
+    unit /= half
+    unit[:, ~varied] *= 0
+    filled = unit if whole else transformed(SimpleImputer(add_indicator=True), unit)
+    numbers = filled if whole and varied.all() else filled[:, : len(half)][:, varied]
     if varied.any():
         half = half[varied]
         numbers -= numbers.mean(axis=0)
-        deviation = numbers.std(axis=0)
+        deviation = np.sqrt(np.einsum("ij,ij->j", numbers, numbers) / len(numbers))
         smaller = np.quantile(half, 0.1, method="lower")
         larger = np.quantile(half, 0.9, method="higher")
         if larger / _SAME_UNIT <= smaller:
@@ -114,7 +120,7 @@ def _scaled(table: Array) -> Array:
             numbers *= half / np.sqrt(np.mean((half * deviation) ** 2))
         else:
             numbers /= deviation
-    return np.hstack([numbers, indicators])
+    return numbers if whole else np.hstack([numbers, filled[:, len(varied) :]])
 
 
 def _sparse_features(table: Any) -> Array:

@@ -365,3 +365,18 @@ def test_graph_says_more_of_handwritten_digits_than_principal_components():
         assert_orthonormal(graph, 5000, 64)
         assert smoothed_accuracy(graph, 25, labels) > 0.88
         assert smoothed_accuracy(pca, 25, labels) < 0.83
+
+
+@pytest.mark.parametrize("nearly", [1.0, 1e-2, 1e-5, 1e-9, 0.0])
+def test_cholesky_finds_what_gram_schmidt_finds(nearly, monkeypatch):
+    """Columns nearly or quite dependent are left to Gram-Schmidt, which drops those within 1e-7."""
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(500, 6)) * 10.0 ** np.arange(-3, 3)
+    columns[:, 4] = columns[:, 1] + nearly * np.abs(columns[:, 1]).max() * rng.normal(size=500)
+    quick = basis_module._orthonormal(columns, 64)
+    assert (basis_module._cholesky_qr(columns) is None) == (nearly < 1e-3)
+    monkeypatch.setattr(basis_module, "_cholesky_qr", lambda columns: None)
+    slow = basis_module._orthonormal(columns, 64)
+    assert quick.shape == slow.shape == (500, 6 if nearly > 1e-7 else 5)
+    assert_orthonormal(quick, 500, 64)
+    np.testing.assert_allclose(quick, slow, atol=1e-8)
