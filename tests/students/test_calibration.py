@@ -44,12 +44,40 @@ def test_slopes_have_limits():
 
 @pytest.mark.parametrize("noise", [10.0, 1000.0, 1e6])
 def test_noise_alone_leaves_nearly_the_identity(noise):
-    """Of 200 histograms of noise: far within the prior, which has 0.5 and 2 (sd)."""
+    """Of 200 histograms of noise, as wide as they can be and as narrow."""
     rng = np.random.default_rng(0)
-    found = [calibration_of(SCORES, rng.normal(0, noise, (40, 2)), noise) for _ in range(200)]
-    slopes, shifts = np.transpose(found)
-    assert np.median(np.abs(np.log(slopes))) < 0.5
-    assert np.median(np.abs(shifts)) < 2
+    for scores in (SCORES, np.array([-1.5, -0.5, 0.4, 1.6])):
+        noisy = [rng.normal(0, noise, (len(scores), 2)) for _ in range(200)]
+        found = [calibration_of(scores, counts, noise) for counts in noisy]
+        slopes, shifts = np.transpose(found)
+        assert np.quantile(np.abs(np.log(slopes)), 0.9) < 0.3
+        assert np.quantile(np.abs(shifts), 0.9) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("n", "noise", "part"), [(200, 3, 0.7), (1000, 27, 0.7), (5000, 270, 1.0), (200, 30, 1.1)]
+)
+def test_it_is_better_than_none_or_does_little_harm(n, noise, part):
+    """Nats lost by its probabilities, in 100 histograms with truths that are not far off."""
+    rng = np.random.default_rng(0)
+    lost, before = [], []
+    for _ in range(100):
+        slope, shift = math.exp(rng.normal(0, 0.3)), rng.normal(0, 0.5)
+        counts = exact_counts(slope, shift, n, np.linspace(-3, 3, 6))
+        noisy = counts + rng.normal(0, noise, counts.shape)
+        found = calibration_of(np.linspace(-3, 3, 6), noisy, noise)
+        lost.append(divergence((slope, shift), found))
+        before.append(divergence((slope, shift), IDENTITY))
+    assert np.mean(lost) < part * np.mean(before)
+
+
+def divergence(truth, found):
+    """Mean divergence of probabilities, over scores of deviation 1.4."""
+    z = 1.4 * np.linspace(-2.5, 2.5, 101)
+    weight = np.exp(-((z / 1.4) ** 2) / 2)
+    p, q = (expit(slope * z + shift) for slope, shift in (truth, found))
+    each = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    return (weight * each).sum() / weight.sum()
 
 
 def test_noise_moves_less_than_it_would_without_the_prior():
@@ -66,8 +94,9 @@ def test_noise_moves_less_than_it_would_without_the_prior():
 
 def test_more_noise_means_more_of_the_prior():
     counts = exact_counts(2.5, 1.0, 500)
-    slopes = [calibration_of(SCORES, counts, noise)[0] for noise in (0.0, 10.0, 100.0, 1e4)]
+    slopes = [calibration_of(SCORES, counts, noise)[0] for noise in (0.0, 3.0, 30.0, 1e4)]
     assert slopes == sorted(slopes, reverse=True)
+    assert slopes[0] == pytest.approx(2.5, abs=0.2)
     assert slopes[-1] == pytest.approx(1, abs=0.05)
 
 
@@ -155,7 +184,7 @@ def test_the_second_class_never_or_always():
     for shift, wanted in ((-40.0, False), (40.0, True)):
         counts = exact_counts(1.0, shift)
         offsets = offsets_from_counts("prior", SCORES, EDGES, counts, (1.0, shift))
-        assert ((SCORES > cut_of(offsets, (1.0, shift))) == wanted).all()
+        assert ((cut_of(offsets, (1.0, shift)) < SCORES) == wanted).all()
 
 
 def test_offsets_are_added_to_calibrated_log_odds():
@@ -165,7 +194,7 @@ def test_offsets_are_added_to_calibrated_log_odds():
     assert offsets_from_counts("accuracy", SCORES, EDGES, counts, calibration).tolist() == [0, 0]
     offsets = offsets_from_counts("f1", SCORES, EDGES, counts, calibration)
     decided = 2.0 * SCORES - 1.0 + offsets[1] > offsets[0]
-    assert (decided == (SCORES > cut_of(offsets, calibration))).all()
+    assert (decided == (cut_of(offsets, calibration) < SCORES)).all()
 
 
 @pytest.mark.parametrize("threshold", ["f1", "prior"])
