@@ -184,7 +184,8 @@ def fit_of(model, private, monkeypatch):
         X, y = table("list", "numbers", *case)
         y = y if private == "labels" else [float(c) if i != 7 else c for i, c in enumerate(y)]
         task = model._check(X, y, None, None)
-        return model._queries(task, model._loss(task), np.random.RandomState(0))
+        found = yield from model._queries(task, model._loss(task), np.random.RandomState(0))
+        return found.table, found.labels, found.histogram
 
     return heard(lambda: replay_audit(mechanism, ("same", None), LARGE, loss=GAUSSIAN))[0]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
@@ -47,7 +49,7 @@ class ScoreHistogram:
 
 
 def measure_scores(
-    rows: PrivateRows, public: Array, model: LinearRelease, loss: PrivacyLoss | None
+    rows: PrivateRows, public: Any, model: LinearRelease, loss: PrivacyLoss | None
 ) -> Queries[ScoreHistogram]:
     """Count private records by the score that a released model gives them, and by class.
 
@@ -76,8 +78,8 @@ def measure_scores(
     wanted = rows.n_units / (_CLEAR * max(deviation, 1e-9))
     n_bins = int(np.clip(wanted, _FEWEST_BINS, _MOST_BINS))
     limits = np.unique(np.quantile(seen, np.linspace(0, 1, 2 * n_bins + 1)))
-    middles, edges = limits[1::2], limits[2:-1:2]
-    middles = middles[: len(edges) + 1]
+    edges = limits[2:-1:2]
+    middles = limits[1::2][: len(edges) + 1] if len(limits) > 1 else limits
     lattice = Lattice.of(np.zeros(rows.width), _spread(public), centred=False)
     weights = np.vstack([model.coef.T, model.intercept])
     found = rows.score_histogram(lattice, weights, edges)
@@ -85,6 +87,7 @@ def measure_scores(
     return ScoreHistogram(middles, edges, np.asarray(counts, dtype=np.float64), deviation)
 
 
-def _spread(public: Array) -> Array:
+def _spread(public: Any) -> Array:
     """Return the root mean square of each column."""
-    return np.asarray(np.sqrt(np.asarray(np.multiply(public, public).mean(axis=0)).ravel()))
+    squares = public.multiply(public) if sp.issparse(public) else public * public
+    return np.asarray(np.sqrt(np.asarray(squares.mean(axis=0)).ravel()))

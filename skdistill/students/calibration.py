@@ -11,6 +11,7 @@ __all__ = ["calibration_of", "offsets_from_counts"]
 
 Array = NDArray[np.float64]
 
+_DOUBT = 15.0  # chosen on simulated histograms of 200 to 30,000 records at noise of 3 to 2,700
 _LARGEST_CHANGE = 1.5  # of the logarithm of the slope
 _WIDTH = 0.5  # standard deviations of the prior of the slope's logarithm and of the intercept, in
 _SHIFT = 2.0  # units of the scores
@@ -32,8 +33,10 @@ def calibration_of(scores: Array, counts: Array, noise: float) -> tuple[float, f
     noise : float
         Standard deviation of the noise on a count.
     """
-    # Noise in both classes of a bin acts like so many more records whose class is a coin.
-    weight = 1 / max(1.0, noise)
+    # m records in a bin know as much of its log-odds as m·p(1 - p), and the noise moves the
+    # gradient by its variance: only the ratio of the two is worth of a likelihood.
+    mean = max(float(counts.sum()), 0.0) / len(scores)
+    weight = mean / (mean + _DOUBT * noise**2) if mean > 0 else 0.0
 
     def cost(at: Array) -> float:
         odds = np.exp(at[0]) * scores + at[1]

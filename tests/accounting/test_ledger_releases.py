@@ -5,6 +5,7 @@ import linecache
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -368,4 +369,5 @@ def test_groups_are_charged_as_groups_and_the_number_of_rows_is_not_written(path
     clone(fit).set_params(accountant=by_group).fit(rows, rows[:, 0] > 0, groups=groups)
     (record,) = by_group.history().to_dict("records")
     assert record["unit"] == "group" and record["note"] == "PrivateClassifier; 60 groups"
-    assert "317" not in by_group.history().to_csv()
+    words = re.findall(r"\w+", by_group.history().to_csv())  # the time has many digits
+    assert "317" not in words
