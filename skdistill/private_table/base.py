@@ -31,6 +31,7 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
+from skdistill.private_table.preview import MOSTLY_NOISE, NoisePreview, preview_noise
 from skdistill.private_table.shards import noisy_n_teachers
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
@@ -65,7 +66,6 @@ __all__ = ["PrivateStepError", "PrivateTable"]
 SYNTHESIS_SHARE = Fraction(17, 100)
 _N_ROWS = 10_000  # synthetic rows
 _REHEARSED = 300  # rows drawn from the schema to try the teacher on
-_MOSTLY_NOISE = 0.25  # of the range of a prediction
 _CUTS = ("accuracy", "f1")
 _NOT_PROTECTED = (
     "the schema: names, bounds and categories of the columns",
@@ -175,6 +175,30 @@ class PrivateTable(DistilledEstimator):
             print_once(str(self.privacy_))
         return self
 
+    def preview(
+        self,
+        n_records: tuple[int, ...] = (500, 1000, 5000, 50_000),
+        epsilons: tuple[float, ...] = (0.5, 1.0, 2.0, 8.0),
+    ) -> NoisePreview:
+        """Say from public numbers how noisy a model will be. Nothing is asked or charged.
+
+        Parameters
+        ----------
+        n_records : tuple of int
+            Numbers of private records (or groups).
+        epsilons : tuple of float
+            Values of ε of the whole fit; δ is that of the estimator.
+
+        Returns
+        -------
+        NoisePreview
+            Its repr is a table.
+        """
+        classes = getattr(self, "classes", None)
+        n_classes = 2 if classes is None or isinstance(classes, str) else len(list(classes))
+        n_classes = n_classes if self._predicts() == "classifier" else 0
+        return preview_noise(tuple(n_records), tuple(epsilons), float(self.delta), n_classes)
+
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
         """Draw synthetic rows of the released columns; free, however many.
 
@@ -273,7 +297,7 @@ class PrivateTable(DistilledEstimator):
         if loss is None or self.teacher is not None:
             return
         noise = least_noise(task.n_units, len(getattr(self, "classes_", ())), loss)
-        if noise > _MOSTLY_NOISE:
+        if noise > MOSTLY_NOISE:
             warn_caller(
                 f"The model will be mostly noise: with {task.n_units} {task.unit}s and "
                 f"epsilon={self.epsilon:g}, a prediction has noise of {noise:.2g} of its range, "

@@ -399,6 +399,26 @@ def test_no_failure_refunds_the_charge(monkeypatch, name):
     assert len(accountant) == 1
 
 
+def test_a_preview_says_what_few_records_allow():
+    found = classifier(epsilon=1.0).preview((100, 1000, 100_000), (0.5, 8.0))
+    assert (np.diff(found.noise, axis=0) < 0).all()
+    assert (np.diff(found.noise, axis=1) < 0).all()
+    assert found.noise[0, 0] > 0.25 > 0.001 > found.noise[2, 1]
+    assert np.allclose(found.noise[0] / found.noise[1], 10)
+    assert repr(found).splitlines()[1].startswith("100")
+    X, y = mixed(100)
+    with pytest.warns(UserWarning, match="The model will be mostly noise"):
+        classifier(epsilon=0.5).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier(epsilon=20.0).fit(*mixed(3000))
+    pure = classifier(delta=0).preview().noise
+    assert (pure > classifier().preview().noise).all()
+    many = classifier(classes=list(range(10))).preview().noise
+    assert (many >= classifier().preview().noise).all()
+    assert PrivateRegressor(schema=(0, 1), output_range=(0, 1)).preview().noise.shape == (4, 4)
+
+
 def test_number_of_teachers_is_a_rule_of_public_numbers():
     loss = {e: PrivacyLoss.gaussian(e, 1e-5) for e in (0.1, 1.0, 10.0)}
     assert noisy_n_teachers(32_561, 2, loss[0.1]) == 814

@@ -1,0 +1,65 @@
+"""A table of public numbers before a fit: how noisy a model of so many records will be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.gradient_rounds import least_noise
+
+__all__ = ["MOSTLY_NOISE", "NoisePreview", "preview_noise"]
+
+#: Noise on a prediction, in its range, from which on a model says little: on 800 records of German
+#: credit the AUC is .58 at a noise of .10, .66 at .05 and .73 at .03.
+MOSTLY_NOISE = 0.08
+
+
+@dataclass(frozen=True, eq=False)
+class NoisePreview:
+    """The least noise on a prediction, for numbers of records and values of ε; public.
+
+    Parameters
+    ----------
+    n_records : tuple of int
+        Numbers of private records (or groups).
+    epsilons : tuple of float
+        Values of ε of the whole fit.
+    noise : ndarray of shape (len(n_records), len(epsilons))
+        Size of the noise on a prediction of a model with ten weights, as a part of the range of
+        predictions. Models with more weights have more.
+    """
+
+    n_records: tuple[int, ...]
+    epsilons: tuple[float, ...]
+    noise: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        heads = [f"ε = {epsilon:g}" for epsilon in self.epsilons]
+        lines = ["records   " + "".join(f"{head:>10}" for head in heads)]
+        for n, row in zip(self.n_records, self.noise, strict=True):
+            lines.append(f"{n:<10,}" + "".join(f"{value:>10.2g}" for value in row))
+        lines.append(
+            "Least noise on a prediction, in its range; above "
+            f"{MOSTLY_NOISE:g} a model is mostly noise."
+        )
+        return "\n".join(lines)
+
+
+def preview_noise(
+    n_records: tuple[int, ...],
+    epsilons: tuple[float, ...],
+    delta: float,
+    n_classes: int,
+) -> NoisePreview:
+    """Return the least noise of the default teacher for every number of records and every ε."""
+
+    def loss(epsilon: float) -> PrivacyLoss:
+        if delta == 0:
+            return PrivacyLoss.laplace(epsilon)
+        return PrivacyLoss.gaussian(epsilon, delta)
+
+    noise = [[least_noise(n, n_classes, loss(e)) for e in epsilons] for n in n_records]
+    return NoisePreview(tuple(n_records), tuple(epsilons), np.array(noise))
