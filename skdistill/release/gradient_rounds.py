@@ -55,6 +55,7 @@ _FEWEST_DIRECTIONS = 10
 # Rounds before the last few, whose iterates are hardly averaged, take a part of many rows, as
 # long as the noise on a score stays below a level.
 _LATE, _EARLY, _EARLY_LEVEL = 4, 10, 0.1
+_ONE_ROUND = 0.15  # expected noise on a score, above which one round of Laplace noise is best
 _PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
 
 
@@ -165,6 +166,21 @@ class _Frame:
         """Return the map in integers."""
         return IntegerMap(self.lattice, self.matrix)
 
+    def first(self, n_directions: int) -> _Frame:
+        """Return the frame of the first directions, and the constant."""
+        if n_directions + 1 >= self.size:
+            return self
+        kept = np.append(np.arange(n_directions), self.size - 1)
+        rows = self.rows[:, kept]
+        return replace(
+            self,
+            matrix=self.matrix[:, kept],
+            rows=rows,
+            start=self.start[np.ix_(kept, kept)],
+            rest=self.rest[kept],
+            length2=float((rows**2).sum()) / len(rows),
+        )
+
     def moved(self, shift: Array) -> _Frame:
         """Return the frame whose origin is `shift`, the private mean."""
         matrix = self.matrix.copy()
@@ -230,23 +246,25 @@ def gradient_rounds(
     Proof. The frame, the clip, the weights at which gradients are asked for, and the shares are
     functions of the answers so far and of public values (`public`, n, the numbers of columns and
     classes, `loss`, `rule`), and every query carries the bound that
-    :class:`~skdistill.release.private_sums.PrivateRows` proves for its sum. The shares do not
-    depend on the answers and sum to at most `whole`. So this is a mechanism as
+    :class:`~skdistill.release.private_sums.PrivateRows` proves for its sum. The shares depend on
+    public values alone, not on the answers, and sum to at most `whole`. So this is a mechanism as
     :func:`skdistill.release.query.answer` asks for.
     """
     rule, n = rule or Rule(), rows.n_units
     frame = _public_frame(rows, public, loss.part(whole), rule)
+    bought = _moment_shares(frame.size, n, loss, whole, rule)
+    left = whole * (1 - rule.prior) - sum(share for _, share in bought)
+    shares = _shares(left, _level(frame.size, rows, loss.part(left)), rule, loss.kind)
     totals = yield from _ask(rows.targets_sum(), whole * rule.prior)
-    start, left = _start(totals / n, rows.n_classes), whole * (1 - rule.prior)
-    for order, share in _moment_shares(frame.size, n, loss, whole, rule):
+    start, rarity = _start(totals / n, rows.n_classes), _rarity(totals, rows.n_classes)
+    frame = frame.first(_most_directions(rows, loss.part(whole), rule, rarity))
+    for order, share in bought:
         frame = yield from _nearer(frame, rows, order, share, loss)
-        left -= share
     constant = np.zeros((frame.size, rows.n_scores))
     constant[-1] = start
     v: Array = np.asarray(np.linalg.solve(frame.start, constant), dtype=np.float64)
     steps = _Steps(frame, rows, loss.part(left), rule)
     taken: list[tuple[Array, Fraction]] = []
-    shares = _shares(left, steps.level, rule)
     few = max(_MOMENT_ROWS, n // _EARLY, math.ceil(n * min(1.0, steps.level / _EARLY_LEVEL)))
     for share in shares:
         h, clip = steps.at(v)
@@ -284,7 +302,7 @@ class _Steps:
         self.frame, self.rows, self.rule = frame.integers(), frame.rows, rule
         self.length2, self.n_classes = frame.length2, rows.n_classes
         noise = q * _relative(loss, q * k) / rows.n_units
-        self.level = 4 * noise * _spread_of(rows.n_classes)
+        self.level = _level(q, rows, loss)
         factor = rule.clip * self.level**-rule.clip_falls
         self.clip = 2 * min(max(factor, 0.25), rule.largest_clip) * math.sqrt(frame.length2)
         relative = rule.ridge * noise
@@ -292,7 +310,7 @@ class _Steps:
         self.rest = np.diag(frame.rest)
         self.secants = np.zeros((q, q))
         self.before: tuple[Array, Array] | None = None
-        self.n_steps = 0
+        self.n_steps, self.first_step = 0, _FIRST_STEP if loss.kind == "gaussian" else 1.0
 
     def at(self, v: Array) -> tuple[Array, float]:
         """Return the curvature at weights v, and the clip."""
@@ -316,7 +334,7 @@ class _Steps:
             self._learn(v, gradient, h, noise)
         self.before = v, gradient
         hessian = h + mean * (self.secants + self.penalty)
-        size = _FIRST_STEP if self.n_steps == 0 else 1.0
+        size = self.first_step if self.n_steps == 0 else 1.0
         self.n_steps += 1
         return np.asarray(v + size * np.linalg.solve(hessian, gradient))
 
@@ -369,9 +387,9 @@ def _deviation(loss: PrivacyLoss, found: Sum) -> float:
 def _relative(loss: PrivacyLoss, size: int) -> float:
     """Return the deviation of the noise on the mean of rounds of `size` numbers, moved by 1 in L2.
 
-    Rounds share ε, not μ²: their mean has the noise of one, times the root of their number.
+    With Laplace noise there is one round.
     """
-    return loss.scale(1.0) if loss.kind == "gaussian" else 2 * loss.scale(math.sqrt(2 * size))
+    return loss.scale(1.0) if loss.kind == "gaussian" else loss.scale(math.sqrt(2 * size))
 
 
 # Coordinates.
@@ -384,6 +402,7 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
             f"The public rows have the shape {public.shape}; they need at least one row, and the "
             f"{rows.width} columns of the private rows."
         )
+
     most = _most_directions(rows, loss, rule)
     mean, spread = _mean_and_spread(public)
     lattice = Lattice.of(mean, spread, centred=not sp.issparse(public) and not sp.issparse(rows.X))
@@ -402,10 +421,21 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
     return _Frame(lattice, matrix, coordinates, start, rest, length2)
 
 
-def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> int:
+def _rarity(totals: Array, n_classes: int) -> float:
+    """Return by how much a rare class enlarges the noise on a score: 1 from shares of 30 % on.
+
+    Noise is in proportion to a residual, √(p(1 - p)), and the curvature to p(1 - p).
+    """
+    if n_classes != 2:
+        return 1.0
+    p = float(np.clip(_prior(totals).min(), _PRIOR_FLOOR, 0.5))
+    return max(1.0, 1 / (_spread_of(2) * math.sqrt(p * (1 - p))))
+
+
+def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule, rarity: float = 1.0) -> int:
     """Return the number of directions that the noise allows."""
     kinds = 3 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
-    part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units
+    part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units / rarity
     most = min(_MOST_DIRECTIONS, rows.width, max(_FEWEST_DIRECTIONS, _MOST_NUMBERS // rows.width))
     while most > _FEWEST_DIRECTIONS and most * _relative(loss, most * rows.n_scores) > part:
         most -= 1 + most // 64
@@ -445,7 +475,9 @@ def _principal(public: Any, mean: Array, most: int) -> tuple[Array, Array]:
 def _moment_shares(
     q: int, n: int, loss: PrivacyLoss, whole: Fraction, rule: Rule
 ) -> list[tuple[Any, Fraction]]:
-    """Return which moments are bought, and for how much."""
+    """Return which moments are bought, and for how much: none where shares divide ε, not μ²."""
+    if loss.kind == "laplace":
+        return []
     radius2, counted = _RADIUS2 * q, min(n, _MOMENT_ROWS)
     edges: dict[str, float] = {  # noise, in units of what is looked for, at which it would drown
         "mean": math.sqrt(radius2 * q) * _relative(loss.part(whole * rule.mean), q),
@@ -499,9 +531,20 @@ def _spread_of(n_classes: int) -> float:
     return n_classes / math.sqrt(1 - 1 / n_classes)
 
 
-def _shares(left: Fraction, level: float, rule: Rule) -> list[Fraction]:
-    """Split the rest of the budget between the rounds; the exact sum is `left`."""
+def _level(size: int, rows: PrivateRows, loss: PrivacyLoss) -> float:
+    """Return the expected noise on a score of a model with so many weights; public."""
+    noise = size * _relative(loss, size * rows.n_scores) / rows.n_units
+    return 4 * noise * _spread_of(rows.n_classes)
+
+
+def _shares(left: Fraction, level: float, rule: Rule, law: str) -> list[Fraction]:
+    """Split the rest of the budget between the rounds; the exact sum is `left`.
+
+    Rounds divide μ², but with Laplace noise they divide ε: there are one or two of them then.
+    """
     n_rounds = round(min(max(rule.rounds * level**-rule.rounds_fall, 4), 10))
+    if law == "laplace":
+        n_rounds = 1 if level > _ONE_ROUND else 2
     sizes = [Fraction(round(1000 * rule.growth**t)) for t in range(n_rounds)]
     return [left * size / sum(sizes) for size in sizes]
 

@@ -417,3 +417,61 @@ def test_score_histogram_counts_by_class():
     ]
     assert np.abs(found.values * found.unit - expected).max() <= 1  # a score beside an edge
     assert found.values.sum() * found.unit == np.sum(y >= 0)
+
+
+def transcript(rows, public, loss, answers):
+    """Return the shares and shapes of the queries, and the release, under given answers."""
+    mechanism, asked = gradient_rounds(rows, public, loss), []
+    query = next(mechanism)
+    while True:
+        asked.append((query.share, query.values.shape))
+        try:
+            query = mechanism.send(answers(query, len(asked)))
+        except StopIteration as done:
+            return asked, done.value
+
+
+def binary(n, share, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 60))
+    y = (np.argsort(np.argsort(X[:, 0] + rng.normal(size=n))) >= (1 - share) * n).astype(np.int64)
+    return PrivateRows(X, y, 2, n), X[:500]
+
+
+@pytest.mark.parametrize("loss", [LOSS, PrivacyLoss.laplace(1.0)], ids=["gaussian", "laplace"])
+def test_the_shares_do_not_depend_on_the_answers(loss):
+    """Neither their number nor their size, whatever the class shares turn out to be."""
+    rows, public = binary(3000, 0.3)
+    rng = np.random.default_rng(0)
+    given = [
+        lambda query, k: query.values,
+        lambda query, k: np.zeros_like(query.values),
+        lambda query, k: -query.values,
+        lambda query, k: rng.integers(-(2**40), 2**40, query.values.shape),
+    ]
+    shares = [[share for share, _ in transcript(rows, public, loss, each)[0]] for each in given]
+    assert all(each == shares[0] for each in shares)
+    assert sum(shares[0]) == 1
+
+
+def test_laplace_noise_takes_one_round_or_two_and_no_moment():
+    """Rounds divide ε then, and many of them would be noise alone."""
+    counts = []
+    for epsilon in (0.1, 1.0, 50.0):
+        rows, public = binary(3000, 0.3)
+        loss = PrivacyLoss.laplace(epsilon)
+        asked, model = transcript(rows, public, loss, lambda query, k: query.values)
+        assert len(asked) == 1 + model.n_rounds
+        counts.append(model.n_rounds)
+    assert counts[0] == 1
+    assert counts[-1] == 2
+
+
+def test_a_rare_class_is_learned_in_fewer_directions():
+    """The noise on a score grows with 1/√(p(1 - p))."""
+    sizes = []
+    for share in (0.5, 0.3, 0.05, 0.01):
+        rows, public = binary(3000, share)
+        _, model = transcript(rows, public, LOSS, lambda query, k: query.values)
+        sizes.append(model.n_directions)
+    assert sizes[0] == sizes[1] > sizes[2] > sizes[3] >= 2
