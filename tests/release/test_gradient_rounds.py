@@ -419,7 +419,7 @@ def test_score_histogram_counts_by_class():
     assert found.values.sum() * found.unit == np.sum(y >= 0)
 
 
-def transcript(rows, public, loss, answers):
+def asked_of(rows, public, loss, answers):
     """Return the shares and shapes of the queries, and the release, under given answers."""
     mechanism, asked = gradient_rounds(rows, public, loss), []
     query = next(mechanism)
@@ -449,7 +449,7 @@ def test_the_shares_do_not_depend_on_the_answers(loss):
         lambda query, k: -query.values,
         lambda query, k: rng.integers(-(2**40), 2**40, query.values.shape),
     ]
-    shares = [[share for share, _ in transcript(rows, public, loss, each)[0]] for each in given]
+    shares = [[share for share, _ in asked_of(rows, public, loss, each)[0]] for each in given]
     assert all(each == shares[0] for each in shares)
     assert sum(shares[0]) == 1
 
@@ -460,7 +460,7 @@ def test_laplace_noise_takes_one_round_or_two_and_no_moment():
     for epsilon in (0.1, 1.0, 50.0):
         rows, public = binary(3000, 0.3)
         loss = PrivacyLoss.laplace(epsilon)
-        asked, model = transcript(rows, public, loss, lambda query, k: query.values)
+        asked, model = asked_of(rows, public, loss, lambda query, k: query.values)
         assert len(asked) == 1 + model.n_rounds
         counts.append(model.n_rounds)
     assert counts[0] == 1
@@ -472,6 +472,6 @@ def test_a_rare_class_is_learned_in_fewer_directions():
     sizes = []
     for share in (0.5, 0.3, 0.05, 0.01):
         rows, public = binary(3000, share)
-        _, model = transcript(rows, public, LOSS, lambda query, k: query.values)
+        _, model = asked_of(rows, public, LOSS, lambda query, k: query.values)
         sizes.append(model.n_directions)
     assert sizes[0] == sizes[1] > sizes[2] > sizes[3] >= 2
