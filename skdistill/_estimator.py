@@ -71,92 +71,38 @@ class DistilledEstimator(BaseEstimator):
     # ---------------------------------------------------------------------------------- predicting
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Predict with the student, at the decision threshold.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        y : ndarray of shape (m,)
-            Class labels, or numbers for a regressor.
-        """
+        """Predict with the student, at the decision threshold: class labels, or numbers."""
         return self._by_student("predict", X)
 
     @_offered("predict_proba")
     def predict_proba(self, X: Any) -> Array:
-        """Return the student's class probabilities; the threshold does not change them.
+        """Return the student's class probabilities, shape (m, n_classes).
 
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        probabilities : ndarray of shape (m, n_classes)
-            For a regressor as student, its outputs projected on the simplex.
+        The threshold does not change them. Outputs of a regressor as student are projected on the
+        simplex.
         """
         return self._by_student("predict_proba", X)
 
     @_offered("predict_log_proba")
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of :meth:`predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (m, n_classes)
-        """
+        """Return the logarithm of :meth:`predict_proba`."""
         return self._by_student("predict_log_proba", X)
 
     @_offered("decision_function")
     def decision_function(self, X: Any) -> Array:
-        """Return the student's decision function.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-
-        Returns
-        -------
-        scores : ndarray of shape (m,) or (m, n_classes)
-        """
+        """Return the student's decision function, shape (m,) or (m, n_classes)."""
         return self._by_student("decision_function", X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy (classification) or R² (regression) of :meth:`predict`.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-        y : array-like of shape (m,)
-        sample_weight : array-like of shape (m,), default=None
-
-        Returns
-        -------
-        score : float
-        """
+        """Return the accuracy (classification) or R² (regression) of :meth:`predict`."""
         return self._by_student("score", X, y, sample_weight)
 
     def export(self) -> Published:
         """Return the student as an ordinary estimator, and its statement, to be published.
 
-        Returns
-        -------
-        published : Published
-            It predicts what this estimator predicts and holds no teacher; :func:`skdistill.save`
-            writes it to a file that runs no code.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before ``fit``.
-        ValueError
-            Where the student holds the teacher, or a part of it.
+        It predicts what this estimator predicts and holds no teacher; :func:`skdistill.save` writes
+        it to a file that runs no code. Raises a ValueError where the student holds the teacher, or
+        a part of it.
         """
         check_is_fitted(self)
         return publish(self._thresholded(), self.privacy_, getattr(self, "teacher", None))
@@ -196,32 +142,12 @@ class DistilledEstimator(BaseEstimator):
     # ----------------------------------------------------------------------- settings and copies
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters; those inside a fitted teacher are not part of them.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Include ``student__*``.
-
-        Returns
-        -------
-        params : dict
-        """
+        """Return the parameters; those inside a fitted teacher are not part of them."""
         params = super().get_params(deep=deep)
         return {name: value for name, value in params.items() if not name.startswith("teacher__")}
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, as of any estimator; those of a fitted teacher are refused.
-
-        Parameters
-        ----------
-        **params : dict
-            ``student__*`` reach the student.
-
-        Returns
-        -------
-        self : estimator
-        """
+        """Set parameters, as of any estimator; those of a fitted teacher are refused."""
         inner = sorted(name for name in params if name.startswith("teacher__"))
         if inner:
             raise ValueError(

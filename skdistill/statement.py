@@ -139,20 +139,9 @@ class PrivacyStatement:
     def from_dict(cls, record: Any) -> Self:
         """Read a statement back from :meth:`to_dict`.
 
-        Parameters
-        ----------
-        record : dict
-            Exactly the fields of a statement.
-
-        Returns
-        -------
-        statement : PrivacyStatement
-
-        Raises
-        ------
-        ValueError
-            If a field is missing, unknown or of another type, if a text holds control characters
-            (which can hide printed text), or if the numbers cannot be those of a guarantee.
+        Raises a ValueError if a field is missing, unknown or of another type, if a text holds
+        control characters (which can hide printed text), or if the numbers cannot be those of a
+        guarantee.
         """
         if type(record) is not dict or set(record) != {field.name for field in fields(cls)}:
             raise ValueError("A privacy statement has other fields.")

@@ -350,15 +350,10 @@ class PrivacyLedger:
         return ledger_report.verify(self._store)
 
     def history(self, last: int | None = None, *, events: bool = False) -> Any:
-        """Return the charges of the ledger.
+        """Return the charges of the ledger, or the `last` of them.
 
-        Parameters
-        ----------
-        last : int, optional
-            Only the last so many.
-        events : bool, default=False
-            List other events as well: ``"open"``, ``"cap"`` (a new budget) and ``"remember"``
-            (a release that is kept to be replayed).
+        With `events`, other entries are listed as well: ``"open"``, ``"cap"`` (a new budget) and
+        ``"remember"`` (a release that is kept to be replayed).
 
         Returns
         -------

@@ -48,11 +48,12 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
     .. math:: \delta(\varepsilon) = \Phi(-u) - e^{\varepsilon}\,\Phi(-v),
        \qquad u = \varepsilon/\mu - \mu/2,\quad v = \varepsilon/\mu + \mu/2
 
-    ([1]_, Theorem 8; [2]_, Corollary 1). As written it loses every digit to cancellation, and
-    overflows. With the Mills ratio R(x) = Φ(-x)/φ(x), which ``erfcx`` computes without
-    underflow, and e^ε φ(v) = φ(u) (because v² - u² = 2ε), it is φ(u) [R(u) - R(v)]; and where
-    μ is small, so that this difference cancels, φ(u) ∫ᵤᵛ (1 - x R(x)) dx, because
-    R'(x) = x R(x) - 1. The exponent u is rounded once, from exact rational arithmetic.
+    (Balle and Wang, arXiv:1805.06530, Theorem 8; Dong, Roth and Su, arXiv:1905.02383, Corollary 1).
+    As written it loses every digit to cancellation, and overflows. With the Mills ratio
+    R(x) = Φ(-x)/φ(x), which ``erfcx`` computes without underflow, and e^ε φ(v) = φ(u) (because
+    v² - u² = 2ε), it is φ(u) [R(u) - R(v)]; and where μ is small, so that this difference cancels,
+    φ(u) ∫ᵤᵛ (1 - x R(x)) dx, because R'(x) = x R(x) - 1. The exponent u is rounded once, from exact
+    rational arithmetic. The relative error is below 2**-40 where the result is at least 1e-300.
 
     Parameters
     ----------
@@ -60,16 +61,6 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
         Gaussian-DP parameter, positive.
     epsilon : float
         Non-negative.
-
-    Returns
-    -------
-    float
-        In [0, 1]; relative error below 2**-40 where the result is at least 1e-300.
-
-    References
-    ----------
-    .. [1] Balle and Wang, arXiv:1805.06530.
-    .. [2] Dong, Roth and Su, arXiv:1905.02383.
     """
     mu = _positive(mu, "mu")
     epsilon = 0.0 if epsilon == 0 else _positive(epsilon, "epsilon")
@@ -90,22 +81,16 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
 def gaussian_epsilon(mu: float, delta: float) -> float:
     r"""Return the smallest ε (rounded up) for which every μ-GDP release is (ε, δ)-DP.
 
+    It is never below the true value, and 0.0 where the release is (0, δ)-DP.
+    :func:`gaussian_delta` falls as ε grows (its derivative is -e^ε Φ(-v)), so that bisection
+    applies. It is at most Φ(-u) ≤ exp(-u²/2), hence ε = μ²/2 + μ √(2 ln(1/δ)) is enough.
+
     Parameters
     ----------
     mu : float
         Gaussian-DP parameter, positive.
     delta : float
         In (0, 1).
-
-    Returns
-    -------
-    float
-        Never below the true value; 0.0 where the release is (0, δ)-DP.
-
-    Notes
-    -----
-    :func:`gaussian_delta` falls as ε grows (its derivative is -e^ε Φ(-v)), so that bisection
-    applies. It is at most Φ(-u) ≤ exp(-u²/2), hence ε = μ²/2 + μ √(2 ln(1/δ)) is enough.
     """
     return _epsilon_of(_positive(mu, "mu"), _probability(delta))
 
@@ -126,11 +111,17 @@ def _epsilon_of(mu: float, delta: float) -> float:
 def gaussian_mu(epsilon: float, delta: float) -> float:
     r"""Return the largest μ (rounded down) such that every μ-GDP release is (ε, δ)-DP.
 
-    diffprivlib's ``GaussianAnalytic`` [1]_ validates the parameters and calibrates: μ is the
-    inverse of the scale it gives to sensitivity 1. Its search runs in plain floating point:
-    it may end on the wrong side of δ, and it loses digits as ε grows or δ shrinks (at
-    ε > 700 it overflows). Its figure is therefore taken only if :func:`gaussian_delta`
-    confirms that it is safe, and tight to 2**-30; otherwise μ is found by bisection.
+    diffprivlib's ``GaussianAnalytic`` (Balle and Wang, arXiv:1805.06530) validates the parameters
+    and calibrates: μ is the inverse of the scale it gives to sensitivity 1. Its search runs in
+    plain floating point: it may end on the wrong side of δ, and it loses digits as ε grows or δ
+    shrinks (at ε > 700 it overflows). Its figure is therefore taken only if :func:`gaussian_delta`
+    confirms that it is safe, and tight to 2**-30; otherwise μ is found by bisection. The result is
+    never above the true value, and at most about 2**-30 below it, relatively (farther, but still
+    safe, for δ above 0.99).
+
+    δ grows with μ: its derivative is φ(u), with u as in :func:`gaussian_delta`. A μ with
+    δ(μ, ε) ≤ δ is therefore private, and so is every smaller one (Dong, Roth and Su,
+    arXiv:1905.02383, Corollary 1).
 
     Parameters
     ----------
@@ -138,22 +129,6 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
         Positive and finite.
     delta : float
         In (0, 1).
-
-    Returns
-    -------
-    float
-        Never above the true value, and at most about 2**-30 below it, relatively (farther,
-        but still safe, for δ above 0.99).
-
-    Notes
-    -----
-    δ grows with μ: its derivative is φ(u), with u as in :func:`gaussian_delta`. A μ with
-    δ(μ, ε) ≤ δ is therefore private, and so is every smaller one ([2]_, Corollary 1).
-
-    References
-    ----------
-    .. [1] Balle and Wang, arXiv:1805.06530.
-    .. [2] Dong, Roth and Su, arXiv:1905.02383.
     """
     return _mu_of(_positive(epsilon, "epsilon"), _probability(delta))
 
@@ -208,85 +183,35 @@ class PrivacyLoss:
     def gaussian(cls, epsilon: float, delta: float) -> PrivacyLoss:
         """Return the (epsilon, delta)-DP loss of a release with Gaussian noise.
 
-        Parameters
-        ----------
-        epsilon : float
-            Positive and finite.
-        delta : float
-            In (0, 1).
-
-        Returns
-        -------
-        PrivacyLoss
-
-        Raises
-        ------
-        TypeError
-            If a parameter is no real number (a bool, a string).
-        ValueError
-            If it is out of range.
+        Raises a TypeError if a parameter is no real number (a bool, a string), and a ValueError
+        unless `epsilon` is positive and finite and `delta` in (0, 1).
         """
         mu = gaussian_mu(epsilon, delta)
         return cls("gaussian", float(epsilon), float(delta), mu)
 
     @classmethod
     def laplace(cls, epsilon: float) -> PrivacyLoss:
-        """Return the (epsilon, 0)-DP loss of a release with Laplace noise.
-
-        Parameters
-        ----------
-        epsilon : float
-            Positive and finite.
-
-        Returns
-        -------
-        PrivacyLoss
-
-        Raises
-        ------
-        TypeError
-            If `epsilon` is no real number (a bool, a string).
-        ValueError
-            If it is out of range.
-        """
+        """Return the (epsilon, 0)-DP loss of Laplace noise; raises as :meth:`gaussian`."""
         return cls("laplace", _positive(epsilon, "epsilon"), 0.0, None)
 
     @classmethod
     def of_mu(cls, mu: float, delta: float) -> PrivacyLoss:
         """Return the loss of a mu-GDP release, stated at this delta.
 
-        Parameters
-        ----------
-        mu : float
-            Positive and finite.
-        delta : float
-            In (0, 1).
-
-        Returns
-        -------
-        PrivacyLoss
-            Its `epsilon` is the smallest that is true at `delta`, rounded up.
+        Its `epsilon` is the smallest that is true at `delta`, rounded up.
         """
         return cls("gaussian", gaussian_epsilon(mu, delta), float(delta), float(mu))
 
     def part(self, fraction: float | Fraction) -> PrivacyLoss:
         r"""Return a part of this loss, for one of several releases that share it.
 
-        Releases whose fractions sum to at most 1 cost no more than this loss: k Gaussian
-        releases with :math:`\mu_i^2 = f_i \mu^2` are μ'-GDP with μ'² = Σμᵢ² ≤ μ² (Dong, Roth
-        and Su, arXiv:1905.02383, Corollary 2), Laplace ones with εᵢ = fᵢ ε are Σεᵢ-DP (Dwork
-        and Roth 2014, Theorem 3.16). Each part is rounded down.
-
-        Parameters
-        ----------
-        fraction : float or Fraction
-            In (0, 1]: of μ² for Gaussian noise, of ε for Laplace noise.
-
-        Returns
-        -------
-        PrivacyLoss
-            For Gaussian noise its `epsilon` is true of the part alone at the same delta, and
-            does not add: the epsilons of the parts sum to more than that of the whole.
+        `fraction`, in (0, 1], is of μ² for Gaussian noise, of ε for Laplace noise. Releases whose
+        fractions sum to at most 1 cost no more than this loss: k Gaussian releases with
+        :math:`\mu_i^2 = f_i \mu^2` are μ'-GDP with μ'² = Σμᵢ² ≤ μ² (Dong, Roth and Su,
+        arXiv:1905.02383, Corollary 2), Laplace ones with εᵢ = fᵢ ε are Σεᵢ-DP (Dwork and Roth 2014,
+        Theorem 3.16). Each part is rounded down. The `epsilon` of a Gaussian part is true of the
+        part alone at the same delta, and does not add: the epsilons of the parts sum to more than
+        that of the whole.
         """
         fraction = _positive(fraction, "fraction")
         if fraction > 1:
@@ -303,21 +228,13 @@ class PrivacyLoss:
     def scale(self, sensitivity: float) -> float:
         r"""Return the scale of the noise that a query of this sensitivity needs.
 
-        N(0, (Δ₂/μ)²) on a query of L2 sensitivity Δ₂ is μ-GDP (Dong, Roth and Su,
-        arXiv:1905.02383, Theorem 1); Laplace noise of scale Δ₁/ε on a query of L1 sensitivity
-        Δ₁ is (ε, 0)-DP (Dwork and Roth 2014, Theorem 3.6). More noise of the same law is no
-        less private, so the quotient is enlarged by 2**-40, above its rounding error.
-
-        Parameters
-        ----------
-        sensitivity : float
-            Positive; L2 for Gaussian noise, L1 for Laplace noise, of the whole release.
-
-        Returns
-        -------
-        float
-            Standard deviation of Gaussian noise; scale b (mean absolute value) of Laplace
-            noise; in the units of `sensitivity`.
+        It is the standard deviation of Gaussian noise, or the scale b (mean absolute value) of
+        Laplace noise, in the units of `sensitivity`, which is that of the whole release (L2 for
+        Gaussian noise, L1 for Laplace noise). N(0, (Δ₂/μ)²) on a query of L2 sensitivity Δ₂ is
+        μ-GDP (Dong, Roth and Su, arXiv:1905.02383, Theorem 1); Laplace noise of scale Δ₁/ε on a
+        query of L1 sensitivity Δ₁ is (ε, 0)-DP (Dwork and Roth 2014, Theorem 3.6). More noise of
+        the same law is no less private, so the quotient is enlarged by 2**-40, above its rounding
+        error.
         """
         sensitivity = _positive(sensitivity, "sensitivity")
         if self.mu is None:

@@ -25,22 +25,10 @@ class Unit(StrEnum):
 
 
 def as_replace_one(epsilon: float, delta: float, relation: Relation) -> tuple[float, float]:
-    r"""Convert a guarantee to the relation replace-one.
+    r"""Convert a guarantee under `relation` to replace-one: (2ε, δ(1 + e^ε)), rounded up.
 
-    Parameters
-    ----------
-    epsilon, delta : float
-        What holds under `relation`.
-    relation : Relation
-        Replace-one is returned as it is.
+    A guarantee for replace-one is returned as it is.
 
-    Returns
-    -------
-    epsilon, delta : float
-        Of add-or-remove: (2ε, δ(1 + e^ε)), rounded up.
-
-    Notes
-    -----
     Proof. Replacing a unit is removing one and adding one. For any event S and the data set D₀
     between D and D', P(S|D) ≤ e^ε P(S|D₀) + δ ≤ e^ε (e^ε P(S|D') + δ) + δ: group privacy for two
     (Dwork and Roth 2014, Theorem 2.2 and its proof, with δ).

@@ -21,16 +21,10 @@ __all__ = ["SearchCost", "search_cost"]
 class SearchCost:
     """What a search costs.
 
-    Parameters
-    ----------
-    epsilon, delta : float
-        The total of all its releases with a :class:`~skdistill.accounting.PrivacyLedger`.
-    n_fits : int
-        Distillers that are fitted.
-    n_releases : int
-        Fits that release something new; the others are replays.
-    epsilon_without_ledger : float
-        The total at the same `delta` if every fit were a release of its own.
+    `n_fits` distillers are fitted, of which `n_releases` release something new; the others are
+    replays. All releases together cost (epsilon, delta) with a
+    :class:`~skdistill.accounting.PrivacyLedger`, and `epsilon_without_ledger` at the same delta if
+    every fit were a release of its own.
     """
 
     epsilon: float

@@ -2,7 +2,8 @@ r"""Membership inference attacks on arrays: a model's answers become scores.
 
 Every attack returns one score per record. Higher means "more likely a member", that is, one of the
 records the model was trained on. The caller chooses the threshold: the scores of known members and
-of other records make a ROC curve.
+of other records make a ROC curve. `probabilities` are arrays of shape (n, n_classes), at least two
+classes, `y` holds the column of each record's true label, and scores have the shape (n,).
 
 Most attacks start from the *log-odds* of the true label, :func:`log_odds`. Over retrained models
 they are nearly Gaussian, and they do not lose precision where probabilities are close to 1.
@@ -39,21 +40,10 @@ _ENOUGH_FOR_VARIANCE = 32
 
 
 def log_odds(probabilities: ArrayLike, y: ArrayLike) -> Array:
-    """Return log p_y − log(1 − p_y), the logit-scaled confidence.
+    """Return log p_y − log(1 − p_y), the logit-scaled confidence, shape (n,).
 
-    Source: Carlini et al., IEEE S&P 2022, arXiv:2112.03570, section IV-A.
-
-    Parameters
-    ----------
-    probabilities : array-like of shape (n, n_classes)
-        Class probabilities.
-    y : array-like of int, shape (n,)
-        True labels, as columns of `probabilities`.
-
-    Returns
-    -------
-    confidences : ndarray of shape (n,)
-        Finite, since both probabilities are replaced by 1e-12 where they are smaller.
+    It is finite, since both probabilities are replaced by 1e-12 where they are smaller. Source:
+    Carlini et al., IEEE S&P 2022, arXiv:2112.03570, section IV-A.
 
     Examples
     --------
@@ -70,34 +60,14 @@ def loss_attack(probabilities: ArrayLike, y: ArrayLike) -> Array:
 
     An attack by confidence ranks alike. Source: Yeom et al., CSF 2018, arXiv:1709.01604,
     adversary 2.
-
-    Parameters
-    ----------
-    probabilities, y : array-like
-        As for :func:`log_odds`.
-
-    Returns
-    -------
-    scores : ndarray of shape (n,)
-        At most 0; higher means member.
     """
     return np.asarray(log_expit(log_odds(probabilities, y)))
 
 
 def squared_error_attack(predictions: ArrayLike, y: ArrayLike) -> Array:
-    """Score a regressor by its squared error, negated.
+    """Score a regressor's predictions by their squared errors, negated.
 
     Source: Yeom et al., CSF 2018, arXiv:1709.01604, section 3.2.
-
-    Parameters
-    ----------
-    predictions, y : array-like of shape (n,)
-        The model's predictions and the true targets.
-
-    Returns
-    -------
-    scores : ndarray of shape (n,)
-        At most 0; higher means member.
     """
     predicted, true = np.asarray(predictions, dtype=float), np.asarray(y, dtype=float)
     if predicted.ndim != 1 or predicted.shape != true.shape:
@@ -117,16 +87,6 @@ def modified_entropy_attack(probabilities: ArrayLike, y: ArrayLike) -> Array:
 
     is small where the model is sure *and* right; plain entropy does not see the label. Source:
     Song and Mittal, USENIX Security 2021, arXiv:2003.10595, section 3.2.
-
-    Parameters
-    ----------
-    probabilities, y : array-like
-        As for :func:`log_odds`.
-
-    Returns
-    -------
-    scores : ndarray of shape (n,)
-        At most 0; higher means member.
     """
     true, others = _split(probabilities, y)
     others = np.minimum(others, 1 - _FLOOR)
@@ -142,22 +102,10 @@ def classwise_attack(
 ) -> Array:
     """Score by the loss, with a threshold of its own for each class.
 
-    A score is the rank of the record's log-odds among those of the reference records of its class,
-    divided by their number; the odds break ties. So one threshold on the score has the same
-    false-positive rate in every class. Source: Song and Mittal, USENIX Security 2021,
-    arXiv:2003.10595, section 3.2.
-
-    Parameters
-    ----------
-    probabilities, y : array-like
-        As for :func:`log_odds`.
-    reference_probabilities, y_reference : array-like
-        The same of records that are not members, some of every class.
-
-    Returns
-    -------
-    scores : ndarray of shape (n,)
-        In [0, 1]; higher means member.
+    A score is the rank of the record's log-odds among those of the reference records of its class
+    (which are not members, some of every class), divided by their number; the odds break ties. So
+    one threshold on the score has the same false-positive rate in every class. Source: Song and
+    Mittal, USENIX Security 2021, arXiv:2003.10595, section 3.2.
     """
     confidences = log_odds(probabilities, y)
     reference = log_odds(reference_probabilities, y_reference)
@@ -199,10 +147,8 @@ def lira_attack(
 
     Parameters
     ----------
-    confidences : array-like of shape (n,)
-        The attacked model's :func:`log_odds`.
-    shadow_confidences : array-like of shape (n_shadows, n)
-        Those of each shadow model.
+    confidences, shadow_confidences : array-like of shape (n,) and (n_shadows, n)
+        :func:`log_odds` of the attacked model and of each shadow model.
     member : array-like of bool, shape (n_shadows, n), default=None
         Which shadow model was trained with which record: at least two with and, offline or not,
         two without each record. None: none with any (offline only).
@@ -210,11 +156,6 @@ def lira_attack(
     variance : {"auto", "per_example", "global"}, default="auto"
         "global" pools the squared deviations of all records, each from its own mean, for which a
         few shadow models are enough; "auto" does so with fewer than 32 models on a side.
-
-    Returns
-    -------
-    scores : ndarray of shape (n,)
-        Higher means member.
     """
     target, shadow, inside = _checked_shadows(confidences, shadow_confidences, member)
     if variance not in ("auto", "per_example", "global"):
@@ -259,7 +200,7 @@ def rmia_attack(
 ) -> Array:
     r"""Robust membership inference attack (RMIA), by pairwise likelihood ratios.
 
-    The score of x is the share of population records z with
+    The score of x, in [0, 1], is the share of population records z with
     :math:`\frac{p_\theta(x)}{p(x)} \ge \gamma \frac{p_\theta(z)}{p(z)}`. Here p(x) averages the
     reference models: half with x and half without; where no model has it,
     :math:`\frac{1}{2}((1 + a)\,\bar p_{out}(x) + 1 - a)`. Ties are broken by the ratio of x.
@@ -267,25 +208,14 @@ def rmia_attack(
 
     Parameters
     ----------
-    confidences : array-like of shape (n,)
-        The attacked model's :func:`log_odds` on the records x.
-    shadow_confidences : array-like of shape (n_shadows, n)
-        Those of each reference (shadow) model.
-    reference_confidences, reference_shadow_confidences : array-like
-        The same on r population records z, which are not members of the attacked model.
-    member : array-like of bool, shape (n_shadows, n), default=None
-        Which shadow model was trained with which x. None: none with any (the offline attack).
-    reference_member : array-like of bool, shape (n_shadows, r), default=None
-        The same for z.
+    confidences, shadow_confidences, member
+        As for :func:`lira_attack`, of the records x.
+    reference_confidences, reference_shadow_confidences, reference_member
+        The same of r population records z, which are not members of the attacked model.
     gamma : float, default=2.0
         Factor by which the ratio of x must exceed that of z.
     offline_a : float, default=0.3
         The paper's a, between 0 and 1.
-
-    Returns
-    -------
-    scores : ndarray of shape (n,)
-        In [0, 1]; higher means member.
     """
     if not gamma > 0 or not 0 <= offline_a <= 1:
         raise ValueError(f"gamma={gamma!r} must be positive and offline_a={offline_a!r} in [0, 1].")
@@ -331,10 +261,9 @@ def quantile_attack(
 
     Parameters
     ----------
-    confidences : array-like of shape (n,)
-        The attacked model's :func:`log_odds`.
-    X : array-like of shape (n, d)
-        Numeric features of the records; their label should be one of them.
+    confidences, X : array-like of shape (n,) and (n, d)
+        The attacked model's :func:`log_odds`, and numeric features of the records; their label
+        should be one of these.
     reference_confidences, X_reference : array-like of shape (r,), (r, d)
         The same of records that are not members.
     quantile : float, default=0.9
@@ -342,11 +271,6 @@ def quantile_attack(
     regressor : estimator, default=None
         Regressor with a parameter `quantile`, cloned. None is a
         HistGradientBoostingRegressor(loss="quantile").
-
-    Returns
-    -------
-    scores : ndarray of shape (n,)
-        Higher means member.
     """
     from sklearn.base import clone
     from sklearn.ensemble import HistGradientBoostingRegressor

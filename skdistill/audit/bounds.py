@@ -128,21 +128,9 @@ def one_run_epsilon(
 ) -> float:
     r"""Return a lower bound on ε from the guesses of one training run.
 
-    Parameters
-    ----------
-    n_canaries, n_guesses, n_correct : int
-        As for :func:`one_run_p_value`; `n_guesses` was fixed before the coins were looked at.
-    delta : float
-        In [0, 1): the bound is on the ε for this δ.
-    confidence : float, default=0.95
-        The bound is at most the true ε with this probability.
-    group_size : int, default=1
-        Records that one coin decides about. The bound is for one record.
-
-    Returns
-    -------
-    epsilon : float
-        The largest ε with a p-value of 1 - confidence or less, rounded down; 0.0 for none.
+    It is the largest ε with a p-value (:func:`one_run_p_value`, which has the same parameters) of 1
+    - confidence or less, rounded down, and 0.0 for none: at most the true ε for this `delta`, with
+    probability `confidence`. `n_guesses` was fixed before the coins were looked at.
 
     Examples
     --------
@@ -204,21 +192,10 @@ def clopper_pearson_epsilon(
 ) -> Any:
     r"""Return a lower bound on ε from the error counts of a test between two worlds.
 
-    Parameters
-    ----------
-    true_positives, n_positives : int or array-like of int
-        Independent runs in the first world: those called positive, and all.
-    false_positives, n_negatives : int or array-like of int
-        The same for the second world, a neighbour of the first.
-    delta : float
-        In [0, 1).
-    confidence : float, default=0.95
-        The bound is at most the true ε with this probability (each of them, for arrays).
-
-    Returns
-    -------
-    epsilon : float or ndarray of float
-        0.0 where the counts show nothing. Rounded down.
+    The counts are of independent runs in the first world (those called positive, and all), and in
+    the second world, a neighbour of the first; arrays of counts give an array of bounds. Each bound
+    is at most the true ε for this `delta` with probability `confidence`, is rounded down, and is
+    0.0 where the counts show nothing.
 
     Examples
     --------
@@ -248,21 +225,10 @@ def clopper_pearson_mu(
 ) -> Any:
     r"""Return a lower bound on the Gaussian-DP parameter μ from a test between two worlds.
 
-    Where a claim is μ-GDP (``privacy_.mu`` of a statement), this is far sharper than
-    :func:`clopper_pearson_epsilon`, because every threshold can show all of μ (Nasr et al., USENIX
-    Security 2023, arXiv:2302.07956, section 4).
-
-    Parameters
-    ----------
-    true_positives, n_positives, false_positives, n_negatives : int or array-like of int
-        As for :func:`clopper_pearson_epsilon`.
-    confidence : float, default=0.95
-        Of the bound.
-
-    Returns
-    -------
-    mu : float or ndarray of float
-        0.0 where the counts show nothing. Rounded down.
+    The counts are those of :func:`clopper_pearson_epsilon`. Where a claim is μ-GDP (``privacy_.mu``
+    of a statement), this is far sharper, because every threshold can show all of μ (Nasr et al.,
+    USENIX Security 2023, arXiv:2302.07956, section 4). Rounded down; 0.0 where the counts show
+    nothing.
 
     Examples
     --------

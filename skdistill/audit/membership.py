@@ -188,7 +188,7 @@ def attack(
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Array:
-    """Score records of unknown membership.
+    """Score records of unknown membership; higher means member.
 
     Parameters
     ----------
@@ -206,11 +206,6 @@ def attack(
         Kind of the shadow models; "clone" takes the model's own kind.
     n_shadows, random_state, n_jobs, verbose
         For :func:`train_shadow_models`.
-
-    Returns
-    -------
-    scores : ndarray of shape (n,)
-        Higher means member.
     """
     shadows = None
     _check_attacks([method], shadow, is_regressor(model))

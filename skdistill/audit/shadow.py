@@ -29,12 +29,8 @@ Array = NDArray[np.float64]
 class ShadowModels:
     """Confidences of shadow models on a pool of records.
 
-    Parameters
-    ----------
-    confidences : ndarray of shape (n_shadows, n)
-        :func:`~skdistill.audit.attacks.log_odds` of each model on each record of the pool.
-    member : ndarray of bool, shape (n_shadows, n)
-        Which model was trained with which record.
+    `confidences`, shape (n_shadows, n), are :func:`~skdistill.audit.attacks.log_odds` of each model
+    on each record of the pool; `member` says which model was trained with which record.
     """
 
     confidences: Array

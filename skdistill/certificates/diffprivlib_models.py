@@ -47,8 +47,6 @@ class _NotProved(Exception):
 def diffprivlib_model(teacher: Any) -> Certificate | None:
     """Certify a fitted model of diffprivlib.
 
-    Notes
-    -----
     Proof: of ε, in the function for the class; that labels cost nothing more is post-processing,
     see :class:`~skdistill.certificates.AlreadyPrivate`.
     """

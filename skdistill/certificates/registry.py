@@ -97,7 +97,8 @@ def certify(
     X : array-like, optional
         The transfer set. No built-in proof depends on it; it is handed to registered proofs.
     output_range : tuple of (float, float), optional
-        For a regressor, the public range its outputs are clipped to.
+        For a regressor, the public range its outputs are clipped to. Without it, one whose outputs
+        have no bound raises a ValueError.
 
     Returns
     -------
@@ -107,8 +108,6 @@ def certify(
 
     Raises
     ------
-    ValueError
-        For a regressor without `output_range`: no bound holds for unbounded outputs.
     TypeError
         If a registered proof returns something else than a Certificate or None.
     RuntimeError

@@ -78,15 +78,7 @@ class BudgetDisplay:
 
     @classmethod
     def from_ledger(cls, ledger: Any, *, ax: Any = None, **kwargs: Any) -> BudgetDisplay:
-        """Draw the history of a ledger.
-
-        Parameters
-        ----------
-        ledger : PrivacyLedger
-            Anything with `history()`, `epsilon` and `delta`.
-        ax, **kwargs
-            For :meth:`plot`.
-        """
+        """Draw the history of a ledger (of anything with `history()`, `epsilon` and `delta`)."""
         return cls.from_history(
             ledger.history(), epsilon=ledger.epsilon, delta=ledger.delta, ax=ax, **kwargs
         )
@@ -95,23 +87,10 @@ class BudgetDisplay:
     def from_history(
         cls, history: Any, *, epsilon: float, delta: float = 0.0, ax: Any = None, **kwargs: Any
     ) -> BudgetDisplay:
-        """Draw a history that was read before.
+        """Draw a history that was read before, as ``PrivacyLedger.history`` returns it.
 
-        Parameters
-        ----------
-        history : DataFrame or sequence of dict
-            With columns "time", "kind", "epsilon", "delta", "total_epsilon" and "intact", as
-            ``PrivacyLedger.history`` returns it. Entries that charge nothing are left out.
-        epsilon : float
-            The budget.
-        delta : float, default=0.0
-        ax, **kwargs
-            For :meth:`plot`.
-
-        Raises
-        ------
-        ValueError
-            If an entry was tampered with.
+        It needs the columns "time", "kind", "epsilon", "delta", "total_epsilon" and "intact".
+        Entries that charge nothing are left out; one that was tampered with raises a ValueError.
         """
         rows: list[Mapping[str, Any]] = (
             history.to_dict("records") if hasattr(history, "to_dict") else list(history)

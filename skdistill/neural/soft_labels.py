@@ -90,23 +90,10 @@ def fit_soft(
     The hook is looked for on the estimator itself and at the end of a pipeline. A search around it
     (``GridSearchCV`` as the student) fits by hard labels; search around the distiller instead.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Ours: it is fitted in place, or an adapter around it is returned.
-    X : array-like of shape (m, ...)
-    Y : ndarray of shape (m, n_classes)
-        Soft labels; rows sum to 1. (The caller projects them or not: see above.)
-    classes : ndarray of shape (n_classes,)
-        The label of each column; its order is the teacher's, and may be any.
-    codes : ndarray of shape (m,)
-        Index of each row's hard label, for the earlier steps of a pipeline.
-    fit_params : dict
-        For ``fit_soft``, or in a pipeline's own notation.
-
-    Returns
-    -------
-    fitted : estimator
+    Takes an estimator of ours, which is fitted in place (or an adapter around it is returned); the
+    rows; soft labels of shape (m, n_classes) and the label of each column, in any order; the index
+    of each row's hard label, for the earlier steps of a pipeline; and parameters of ``fit_soft``,
+    or in a pipeline's own notation.
     """
     estimator = adapted(estimator)
     if not hasattr(estimator, "steps"):

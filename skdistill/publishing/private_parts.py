@@ -20,22 +20,8 @@ _OPAQUE = (type, types.ModuleType, str, bytes, int, float, complex, type(None), 
 
 
 def refuse_private_parts(student: Any, teacher: Any) -> None:
-    """Raise if a student holds the teacher, an estimator inside the teacher or one of its arrays.
+    """Raise a ValueError if a student holds the teacher, an estimator in it or one of its arrays.
 
-    Parameters
-    ----------
-    student : estimator
-        Fitted.
-    teacher : estimator or None
-        Fitted.
-
-    Raises
-    ------
-    ValueError
-        With the fix.
-
-    Notes
-    -----
     This finds mistakes and proves nothing: a copy or a function of the teacher is not recognised.
     Objects are compared by identity, in attributes, containers, bound methods and partial
     functions. Which objects a program puts together is its text and not its data, so no private

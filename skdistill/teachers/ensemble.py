@@ -230,15 +230,6 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         groups : array-like of shape (n,), default=None
             Label of the group (a person, say) that each row belongs to. A group stays together,
             and the unit of privacy becomes the group.
-
-        Returns
-        -------
-        self : TeacherEnsemble
-
-        Raises
-        ------
-        ValueError
-            For public reasons alone: shapes, dtypes, lengths, parameters.
         """
         if y is None:
             raise ValueError(
@@ -278,15 +269,8 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     def predict(self, X: Any) -> NDArray[Any]:
         """Class of highest average vote, or the average answer. Not private.
 
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (m, d)
-
-        Returns
-        -------
-        y : ndarray of shape (m,)
-            Members without an answer (NaN) are left out of the average of a regression; 0 where
-            no member has one.
+        Members without an answer (NaN) are left out of the average of a regression; it is 0 where
+        no member has one.
         """
         check_is_fitted(self)
         if _is_classification(self):
@@ -300,32 +284,12 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_is_classification)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Average of the members' votes, each normalised first. Not private.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (m, d)
-
-        Returns
-        -------
-        p : ndarray of shape (m, n_classes)
-            Columns in the order of `classes_`.
-        """
+        """Average of the members' votes, each normalised first, by `classes_`. Not private."""
         total: NDArray[np.float64] = sum(self.member_votes(X, _on_simplex))
         return total / len(self.estimators_)
 
     def score(self, X: Any, y: ArrayLike) -> float:
-        """Accuracy of a classifier, R² of a regressor. Not private.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (m, d)
-        y : array-like of shape (m,)
-
-        Returns
-        -------
-        score : float
-        """
+        """Accuracy of a classifier, R² of a regressor. Not private."""
         measure = accuracy_score if _is_classification(self) else r2_score
         return float(measure(y, self.predict(X)))
 
@@ -375,11 +339,8 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     def report(self) -> EnsembleReport:
         """Say what became of members and records: whether training failed, which labels fit.
 
-        Returns
-        -------
-        report : EnsembleReport
-            **Private**: counts of the private rows, for their owner alone. No statement and no
-            release holds them.
+        **Private**: counts of the private rows, for their owner alone. No statement and no release
+        holds them.
         """
         check_is_fitted(self)
         return ensemble_report(
@@ -394,19 +355,9 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
 
         A clone of `estimator` is trained on at most 1,000 of the rows with made-up labels, and
         predicts all of them. A misspelt column or a missing value that the member does not take
-        is then an error, and not an ensemble that votes uniform throughout.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (m, d)
-            Public rows.
-        transformer : transformer, default=None
-            A fitted public map that turns `X` into the rows that members take.
-
-        Raises
-        ------
-        ValueError
-            With the text of whatever the clone raised, which is public.
+        is then an error, and not an ensemble that votes uniform throughout. `transformer`, where
+        given, is a fitted public map from `X` to the rows that members take. The ValueError has the
+        text of whatever the clone raised, which is public.
         """
         check_is_fitted(self)
         if transformer is not None:

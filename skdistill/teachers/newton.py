@@ -61,16 +61,6 @@ class _NewtonTeacher(BaseEstimator):
         groups : array-like of shape (n_samples,), default=None
             Label of the group (a person, say) that each row belongs to. The unit of privacy
             becomes the group. Every group counts alike, however many rows it has.
-
-        Returns
-        -------
-        self : object
-            The fitted teacher.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For parameters and shapes.
         """
         if y is None:
             raise ValueError(
@@ -222,31 +212,12 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         return state, codes, len(classes)
 
     def decision_function(self, X: Any) -> Array:
-        """Logits of the model without noise. Not private.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (m, n_features)
-
-        Returns
-        -------
-        ndarray of shape (m,) for two classes, else (m, n_classes)
-        """
+        """Logits of the model without noise, shape (m,) or (m, n_classes). Not private."""
         scores = self._scores(X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict_proba(self, X: Any) -> Array:
-        """Probabilities of the model without noise. Not private.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (m, n_features)
-
-        Returns
-        -------
-        ndarray of shape (m, n_classes)
-            Columns in the order of `classes_`.
-        """
+        """Probabilities of the model without noise, in the order of `classes_`. Not private."""
         scores = self._scores(X)
         if len(self.classes_) == 1:
             return np.ones((len(scores), 1))
@@ -255,16 +226,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         return np.asarray(softmax(scores, axis=1))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Likeliest class of the model without noise. Not private.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (m, n_features)
-
-        Returns
-        -------
-        ndarray of shape (m,)
-        """
+        """Likeliest class of the model without noise. Not private."""
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
@@ -272,7 +234,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
 class NewtonRegressor(RegressorMixin, _NewtonTeacher):
     """Linear regression that is released in gradient rounds.
 
-    See :class:`NewtonClassifier`.
+    Attributes and rows are those of :class:`NewtonClassifier`, but for classes.
 
     Parameters
     ----------
@@ -287,16 +249,8 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
     ----------
     output_range_ : tuple of (float, float)
         The range, checked.
-    private_rows_ : PrivateRows
-        What a release asks. **Private**.
     coef_, intercept_ : ndarray of shape (1, n_features) and (1,)
         The model without noise, in units of half the range from its middle. **Private**.
-    curvature_, n_units_, group_level_, fit_id_, n_features_in_, feature_names_in_
-        As in :class:`NewtonClassifier`.
-
-    See Also
-    --------
-    NewtonClassifier : The same for classes.
 
     Examples
     --------
@@ -330,17 +284,7 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
         return {"output_range_": (low, high)}, targets, 0
 
     def predict(self, X: Any) -> Array:
-        """Predict with the model without noise. Not private.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (m, n_features)
-
-        Returns
-        -------
-        ndarray of shape (m,)
-            In the output range.
-        """
+        """Predict with the model without noise, in the output range. Not private."""
         scores = np.clip(self._scores(X)[:, 0], -1, 1)
         low, high = self.output_range_
         return np.asarray(low + (scores + 1) / 2 * (high - low))

@@ -17,18 +17,10 @@ __all__ = ["EnsembleReport", "ensemble_report"]
 class EnsembleReport:
     """What became of the members and the records of an ensemble. Private: for the owner alone.
 
-    Parameters
-    ----------
-    trained : int
-        Members that learned something.
-    one_class : int
-        Members whose records are all of one class: they vote for it.
-    uninformed : int
-        Members that know nothing: no record was left, or training raised.
-    records : dict
-        Records (of groups: groups) of each class; {} in a regression.
-    left_out : int
-        Rows whose label is none of the classes, or whose target is no finite number.
+    `trained` members learned something; `one_class` ones have records of one class, and vote for
+    it; `uninformed` ones know nothing, because no record was left or training raised. `records`
+    counts the records (of groups: groups) of each class, {} in a regression; `left_out` the rows
+    whose label is none of the classes, or whose target is no finite number.
     """
 
     trained: int

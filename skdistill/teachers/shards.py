@@ -20,20 +20,9 @@ def default_n_teachers(n: int, n_classes: int = 1) -> int:
     """Choose the number of teachers for `n` records (or groups) from public numbers alone.
 
     ``n // (40 * n_classes)``, at least 1 and at most 1,000: forty records of each class in an
-    average shard. More teachers make every vote less sensitive, and there is little to lose until
-    shards become too small to learn from; averaging repairs the variance of small shards, not
-    their bias.
-
-    Parameters
-    ----------
-    n : int
-        Number of records, or of groups where groups are protected.
-    n_classes : int, default=1
-        Number of classes; 1 for regression.
-
-    Returns
-    -------
-    n_teachers : int
+    average shard (`n_classes` is 1 for regression). More teachers make every vote less sensitive,
+    and there is little to lose until shards become too small to learn from; averaging repairs the
+    variance of small shards, not their bias.
 
     Examples
     --------
