@@ -35,12 +35,8 @@ class ReplayAuditError(AssertionError):
 class ReplayAudit:
     """The result of a replay audit that found nothing.
 
-    Parameters
-    ----------
-    n_queries : int
-        Number of queries that were compared.
-    moved : tuple of (float, float)
-        For each query, how far its values moved, in parts of the bounds l1 and l2.
+    `n_queries` were compared. `moved` says of each how far its values moved, in parts of the bounds
+    l1 and l2.
     """
 
     n_queries: int
@@ -259,17 +255,9 @@ class _NoNoise:
 
 @contextmanager
 def seeded_noise(seed: int) -> Iterator[Sampler]:
-    """Draw the noise of every release in this block from a seeded generator.
+    """Draw the noise of every release in this block from a generator with this seed.
 
-    Parameters
-    ----------
-    seed : int
-        Non-negative.
-
-    Yields
-    ------
-    Sampler
-        The sampler in use; its `private` is False.
+    It yields the sampler in use, whose `private` is False.
 
     Examples
     --------
@@ -293,10 +281,7 @@ def seeded_noise(seed: int) -> Iterator[Sampler]:
 def no_noise() -> Iterator[Sampler]:
     """Release exact values in this block, to see the rest of a pipeline without noise.
 
-    Yields
-    ------
-    Sampler
-        The sampler in use; its `private` is False.
+    It yields the sampler in use, whose `private` is False.
     """
     with _put_up(_NoNoise()) as sampler:
         yield sampler

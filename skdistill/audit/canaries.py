@@ -30,20 +30,9 @@ class Canaries:
     """Pairs of records: slot i holds ``(X[i], first[i])`` or ``(X[i], second[i])``.
 
     Both must be chosen without looking at the private records. Otherwise the result of the audit
-    is not covered by the guarantee.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_canaries, d)
-        Features, the same for both records of a slot.
-    first, second : ndarray of shape (n_canaries,)
-        Their labels or targets; different in every slot.
-    kind : str
-        For the report.
-    n_copies : int, default=1
-        Number of equal records in a slot.
-    rows : ndarray of shape (n_canaries,) or None
-        Rows of the transfer set that X was taken from, if any.
+    is not covered by the guarantee. The two labels or targets of a slot differ, and its `n_copies`
+    records are equal. `kind` is for the report; `rows` are the rows of the transfer set that X was
+    taken from, if any.
     """
 
     X: Any

@@ -105,18 +105,9 @@ def _suited(mechanism: Mechanism, bound: Any) -> Mechanism:
 class Release:
     """One release of labels: its rows, its noise and its price.
 
-    Parameters
-    ----------
-    bound : Certificate
-        How far one unit moves the teacher.
-    asked : TransferSet
-        The rows to label.
-    mechanism : Mechanism
-        How the answers are protected.
-    loss : PrivacyLoss or None
-        The price of the whole release; None where it is free.
-    with_prior : bool
-        Whether class counts are released too.
+    `bound` is the certificate: how far one unit moves the teacher. `asked` are the rows to label,
+    `mechanism` says how the answers are protected, and `loss` is the price of the whole release,
+    None where it is free. `with_prior` says whether class counts are released too.
     """
 
     bound: Any
@@ -153,21 +144,11 @@ class Release:
         return self.mechanism.is_progressive(self.bound, self.asked, self.label_loss)
 
     def draw(self, teacher: Any, accountant: Any = None) -> Labels:
-        """Charge the price, then ask the teacher and release its noisy answers.
+        """Charge the price, then ask the fitted, private teacher and release its noisy answers.
 
-        Parameters
-        ----------
-        teacher : estimator
-            Fitted; private.
-        accountant : PrivacyLedger, BudgetAccountant or None
-            A ledger is charged for the rows that it does not hold yet.
-
-        Raises
-        ------
-        diffprivlib.utils.BudgetError
-            The budget does not suffice; nothing was asked.
-        TeacherError
-            The teacher raised; fixed text. The charge stays.
+        A ledger is charged for the rows that it does not hold yet. A diffprivlib ``BudgetError``
+        means that the budget does not suffice, and that nothing was asked; a TeacherError, whose
+        text is fixed, that the teacher raised: the charge stays.
         """
         prepared = self.prepare()
         if self.loss is not None and replays(accountant):
@@ -253,22 +234,10 @@ def calibrate(
 ) -> Release:
     """Choose the mechanism and its price. Touches no output of the teacher.
 
-    Parameters
-    ----------
-    bound : Certificate
-    asked : TransferSet
-    epsilon, delta : float
-        The price of the whole release; an infinite `epsilon` is no noise.
-    mechanism : str or Mechanism
-    with_prior : bool, default=True
-        Whether class counts are released, where the teacher keeps them.
-    loss : PrivacyLoss, optional
-        The price, where it is part of another one.
-
-    Raises
-    ------
-    ValueError
-        Where the settings contradict each other, with the one line that mends it.
+    `epsilon` and `delta` are the price of the whole release; an infinite `epsilon` is no noise. A
+    `loss` takes their place where the price is part of another one. `with_prior` allows a release
+    of the class counts, where the teacher keeps them. Raises a ValueError where the settings
+    contradict each other, with the one line that mends it.
     """
     chosen = choose_mechanism(mechanism, bound)
     if isinstance(chosen, Unprotected) or (loss is None and math.isinf(epsilon)):

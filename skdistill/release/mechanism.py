@@ -28,20 +28,10 @@ WHOLE = Fraction(1)
 class TransferSet:
     """The public rows that a teacher is asked to label.
 
-    Parameters
-    ----------
-    X : array-like of shape (m, d)
-        The rows.
-    indices : ndarray of shape (m,)
-        Where they stand in the X that ``fit`` was given.
-    classes : ndarray of shape (n_classes,) or None
-        Class labels; None for a regressor.
-    output_range : tuple of (float, float) or None
-        For a regressor, the range its outputs are clipped to.
-    n_jobs : int or None
-        Threads that label slices of the rows.
-    encoder : transformer or None
-        Makes numbers of the rows, for bases of functions on them; public, not fitted.
+    `indices` say where the rows X stand in the X that ``fit`` was given. `classes` are the class
+    labels, None for a regressor, whose outputs are clipped to `output_range`. `n_jobs` threads
+    label slices of the rows. The `encoder`, not fitted, makes numbers of the rows, for bases of
+    functions on them. All of it is public.
     """
 
     X: Any

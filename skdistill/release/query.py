@@ -158,26 +158,10 @@ Queries = Generator[Any, NDArray[Any], Result]
 def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sampler) -> Result:
     """Run a mechanism: answer each of its queries with noise.
 
-    Parameters
-    ----------
-    mechanism : generator of Query
-        Not started.
-    loss : PrivacyLoss
-        The price of the whole; charged already. None adds no noise, for no guarantee.
-    sampler : Sampler
-        Where the noise comes from.
-
-    Returns
-    -------
-    result : object
-        The return value of the generator: a function of the answers and of public values.
-
-    Raises
-    ------
-    ValueError
-        If the shares sum to more than 1: before the query that passes it is answered.
-    TypeError
-        If the mechanism yields something else than a Query or a RowQuery.
+    The result is the return value of the generator `mechanism`: a function of the answers and of
+    public values. `loss` is the price of the whole, charged already; None adds no noise, for no
+    guarantee. Raises a ValueError if the shares sum to more than 1, before the query that passes it
+    is answered, and a TypeError for a mechanism that yields something else than queries.
 
     Notes
     -----
@@ -212,10 +196,7 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
 
 
 def at_share(mechanism: Queries[Result], share: Fraction) -> Queries[Result]:
-    """Run a mechanism at a part of the price: ``yield from`` joins several under one.
-
-    The shares of the mechanism's own queries are multiplied by `share`.
-    """
+    """Run a mechanism at a part of the price: ``yield from`` joins several under one."""
     noisy = cast(Any, None)
     while True:
         try:
