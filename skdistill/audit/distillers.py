@@ -39,18 +39,9 @@ _SMALLEST = 1e-12
 class AuditResult:
     """The lower bound on ε that an audit found, beside the claim.
 
-    Parameters
-    ----------
-    bound : OneRunAudit
-        The lower bound on ε, its δ and confidence, and the counts it rests on.
-    statement : PrivacyStatement
-        The claim, as the audited fit made it.
-    canaries : str
-        Kind of canaries.
-    n_canaries : int
-        Number of canaries that were put in (a hold-out search counts half of them).
-    view : {"labels", "student"}
-        The attacked part of the release.
+    `statement` is the claim, as the audited fit made it. `n_canaries` canaries of the kind
+    `canaries` were put in (a hold-out search counts half of them), and looked for in `view`, the
+    attacked part of the release: "labels" or "student".
     """
 
     bound: OneRunAudit

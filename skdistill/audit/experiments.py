@@ -40,20 +40,11 @@ _MOST_THRESHOLDS = 1_000
 
 @dataclass(frozen=True)
 class OneRunAudit:
-    """A lower bound on ε from one run, and the counts it rests on.
+    """A lower bound on ε from one run, with every search paid for, and the counts it rests on.
 
-    Parameters
-    ----------
-    epsilon : float
-        The lower bound, at the given confidence, with every search paid for.
-    delta, confidence : float
-        As given.
-    n_canaries, n_guesses, n_correct : int
-        Coins (without those that a hold-out search used up), guesses and right guesses.
-    n_tests : int
-        Numbers of guesses that were tried, each at 1/n_tests of the error probability.
-    group_size : int
-        Records that one coin decides about.
+    `n_canaries` coins (without those that a hold-out search used up), each of which decides about
+    `group_size` records, `n_guesses` guesses and `n_correct` right ones. `n_tests` numbers of
+    guesses were tried, each at 1/n_tests of the error probability.
     """
 
     epsilon: float
@@ -66,15 +57,7 @@ class OneRunAudit:
     group_size: int = 1
 
     def p_value(self, epsilon: float, delta: float | None = None) -> float:
-        """Return the p-value of a claim, with the search paid for.
-
-        Parameters
-        ----------
-        epsilon : float
-            Claimed; infinity claims nothing.
-        delta : float, default=None
-            Claimed; None takes that of the bound.
-        """
+        """Return the p-value of a claim, with the search paid for (None: the bound's δ)."""
         counts = self.n_canaries, self.n_guesses, self.n_correct
         delta = self.delta if delta is None else delta
         p = one_run_p_value(*counts, epsilon=epsilon, delta=delta, group_size=self.group_size)
@@ -204,20 +187,11 @@ def _check_scores(scores: Any, members: Any) -> tuple[Array, Coins]:
 
 @dataclass(frozen=True)
 class TwoWorldAudit:
-    """A lower bound on ε from many runs in two worlds, and the counts it rests on.
+    """A lower bound on ε from many runs in two worlds, with every search paid for.
 
-    Parameters
-    ----------
-    epsilon : float
-        The lower bound, at the given confidence, with every search paid for.
-    delta, confidence : float
-        As given.
-    threshold : float
-        A run is positive where its score is at least this.
-    true_positives, n_positives, false_positives, n_negatives : int
-        Counts at that threshold (without the runs that a hold-out search used up).
-    n_tests : int
-        Thresholds that were tried, each at 1/n_tests of the error probability.
+    A run is positive where its score is at least `threshold`; the counts at that threshold are
+    without the runs that a hold-out search used up. `n_tests` thresholds were tried, each at
+    1/n_tests of the error probability.
     """
 
     epsilon: float

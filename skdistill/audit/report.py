@@ -73,20 +73,11 @@ def _with_interval(value: float, low: float, high: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class MembershipReport:
-    """Attacks on one or several models, side by side.
+    """Attacks on one or several models, side by side: one row for each model and attack.
 
-    Not for publication: see :mod:`skdistill.audit.membership`.
-
-    Parameters
-    ----------
-    rows : tuple of AttackResult
-        One for each model and attack.
-    n_members, n_nonmembers : int
-        Records that were scored.
-    confidence : float
-        Of every interval by itself.
-    scores : dict
-        ``(model, attack)`` to a pair of arrays: scores of members and of non-members.
+    Not for publication: see :mod:`skdistill.audit.membership`. `confidence` is that of every
+    interval by itself; `scores` maps ``(model, attack)`` to the scores of members and of
+    non-members.
     """
 
     rows: tuple[AttackResult, ...]

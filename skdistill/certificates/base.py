@@ -220,8 +220,7 @@ class DisjointTeachers(RowBound):
         one teacher after another, shape ``(m, n_classes)`` or ``(m,)``. It takes rows that went
         through `transformer`.
     rehearsal : callable or None
-        ``rehearsal(X, transformer)`` trains one member on public rows with made-up labels, and
-        raises what that raises; nothing has been charged then.
+        ``rehearsal(X, transformer)``: see :meth:`rehearse`.
     """
 
     kind: ClassVar[str] = "members"
