@@ -49,23 +49,8 @@ def stable_C(
     A release at Gaussian-DP parameter :math:`\mu` adds noise of standard deviation
     :math:`2LCR/\mu` to every weight of a :class:`StableLogisticRegression`, hence at most
     :math:`2LCR^2/\mu` to a logit. Setting that to `logit_noise` gives
-    :math:`C = \mu \cdot \text{logit\_noise} / (2LR^2)`. No private value enters.
-
-    Parameters
-    ----------
-    epsilon, delta : float
-        The whole budget of the release.
-    max_row_norm, fit_intercept, intercept_scaling
-        As given to :class:`StableLogisticRegression`.
-    n_classes : int, default=2
-        Number of classes.
-    logit_noise : float, default=0.3
-        Largest standard deviation of the noise on one logit, in logits.
-
-    Returns
-    -------
-    float
-        ``C`` for :class:`StableLogisticRegression`.
+    :math:`C = \mu \cdot \text{logit\_noise} / (2LR^2)`. No private value enters. `epsilon` and
+    `delta` are the whole budget of the release, and the other parameters those of the teacher.
 
     Examples
     --------
@@ -86,31 +71,15 @@ class ClippedRows:
     r"""The map Φ: rows scaled into a ball, then a constant feature.
 
     A row longer than `max_row_norm` (Euclidean norm) is scaled down to that length; a shorter one
-    is left as it is. Then the feature `constant` is appended, unless it is zero. The map treats
-    each row by itself and knows nothing of the training data.
-
-    Parameters
-    ----------
-    max_row_norm : float
-        Radius of the ball.
-    constant : float
-        The constant feature, which takes the place of an unpenalised intercept; 0 for none.
+    is left as it is. Then the feature `constant` is appended, in place of an unpenalised intercept,
+    unless it is zero. The map treats each row by itself and knows nothing of the training data.
     """
 
     max_row_norm: float
     constant: float
 
     def __call__(self, X: Features) -> Features:
-        """Map finite float64 rows, to a norm of at most ``row_norm(d)``.
-
-        Parameters
-        ----------
-        X : ndarray or CSR matrix of shape (n, d)
-
-        Returns
-        -------
-        ndarray or CSR matrix of shape (n, d + 1), or (n, d) without a constant
-        """
+        """Map finite float64 rows, dense or CSR, to a norm of at most ``row_norm(d)``."""
         clip = _clip_sparse_rows if sp.issparse(X) else _clip_rows
         clipped = clip(X, self.max_row_norm)
         if self.constant == 0:
@@ -169,12 +138,6 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         Whether a constant feature is appended.
     intercept_scaling : float, default=1.0
         The constant feature. Its weight is penalised, and it counts in ``row_norm_``.
-    gradient_tol : float or "auto", default="auto"
-        The computed gradient's norm at which fitting stops. "auto" is the larger of 1e-7 times
-        the ideal radius and twice the rounding bound: public quantities.
-    max_newton_steps : int, default=1000
-        Upper limit of Newton steps. Unlike ``max_iter`` in scikit-learn, to run into it is an
-        error, because the guarantee would be lost. About five to ten steps are usual.
 
     Attributes
     ----------
@@ -203,7 +166,8 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
     row_norm_ : float
         R, the bound on the norm of a mapped row.
     gradient_tol_ : float
-        The tolerance t that was used and reached.
+        The tolerance t that was reached: the larger of 1e-7 times the ideal radius and twice the
+        rounding bound, which are public.
     sensitivity_ : float
         Bound on the Frobenius distance between the weights of two neighbouring data sets.
     n_iter_ : int
@@ -216,7 +180,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         names the one to change), or where there are fewer than two classes. The texts hold public
         values only.
     RuntimeError
-        If the tolerance is not reached in `max_newton_steps`.
+        If the tolerance is not reached: the guarantee would be lost.
 
     See Also
     --------
@@ -252,32 +216,19 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         classes: ArrayLike | None = None,
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
-        gradient_tol: float | str = "auto",
-        max_newton_steps: int = 1000,
     ) -> None:
         self.C = C
         self.max_row_norm = max_row_norm
         self.classes = classes
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
-        self.gradient_tol = gradient_tol
-        self.max_newton_steps = max_newton_steps
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the weights and prove how far one record could have moved them.
 
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, frame of numbers} of shape (n_samples, n_features)
-            Training rows. A cell that is no number counts as zero, an infinite one as the largest
-            float: no cell raises.
-        y : array-like of shape (n_samples,)
-            Labels. A record with a label outside `classes` is left out (its gradient is zero).
-
-        Returns
-        -------
-        StableLogisticRegression
-            The fitted estimator.
+        X holds numbers, dense, sparse or in a frame. A cell that is no number counts as zero, an
+        infinite one as the largest float: no cell raises. A record with a label outside `classes`
+        is left out (its gradient is zero).
         """
         C = in_range("C", self.C)
         feature_map = self._feature_map()
@@ -298,7 +249,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         codes = label_codes(labels, classes)
         rows = _finite(table.numbers())
         norm = feature_map.row_norm(rows.shape[1])
-        plan = make_plan(rows.shape, len(classes), C, feature_map.constant, norm, self.gradient_tol)
+        plan = make_plan(rows.shape, len(classes), C, feature_map.constant, norm)
 
         known = codes >= 0
         features = feature_map(rows)
@@ -308,7 +259,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
                 if sp.issparse(features)
                 else features * known[:, None]
             )
-        weights, n_iter = minimise(Objective(features, codes, plan), self.max_newton_steps)
+        weights, n_iter = minimise(Objective(features, codes, plan))
         set_fitted(
             self,
             vars(seen)
@@ -329,18 +280,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         return self
 
     def bounded_features(self, X: Any) -> Features:
-        """Map rows as the fitted model does, so that its scores are ``Φ(X) @ weights_.T``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, frame of numbers} of shape (m, n_features_in_)
-            Rows.
-
-        Returns
-        -------
-        ndarray or CSR matrix of shape (m, D)
-            Rows of norm at most ``row_norm_``.
-        """
+        """Map rows as the fitted model does: (m, D) of norm at most ``row_norm_``, dense or CSR."""
         check_is_fitted(self)
         X = validate_data(
             self,
@@ -354,49 +294,16 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         return self.feature_map_(_finite(X))
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Logits.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, frame of numbers} of shape (m, n_features_in_)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (m,) for two classes, else (m, n_classes)
-            ``Φ(X) @ weights_.T``; of two classes, that of ``classes_[1]``.
-        """
+        """Logits ``Φ(X) @ weights_.T``, shape (m,) for two classes, else (m, n_classes)."""
         scores: NDArray[np.float64] = self.bounded_features(X) @ self.weights_.T
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities of the classes, in the order of ``classes_``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, frame of numbers} of shape (m, n_features_in_)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (m, n_classes)
-            Rows that sum to one.
-        """
+        """Probabilities of the classes, in the order of ``classes_``."""
         return class_probabilities(self.bounded_features(X) @ self.weights_.T)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Predict the most probable class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, frame of numbers} of shape (m, n_features_in_)
-            Rows.
-
-        Returns
-        -------
-        ndarray of shape (m,)
-            Labels.
-        """
+        """Predict the most probable class."""
         scores = self.decision_function(X)
         chosen = scores.argmax(axis=1) if scores.ndim == 2 else (scores > 0).astype(int)
         return np.asarray(self.classes_[chosen])

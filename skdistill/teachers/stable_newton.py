@@ -31,18 +31,19 @@ UNIT = 2.0**-53  # unit roundoff of float64
 _SMALLEST, _LARGEST = 1e-12, 1e12  # public settings outside are refused: squares would underflow
 _MAX_CONDITION = 1e8  # of the Hessian: beyond it Newton steps become many and inexact
 _MAX_SLACK = 0.01  # share of the ideal radius that tolerance and rounding may add
+_MOST_STEPS = 1000  # of Newton's method: five to ten are usual
 _DIRECT_SIZE = 300  # up to this many weights the Hessian is built and factorised
 
 Features = Any  # ndarray or CSR of shape (n, D)
 
 
-def in_range(name: str, value: Any, low: float = _SMALLEST) -> float:
+def in_range(name: str, value: Any) -> float:
     """Return a public setting as a float, or refuse it."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number: got {value!r}.")
     number = float(value)
-    if not low <= number <= _LARGEST:
-        raise ValueError(f"{name} must lie between {low:g} and {_LARGEST:g}: got {number:g}.")
+    if not _SMALLEST <= number <= _LARGEST:
+        raise ValueError(f"{name} must lie between {_SMALLEST:g} and {_LARGEST:g}: got {number:g}.")
     return number
 
 
@@ -107,7 +108,6 @@ def make_plan(
     C: float,
     constant: float,
     row_norm: float,
-    gradient_tol: float | str,
 ) -> Plan:
     r"""Derive the certificate from public settings, or refuse them.
 
@@ -133,25 +133,13 @@ def make_plan(
     rounding = gradient_rounding_bound(
         n_samples, n_rows, n_columns, C=C, row_norm=row_norm, weight_norm=weight_bound
     )
-    if isinstance(gradient_tol, str):
-        if gradient_tol != "auto":
-            raise ValueError(f'gradient_tol must be "auto" or a positive number: {gradient_tol!r}.')
-        tol = max(1e-7 * ideal, 2 * rounding)
-        remedy = "Lower C, or train on fewer rows or features"
-    else:
-        tol = in_range("gradient_tol", gradient_tol, low=0.0)
-        remedy = 'Set gradient_tol="auto"'
-        if tol < 2 * rounding:
-            raise ValueError(
-                f"gradient_tol={tol:g} is finer than float64 can prove for these settings. "
-                f'Set gradient_tol="auto", or to at least {2.1 * rounding:.2g}.'
-            )
+    tol = max(1e-7 * ideal, 2 * rounding)
     tol_reached = tol * (1 + 2 * _gamma(n_rows * n_columns + 8))  # the norm is computed in floats
     slack = 2 * (tol_reached + rounding)
     if slack > _MAX_SLACK * ideal:
         raise ValueError(
             f"The tolerance and rounding of these settings would add {slack:.2g} to a radius of "
-            f"{ideal:.2g}, more than {_MAX_SLACK:.0%}. {remedy}."
+            f"{ideal:.2g}, more than {_MAX_SLACK:.0%}. Lower C, or train on fewer rows or features."
         )
     return Plan(
         n_samples=n_samples,
@@ -286,7 +274,7 @@ def _conjugate_gradients(
     return x
 
 
-def minimise(objective: Objective, max_steps: int) -> tuple[NDArray[np.float64], int]:
+def minimise(objective: Objective) -> tuple[NDArray[np.float64], int]:
     r"""Drive the norm of the gradient below the plan's tolerance.
 
     It starts from zero: measured, that is as fast as to start from what scikit-learn's L-BFGS
@@ -300,7 +288,7 @@ def minimise(objective: Objective, max_steps: int) -> tuple[NDArray[np.float64],
     W = np.zeros((plan.n_rows, plan.n_columns))
     gradient = objective.gradient(W)
     norm = float(np.linalg.norm(gradient))
-    for step in range(1, max_steps + 1):
+    for step in range(1, _MOST_STEPS + 1):
         if norm <= plan.gradient_tol and np.linalg.norm(W) <= plan.weight_bound:
             return W, step
         direction = objective.newton_direction(W, gradient)
@@ -315,5 +303,5 @@ def minimise(objective: Objective, max_steps: int) -> tuple[NDArray[np.float64],
             break
     raise RuntimeError(
         "StableLogisticRegression did not reach its gradient tolerance, so its sensitivity is not "
-        "proved and it stays unfitted. Raise max_newton_steps, lower C, or raise gradient_tol."
+        "proved and it stays unfitted. Lower C."
     )
