@@ -30,7 +30,13 @@ from skdistill.release import (
 )
 from skdistill.release.parameters import Parameters
 from skdistill.release.query import Query, RowQuery
-from skdistill.teachers import StableLogisticRegression, TeacherEnsemble, ensemble, members
+from skdistill.teachers import (
+    StableLogisticRegression,
+    TeacherEnsemble,
+    ensemble,
+    fitted,
+    members,
+)
 from skdistill.testing import ReplayAuditError, replay_audit
 
 LARGE = ("large", "flipped label")
@@ -282,7 +288,7 @@ class _Raw:
 
 @pytest.mark.parametrize("name", ["dummies", "typed"])
 def test_canonical_rows_skipped(monkeypatch, name):
-    monkeypatch.setattr(ensemble, "read_table", _Raw)
+    monkeypatch.setattr(fitted, "read_table", _Raw)
     if name == "typed":
         caught(audit, MEMBERS[name], VOTES["one round"], ("text among numbers", None), "frame")
     else:
@@ -300,8 +306,8 @@ def test_dtypes_of_the_whole_table(monkeypatch):
 
 
 def test_class_counts_twice(monkeypatch):
-    count = ensemble.label_counts
-    monkeypatch.setattr(ensemble, "label_counts", lambda *args: 2 * count(*args))
+    count = fitted.label_counts
+    monkeypatch.setattr(fitted, "label_counts", lambda *args: 2 * count(*args))
     caught(audit, MEMBERS["tree"], VOTES["one round"], ("same", "flipped label"))
 
 

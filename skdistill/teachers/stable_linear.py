@@ -12,16 +12,7 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._tables import (
-    cells_of,
-    check_lengths,
-    known_classes,
-    label_codes,
-    layout_of,
-    read_table,
-)
-from skdistill.teachers.fitted import set_fitted
-from skdistill.teachers.shards import label_counts
+from skdistill.teachers.fitted import read_arguments, read_classes, set_fitted
 from skdistill.teachers.stable_newton import (
     UNIT,
     Features,
@@ -232,24 +223,17 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         """
         C = in_range("C", self.C)
         feature_map = self._feature_map()
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        table, labels = read_table(X), cells_of(y)
-        check_lengths(table, y=labels)
-        seen = BaseEstimator()
-        validate_data(seen, layout_of(X), skip_check_array=True)
-        classes = known_classes(y, self.classes, labels)
-        if len(classes) < 2:
+        table, labels, _, state = read_arguments(self, X, y)
+        codes, found = read_classes(self, y, labels)
+        n_classes = len(found["classes_"])
+        if n_classes < 2:
             raise ValueError(
                 "The classifier needs at least two classes. List them all in `classes` where y may "
                 "hold only one class."
             )
-        codes = label_codes(labels, classes)
         rows = _finite(table.numbers())
         norm = feature_map.row_norm(rows.shape[1])
-        plan = make_plan(rows.shape, len(classes), C, feature_map.constant, norm)
+        plan = make_plan(rows.shape, n_classes, C, feature_map.constant, norm)
 
         known = codes >= 0
         features = feature_map(rows)
@@ -262,13 +246,11 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         weights, n_iter = minimise(Objective(features, codes, plan))
         set_fitted(
             self,
-            vars(seen)
+            state
+            | found
             | {
                 "weights_": weights,
                 "n_iter_": n_iter,
-                "classes_": classes,
-                "classes_given_": self.classes is not None,
-                "class_count_": label_counts(codes, len(classes)),
                 "fit_id_": uuid.uuid4().hex,
                 "n_samples_": plan.n_samples,
                 "feature_map_": feature_map,

@@ -359,7 +359,7 @@ def test_labels_with_one_dtype_for_all_are_caught(monkeypatch):
     X, _, public = marked()
     proper = _tables.cells_of
     monkeypatch.setattr(
-        "skdistill.teachers.ensemble.cells_of", lambda y: proper(np.asarray(y).tolist())
+        "skdistill.teachers.fitted.cells_of", lambda y: proper(np.asarray(y).tolist())
     )
     before, _ = votes(X, Y, public)
     after, _ = votes(X, ["unknown", *Y[1:]], public)
