@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from skdistill._scores import probabilities_of
 from skdistill.certificates.base import Certificate, ParameterBall
-from skdistill.teachers.stable_linear import class_probabilities
 
 __all__ = ["stable_logistic_regression"]
 
@@ -22,7 +22,7 @@ def stable_logistic_regression(teacher: Any) -> Certificate:
         teacher.sensitivity_,
         lambda: np.asarray(teacher.weights_, dtype=np.float64),
         teacher.bounded_features,
-        class_probabilities,
+        probabilities_of,
         teacher.row_norm_,
         shape=np.atleast_2d(teacher.weights_).shape,
         name="stable logistic regression",

@@ -10,12 +10,12 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._cells import as_floats
+from skdistill._scores import probabilities_of
 from skdistill._tables import check_label_types, layout_of, read_table
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
@@ -194,11 +194,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the model without noise, in the order of `classes_`. Not private."""
         scores = self._scores(X)
-        if len(self.classes_) == 1:
-            return np.ones((len(scores), 1))
-        if scores.shape[1] == 1:
-            return np.hstack([expit(-scores), expit(scores)])
-        return np.asarray(softmax(scores, axis=1))
+        return np.ones((len(scores), 1)) if len(self.classes_) == 1 else probabilities_of(scores)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Likeliest class of the model without noise. Not private."""

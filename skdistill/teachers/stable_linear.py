@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._scores import probabilities_of
 from skdistill.teachers.fitted import read_arguments, read_classes, set_fitted
 from skdistill.teachers.stable_newton import (
     UNIT,
@@ -282,7 +282,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, in the order of ``classes_``."""
-        return class_probabilities(self.bounded_features(X) @ self.weights_.T)
+        return probabilities_of(self.bounded_features(X) @ self.weights_.T)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the most probable class."""
@@ -312,13 +312,6 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = True
         return tags
-
-
-def class_probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Soft labels from scores: the sigmoid of one column, the softmax of several."""
-    if scores.shape[1] == 1:
-        return np.column_stack([expit(-scores[:, 0]), expit(scores[:, 0])])
-    return np.asarray(softmax(scores, axis=1))
 
 
 def _finite(X: Features) -> Features:
