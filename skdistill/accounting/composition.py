@@ -248,16 +248,10 @@ class Cap:
             largest, step = largest * (1 - step), min(2 * step, 0.5)
         return 0.0
 
-    def remaining(self, totals: Totals, k: int = 1) -> float:
-        """Return the largest ε for which `k` more releases with δ = 0 fit, rounded down."""
-        left_pure = self.largest_pure - totals.pure
-        left_squares = self.largest_squares - totals.squares
-
-        def fit(epsilon: float) -> bool:
-            in_pure = min(k, left_pure // _units(epsilon, ROUND_CEILING))
-            return (k - in_pure) * _dominating_squares(epsilon) <= left_squares
-
-        return _last(fit)
+    def remaining(self, totals: Totals) -> float:
+        """Return the largest ε for which one more release with δ = 0 fits, rounded down."""
+        like = PrivacyLoss("laplace", 1.0, 0.0, None, self.unit, self.relation)
+        return self.largest(totals, like)
 
 
 def dominating_mu(epsilon: float) -> float:
