@@ -56,15 +56,12 @@ def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = Non
         The δ of the total. None takes that of the ledger, if the distiller has one, else the
         largest of the distillers'.
 
-    Returns
-    -------
-    cost : SearchCost
-        Releases that the distiller's own ledger holds already are free. With ``refit``, the
-        dearest candidate is taken for the best. A ``RandomizedSearchCV`` without an integer
-        `random_state` draws other candidates than the search will.
-
     Notes
     -----
+    Releases that the distiller's own ledger holds already are free. With ``refit``, the
+    dearest candidate is taken for the best. A ``RandomizedSearchCV`` without an integer
+    `random_state` draws other candidates than the search will.
+
     Every fit is run dry, its queries answered with zeros, in the order of a serial search, against
     a ledger in memory. The total does not depend on the order for Gaussian noise: each row ends at
     the highest level that any fit asks of it (:mod:`skdistill.release.replay.progressive`).

@@ -77,6 +77,8 @@ def make_canaries(
 ) -> Canaries:
     """Make pairs of records for the slots of an audit, from public data alone.
 
+    The order of the two labels of a slot is random, so that no label speaks for a coin.
+
     Parameters
     ----------
     X_transfer : array-like of shape (m, d)
@@ -95,11 +97,6 @@ def make_canaries(
         Records in a slot: 1, or 5 for "duplicated".
     random_state : int, RandomState or None, default=None
         For rows, labels and directions.
-
-    Returns
-    -------
-    canaries : Canaries
-        The order of the two labels is random, so that no label speaks for a coin.
 
     Examples
     --------

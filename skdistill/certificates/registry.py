@@ -41,29 +41,19 @@ _REGISTERED: dict[type, Prover] = {}
 
 
 def register(cls: type) -> Callable[[Prover], Prover]:
-    """Register a proof for one class of teachers.
+    """Register a proof for one class of teachers: a decorator of the function that proves.
 
-    The proof is found for exactly this class. A subclass may override ``predict_proba``, and a
-    bound that was proved for the parent would then be false, so subclasses are registered on
-    their own.
+    The proof is a function of ``(teacher)``, ``(teacher, X)`` or ``(teacher, X, output_range)``
+    that returns a :class:`Certificate`, or None where it does not apply to these settings; then the
+    package's own families are searched. It is found for exactly this class. A subclass may override
+    ``predict_proba``, and a bound that was proved for the parent would then be false, so subclasses
+    are registered on their own.
 
-    Parameters
-    ----------
-    cls : type
-        The teacher's class.
-
-    Returns
-    -------
-    decorator : callable
-        Takes the proof: a function of ``(teacher)``, ``(teacher, X)`` or
-        ``(teacher, X, output_range)`` that returns a :class:`Certificate`, or None where it does
-        not apply to these settings; then the package's own families are searched.
-
-        - `teacher` is fitted and without its FrozenEstimator. Only its settings and other public
-          quantities may be looked at.
-        - `X` is the transfer set. It is None where :func:`certify` was called without one, and
-          for the last step of a pipeline whose earlier steps change X.
-        - `output_range` is the distiller's, or None.
+    - `teacher` is fitted and without its FrozenEstimator. Only its settings and other public
+      quantities may be looked at.
+    - `X` is the transfer set. It is None where :func:`certify` was called without one, and
+      for the last step of a pipeline whose earlier steps change X.
+    - `output_range` is the distiller's, or None.
 
     Examples
     --------

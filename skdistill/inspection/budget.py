@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class BudgetDisplay:
         delta: float = 0.0,
         kinds: Iterable[str] | None = None,
     ) -> None:
-        self.times = [_in_utc(time) for time in times]
+        self.times = [t.astimezone(UTC).replace(tzinfo=None) if t.tzinfo else t for t in times]
         self.totals = np.asarray(list(totals), dtype=float)
         self.epsilon = float(epsilon)
         self.delta = float(delta)
@@ -113,16 +113,8 @@ class BudgetDisplay:
     ) -> BudgetDisplay:
         """Draw the display and return it.
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        name : str, default=None
-            Label of the total.
-        x : {"time", "release"}, default="time"
-            The horizontal axis: time, or number of releases.
-        **kwargs : dict
-            For matplotlib's ``plot`` of the total.
+        `x` is the horizontal axis, "time" or "release" (their number); `ax` of None makes new axes,
+        `name` is the label of the total, and `kwargs` go to matplotlib's ``plot`` of it.
         """
         if x not in ("time", "release"):
             raise ValueError(f'x={x!r} must be "time" or "release".')
@@ -171,12 +163,3 @@ class BudgetDisplay:
             locator = AutoDateLocator(minticks=3, maxticks=8)
             self.ax_.xaxis.set_major_locator(locator)
             self.ax_.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-
-
-def _in_utc(time: Any) -> datetime:
-    """Convert a datetime, an ISO text or seconds since 1970 to a datetime in UTC without zone."""
-    if isinstance(time, (int, float)):
-        time = datetime.fromtimestamp(time, UTC)
-    elif not isinstance(time, datetime):
-        time = datetime.fromisoformat(str(time))
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time

@@ -97,15 +97,9 @@ class MembershipDisplay:
     ) -> MembershipDisplay:
         """Draw the attacks of a membership report.
 
-        Parameters
-        ----------
-        report : MembershipReport
-        attack : str, default="strongest"
-            "strongest" draws, for each model, the attack with the highest true-positive rate at
-            the lowest false-positive rate of the report (then, by AUC); "all" draws every attack;
-            else the name of one.
-        ax, **kwargs
-            For :meth:`plot`.
+        Of each model, `attack` "strongest" draws the one with the highest true-positive rate at the
+        lowest false-positive rate of the report (then, by AUC), "all" every attack, and else the
+        one of that name. `ax` and `kwargs` are for :meth:`plot`.
         """
 
         def strength(row: Any) -> tuple[float, float]:
@@ -182,18 +176,9 @@ class MembershipDisplay:
     ) -> MembershipDisplay:
         """Draw scores of records of known membership.
 
-        Parameters
-        ----------
-        y_member : array-like of bool, shape (n,)
-            True for members; both kinds must occur.
-        scores : array-like of shape (n,), or dict of str to such
-            Higher means member.
-        name : str, default=None
-            Label of a single curve.
-        claims : dict of str to (float, float), default=None
-            ε and δ to draw the limits of.
-        ax, **kwargs
-            For :meth:`plot`.
+        `y_member` is True for members; both kinds must occur. `scores`, higher for members, are an
+        array of shape (n,) or a dict of such, by name; `name` labels a single curve. `claims` are ε
+        and δ to draw the limits of, by name. `ax` and `kwargs` are for :meth:`plot`.
         """
         inside = np.asarray(y_member).astype(bool)
         if inside.ndim != 1 or not inside.any() or inside.all():
@@ -217,14 +202,8 @@ class MembershipDisplay:
     ) -> MembershipDisplay:
         """Draw the display and return it.
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        name : str, default=None
-            Label of a single curve.
-        **kwargs : dict
-            For matplotlib's ``plot`` of the curves.
+        `ax` of None makes new axes, `name` is the label of a single curve, and `kwargs` go to
+        matplotlib's ``plot`` of the curves.
         """
         crowded = len(self.curves) > 3
         self.ax_, self.figure_ = axes_and_figure(

@@ -183,14 +183,8 @@ class PrivacyUtilityDisplay:
     ) -> PrivacyUtilityDisplay:
         """Draw the display and return it.
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        name : str, default=None
-            Label of the curve; None takes the one given before.
-        **kwargs : dict
-            For matplotlib's ``errorbar``.
+        `ax` of None makes new axes, `name` is the label of the curve (None: the one given before),
+        and `kwargs` go to matplotlib's ``errorbar``.
         """
         self.ax_, self.figure_ = axes_and_figure(ax, f"{type(self).__name__}.plot")
         order = np.argsort(self.epsilons)
