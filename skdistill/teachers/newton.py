@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import uuid
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._cells import as_floats
+from skdistill._numbers import check_range
 from skdistill._scores import probabilities_of
 from skdistill._tables import check_label_types, layout_of, read_table
 from skdistill.accounting.loss import PrivacyLoss
@@ -245,7 +244,7 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
         if self.loss != "squared":
             raise ValueError(f"loss={self.loss!r} is unknown; the only one is 'squared'.")
         check_label_types(y)
-        low, high = _checked_range(self.output_range)
+        low, high = check_range(self.output_range)
         half, middle = high / 2 - low / 2, high / 2 + low / 2
         with np.errstate(all="ignore"):
             scaled = (as_floats(labels) - middle) / half
@@ -305,17 +304,3 @@ def _finite(cells: Array) -> Array:
             found = np.clip(np.where(np.isfinite(part), part, 0.0), -_LARGEST, _LARGEST)
             changed[start : start + _CHECKED] = found
     return changed
-
-
-def _checked_range(value: Any) -> tuple[float, float]:
-    try:
-        low, high = value
-        good = all(isinstance(v, Real) and not isinstance(v, bool) for v in (low, high))
-    except (TypeError, ValueError):
-        good = False
-    if not good or not (low < high and math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(
-            f"output_range={value!r} must be two finite numbers (low, high) with low < high, in "
-            "units of the target."
-        )
-    return float(low), float(high)
