@@ -11,7 +11,7 @@ split for every run. Every figure is the mean and the standard deviation over ru
 and F1 of what ``predict`` says (ours cuts at the released class prior, peers at one half); RMSE.
 Seconds and memory are those of one fit: the peak of a process of its own, less what it began with.
 
-    OMP_NUM_THREADS=1 python benchmarks/no_public_data.py [--only adult] [--models ours stable]
+    OMP_NUM_THREADS=1 python benchmarks/no_public_data.py [--only adult] [--models ours 300]
         [--epsilons 0.5 1] [--runs 5]
 
 The recipe, 10 % of μ² for the marginals of single columns, was fixed after about 30 runs on
@@ -43,12 +43,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from skdistill.pate import PATEClassifier, PATERegressor
-from skdistill.teachers import StableLogisticRegression, stable_C
 from skdistill.transfer import Schema
 from skdistill.transfer.table_features import TableFeatures
 
 DELTA = 1e-5
-CONSTANT, LOGIT_NOISE = 0.5, 0.25  # of the stable teacher, as in adult.py
 Array = np.ndarray
 
 
@@ -221,16 +219,6 @@ def ours(data: Data, epsilon: float, **settings: Any) -> Any:
     return model.fit(data.X, data.y)
 
 
-def stable(data: Data, epsilon: float) -> Any:
-    """One stable linear teacher on all rows, C by the public rule."""
-    if data.output_range is not None:
-        return None
-    C = stable_C(epsilon, DELTA, intercept_scaling=CONSTANT, logit_noise=LOGIT_NOISE)
-    teacher = StableLogisticRegression(C, intercept_scaling=CONSTANT)
-    settings = {"schema": data.schema, "epsilon": epsilon, "delta": DELTA}
-    return PATEClassifier(teacher, classes=[0, 1], **settings).fit(data.X, data.y)
-
-
 def dp_ebm(data: Data, epsilon: float) -> Any:
     """DP-EBM with its defaults and the bounds of the schema."""
     from interpret.privacy import DPExplainableBoostingClassifier, DPExplainableBoostingRegressor
@@ -341,7 +329,6 @@ class On:
 MODELS: dict[str, tuple[Callable[[Data, float], Any], bool]] = {  # and whether ε matters
     "ours": (ours, True),
     "300": (partial(ours, n_teachers=300), True),
-    "stable": (stable, True),
     "dp_ebm": (dp_ebm, True),
     "diffprivlib": (diffprivlib_linear, True),
     "forest": (diffprivlib_forest, True),
@@ -352,7 +339,6 @@ MODELS: dict[str, tuple[Callable[[Data, float], Any], bool]] = {  # and whether 
 NAMES = {
     "ours": "PATE, linear teachers",
     "300": "PATE, 300 linear teachers",
-    "stable": "PATE, StableLogisticRegression",
     "dp_ebm": "DP-EBM",
     "diffprivlib": "diffprivlib, linear",
     "forest": "diffprivlib, random forest",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from bounded_means import BoundedMeans
 from replay_cases import (
     CONTAINERS,
     IN_PLACE,
@@ -64,11 +65,9 @@ from skdistill import PATEClassifier, PATERegressor, PrivateDistiller
 from skdistill._tables import n_rows
 from skdistill.certificates import certify
 from skdistill.certificates.public_maps import is_public_map
-from skdistill.pate.base import PrivateStepError
-from skdistill.release.boundary import TeacherError
 from skdistill.release.marginals import measure_marginals
 from skdistill.release.parameters import Parameters
-from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
+from skdistill.teachers import TeacherEnsemble
 from skdistill.teachers.members import ConstantVoter
 from skdistill.testing import replay_audit
 
@@ -294,7 +293,7 @@ TEACHERS = {
     "ridge": (make_pipeline(StandardScaler(copy=False), Ridge()), LAWS),
     "regression tree": (DecisionTreeRegressor(), LAWS),
     "stable": (
-        StableLogisticRegression(C=0.01, classes=[0, 1]),
+        BoundedMeans(classes=[0, 1]),
         {"parameters": Way(Parameters()), "by laplace": Way(Parameters("laplace"), LAPLACE)},
     ),
 }
@@ -435,7 +434,7 @@ def _public_parts(queries):
 def private_table(member, kind, **settings):
     """Return an unfitted estimator of a private table."""
     common = {"schema": SCHEMAS[kind], "epsilon": 8.0, "n_transfer": 20, "n_bins": 4}
-    common |= {"random_state": 0, "n_teachers": "auto" if member == "stable" else 3, **settings}
+    common |= {"random_state": 0, "n_teachers": 3, **settings}
     if is_regressor(member_of(member)):
         return PATERegressor(member_of(member), output_range=(-1.0, 1.0), **common)
     return PATEClassifier(member_of(member), classes=[0, 1], **common)
@@ -449,7 +448,6 @@ FITS = {
     "logistic regression": private_table("logistic", "mixed"),
     "two rounds": private_table("tree", "mixed", n_rounds=2, basis=basis),
     "pure": private_table("neighbours", "mixed", delta=0.0, degree=2),
-    "one stable regression": private_table("stable", "mixed"),
     "in place": private_table("StandardScaler(copy=False)", "numbers", encoder=None),
     "writes": private_table("writes", "mixed", degree=1),
     "draws": private_table("draws", "mixed"),
@@ -467,7 +465,7 @@ def test_whole_fits(name, public):
     rows = ["large", "shorter", "raising cell"]
     for i, row in enumerate(rows):
         label = list(LABELS)[(i + len(name)) % len(LABELS)]
-        grouped = i == 1 and name != "one stable regression"
+        grouped = i == 1
         X_public = public_rows("list", kind) if public else None
         audit_fit(model, "list", kind, row, label, X_public=X_public, grouped=grouped)
 
@@ -549,18 +547,6 @@ def test_a_whole_fit_tells_nothing_of_a_hostile_record(name):
     tells_nothing(repr(model), str(model.privacy_), model._repr_html_())
 
 
-@pytest.mark.parametrize("container", ["list", "frame"])
-def test_a_single_teacher_of_a_fit_does_not_quote_a_row(container):
-    """Text for a teacher that wants numbers: scikit-learn's message quotes the first row."""
-    model = PATEClassifier(
-        StableLogisticRegression(), schema=SCHEMAS["mixed"], classes=[0, 1], encoder=None
-    )
-    X, y = table(container, "mixed")
-    with pytest.raises((PrivateStepError, TeacherError)) as caught:
-        model.set_params(n_transfer=20, random_state=0).fit(X, y)
-    assert not any(job in "".join(traceback.format_exception(caught.value)) for job in JOBS)
-
-
 class Stops(DecisionTreeClassifier):
     """A member that can be interrupted."""
 
@@ -632,7 +618,7 @@ def test_a_teacher_behind_a_step_that_learned_has_the_worst_case():
             return X - self.mean_
 
     X, y = table("array", "numbers")
-    for last in (KNeighborsClassifier(5), StableLogisticRegression(C=0.01, classes=[0, 1])):
+    for last in (KNeighborsClassifier(5), BoundedMeans(classes=[0, 1])):
         known = certify(make_pipeline(FunctionTransformer(), last).fit(X, y))
         learned = certify(make_pipeline(Centres(), last).fit(X, y))
         assert known.name != "worst case"

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from bounded_means import BoundedMeans
 from replay_cases import MEMBERS, MIXED_MEMBERS, REGRESSORS, Loud, cells, public_rows, table
 from replay_checks import (
     GAUSSIAN,
@@ -31,7 +32,6 @@ from skdistill.release import (
 from skdistill.release.parameters import Parameters
 from skdistill.release.query import Query, RowQuery
 from skdistill.teachers import (
-    StableLogisticRegression,
     TeacherEnsemble,
     ensemble,
     fitted,
@@ -159,7 +159,7 @@ def test_half_a_bound_of_rows(monkeypatch, law):
 def test_a_smaller_bound_of_parameters(monkeypatch):
     """One record moves the weights by a half of the radius at most where C is small."""
     way = Way(Parameters())
-    teacher = StableLogisticRegression(C=0.01, classes=[0, 1])
+    teacher = BoundedMeans(classes=[0, 1])
     audit_one(teacher, way)
     break_queries(monkeypatch, parameters, 8.0)
     caught(audit_one, teacher, way)

@@ -15,7 +15,6 @@ from skdistill.certificates.ensembles import disjoint_teachers
 from skdistill.certificates.neighbors import uniform_neighbors
 from skdistill.certificates.newton import gradient_sums
 from skdistill.certificates.pipelines import pipeline
-from skdistill.certificates.stable_linear import stable_logistic_regression
 from skdistill.certificates.worst_case import worst_case
 
 __all__ = ["FAMILIES", "certify", "prove", "register"]
@@ -28,7 +27,6 @@ FAMILIES: dict[str, Prover] = {
     "sklearn.neighbors.KNeighborsClassifier": uniform_neighbors,
     "skdistill.teachers.NewtonClassifier": gradient_sums,
     "skdistill.teachers.NewtonRegressor": gradient_sums,
-    "skdistill.teachers.StableLogisticRegression": stable_logistic_regression,
     "skdistill.teachers.TeacherEnsemble": disjoint_teachers,
     "sklearn.pipeline.Pipeline": pipeline,
     "diffprivlib.models.DecisionTreeClassifier": diffprivlib_model,

@@ -202,11 +202,6 @@ class PATE(DistilledEstimator):
         check_lengths(X, y=cells, groups=numbers)
         if X_public is not None:
             X_public = schema.sanitize(check_table(X_public))
-        if groups is not None and self._is_single():
-            raise ValueError(
-                "groups: a single StableLogisticRegression bounds what one record can do, not what "
-                "a group can. Give n_teachers, for an ensemble of them."
-            )
         targets, n_classes = self._read_targets(y, cells)
         n_units = len(cells) if numbers is None else int(numbers.max()) + 1
         kind = Schema.kind_of(X)
@@ -244,8 +239,7 @@ class PATE(DistilledEstimator):
             rows = task.schema.decode(codes, rng, self.n_bins, task.kind)
         with silenced():
             seen = self._inputs(task.schema, rows).transform(rows)
-        if not self._is_single():
-            rehearse(self.estimator, canonical_rows(seen), getattr(self, "classes_", None))
+        rehearse(self.estimator, canonical_rows(seen), getattr(self, "classes_", None))
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
@@ -294,12 +288,10 @@ class PATE(DistilledEstimator):
             bound: Certificate = Certificate(name="none", reason="No noise was asked for.")
             return calibrate(bound, asked)
         bound = certify(teacher, rows, output_range=output_range)
-        mechanism: Any = loss.kind
-        if not self._is_single():
-            # Synthetic rows have no neighbourhoods to speak of.
-            pca = synthetic and isinstance(self.basis, str) and self.basis == "auto"
-            basis = "pca" if pca else self.basis
-            mechanism = ResidualRounds(self.n_rounds, basis, noise=loss.kind)
+        # Synthetic rows have no neighbourhoods to speak of.
+        pca = synthetic and isinstance(self.basis, str) and self.basis == "auto"
+        basis = "pca" if pca else self.basis
+        mechanism = ResidualRounds(self.n_rounds, basis, noise=loss.kind)
         with_prior = getattr(self, "threshold", None) == "prior"
         return calibrate(bound, asked, mechanism=mechanism, with_prior=with_prior, loss=loss)
 
@@ -315,9 +307,6 @@ class PATE(DistilledEstimator):
     def _automatic_encoder(self, schema: Schema, rows: Any) -> Any:
         if isinstance(self.estimator, Pipeline):
             return None
-        if self._is_single():
-            norm = self.estimator.max_row_norm
-            return TableFeatures(schema, n_components=60, max_norm=norm)
         return TableFeatures(schema, None, n_knots=0, directions=False)
 
     def _teach(self, task: Task, inputs: Any, loss: PrivacyLoss | None, random_state: Any) -> Any:
@@ -329,8 +318,6 @@ class PATE(DistilledEstimator):
 
         A = call_privately(encode, inputs, task.rows, error=PrivateStepError)
         seed = random_state.randint(np.iinfo(np.int32).max)
-        if self._is_single():
-            return self._teach_one(A, task.targets)
         k = self.n_teachers
         ensemble = TeacherEnsemble(
             self.estimator,
@@ -417,9 +404,6 @@ class PATE(DistilledEstimator):
 
     def _assumes(self) -> list[str]:
         return []
-
-    def _is_single(self) -> bool:
-        return False
 
     def _output_range(self) -> tuple[float, float] | None:
         return None

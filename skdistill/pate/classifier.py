@@ -6,16 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, clone, is_classifier
+from sklearn.base import ClassifierMixin, is_classifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
 
 from skdistill._tables import check_label_types, classes_in, label_codes
 from skdistill._validate import type_name
-from skdistill.certificates.public_maps import is_public_map
-from skdistill.pate.base import PATE, PrivateStepError
-from skdistill.release.boundary import call_privately
-from skdistill.teachers import StableLogisticRegression
+from skdistill.pate.base import PATE
 
 __all__ = ["PATEClassifier"]
 
@@ -30,9 +26,7 @@ class PATEClassifier(ClassifierMixin, PATE):
     Parameters
     ----------
     estimator : classifier
-        The model of each teacher; cloned. A
-        :class:`~skdistill.teachers.StableLogisticRegression`, by itself or behind steps that need
-        no fit, is trained once on all rows, and its parameters are released.
+        The model of each teacher; cloned.
     student : estimator, default=None
         Trained on the noisy labels, on the features of the teachers. None is a LogisticRegression.
     schema : Schema or tuple of (float, float)
@@ -41,9 +35,8 @@ class PATEClassifier(ClassifierMixin, PATE):
         number in these bounds. It is never read off private rows; where `fit` is given
         `X_public`, None reads it off those.
     classes : array-like of shape (n_classes,) or "public"
-        All labels, as public knowledge. A record with another label trains no teacher (a single
-        StableLogisticRegression takes it for the first class). "public" takes the labels that
-        occur in `y`, and the statement lists that their set is public.
+        All labels, as public knowledge. A record with another label trains no teacher. "public"
+        takes the labels that occur in `y`, and the statement lists that their set is public.
     epsilon, delta : float, default=1.0, 1e-6
         The price of a `fit`, marginals, class prior and labels together. ``delta=0`` asks for
         pure differential privacy, by Laplace noise. ``epsilon=float("inf")``: no noise.
@@ -60,10 +53,9 @@ class PATEClassifier(ClassifierMixin, PATE):
         Most bins of a number.
     encoder : "auto", transformer or None, default="auto"
         Makes features for teachers and student; fitted on the transfer rows, at no cost.
-        "auto" takes the ranks of numbers and makes indicators of categories; for a single
-        StableLogisticRegression it is :class:`~skdistill.TableFeatures` with `max_norm`; and a
-        Pipeline gets the rows as they are (as a DataFrame where X is one),
-        as every estimator does for None. A transformer of yours must treat rows one by one.
+        "auto" takes the ranks of numbers and makes indicators of categories; a Pipeline gets
+        the rows as they are (as a DataFrame where X is one), as every estimator does for None. A
+        transformer of yours must treat rows one by one.
     threshold : {"prior"}, float or None, default="prior"
         How `predict` decides; see :class:`~skdistill.PrivateDistiller`.
     n_rounds : int or "auto", default="auto"
@@ -203,27 +195,6 @@ class PATEClassifier(ClassifierMixin, PATE):
             )
         known = np.array([*self.classes_.tolist(), None], dtype=object)
         return known[label_codes(cells, self.classes_)], len(self.classes_)
-
-    def _is_single(self) -> bool:
-        """Whether one StableLogisticRegression is to see all rows."""
-        if not isinstance(self.n_teachers, str):
-            return False
-        if type(self.estimator) is Pipeline:
-            *earlier, (_, last) = self.estimator.steps
-            public = all(is_public_map(step) for _, step in earlier)
-            return public and type(last) is StableLogisticRegression
-        return type(self.estimator) is StableLogisticRegression
-
-    def _teach_one(self, A: Any, targets: NDArray[Any]) -> Any:
-        """Train one StableLogisticRegression. It refuses unknown labels, so there are none."""
-        teacher = clone(self.estimator)
-        last = teacher.steps[-1][1] if isinstance(teacher, Pipeline) else teacher
-        last.set_params(classes=self.classes_)
-        first = self.classes_.tolist()[0]
-        labels = np.array([first if label is None else label for label in targets.tolist()])
-        if isinstance(A, np.ndarray) and A.dtype.kind == "f":
-            A = np.nan_to_num(A)
-        return call_privately(teacher.fit, A, labels, error=PrivateStepError)
 
     def _blank_student(self) -> Any:
         return LogisticRegression(max_iter=1000) if self.student is None else self.student

@@ -305,7 +305,7 @@ def _remedy(release: Release, teacher: Any) -> str:
     """Name a change that lowers the noise for this kind of teacher."""
     bound, steps = release.bound, getattr(unwrap(teacher), "steps", ())
     if bound.kind == "parameters":
-        return "a smaller C (stable_C(epsilon, delta, max_row_norm=...) chooses it)"
+        return "a teacher whose parameters one record moves less"
     if bound.kind == "members":
         smoothed = release.mechanism.basis is not None
         return "more teachers in the ensemble" + (
@@ -319,6 +319,6 @@ def _remedy(release: Release, teacher: Any) -> str:
             "FrozenEstimator(TableFeatures(schema).fit(X_public)). Besides"
         )
     return (
-        "a teacher with a bound of its own (StableLogisticRegression, or a TeacherEnsemble: "
-        "many teachers on disjoint shards)"
+        "a teacher with a bound of its own (NewtonClassifier, or a TeacherEnsemble: many teachers "
+        "on disjoint shards)"
     )

@@ -12,7 +12,6 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
@@ -26,9 +25,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skdistill import PrivacyLedger
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
 from skdistill.pate import PATEClassifier, PATERegressor, noisy_n_teachers
-from skdistill.teachers import StableLogisticRegression
 from skdistill.testing import no_noise, seeded_noise
-from skdistill.transfer import Schema, TableFeatures
+from skdistill.transfer import Schema
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
@@ -211,10 +209,9 @@ def test_without_noise_it_is_plain_distillation():
     assert model.score(X, y) > 0.7
 
 
-@pytest.mark.parametrize("estimator", [LogisticRegression(), StableLogisticRegression(0.1)])
-def test_pure_privacy(estimator):
+def test_pure_privacy():
     X, y = mixed(3000)
-    model = classifier(estimator=estimator, delta=0, epsilon=1e5).fit(X, y)
+    model = classifier(delta=0, epsilon=1e5).fit(X, y)
     assert model.privacy_.delta == 0
     assert model.privacy_.mu is None
     assert "of ε" in model.privacy_.mechanism
@@ -230,41 +227,8 @@ def test_groups():
     assert model.marginals_.total == 1500
     assert 1500 // 80 <= model.n_teachers_ < 3000 // 80
     assert model.score(X, y) > 0.6
-    with pytest.raises(ValueError, match="not what a group can"):
-        classifier(estimator=StableLogisticRegression()).fit(X, y, groups=groups)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         classifier().fit(X, y, groups=groups[1:])
-
-
-# --------------------------------------------------------------------- StableLogisticRegression
-
-
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        StableLogisticRegression(0.02),
-        make_pipeline(
-            FrozenEstimator(TableFeatures(SCHEMA, max_norm=1.0).fit(mixed(500)[0])),
-            StableLogisticRegression(0.02),
-        ),
-    ],
-    ids=["alone", "pipeline"],
-)
-def test_one_stable_teacher_releases_its_parameters(estimator):
-    X, y = mixed(5000)
-    model = classifier(estimator=estimator, epsilon=5.0, random_state=0).fit(X, y)
-    assert model.privacy_.certificate["name"] == "stable logistic regression"
-    assert model.n_teachers_ == 1
-    assert model.score(X, y) > 0.7
-    many = classifier(estimator=estimator, n_teachers=20).fit(X, y)
-    assert many.privacy_.certificate["name"] == "disjoint teachers"
-
-
-def test_a_pipeline_that_learns_from_private_rows_becomes_an_ensemble():
-    X, y = make_classification(1000, n_features=4, random_state=0)
-    estimator = make_pipeline(StandardScaler(), StableLogisticRegression(0.02))
-    model = PATEClassifier(estimator, schema=(-5, 5), classes=[0, 1], n_transfer=200).fit(X, y)
-    assert model.privacy_.certificate["name"] == "disjoint teachers"
 
 
 # ---------------------------------------------------------------- one price, and what it is for

@@ -497,7 +497,7 @@ def test_the_warning_says_how_much_noise_and_what_helps():
     assert 'basis="auto"' in warned(few, setting=ResidualRounds(basis=None))
     loud = ball_of(np.zeros((1, 2)), 50.0, feature_norm=1.0)
     text = warned(loud)
-    assert "a smaller C" in text and "max_queries" not in text
+    assert "one record moves less" in text and "max_queries" not in text
 
 
 def test_the_warning_names_the_step_that_learns():
