@@ -15,8 +15,8 @@ __all__ = ["stable_logistic_regression"]
 def stable_logistic_regression(teacher: Any) -> Certificate:
     """Certify a StableLogisticRegression: ParameterBall(2·L·C·R + slack).
 
-    The proof, and the slack that makes it hold for what a computer returns, stand where the
-    number is computed: :class:`skdistill.teachers.StableLogisticRegression`.
+    The number is computed in :class:`skdistill.teachers.StableLogisticRegression`. Its docstring
+    has the proof, and the slack for the rounding errors of a computer.
     """
     return ParameterBall(
         teacher.sensitivity_,
