@@ -81,6 +81,7 @@ PUBLIC_VALIDATION = {"check_is_fitted", "validate_data", "has_fit_parameter"}
 
 # Modules without a test file of their own name, and what tests them instead.
 TESTED_ELSEWHERE = {
+    "_numbers.py": "tests/test_distiller.py, tests/audit/test_bounds.py: settings that cannot be",
     "__main__.py": "tests/test_main.py",
     "_validate.py": "tests/test_distiller.py: every message, through PrivateDistiller",
     "accounting/charging.py": "tests/test_boundary.py, tests/test_distiller.py: charged first",
