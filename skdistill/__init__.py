@@ -15,7 +15,7 @@ from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsembl
 if TYPE_CHECKING:
     from skdistill._show_versions import show_versions
     from skdistill.accounting import PrivacyLedger
-    from skdistill.pate import PATEClassifier, PATERegressor
+    from skdistill.private_table import PrivateClassifier, PrivateRegressor
     from skdistill.publishing import load, save
     from skdistill.schema import Schema
     from skdistill.transfer import TableFeatures
@@ -26,12 +26,12 @@ __all__ = [
     "NewtonClassifier",
     "NewtonRegressor",
     "NoisyMax",
-    "PATEClassifier",
-    "PATERegressor",
     "Parameters",
     "PrivacyLedger",
     "PrivacyStatement",
+    "PrivateClassifier",
     "PrivateDistiller",
+    "PrivateRegressor",
     "ResidualRounds",
     "Schema",
     "SoftLabels",
@@ -47,9 +47,9 @@ __version__ = "0.1.0"
 
 # Imported when they are asked for, so that `import skdistill` stays as fast as scikit-learn.
 _LATER = {
-    "PATEClassifier": "skdistill.pate",
-    "PATERegressor": "skdistill.pate",
     "PrivacyLedger": "skdistill.accounting",
+    "PrivateClassifier": "skdistill.private_table",
+    "PrivateRegressor": "skdistill.private_table",
     "Schema": "skdistill.schema",
     "TableFeatures": "skdistill.transfer",
     "load": "skdistill.publishing",

@@ -1,4 +1,4 @@
-"""``python -m skdistill ledger FILE``: what a privacy ledger says. Nothing is changed."""
+"""``python -m skdistill ledger FILE`` shows a privacy ledger and changes nothing."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from skdistill import __version__
+
 _SHOWN = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status, 1 where a ledger cannot be relied on."""
     parser = argparse.ArgumentParser(prog="python -m skdistill", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"skdistill {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    ledger = commands.add_parser("ledger", help="what a privacy ledger has spent, and its history")
+    ledger = commands.add_parser("ledger", help="show the total and the history of a ledger")
     ledger.add_argument("file", help="the ledger")
     ledger.add_argument(
         "--verify", action="store_true", help="recompute every hash, counter and remembered blob"

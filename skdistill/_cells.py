@@ -167,7 +167,7 @@ def narrow(cells: NDArray[Any]) -> NDArray[Any]:
         kinds == {np.datetime64, float} and all(c != c for c in listed if type(c) is float)
     ):
         return np.array(
-            [np.datetime64("NaT") if type(c) is float else c for c in listed], NANOSECONDS
+            [np.datetime64("NaT", "ns") if type(c) is float else c for c in listed], NANOSECONDS
         )
     return cells
 
@@ -218,7 +218,7 @@ def usual_nan(values: NDArray[Any]) -> NDArray[Any]:
 def _dates(values: NDArray[Any]) -> NDArray[Any]:
     """Return dates in nanoseconds, NaT where they do not fit."""
     dates = values.astype(NANOSECONDS)
-    dates[dates.astype(values.dtype) != values] = np.datetime64("NaT")
+    dates[dates.astype(values.dtype) != values] = np.datetime64("NaT", "ns")
     return dates
 
 

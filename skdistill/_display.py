@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html
 import inspect
+from functools import lru_cache
 from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from skdistill._html import folded, html_steps
 from skdistill.certificates.base import unwrap
 
-__all__ = ["as_html", "as_text", "visual_block"]
+__all__ = ["as_html", "as_text", "print_once", "visual_block"]
 
 
 def as_text(model: Any) -> str:
@@ -29,10 +31,40 @@ def as_text(model: Any) -> str:
 
 
 def as_html(model: Any) -> str:
-    """Return the text and, once fitted, the statement as a table."""
-    head = f"<pre>{html.escape(as_text(model))}</pre>"
+    """Return the text, a diagram from the private data to the student, and the folded statement."""
     statement = getattr(model, "privacy_", None)
-    return head if statement is None else f"<div>{head}{statement._repr_html_()}</div>"
+    parts = [f"<pre>{html.escape(as_text(model))}</pre>", html_steps(_steps(model, statement))]
+    if statement is not None:
+        parts.append(folded("privacy statement", statement._repr_html_()))
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _steps(model: Any, statement: Any) -> list[tuple[str, str, str]]:
+    """Return role, title and text of the three boxes: classes, settings and the statement only."""
+    teacher = getattr(model, "teacher", None)
+    private = "Private. It is neither published nor pickled with a fitted distiller."
+    if teacher is None:
+        source = ("private", "private table", "Private. The student never sees it.")
+    else:
+        source = ("private", f"teacher: {type(unwrap(teacher)).__name__}", private)
+    promise = f"release: ε={model.epsilon}, δ={model.delta}"
+    how = "Not fitted yet: nothing has been asked or charged."
+    student = getattr(model, "student_", model.student)
+    learned = "Public once it is fitted."
+    if statement is not None:
+        bound = f"{statement.certificate['name']}: {statement.certificate['bound']}"
+        how = f"Mechanism {statement.mechanism}. How far one {statement.unit} moves it: {bound}."
+        learned = "Public. Everything that it learned came through the noise of the release."
+        if not statement.private:
+            promise, learned = "release: NO privacy guarantee", "NOT private: do not publish it."
+    name = "student: " + ("the default" if student is None else type(student).__name__)
+    return [source, ("private boundary", promise, how), ("behind the boundary", name, learned)]
+
+
+@lru_cache(maxsize=128)
+def print_once(text: str) -> None:
+    """Print a text, but not again in this process: a search makes the same release many times."""
+    print(text)
 
 
 def visual_block(model: Any) -> Any:

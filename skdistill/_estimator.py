@@ -144,12 +144,14 @@ class DistilledEstimator(BaseEstimator):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; those inside a fitted teacher are not part of them."""
         params = super().get_params(deep=deep)
+        if "teacher" not in self._shared:
+            return params
         return {name: value for name, value in params.items() if not name.startswith("teacher__")}
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, as of any estimator; those of a fitted teacher are refused."""
         inner = sorted(name for name in params if name.startswith("teacher__"))
-        if inner:
+        if inner and "teacher" in self._shared:
             raise ValueError(
                 f"{', '.join(inner)} cannot be set: the teacher is fitted and is not fitted again, "
                 "so the setting would change your object and have no effect. Compare teachers by "
@@ -246,6 +248,12 @@ class DistilledEstimator(BaseEstimator):
 
     def _sk_visual_block_(self) -> Any:
         return visual_block(self)
+
+    @property
+    def _get_params_html(self) -> Any:
+        # From 1.9 on, scikit-learn's diagrams show a table of parameters where an estimator has
+        # this method. It prints the repr of the teacher, which may hold private values.
+        raise AttributeError("The settings of a private estimator are shown by its text alone.")
 
 
 def _frozen(teacher: Any) -> Any:

@@ -1,13 +1,14 @@
-"""Tables in HTML. Every text is escaped here."""
+"""Tables and diagrams in HTML. Every text is escaped here."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
 
-__all__ = ["html_table"]
+__all__ = ["folded", "html_steps", "html_table"]
 
-_COLORS = {True: "#2a7d4f", False: "#b3261e", None: "inherit"}
+# Of a bar beside the caption: no green or red has enough contrast as text on light and on dark.
+_COLORS = {True: "#2a7d4f", False: "#b3261e"}
 
 
 def html_table(
@@ -19,16 +20,44 @@ def html_table(
 ) -> str:
     """Return a table in HTML, with all texts escaped.
 
-    `good` colours the caption: green for True, red for False. Without `head`, the first cell of
-    each row is its title.
+    `good` puts a bar beside the caption: green for True, red for False. Without `head`, the first
+    cell of each row is its title.
     """
     lines = [_line(row, "td" if head else "th", "td") for row in rows]
     if head:
         lines.insert(0, _line(head, "th", "th"))
-    style = f"color:{_COLORS[good]};font-weight:bold;text-align:left"
+    style = "color:inherit;font-weight:bold;text-align:left"
+    if good is not None:
+        style += f";border-left:.3em solid {_COLORS[good]};padding-left:.4em"
     return (
         f"<table><caption style='{style}'>{html.escape(caption)}</caption>{''.join(lines)}</table>"
     )
+
+
+def html_steps(steps: Iterable[tuple[str, str, str]]) -> str:
+    """Return a diagram in HTML: boxes in one row with arrows between them.
+
+    Each step is a role ("teacher"), a title, and a text that a click unfolds. The style is that of
+    scikit-learn's diagrams; colours come from the page, so that dark pages stay readable.
+    """
+    arrow = "<div style='align-self:center' aria-hidden='true'>&#8594;</div>"
+    outer = "display:flex;flex-wrap:wrap;gap:.5em;align-items:stretch;margin:.4em 0"
+    return f"<div style='{outer}'>{arrow.join(_box(*step) for step in steps)}</div>"
+
+
+def _box(role: str, title: str, text: str) -> str:
+    style = "border:1px dashed currentColor;border-radius:.25em;padding:.3em .7em;max-width:24em"
+    return (
+        f"<div style='{style}'><div style='font-size:.85em'>{html.escape(role)}</div>"
+        f"{folded(title, f'<div>{html.escape(text)}</div>', bold=True)}</div>"
+    )
+
+
+def folded(title: str, inner: str, *, bold: bool = False) -> str:
+    """Return HTML that shows a title; a click unfolds `inner`, which is HTML already."""
+    weight = "bold" if bold else "normal"
+    summary = f"<summary style='cursor:pointer;font-weight:{weight}'>{html.escape(title)}</summary>"
+    return f"<details>{summary}{inner}</details>"
 
 
 def _line(cells: Sequence[str], first: str, others: str) -> str:

@@ -15,6 +15,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import validate_data
 
+from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
 from skdistill._tables import check_table
 from skdistill._validate import Inputs, check_fit_params, check_inputs, check_student, clear_fitted
@@ -83,7 +84,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     n_jobs : int, default=None
         Threads that label X. (An ensemble asks its members with its own `n_jobs`.)
     verbose : int, default=0
-        Above 0, prints the statement before the teacher is asked.
+        Above 0, prints the statement before the teacher is asked: once in a process, where a
+        search makes many releases with the same statement.
 
     Attributes
     ----------
@@ -343,7 +345,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         if warning:
             warnings.warn(warning, UserWarning, stacklevel=3)
         if self.verbose > 0:
-            print(self._statement(release))
+            print_once(str(self._statement(release)))
 
     def _statement(self, release: Release) -> PrivacyStatement:
         assumed = assumed_of(self.teacher) if replays(self.accountant) else ()

@@ -1,14 +1,20 @@
-"""PrivacyStatement: the promise of a release, in words a lawyer can read."""
+"""PrivacyStatement: the promise of a release, in words and in fields."""
 
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
 from typing import Any, Self
 from unicodedata import category
 
 from skdistill._html import html_table
+from skdistill.accounting.attack_limits import (
+    gaussian_tpr,
+    largest_balanced_accuracy,
+    private_tpr,
+)
 from skdistill.accounting.relation import Relation, Unit
 
 __all__ = ["NOT_PROTECTED", "PRIVATE_TABLE", "TEACHER_DATA", "PrivacyStatement"]
@@ -25,9 +31,13 @@ NOT_PROTECTED = (
     PUBLIC_TRANSFER_SET,
     "the number of training records of the teacher",
     "the teacher's class labels, and the names and the number of columns",
-    "that the teacher raised an exception, where it did (not what it said)",
+    "that the teacher raised an exception, where it did (its message is withheld)",
 )
 
+#: Version of the format of :meth:`PrivacyStatement.to_dict`.
+FORMAT = 1
+
+_FALSE_POSITIVES = 0.01  # where texts state the largest true-positive rate
 _NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 _PROOF = frozenset({"name", "bound", "reason", "reference"})
 
@@ -118,9 +128,77 @@ class PrivacyStatement:
             f"({self.cap_relation})"
         )
 
+    def largest_true_positive_rate(self, false_positive_rate: float = 0.01) -> float:
+        """Return the highest true-positive rate of any attack at this false-positive rate.
+
+        The attack knows everything released, and all records but one. It decides which of two
+        neighbouring data sets was used.
+
+        Parameters
+        ----------
+        false_positive_rate : float, default=0.01
+            From 0 to 1.
+
+        Returns
+        -------
+        rate : float
+            1.0 where no guarantee is given.
+        """
+        if not 0 <= false_positive_rate <= 1:
+            raise ValueError(f"false_positive_rate={false_positive_rate!r} must be from 0 to 1.")
+        if not self.private:
+            return 1.0
+        if self.mu is not None:
+            return float(gaussian_tpr(false_positive_rate, self.mu))
+        return float(private_tpr(false_positive_rate, self.epsilon, self.delta))
+
+    def largest_balanced_accuracy(self) -> float:
+        """Return the highest balanced accuracy of any attack; 1.0 where no guarantee is given.
+
+        Balanced accuracy is the share of right answers where both data sets are equally likely; a
+        guess has 0.5.
+
+        Returns
+        -------
+        accuracy : float
+        """
+        if not self.private:
+            return 1.0
+        return largest_balanced_accuracy(self.epsilon, self.delta, self.mu)
+
+    @property
+    def limits(self) -> str:
+        """The limits of any attack, in words."""
+        accuracy = _percent(self.largest_balanced_accuracy())
+        rate = _percent(self.largest_true_positive_rate(_FALSE_POSITIVES))
+        return (
+            f"an attack that tells two neighbouring data sets apart is right in at most {accuracy} "
+            f"of cases (a guess in 50 %), and at {_percent(_FALSE_POSITIVES)} false positives it "
+            f"has at most {rate} true positives"
+        )
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON schema (draft 2020-12) of :meth:`to_dict`.
+
+        Returns
+        -------
+        schema : dict
+            Its ``version`` property is the version of the format.
+        """
+        text = files("skdistill").joinpath(f"statement-v{FORMAT}.schema.json").read_text("utf-8")
+        return dict(json.loads(text))
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the statement as a JSON-serialisable dictionary (an infinite ε as a string)."""
-        record = asdict(self)
+        """Return the statement as a JSON-serialisable dictionary, as :meth:`json_schema` says.
+
+        Infinite numbers are strings. ``version`` is the version of this format.
+
+        Returns
+        -------
+        record : dict
+        """
+        record = {"version": FORMAT, **asdict(self)}
         for name in ("relation", "unit", "cap_relation"):
             record[name] = record[name].value
         for name in ("assumes", "not_protected"):
@@ -132,20 +210,44 @@ class PrivacyStatement:
         return record
 
     def to_json(self, **options: Any) -> str:
-        """Return :meth:`to_dict` as JSON text; `options` go to :func:`json.dumps`."""
+        """Return :meth:`to_dict` as JSON text.
+
+        Parameters
+        ----------
+        **options : dict
+            For :func:`json.dumps`.
+
+        Returns
+        -------
+        text : str
+        """
         return json.dumps(self.to_dict(), **options)
 
     @classmethod
     def from_dict(cls, record: Any) -> Self:
         """Read a statement back from :meth:`to_dict`.
 
-        Raises a ValueError if a field is missing, unknown or of another type, if a text holds
-        control characters (which can hide printed text), or if the numbers cannot be those of a
-        guarantee.
+        Parameters
+        ----------
+        record : dict
+            Exactly the fields of a statement, and the version of the format.
+
+        Returns
+        -------
+        statement : PrivacyStatement
+
+        Raises
+        ------
+        ValueError
+            If a field is missing, unknown or of another type, if a text holds control characters
+            (which can hide printed text), or if the numbers cannot be those of a guarantee.
         """
-        if type(record) is not dict or set(record) != {field.name for field in fields(cls)}:
+        names = {"version", *(field.name for field in fields(cls))}
+        if type(record) is not dict or set(record) != names:
             raise ValueError("A privacy statement has other fields.")
         record = dict(record)
+        if type(version := record.pop("version")) is not int or version != FORMAT:
+            raise ValueError(f"This statement is not of version {FORMAT}, which can be read here.")
         for name in ("epsilon", "delta"):
             record[name] = _number(record[name])
         record["mu"] = None if record["mu"] is None else _number(record["mu"])
@@ -180,11 +282,15 @@ class PrivacyStatement:
             and (self.accounted or self.cap is None)
         )
 
+    @property
+    def _noise(self) -> str:
+        return self.sampler if self.sampler == "no noise" else f"noise from {self.sampler}"
+
     def __str__(self) -> str:
         if not self.private:
             promise = (
                 "This release gives NO differential privacy guarantee: its labels were made with "
-                f"mechanism {self.mechanism!r} and noise from {self.sampler}."
+                f"mechanism {self.mechanism!r} and {self._noise}."
             )
         else:
             mu = "" if self.mu is None else f" (Gaussian-DP parameter μ={self.mu:.4g})"
@@ -193,7 +299,8 @@ class PrivacyStatement:
                 f"This release is differentially private with {_price(self.epsilon, self.delta)}"
                 f"{mu}. That is for the whole release{rows}. {self.scope}. "
                 f"Neighbouring data sets: {self.neighbours}. "
-                f"Mechanism: {self.mechanism}; noise from {self.sampler}."
+                f"Mechanism: {self.mechanism}; {self._noise}.\n"
+                f"Limits: {self.limits}."
             )
         proof = self.certificate
         lines = [promise, f"Bound: {proof['name']}, {proof['bound']}. {proof['reason']}"]
@@ -208,19 +315,26 @@ class PrivacyStatement:
         title = f"ε = {self.epsilon:.6g}" + (f", δ = {self.delta:.3g}" if self.delta else "")
         head = title if self.private else f"not private ({title} asked)"
         rows = [
+            ("neighbours", self.neighbours),
+            ("limits", self.limits if self.private else "none"),
+            ("counted", self.scope),
+            ("not protected", "; ".join(self.not_protected)),
+            ("assumes", "; ".join(self.assumes) or "nothing further"),
             ("mechanism", self.mechanism),
             ("noise", self.sampler),
-            ("neighbours", self.neighbours),
-            ("counted", self.scope),
+            ("Gaussian-DP μ", "none" if self.mu is None else f"{self.mu:.4g}"),
             ("bound", f"{self.certificate['name']}: {self.certificate['bound']}"),
             ("why", f"{self.certificate['reason']} {self.certificate['reference']}"),
             ("transfer rows", str(self.n_queries or "none")),
-            ("assumes", "; ".join(self.assumes) or "nothing further"),
-            ("not protected", "; ".join(self.not_protected)),
         ]
-        if self.mu is not None:
-            rows.insert(1, ("Gaussian-DP μ", f"{self.mu:.4g}"))
         return html_table(rows, head, good=self.private)
+
+
+def _percent(share: float) -> str:
+    """Return a limit in percent, rounded up to three digits (of the distance from 100, too)."""
+    digits = 1 - math.floor(math.log10(100 * min(share, 1 - share))) if 0 < share < 1 else 0
+    scale = 10 ** max(1, digits)
+    return f"{min(100.0, math.ceil(100 * share * scale - 1e-9) / scale):.12g} %"
 
 
 def _price(epsilon: float, delta: float) -> str:

@@ -7,6 +7,7 @@ where the list must be empty, and on a line that breaks the rule, where it must 
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -80,9 +81,8 @@ PUBLIC_VALIDATION = {"check_is_fitted", "validate_data", "has_fit_parameter"}
 
 # Modules without a test file of their own name, and what tests them instead.
 TESTED_ELSEWHERE = {
-    "__main__.py": "tests/test_main.py",
     "_numbers.py": "tests/test_distiller.py, tests/audit/test_bounds.py: settings that cannot be",
-    "_display.py": "tests/test_boundary.py: no private value in any text or HTML",
+    "__main__.py": "tests/test_main.py",
     "_validate.py": "tests/test_distiller.py: every message, through PrivateDistiller",
     "accounting/charging.py": "tests/test_boundary.py, tests/test_distiller.py: charged first",
     "certificates/ensembles.py": "tests/release/test_ensembles.py: bound and release together",
@@ -471,17 +471,50 @@ def test_tests_elsewhere_exist():
             assert (ROOT / path).exists(), f"{module} is said to be tested by {path}"
 
 
-@pytest.mark.parametrize("page", ["theory.rst", "differences.rst"])
+THEOREMS = [f"theory/{path.name}" for path in sorted((ROOT / "docs" / "theory").glob("*.rst"))]
+
+
+@pytest.mark.parametrize("page", THEOREMS)
+def test_a_theorem_has_statement_proof_code_and_a_line_for_its_reader(page):
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    parts = re.findall(r"^(.+)\n-{4,}$", text, re.MULTILINE)
+    assert parts == ["Statement", "Proof", "Code that relies on it", "Review"]
+    # The page must not claim a review that did not happen: a name takes the place of the sentence.
+    read = re.search(r"^Read by, on:(.*)\Z", text, re.MULTILINE | re.DOTALL)
+    assert read is not None
+    assert bool(read[1].strip()) != ("Nobody outside the project has read this page yet." in text)
+    assert f"   {page.removesuffix('.rst')}\n" in (ROOT / "docs" / "theory.rst").read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", ["theory.rst", "differences.rst", *THEOREMS])
 def test_pages_point_at_code_that_exists(page):
     """The documentation names, for every theorem, a module and the functions that use it."""
     text = (ROOT / "docs" / page).read_text("utf-8")
     named = re.findall(r"`(?:skdistill/)?([\w/]+\.py)`((?:,\s+`[\w.]+`)*)", text)
-    assert len(named) > 2
+    assert len(named) > (0 if page in THEOREMS else 2)
     for path, functions in named:
         source = SOURCES[Path(path)]
         for name in re.findall(r"`([\w.]+)`", functions):
             defined = rf"(?:def|class) {name.split('.')[-1]}\b"
             assert re.search(defined, source), f"{page}: {path} has no {name}"
+
+
+def test_the_chart_of_the_landing_page_shows_the_table():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "draw_chart.py"), "--check"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_figure_for_choosing_leads_to_pages():
+    figure = (ROOT / "docs" / "_static" / "chooser.svg").read_text("utf-8")
+    targets = re.findall(r'href="([^"]+)"', figure)
+    assert len(targets) >= 4
+    for target in targets:
+        assert (ROOT / "docs" / target).with_suffix(".rst").exists(), target
 
 
 # Absolute paths of somebody's machine. Put together here, so that this file passes.
@@ -494,7 +527,7 @@ BUILT = {"_build", "auto_examples", "generated", "__pycache__", ".ruff_cache", "
 
 def repository_texts() -> Iterator[Path]:
     """The files that make up the repository, without what a build leaves behind."""
-    folders = ["skdistill", "tests", "docs", "examples", "benchmarks", ".ci"]
+    folders = ["skdistill", "tests", "docs", "examples", "benchmarks", ".ci", ".github"]
     for path in [*ROOT.glob("*"), *(p for f in folders for p in (ROOT / f).rglob("*"))]:
         own = path.name != ".git"  # a file in a worktree
         if own and path.is_file() and path.suffix in TEXT and not BUILT & set(path.parts):

@@ -207,6 +207,7 @@ def test_a_quiet_teacher_leaves_no_canary_anywhere(capfd, caplog):
     shown = [distiller, clone(distiller), make_pipeline(FunctionTransformer(), distiller)]
     texts = [repr(each) for each in shown] + [estimator_html_repr(each) for each in shown]
     texts += [str(distiller.privacy_), distiller.privacy_._repr_html_(), caplog.text]
+    texts += [distiller._repr_html_(), distiller.export()._repr_html_(), repr(distiller.export())]
     texts += [distiller.privacy_.to_json(), *capfd.readouterr()]
     assert not any(CANARY in text for text in texts)
     assert CANARY.encode() not in stream.getvalue()

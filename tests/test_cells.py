@@ -117,7 +117,7 @@ def test_missing():
         np.float32("nan"),
         pd.NA,
         pd.NaT,
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "ns"),
     ]
     assert all(map(is_missing, gone))
     here = [0, "", "nan", False, 1.5, [], Hostile(), np.datetime64("2020"), math.inf]

@@ -1,4 +1,4 @@
-"""``python -m skdistill ledger FILE`` reads, and only reads."""
+"""``python -m skdistill ledger FILE`` only reads."""
 
 import re
 import shutil
@@ -9,6 +9,7 @@ import sys
 import pytest
 from processes import ENVIRONMENT
 
+from skdistill import __version__
 from skdistill.__main__ import main
 from skdistill.accounting import PrivacyLoss
 from skdistill.accounting.ledger import PrivacyLedger
@@ -95,6 +96,12 @@ def test_other_files(tmp_path, capsys, content):
     printed = capsys.readouterr()
     assert printed.out == "" and ("no ledger" in printed.err or "not a ledger" in printed.err)
     assert everything(tmp_path) == before
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"skdistill {__version__}\n"
 
 
 def test_usage(capsys):

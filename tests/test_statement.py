@@ -6,6 +6,7 @@ import pytest
 
 from skdistill import PrivacyStatement
 from skdistill.accounting.relation import Relation, Unit
+from skdistill.statement import _percent
 
 STATEMENT = PrivacyStatement(
     epsilon=1.5,
@@ -87,7 +88,7 @@ def test_json_is_json_even_for_infinities():
     assert record["assumes"] == ["the encoder is public"]
     assert (record["relation"], record["unit"]) == ("replace-one", "record")
     assert type(infinite.to_dict()["relation"]) is str
-    assert set(record) == {field.name for field in dataclasses.fields(STATEMENT)}
+    assert set(record) == {"version", *(field.name for field in dataclasses.fields(STATEMENT))}
 
 
 @pytest.mark.parametrize("statement", OTHERS)
@@ -134,13 +135,76 @@ def test_it_is_read_back(statement):
         {"accounted": True, "cap": [1.0, 2.0]},
         {"cap_relation": 0},
         {"more": 1},
+        {"version": 2},
+        {"version": True},
     ],
     ids=repr,
 )
 def test_a_record_of_another_form_is_not_read(change):
+    """Neither here nor by anybody who checks it with the schema."""
     record = {**STATEMENT.to_dict(), **change}
     with pytest.raises(ValueError):
         PrivacyStatement.from_dict(record)
+    same_in_json = type(change.get("n_queries")) is float  # a schema takes 1.0 for an integer
+    assert validator().is_valid(json.loads(json.dumps(record))) == same_in_json
+
+
+def validator():
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = PrivacyStatement.json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("statement", OTHERS)
+def test_the_schema_describes_every_statement(statement):
+    validator().validate(json.loads(statement.to_json(allow_nan=False)))
+
+
+def test_the_schema_names_every_field_and_the_version():
+    schema = PrivacyStatement.json_schema()
+    assert set(schema["properties"]) == set(schema["required"]) == set(STATEMENT.to_dict())
+    assert schema["properties"]["version"]["const"] == STATEMENT.to_dict()["version"] == 1
+    assert all("description" in each for each in schema["properties"].values())
+    assert schema["properties"]["unit"]["enum"] == [each.value for each in Unit]
+    assert schema["properties"]["relation"]["enum"] == [each.value for each in Relation]
+
+
+def test_limits_of_attacks_stand_beside_epsilon():
+    gaussian = dataclasses.replace(STATEMENT, epsilon=4.0, mu=1.0)
+    assert gaussian.largest_true_positive_rate() == pytest.approx(0.0923622, abs=1e-7)  # by mpmath
+    assert gaussian.largest_balanced_accuracy() == pytest.approx(0.6914625, abs=1e-7)
+    for shown in (str(gaussian), gaussian._repr_html_()):
+        assert "right in at most 69.2 % of cases" in shown  # rounded up
+        assert "at 1 % false positives it has at most 9.3 % true positives" in shown
+    pure = dataclasses.replace(STATEMENT, epsilon=math.log(3), delta=0.0, mu=None)
+    assert pure.largest_true_positive_rate(0.02) == pytest.approx(0.06)
+    assert pure.largest_true_positive_rate(0.5) == pytest.approx(1 - 0.5 / 3)
+    assert pure.largest_balanced_accuracy() == pytest.approx(0.75)
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        pure.largest_true_positive_rate(1.5)
+
+
+def test_no_guarantee_is_no_limit():
+    """Seeded noise has an ε of which nothing follows."""
+    seeded = dataclasses.replace(STATEMENT, private=False)
+    assert seeded.largest_true_positive_rate() == seeded.largest_balanced_accuracy() == 1.0
+    assert "right in" not in str(seeded) + seeded._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.5, "50 %"), (0.69146, "69.2 %"), (0.01, "1 %"), (0.0000123, "0.0013 %"), (0, "0 %")]
+    + [(0.99, "99 %"), (0.99991, "99.991 %"), (1.0, "100 %")],
+)
+def test_percent_is_rounded_up(share, text):
+    assert _percent(share) == text
+    assert float(text.split()[0]) >= 100 * share - 1e-9
+
+
+def test_grammar_without_noise():
+    text = str(dataclasses.replace(STATEMENT, private=False, sampler="no noise", mechanism="none"))
+    assert "made with mechanism 'none' and no noise." in text and "noise from" not in text
 
 
 def test_a_record_that_lacks_a_field_is_not_read():

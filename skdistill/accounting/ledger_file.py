@@ -35,6 +35,7 @@ import sqlite3
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -329,10 +330,14 @@ class Store:
     def _connect(self) -> sqlite3.Connection:
         options = "?mode=ro" if self.read_only else "?mode=rw"
         name = Path(self.path).as_uri() + options
-        connection = sqlite3.connect(name, _BUSY_SECONDS, isolation_level=None, uri=True)
-        connection.execute("PRAGMA synchronous = EXTRA")
-        if sys.platform == "darwin":  # where fsync alone does not reach the disk
-            connection.execute("PRAGMA fullfsync = 1")
+        connection = sqlite3.connect(name, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
+        try:
+            connection.execute("PRAGMA synchronous = EXTRA")
+            if sys.platform == "darwin":  # where fsync alone does not reach the disk
+                connection.execute("PRAGMA fullfsync = 1")
+        except BaseException:  # of a file that is no database, for instance
+            connection.close()
+            raise
         return connection
 
     def _begin(self, first: Entry) -> None:
@@ -394,6 +399,7 @@ class MemoryStore(Store):
         super().__init__(":memory:")
         self._pid, self._keys, self._last = os.getpid(), dict[bytes, Any](), ("", 0, "")
         self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self.connection.close)
 
     def create(self, first: Entry) -> None:
         """Write the first entry."""

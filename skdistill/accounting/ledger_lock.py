@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,15 +21,20 @@ _OPEN: weakref.WeakSet[FileIO] = weakref.WeakSet()
 # the garbage collector finds it.)
 _HELD: weakref.WeakValueDictionary[tuple[int, str], FileIO] = weakref.WeakValueDictionary()
 
-if sys.platform == "win32":  # pragma: no cover
+if sys.platform == "win32":  # run in tests with a stand-in for msvcrt
+    import errno
     import msvcrt
+    import time
 
     def _lock(file: FileIO) -> None:
         """Wait for the lock: for a byte far behind the end of the file."""
         while True:
             file.seek(2**30)
-            with suppress(OSError):
+            try:
                 return msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EDEADLK):  # not held by another
+                    raise
             time.sleep(0.002)
 
     def _unlock(file: FileIO) -> None:
@@ -67,20 +71,24 @@ def locked_file(path: str, *, temporary: bool = False) -> Iterator[FileIO]:
         with IO:
             file = FileIO(os.open(path, _FLAGS | (os.O_CREAT if temporary else 0), 0o600), "r+b")
             _OPEN.add(file)
+        held = False
         try:
             _lock(file)
+            held = True
             # Who waited for a temporary file may have got the lock of one that was removed.
             if not temporary or _is_at(file, path):
                 _HELD[me] = file
                 yield file
                 return
         finally:
-            if not file.closed:
+            # A waiter that is interrupted leaves the holder's file alone, and a forked child,
+            # whose copy is closed, its parent's.
+            if held and not file.closed:
                 if temporary and _is_at(file, path):
                     with suppress(OSError):  # Windows removes no open file: it stays, empty
                         os.unlink(path)
                 _unlock(file)
-                file.close()
+            file.close()
 
 
 _FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)

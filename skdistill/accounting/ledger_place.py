@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["LedgerError", "check_place", "foreign_filesystem", "real_path"]
@@ -56,24 +59,37 @@ def check_place(path: str) -> bool:
 def foreign_filesystem(path: str, mounts: str | None = None) -> str:
     """Return the type of the file system that holds a real path, "" if it is of this machine.
 
-    `mounts` is the text of ``/proc/self/mountinfo``, where it is read by default. Other systems
-    than Linux have no such file; there, only the network paths of Windows are recognised.
+    `mounts` lists the mounted file systems as ``/proc/self/mountinfo`` does on Linux, where it is
+    read by default, or as ``mount`` prints them on macOS. Where neither exists, only the network
+    paths of Windows are recognised; a real path has no letter of a network drive.
     """
-    if path.startswith(("\\\\", "//")) and not path.startswith(("\\\\?\\", "\\\\.\\")):
-        return "smb"
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
-        except OSError:
-            return ""
+    if path.startswith(("\\\\", "//")):
+        beyond = path.startswith(("\\\\?\\", "\\\\.\\")) and path[4:8].upper() != "UNC\\"
+        return "" if beyond else "smb"
     best, kind = -1, ""
-    for line in mounts.splitlines():
-        fields, separator, source = line.partition(" - ")
-        if not separator:
-            continue
-        # The kernel writes a blank as \040.
-        point = re.sub(r"\\([0-7]{3})", lambda at: chr(int(at[1], 8)), fields.split(" ")[4])
+    for point, each in _mounted(_list_of_mounts() if mounts is None else mounts):
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= best:  # a later mount hides an earlier one
-            best, kind = len(point), source.split(" ")[0]
+            best, kind = len(point), each
     return "" if LOCAL.fullmatch(kind) else kind
+
+
+def _list_of_mounts() -> str:
+    """Return the system's list of mounted file systems, "" where it gives none."""
+    try:
+        if sys.platform == "darwin":
+            return subprocess.run(["/sbin/mount"], capture_output=True, check=True).stdout.decode()
+        return Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+
+
+def _mounted(mounts: str) -> Iterator[tuple[str, str]]:
+    """Yield the place and the type of each mounted file system."""
+    for line in mounts.splitlines():
+        fields, separator, source = line.partition(" - ")
+        if separator:  # the kernel of Linux writes a blank as \040
+            point = re.sub(r"\\([0-7]{3})", lambda at: chr(int(at[1], 8)), fields.split(" ")[4])
+            yield point, source.split(" ")[0]
+        elif found := re.fullmatch(r".+? on (/.*) \((\w+)[,)].*", line):  # macOS
+            yield found[1], found[2]

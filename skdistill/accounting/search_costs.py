@@ -8,6 +8,7 @@ from typing import Any
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 
+from skdistill._html import html_table
 from skdistill._tables import take_rows
 from skdistill.accounting.charging import replays
 from skdistill.accounting.composition import Totals
@@ -38,6 +39,16 @@ class SearchCost:
             f"{self.n_fits} fits, {self.n_releases} releases: epsilon = {self.epsilon:.4g} at "
             f"delta = {self.delta:.3g} (without a ledger {self.epsilon_without_ledger:.4g})"
         )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("fits", str(self.n_fits)),
+            ("releases that cost something", str(self.n_releases)),
+            ("ε of all, with a ledger", f"{self.epsilon:.4g}"),
+            ("ε of all, without a ledger", f"{self.epsilon_without_ledger:.4g}"),
+            ("δ", f"{self.delta:.3g}"),
+        ]
+        return html_table(rows, "Cost of the search")
 
 
 def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = None) -> SearchCost:

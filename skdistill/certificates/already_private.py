@@ -15,7 +15,7 @@ def stated_privacy(teacher: Any) -> Certificate | None:
 
     Proof: post-processing, see :class:`~skdistill.certificates.AlreadyPrivate`. The statement is
     inherited in full: relation, unit, μ, mechanism, noise source, assumptions and the list of
-    what is not protected. That it is true is the teacher's business.
+    facts that are not protected. Nobody checks the statement of the teacher.
 
     A fitted attribute `epsilon_` is *not* taken for a claim: scikit-learn's own GaussianNB has one
     (the variance it adds, about 1e-9), and it promises nothing. A user who knows a teacher to be

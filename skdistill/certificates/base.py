@@ -61,15 +61,16 @@ class Certificate:
     reference : str
         The paper and theorem the reason rests on.
     assumes : tuple of str
-        What the user asserts and the package cannot check; listed in the statement.
+        Conditions that the user asserts and the package cannot check; listed in the statement.
     not_protected : tuple of str
-        What the guarantee does not cover, beyond what no release covers; listed in the statement.
+        Facts that the guarantee does not cover, beside those that no release covers; listed in the
+        statement.
     relation : Relation
         The neighbouring relation of the bound. Bounds that noise is calibrated to are for
         replace-one, the relation of the package's ledger; only an :class:`AlreadyPrivate` can
         have another one.
     unit : Unit
-        What is replaced: a record, or all records of a group.
+        The unit that is replaced: a record, or all records of a group.
     class_counts : callable or None
         Returns the integer counts of the teacher's training records per class, shape
         ``(n_classes,)``. Replacing one record moves two of them by one (L2 √2, L1 2). None where
@@ -130,7 +131,7 @@ class Certificate:
         }
 
     def rehearse(self, X: Any) -> None:
-        """Try on public rows all that public values decide, and raise what that raises."""
+        """Try on public rows every step that public values decide, and let its exceptions pass."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,8 @@ class RowBound(Certificate):
         For a classifier in units of probability (rows are points of the simplex, of diameter 2
         and √2); for a regressor in units of the target.
     outputs : callable or None
-        ``outputs(X) -> (m, n_classes)``: how the bounded output is computed, where that is not
-        the teacher's ``predict_proba``. It takes rows that went through `transformer`.
+        ``outputs(X) -> (m, n_classes)`` computes the bounded output. None: the teacher's
+        ``predict_proba``. It takes rows that went through `transformer`.
     n_votes : int or None
         Where each row is the counts of `n_votes` votes, divided by `n_votes`: a release can put
         noise on the counts, which are integers already. See :attr:`vote_bounds`.
@@ -206,10 +207,10 @@ class RowBound(Certificate):
 
 @dataclass(frozen=True)
 class DisjointTeachers(RowBound):
-    """Many teachers, no record of which has been seen by two of them.
+    """Many teachers on disjoint records: no record has been seen by two of them.
 
-    One record moves one teacher's answers, by the diameter of its range at most, and the sum over
-    all teachers by no more: `l1` and `l2` are those of the average.
+    One record moves the answers of one teacher, by at most the diameter of their range, and the sum
+    over all teachers by no more. `l1` and `l2` are the bounds of the average.
 
     Parameters
     ----------
@@ -220,7 +221,8 @@ class DisjointTeachers(RowBound):
         one teacher after another, shape ``(m, n_classes)`` or ``(m,)``. It takes rows that went
         through `transformer`.
     rehearsal : callable or None
-        ``rehearsal(X, transformer)``: see :meth:`rehearse`.
+        ``rehearsal(X, transformer)`` trains one member on public rows with made-up labels. Its
+        exceptions pass, because nothing has been charged yet.
     """
 
     kind: ClassVar[str] = "members"
@@ -241,7 +243,7 @@ class DisjointTeachers(RowBound):
 class ParameterBall(Certificate):
     """The teacher's scores are Φ(X)·Wᵀ and one record moves W by at most `radius`.
 
-    Noise is put on W, once, whatever the number of transfer rows.
+    Noise is put on W once, for any number of transfer rows.
 
     Parameters
     ----------
@@ -256,7 +258,7 @@ class ParameterBall(Certificate):
         ``link(scores) -> (m, n_classes)`` or, for a regressor, ``(m,)``: from scores to soft
         labels.
     feature_norm : float or None
-        A bound on the norm of a row of Φ(X), used only to say how large the noise on a score is.
+        A bound on the norm of a row of Φ(X). Only the stated noise on a score depends on it.
     shape : tuple of (int, int) or None
         Shape of the parameters, which is public. None asks `weights` for it, before the charge.
     """
@@ -307,7 +309,7 @@ class GradientSums(Certificate):
 
 @dataclass(frozen=True)
 class AlreadyPrivate(Certificate):
-    """The teacher is itself differentially private: whatever is computed from it is free.
+    """The teacher is itself differentially private: everything computed from it is free.
 
     Proof: differential privacy is closed under post-processing (Dwork and Roth 2014,
     Proposition 2.1); the labels are a function of the teacher and of the public X alone. The
@@ -325,7 +327,7 @@ class AlreadyPrivate(Certificate):
 
     Examples
     --------
-    A claim under add-or-remove is one of twice the ε under replace-one:
+    An ε under add-or-remove counts twice under replace-one:
 
     >>> from skdistill.certificates import AlreadyPrivate
     >>> claim = AlreadyPrivate(1.0, relation="add-or-remove")
@@ -357,7 +359,14 @@ class AlreadyPrivate(Certificate):
     def statement(self, n_queries: int) -> PrivacyStatement:
         """Return the statement of a student: the teacher's in full, and that X is public.
 
-        `n_queries` is the number of transfer rows that were labelled.
+        Parameters
+        ----------
+        n_queries : int
+            Number of transfer rows that were labelled.
+
+        Returns
+        -------
+        statement : PrivacyStatement
         """
         own = self.inherited
         public = NOT_PROTECTED if own is None else (PUBLIC_TRANSFER_SET,)
@@ -381,10 +390,19 @@ class AlreadyPrivate(Certificate):
         )
 
     def as_replace_one(self) -> AlreadyPrivate:
-        """Return the same guarantee under the relation replace-one; a ValueError for δ of 1.
+        """Return the same guarantee under the relation replace-one.
 
         ε and δ are those of :func:`skdistill.accounting.relation.as_replace_one`. μ becomes 2μ
         (group privacy of Gaussian DP for two: Dong, Roth and Su 2022, Theorem 2.14).
+
+        Returns
+        -------
+        certificate : AlreadyPrivate
+
+        Raises
+        ------
+        ValueError
+            If the converted δ is 1.
         """
         if self.relation is Relation.REPLACE_ONE:
             return self

@@ -10,7 +10,7 @@ Not certified, because the claim cannot be proved:
   intercept the squares are released without noise. Without an intercept X is not clipped.
 - KMeans: a cluster without records keeps its centre exactly, a cluster with one record does not.
   (Its attributes ``labels_`` and ``inertia_`` are not protected either.)
-- PCA and StandardScaler are no teachers. (The latter divides by the exact number of values that
+- PCA and StandardScaler are not teachers. (The latter divides by the exact number of values that
   are not missing.)
 - Any subclass.
 """
@@ -47,8 +47,10 @@ class _NotProved(Exception):
 def diffprivlib_model(teacher: Any) -> Certificate | None:
     """Certify a fitted model of diffprivlib.
 
-    Proof: of ε, in the function for the class; that labels cost nothing more is post-processing,
-    see :class:`~skdistill.certificates.AlreadyPrivate`.
+    Notes
+    -----
+    Proof: the function for the class proves ε. Labels cost nothing more, by post-processing; see
+    :class:`~skdistill.certificates.AlreadyPrivate`.
     """
     try:
         epsilon, assumes = _examine(teacher)

@@ -17,14 +17,15 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
     """Certify a TeacherEnsemble of k members: RowBound(2/k, √2/k), or the range by k.
 
     Proof. Replacing one record changes the training rows of one shard and of no other
-    (:func:`skdistill.teachers.shards.shards_of_records`; for groups ``shards_of_groups``), so
-    one member's answers. Brought on the simplex (or clipped to the output range) one by one, they
-    move by its diameter at most, (2, √2) or the width of the range, and their average over k by
-    1/k of that (PATE, Papernot et al., ICLR 2017).
+    (:func:`skdistill.teachers.shards.shards_of_records`; for groups ``shards_of_groups``), so only
+    the answers of one member change. Each member's answers are brought on the simplex (or clipped
+    to the output range). They move by at most its diameter, (2, √2) or the width of the range, and
+    their average over k by 1/k of that (PATE, Papernot et al., ICLR 2017).
 
     The proof needs every member to be a function of its own rows, of public rows and of a public
-    seed. :func:`skdistill.release.boundary.call_privately` and :mod:`skdistill._tables` see to
-    that; the Notes of :class:`~skdistill.teachers.TeacherEnsemble` tell which channels they close.
+    seed. :func:`skdistill.release.boundary.call_privately` and :mod:`skdistill._tables` enforce
+    that. The Notes of :class:`~skdistill.teachers.TeacherEnsemble` list the channels that they
+    close.
     """
     k = len(teacher.estimators_)
     classes = getattr(teacher, "classes_", None)

@@ -32,8 +32,9 @@ def uniform_neighbors(teacher: Any) -> Certificate | None:
     votes, and in counts the bound is 2 and √2.
 
     It needs a distance that looks at two rows alone. The distance in use is the fitted
-    ``effective_metric_`` with ``effective_metric_params_``, whatever the parameter `metric` says
-    since; parameters other than the power p (weights, scales) may come from the records.
+    ``effective_metric_`` with ``effective_metric_params_``, and not the parameter `metric`, which
+    may have been changed since; parameters other than the power p (weights, scales) may come from
+    the records.
 
     The order matters: scikit-learn breaks ties between equal distances by the inner order of its
     search, which replacing one record can change for *every* tied record (on integer-valued

@@ -20,8 +20,8 @@ def pipeline(teacher: Any, X: Any, prove: Callable[[Any, Any], Any]) -> Certific
     Proof. If the earlier steps T learned nothing from the private rows, replacing record (x, y)
     replaces the last step's record (T(x), y) and nothing else, because T works row by row, and
     the last step's bound holds on T(X). A scaler or encoder that was fitted on the private rows
-    moves as well; then no proof is claimed and the worst case is used. Which steps learn nothing
-    is decided by :func:`skdistill.certificates.public_maps.is_public_map`.
+    moves as well; then no proof is claimed and the worst case is used. The function
+    :func:`skdistill.certificates.public_maps.is_public_map` decides which steps learn nothing.
     """
     *steps, (_, last) = teacher.steps
     earlier = [(name, step) for name, step in steps if step not in (None, "passthrough")]

@@ -19,10 +19,10 @@ _HASHERS = (
 
 # Classes whose fitted state is a function of their parameters and of the names and number of
 # columns, and whose output for a row is a function of that row alone. The list is exact: a
-# subclass, or a class that only declares by scikit-learn's tag that it needs no fit, may keep
-# what it has seen. Not in the list although they need no fit: PatchExtractor (several output rows
-# per row, drawn at random) and SparseCoder (its result for a row was not proved to be independent
-# of the other rows).
+# subclass, or a class that only declares by scikit-learn's tag that it needs no fit, may keep the
+# rows that it has seen. Not in the list although they need no fit: PatchExtractor (several output
+# rows per row, drawn at random) and SparseCoder (its result for a row was not proved to be
+# independent of the other rows).
 _LEARN_NOTHING = frozenset(
     {
         "sklearn.preprocessing.Normalizer",
@@ -82,7 +82,7 @@ def _parts(step: Any) -> list[tuple[str, Any]] | None:
     """Return the named parts of a composition; None for anything else.
 
     A ColumnTransformer with a part that learns by itself (a selector, or a choice between sparse
-    and dense that depends on how many zeros the private rows have) has a part that is no map.
+    and dense that depends on how many zeros the private rows have) gets a part that is not a map.
     """
     learns = ("columns", _LEARNS)
     if is_exactly(step, "sklearn.pipeline.Pipeline"):

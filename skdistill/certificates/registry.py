@@ -1,4 +1,4 @@
-"""Finding the proof for a teacher: users' own first, then the package's families."""
+"""Find the proof for a teacher: first among the user's own, then in the package's families."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def certify(
     Parameters
     ----------
     teacher : estimator
-        A fitted classifier or regressor; a FrozenEstimator is looked into.
+        A fitted classifier or regressor; the content of a FrozenEstimator counts.
     X : array-like, optional
         The transfer set. No built-in proof depends on it; it is handed to registered proofs.
     output_range : tuple of (float, float), optional
@@ -97,7 +97,7 @@ def certify(
     Raises
     ------
     TypeError
-        If a registered proof returns something else than a Certificate or None.
+        If a registered proof returns neither a Certificate nor None.
     RuntimeError
         If a registered proof raises. Its message is withheld, because a proof sees the private
         teacher and its message may quote a record.
@@ -167,7 +167,8 @@ def _ask(proof: Prover, teacher: Any, public: dict[str, Any]) -> Certificate | N
 def _public_arguments(proof: Prover, public: dict[str, Any]) -> dict[str, Any]:
     """Return the public arguments that a proof's signature asks for, besides the teacher.
 
-    They are found by name; a required parameter of another name is given the one of its position.
+    They are found by name. A required parameter with another name gets the argument of its
+    position.
     """
     arguments = {}
     in_order = iter(public.values())

@@ -78,7 +78,21 @@ class BudgetDisplay:
 
     @classmethod
     def from_ledger(cls, ledger: Any, *, ax: Any = None, **kwargs: Any) -> BudgetDisplay:
-        """Draw the history of a ledger (of anything with `history()`, `epsilon` and `delta`)."""
+        """Draw the history of a ledger.
+
+        Parameters
+        ----------
+        ledger : PrivacyLedger
+            Anything with `history()`, `epsilon` and `delta`.
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        display : BudgetDisplay
+        """
         return cls.from_history(
             ledger.history(), epsilon=ledger.epsilon, delta=ledger.delta, ax=ax, **kwargs
         )
@@ -89,8 +103,28 @@ class BudgetDisplay:
     ) -> BudgetDisplay:
         """Draw a history that was read before, as ``PrivacyLedger.history`` returns it.
 
-        It needs the columns "time", "kind", "epsilon", "delta", "total_epsilon" and "intact".
-        Entries that charge nothing are left out; one that was tampered with raises a ValueError.
+        Parameters
+        ----------
+        history : DataFrame or sequence of dict
+            With columns "time", "kind", "epsilon", "delta", "total_epsilon" and "intact", as
+            ``PrivacyLedger.history`` returns it. Entries that charge nothing are left out.
+        epsilon : float
+            The budget.
+        delta : float, default=0.0
+            The δ at which ε is counted.
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        display : BudgetDisplay
+
+        Raises
+        ------
+        ValueError
+            If an entry was tampered with.
         """
         rows: list[Mapping[str, Any]] = (
             history.to_dict("records") if hasattr(history, "to_dict") else list(history)
@@ -113,8 +147,20 @@ class BudgetDisplay:
     ) -> BudgetDisplay:
         """Draw the display and return it.
 
-        `x` is the horizontal axis, "time" or "release" (their number); `ax` of None makes new axes,
-        `name` is the label of the total, and `kwargs` go to matplotlib's ``plot`` of it.
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        name : str, default=None
+            Label of the total.
+        x : {"time", "release"}, default="time"
+            The horizontal axis: time, or number of releases.
+        **kwargs : dict
+            For matplotlib's ``plot`` of the total.
+
+        Returns
+        -------
+        display : BudgetDisplay
         """
         if x not in ("time", "release"):
             raise ValueError(f'x={x!r} must be "time" or "release".')

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill.accounting.attack_limits import private_tpr
 from skdistill.audit.bounds import clopper_pearson
 from skdistill.audit.membership import membership_report
 from skdistill.audit.report import MembershipReport
@@ -22,28 +23,11 @@ Array = NDArray[np.float64]
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
-def private_tpr(fpr: ArrayLike, epsilon: ArrayLike, delta: float = 0.0) -> Array:
-    r"""Return the highest true-positive rate that (ε, δ)-differential privacy allows.
-
-    :math:`\min(1,\ e^\varepsilon \mathrm{FPR} + \delta,\
-    1 - e^{-\varepsilon}(1 - \delta - \mathrm{FPR}))`, for any attack on one record (Kairouz, Oh and
-    Viswanath, ICML 2015, arXiv:1311.0776, theorem 2.1).
-
-    Examples
-    --------
-    >>> from skdistill.inspection.membership import private_tpr
-    >>> private_tpr([0.0, 0.01, 1.0], epsilon=1.0).round(4)
-    array([0.    , 0.0272, 1.    ])
-    """
-    x, factor = np.asarray(fpr, dtype=float), np.exp(np.minimum(epsilon, 700.0))
-    flat = 1 - np.maximum(1 - delta - x, 0.0) / factor
-    return np.minimum(np.minimum(factor * x + delta, flat), 1.0)
-
-
 class MembershipDisplay:
     """ROC curves of membership attacks on doubly logarithmic axes.
 
-    Look at the left edge: members found at next to no false positives are found for certain. Use
+    Look at the left edge: an attack that finds members at next to no false positives is certain of
+    them. Use
     :meth:`from_report`, :meth:`from_estimator` or :meth:`from_predictions` to make one. Not for
     publication: it is computed from private records.
 
@@ -97,9 +81,22 @@ class MembershipDisplay:
     ) -> MembershipDisplay:
         """Draw the attacks of a membership report.
 
-        Of each model, `attack` "strongest" draws the one with the highest true-positive rate at the
-        lowest false-positive rate of the report (then, by AUC), "all" every attack, and else the
-        one of that name. `ax` and `kwargs` are for :meth:`plot`.
+        Parameters
+        ----------
+        report : MembershipReport
+            Of :func:`skdistill.audit.membership_report`.
+        attack : str, default="strongest"
+            "strongest" draws, for each model, the attack with the highest true-positive rate at
+            the lowest false-positive rate of the report (then, by AUC); "all" draws every attack;
+            else the name of one.
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        display : MembershipDisplay
         """
 
         def strength(row: Any) -> tuple[float, float]:
@@ -148,14 +145,21 @@ class MembershipDisplay:
         Parameters
         ----------
         model : estimator, PrivateDistiller or dict of str to estimator
+            Fitted.
         X_member, y_member : array-like of shape (n, d) and (n,)
+            Records that the teacher was trained on.
         X_nonmember, y_nonmember : array-like of shape (m, d) and (m,)
+            Other records of the same kind.
         attack : str, default="strongest"
             Which curves to draw: see :meth:`from_report`.
         ax, line_kw : matplotlib Axes and dict, default=None
             For :meth:`plot`.
         **report_params : dict
             For :func:`skdistill.audit.membership_report`.
+
+        Returns
+        -------
+        display : MembershipDisplay
         """
         need_matplotlib(f"{cls.__name__}.from_estimator")
         report = membership_report(
@@ -176,9 +180,24 @@ class MembershipDisplay:
     ) -> MembershipDisplay:
         """Draw scores of records of known membership.
 
-        `y_member` is True for members; both kinds must occur. `scores`, higher for members, are an
-        array of shape (n,) or a dict of such, by name; `name` labels a single curve. `claims` are ε
-        and δ to draw the limits of, by name. `ax` and `kwargs` are for :meth:`plot`.
+        Parameters
+        ----------
+        y_member : array-like of bool, shape (n,)
+            True for members; both kinds must occur.
+        scores : array-like of shape (n,), or dict of str to such
+            Higher means member.
+        name : str, default=None
+            Label of a single curve.
+        claims : dict of str to (float, float), default=None
+            ε and δ to draw the limits of.
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        display : MembershipDisplay
         """
         inside = np.asarray(y_member).astype(bool)
         if inside.ndim != 1 or not inside.any() or inside.all():
@@ -202,8 +221,18 @@ class MembershipDisplay:
     ) -> MembershipDisplay:
         """Draw the display and return it.
 
-        `ax` of None makes new axes, `name` is the label of a single curve, and `kwargs` go to
-        matplotlib's ``plot`` of the curves.
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        name : str, default=None
+            Label of a single curve.
+        **kwargs : dict
+            For matplotlib's ``plot`` of the curves.
+
+        Returns
+        -------
+        display : MembershipDisplay
         """
         crowded = len(self.curves) > 3
         self.ax_, self.figure_ = axes_and_figure(

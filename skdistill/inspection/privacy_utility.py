@@ -111,8 +111,8 @@ class PrivacyUtilityDisplay:
     ) -> PrivacyUtilityDisplay:
         """Fit the distiller at several ε, several times each, and draw the scores of its students.
 
-        All releases together cost up to the sum of their ε. Make the picture on data you may spend
-        that much on (public data of the same kind, for example), or give the distiller a ledger as
+        All releases together cost up to the sum of their ε. So either draw the picture on data that
+        may be spent, such as public data of the same kind, or give the distiller a ledger as
         accountant and pass ``spend=True``.
 
         Parameters
@@ -124,7 +124,9 @@ class PrivacyUtilityDisplay:
         X : array-like of shape (n, d)
             Rows to score students on.
         y : array-like of shape (n,)
+            True labels of these rows; public.
         epsilons : sequence of float, default=(0.25, 0.5, 1.0, 2.0, 4.0)
+            Positive and finite.
         n_repeats : int, default=5
             Releases at each ε.
         scoring : str or callable, default=None
@@ -137,9 +139,17 @@ class PrivacyUtilityDisplay:
         spend : bool, default=False
             Agree to charge the distiller's accountant.
         metric_name : str, default=None
-            Label of the vertical axis; None is the name of the scoring.
-        name, ax, **kwargs
+            Label of the vertical axis; None is the name of the scoring in words ("ROC AUC").
+        name : str, default=None
+            Label of the curve.
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        **kwargs : dict
             For :meth:`plot`.
+
+        Returns
+        -------
+        display : PrivacyUtilityDisplay
 
         Raises
         ------
@@ -173,8 +183,8 @@ class PrivacyUtilityDisplay:
             baselines["student without noise"] = score(math.inf, accountant=None)
         if metric_name is None:
             default = "R²" if is_regressor(distiller) else "accuracy"
-            metric_name = scoring if isinstance(scoring, str) else default
-            metric_name = "score" if callable(scoring) else metric_name.replace("_", " ")
+            metric_name = in_words(scoring) if isinstance(scoring, str) else default
+            metric_name = "score" if callable(scoring) else metric_name
         found: dict[str, Any] = {"epsilons": epsilons, "scores": scores, "baselines": baselines}
         return cls(**found, metric_name=metric_name, name=name).plot(ax=ax, **kwargs)
 
@@ -183,8 +193,18 @@ class PrivacyUtilityDisplay:
     ) -> PrivacyUtilityDisplay:
         """Draw the display and return it.
 
-        `ax` of None makes new axes, `name` is the label of the curve (None: the one given before),
-        and `kwargs` go to matplotlib's ``errorbar``.
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes new ones.
+        name : str, default=None
+            Label of the curve; None takes the one given before.
+        **kwargs : dict
+            For matplotlib's ``errorbar``.
+
+        Returns
+        -------
+        display : PrivacyUtilityDisplay
         """
         self.ax_, self.figure_ = axes_and_figure(ax, f"{type(self).__name__}.plot")
         order = np.argsort(self.epsilons)
@@ -221,6 +241,23 @@ class PrivacyUtilityDisplay:
             self.ax_.set_xticks(shown, [f"{e:g}" for e in shown])
             self.ax_.xaxis.set_minor_locator(NullLocator())
         place_legend(self.ax_)
+
+
+_WORDS = {
+    **{"auc": "AUC", "d2": "D²", "f1": "F1", "neg": "negative", "r2": "R²", "roc": "ROC"},
+    **{"ovo": "one-vs-one", "ovr": "one-vs-rest"},
+}
+
+
+def in_words(scoring: str) -> str:
+    """Return the name of a scikit-learn scorer as the label of an axis.
+
+    Examples
+    --------
+    >>> in_words("roc_auc"), in_words("neg_root_mean_squared_error")
+    ('ROC AUC', 'negative root mean squared error')
+    """
+    return " ".join(_WORDS.get(word, word) for word in scoring.split("_"))
 
 
 def _check_epsilons(epsilons: Any) -> None:

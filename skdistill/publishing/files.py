@@ -1,4 +1,4 @@
-"""A file that runs no code: a student and its statement, written and read.
+"""Write and read a student with its statement, as a file that runs no code.
 
 The file is a skops file (a zip archive of ``schema.json`` and arrays) with one more entry,
 ``privacy.json``: the statement.
@@ -66,13 +66,13 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
 
     Parameters
     ----------
-    published : Published, PrivateDistiller or PATEClassifier
+    published : Published, PrivateDistiller or PrivateClassifier
         A distiller is exported first.
     path : str or path-like
         The file; by convention it ends in ``.skops``.
     vouch : bool, default=False
         True writes a :class:`Published` that was made by hand, or whose estimator was changed.
-        Nothing but your word says then that the statement is true of the estimator.
+        Then only your word says that the statement is true of the estimator.
 
     Returns
     -------
@@ -127,9 +127,9 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
         A file that :func:`save` wrote.
     digest : str, default=None
         The text that ``save`` returned, from a source that you trust. It is compared with the
-        SHA-256 of the file before anything in the file is looked at.
+        SHA-256 of the file before anything in the file is parsed.
     trust : bool or iterable of str, default=False
-        True reads a file without a digest: you trust whoever could have written it. A list
+        True reads a file without a digest: you trust everybody who could have written it. A list
         names further types that the file may hold, ``["lightgbm.sklearn.LGBMClassifier"]`` for
         instance, with or without a digest.
 
@@ -158,7 +158,7 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
         raise ValueError(
             "Without a digest nobody can tell whether this is the file that was published. Pass "
             "load(path, digest=...) as save() returned it, or load(path, trust=True) if you trust "
-            "whoever could have written the file."
+            "everybody who could have written the file."
         )
     data = Path(path).read_bytes()
     found = hashlib.sha256(data).hexdigest()
@@ -173,7 +173,7 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
             statement = PrivacyStatement.from_dict(json.loads(archive.read(_STATEMENT)))
         unknown = set(skops.get_untrusted_types(data=data)).difference(_TRUSTED, named)
     except Exception:
-        raise UnsafeFileError("This is no file of skdistill.save, or it is damaged.") from None
+        raise UnsafeFileError("skdistill.save did not write this file, or it is damaged.") from None
     if unknown:
         raise UnsafeFileError(
             f"The file holds types that are not trusted: {', '.join(sorted(unknown))}. If you know "
@@ -194,21 +194,21 @@ def _claimed(published: Any, vouch: bool) -> Published:
         if isinstance(published, type) or not hasattr(published, "export"):
             raise TypeError(
                 f"Only a distiller's student has a statement, and <{type(published).__name__}> is "
-                "no distiller. Give a fitted PrivateDistiller or PATEClassifier; of a search, its "
-                "best_estimator_."
+                "no distiller. Give a fitted PrivateDistiller or PrivateClassifier; of a search, "
+                "its best_estimator_."
             )
         published = published.export()
     statement = published.statement
     if not isinstance(statement, PrivacyStatement):
         raise TypeError(
-            f"A student is published with its PrivacyStatement, not with {statement!r}: save what "
-            "distiller.export() returns."
+            f"A student is published with its PrivacyStatement, not with {statement!r}. Save "
+            "the result of distiller.export()."
         )
     if not published.is_tied() and not vouch:
         raise ValueError(
             "This Published was made by hand, or its estimator was changed: nothing says that the "
-            "statement is true of the estimator. Save the distiller, or what distiller.export() "
-            "returns. If you can answer for the claim: save(..., vouch=True)."
+            "statement is true of the estimator. Save the distiller, or the result of "
+            "distiller.export(). If you can answer for the claim: save(..., vouch=True)."
         )
     return published
 

@@ -1,4 +1,4 @@
-"""Looking for the teacher, and for the curator's folders, in a student that is to be published."""
+"""Search a student for the teacher, and for the curator's folders, before it is published."""
 
 from __future__ import annotations
 
@@ -22,11 +22,25 @@ _OPAQUE = (type, types.ModuleType, str, bytes, int, float, complex, type(None), 
 def refuse_private_parts(student: Any, teacher: Any) -> None:
     """Raise a ValueError if a student holds the teacher, an estimator in it or one of its arrays.
 
-    This finds mistakes and proves nothing: a copy or a function of the teacher is not recognised.
-    Objects are compared by identity, in attributes, containers, bound methods and partial
-    functions. Which objects a program puts together is its text and not its data, so no private
-    value decides whether this raises; a comparison of contents would tell whether a guess of them
-    is right.
+    Parameters
+    ----------
+    student : estimator
+        Fitted.
+    teacher : estimator or None
+        Fitted.
+
+    Raises
+    ------
+    ValueError
+        With the fix.
+
+    Notes
+    -----
+    The search finds mistakes and proves nothing: a copy or a function of the teacher is not
+    recognised. Objects are compared by identity, in attributes, containers, bound methods and
+    partial functions. The text of a program decides which objects it puts together, not its data.
+    So no private value decides whether this raises an error. A comparison of contents would confirm
+    a guess of them.
     """
     private = _private_objects(unwrap(teacher))
     if any(id(each) in private for each in _reachable(student)):
@@ -39,8 +53,8 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
 def refuse_private_settings(student: Any, teacher: Any) -> None:
     """Raise as :func:`refuse_private_parts` for a student that is yet to be cloned and fitted.
 
-    ``clone`` makes estimators anew, so any of them may be given, the teacher itself as a prototype.
-    It keeps frozen steps, and copies parameters that are no estimators: these are looked at.
+    ``clone`` makes new estimators, so any estimator may be passed, even the teacher as a prototype.
+    ``clone`` keeps frozen steps and copies all other parameters: these are searched.
     """
     refuse_private_parts(list(_ready_made(student)), teacher)
 
@@ -48,7 +62,17 @@ def refuse_private_settings(student: Any, teacher: Any) -> None:
 def without_memory(student: Any) -> Any:
     """Set ``memory=None`` in every pipeline inside a student, in place, and return the student.
 
-    It names a folder of the curator, and a fitted pipeline predicts without its cache.
+    The setting names a folder of the curator, and a fitted pipeline predicts without its cache.
+
+    Parameters
+    ----------
+    student : estimator
+        Changed in place.
+
+    Returns
+    -------
+    student : estimator
+        The same object.
     """
     for each in _reachable(student):
         if _is_estimator(each) and vars(each).get("memory") is not None:
@@ -63,7 +87,7 @@ def _is_estimator(value: Any) -> bool:
 def _private_objects(teacher: Any) -> dict[int, Any]:
     """Return the estimators in a teacher, and the arrays and compiled parts that they learned.
 
-    Frozen steps are said to be public. A parameter that an estimator was given is no part.
+    Frozen steps are public by assumption. The value of a parameter does not count as learned.
     """
     private: dict[int, Any] = {}
     given: dict[int, Any] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import operator
 from dataclasses import dataclass, field
 from typing import Any
 
+from skdistill._html import folded
 from skdistill.publishing.private_parts import refuse_private_parts, without_memory
 from skdistill.statement import PrivacyStatement
 
@@ -17,7 +19,7 @@ _OF_THE_ESTIMATOR = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Published:
     """A student that may be published, and the promise that is made about it.
 
@@ -34,13 +36,22 @@ class Published:
 
     Notes
     -----
-    ``export()`` of a fitted distiller makes one, and so does :func:`load`. In one that was made by
-    hand nothing ties the statement to the estimator: :func:`save` asks for ``vouch=True`` then.
+    ``export()`` of a fitted distiller and :func:`load` make one. If it was made by hand, nothing
+    ties the statement to the estimator, and :func:`save` asks for ``vouch=True``.
     """
 
     estimator: Any
     statement: PrivacyStatement
     _tied: tuple[Any, ...] = field(default=(), init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        student = type(getattr(self.estimator, "student", self.estimator)).__name__
+        promise = f"ε={self.statement.epsilon:.6g}, δ={self.statement.delta:.3g}"
+        return f"Published({student}, {promise if self.statement.private else 'NOT private'})"
+
+    def _repr_html_(self) -> str:
+        statement = folded("privacy statement", self.statement._repr_html_())
+        return f"<div><pre>{html.escape(repr(self))}</pre>{statement}</div>"
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_THE_ESTIMATOR:
@@ -48,9 +59,13 @@ class Published:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def is_tied(self) -> bool:
-        """Whether the estimator is the one that the statement was made for.
+        """Return whether the estimator is the one that the statement was made for.
 
         A student that was fitted again in place is not noticed.
+
+        Returns
+        -------
+        tied : bool
         """
         now = _parts(self.estimator)
         return len(self._tied) == len(now) and all(map(operator.is_, self._tied, now))
@@ -63,15 +78,32 @@ def _parts(estimator: Any) -> tuple[Any, ...]:
 def publish(model: Any, statement: PrivacyStatement, teacher: Any = None) -> Published:
     """Tie a student to the statement of its fit, after a search for the teacher in it.
 
-    Raises a ValueError where the student holds the teacher or a part of it, for instance as a
-    frozen step of a pipeline. The student loses the folder of its cache (:func:`without_memory`).
+    The student loses the folder of its cache (:func:`without_memory`).
+
+    Parameters
+    ----------
+    model : estimator
+        The fitted student.
+    statement : PrivacyStatement
+        The promise of its fit.
+    teacher : estimator, default=None
+        Searched for in the student.
+
+    Returns
+    -------
+    published : Published
+
+    Raises
+    ------
+    ValueError
+        If the student holds the teacher or a part of it, such as a frozen step of a pipeline.
 
     Notes
     -----
     Post-processing: the student, the offsets and the classes are functions of released labels, the
     public X and public settings, so the export has the guarantee of the release and no other cost
-    (Dwork and Roth 2014, Proposition 2.1). That the *student* is such a function fails only where
-    the user put private parts into it: these are searched for.
+    (Dwork and Roth 2014, Proposition 2.1). The *student* is such a function unless the user put
+    private parts into it. The function searches for them.
     """
     refuse_private_parts(model, teacher)
     published = Published(without_memory(model), statement)

@@ -32,7 +32,7 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows, Sum
 from skdistill.release.query import Queries, Query
 
-__all__ = ["LinearRelease", "Rule", "gradient_rounds", "prediction_noise"]
+__all__ = ["LinearRelease", "Rule", "gradient_rounds", "least_noise", "prediction_noise"]
 
 Array = NDArray[np.float64]
 Answer = Generator[Query, NDArray[Any], Array]
@@ -51,6 +51,7 @@ _CURVATURE = 1.2  # public rows' curvature is enlarged a little, since too small
 _FIRST_STEP = 0.7
 # Most directions, and most numbers in the matrix of the coordinates.
 _MOST_DIRECTIONS, _MOST_NUMBERS = 1024, 1 << 26
+_FEWEST_DIRECTIONS = 10
 # Rounds before the last few, whose iterates are hardly averaged, take a part of many rows, as
 # long as the noise on a score stays below a level.
 _LATE, _EARLY, _EARLY_LEVEL = 4, 10, 0.1
@@ -340,6 +341,12 @@ def prediction_noise(rows: PrivateRows, loss: PrivacyLoss) -> float:
     return size * _relative(loss, size * rows.n_scores) / rows.n_units
 
 
+def least_noise(n_units: int, n_classes: int, loss: PrivacyLoss) -> float:
+    """Return the size of the noise on a prediction of a model with ten weights, in its range."""
+    kinds = n_classes if n_classes > 2 else 1
+    return _FEWEST_DIRECTIONS * _relative(loss, _FEWEST_DIRECTIONS * kinds) / n_units
+
+
 def _prior(counts: Array) -> Array:
     """Return noisy counts as shares of the classes."""
     kept = np.maximum(counts, 0.0)
@@ -399,8 +406,8 @@ def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> int:
     """Return the number of directions that the noise allows."""
     kinds = 3 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
     part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units
-    most = min(_MOST_DIRECTIONS, rows.width, max(10, _MOST_NUMBERS // rows.width))
-    while most > 10 and most * _relative(loss, most * rows.n_scores) > part:
+    most = min(_MOST_DIRECTIONS, rows.width, max(_FEWEST_DIRECTIONS, _MOST_NUMBERS // rows.width))
+    while most > _FEWEST_DIRECTIONS and most * _relative(loss, most * rows.n_scores) > part:
         most -= 1 + most // 64
     return max(most, 1)
 

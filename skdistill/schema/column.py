@@ -90,6 +90,14 @@ class Column:
             return self.categories
         return (*self.categories, self.other)
 
+    def in_words(self) -> str:
+        """Return one line that lists the allowed values, or the first ten of many categories."""
+        if self.kind == "category":
+            named = ", ".join(repr(value) for value in self.categories[:10])
+            more = len(self.categories) - 10
+            return named + (f", and {more} more" if more > 0 else "")
+        return f"{'whole ' * self.integer}numbers from {self.low:g} to {self.high:g}"
+
     def n_codes(self, n_bins: int) -> int:
         """Count the codes of this column: its bins or values, and one for missing."""
         known = len(self.values) if self.kind == "category" else len(self.bin_starts(n_bins))
@@ -105,19 +113,26 @@ class Column:
         return [*names, f"{self.name} missing"] if self.missing else names
 
     def bin_starts(self, n_bins: int) -> NDArray[np.float64]:
-        """Return the left ends of a number's bins, at most `n_bins` unless `edges` are given."""
+        """Return the left ends of a number's bins, at most `n_bins` unless `edges` are given.
+
+        Without `edges`, whole numbers have a bin each where there are at most `n_bins` of them.
+        Other bins are fine near zero and grow with the distance from it, since a few bins of
+        equal width would hold nearly all values of a heavy tail together; and a value at a bound
+        has a bin of its own.
+        """
         low, high = self._bounds()
         end = high + 1 if self.integer else high
         if isinstance(self.edges, tuple):
             starts = np.array([low, *self.edges])
         elif self.edges == "log":
             starts = low + np.expm1(np.linspace(0, math.log1p(end - low), n_bins + 1)[:-1])
+        elif self.integer and end - low <= n_bins:
+            starts = np.arange(low, end)
         else:
-            starts = np.linspace(low, end, n_bins + 1)[:-1]
+            starts = _cells_near_zero(low, end, n_bins, bounds_alone=not self.integer)
         if self.integer:  # the first whole number of each bin; linspace may be off by a rounding
             starts = np.ceil(starts - 1e-9 * np.maximum(1, np.abs(starts)))
-        inside = (starts > low) & ((starts <= high) if self.integer else (starts < high))
-        return np.unique(np.r_[low, starts[inside]])
+        return np.unique(np.r_[low, starts[(starts > low) & (starts <= high)]])
 
     def bin_ends(self, n_bins: int) -> NDArray[np.float64]:
         """Return the last values in a number's bins."""
@@ -159,6 +174,16 @@ class Column:
         return np.where(missing, len(starts), bins).astype(np.int64)
 
     # From codes, which are public by then.
+
+    def middle(self, codes: Codes, n_bins: int) -> NDArray[Any]:
+        """Return for every code one cell that stands for its bin, as :meth:`read` would."""
+        if self.kind == "category":
+            return np.where(codes >= len(self.values), -1, codes)
+        starts, ends = self.bin_starts(n_bins), self.bin_ends(n_bins)
+        middles = starts / 2 + ends / 2
+        return np.r_[np.floor(middles) if self.integer else middles, np.nan][
+            np.minimum(codes, len(starts))
+        ]
 
     def draw(self, codes: Codes, rng: np.random.Generator, n_bins: int) -> NDArray[Any]:
         """Return for every code a cell that has it, as :meth:`read` would: uniform in its bin."""
@@ -254,3 +279,14 @@ class Column:
             raise ValueError(f"Column {self.name!r}: its categories are not distinct.")
         object.__setattr__(self, "categories", categories)
         object.__setattr__(self, "other", other)
+
+
+def _cells_near_zero(
+    low: float, end: float, n_bins: int, *, bounds_alone: bool
+) -> NDArray[np.float64]:
+    """Return left ends of bins whose width is the inverse of a density 1/√(1 + (x/s)²)."""
+    zero, size = max(low, 0.0), (end - low) / 3000 or 1.0
+    n_cells = max(1, n_bins - 2 * bounds_alone)
+    first, last = math.asinh((low - zero) / size), math.asinh((end - zero) / size)
+    starts = zero + size * np.sinh(np.linspace(first, last, n_cells + 1)[:-1])
+    return np.r_[starts, np.nextafter(low, end), end] if bounds_alone and n_bins > 4 else starts

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill._html import html_table
 from skdistill.schema.column import Column
 from skdistill.schema.describe import columns_of_dtypes, described, observed
 from skdistill.schema.report import SchemaReport, column_report, target_column
@@ -19,6 +20,8 @@ from skdistill.schema.suspects import mismatch
 from skdistill.schema.table import Table, build_table, kind_of
 
 __all__ = ["Schema", "as_schema"]
+
+_SHOWN_COLUMNS = 50  # in HTML
 
 Codes = NDArray[np.int64]
 
@@ -57,10 +60,10 @@ class Schema:
     >>> schema = Schema({"age": (17, 90), "sex": ["female", "male"]}, integer=["age"])
     >>> schema
     Schema(2 columns: age, sex)
-    >>> schema.encode([[16.7, "male"], [91, "unheard of"], [None, None]], n_bins=4)
-    array([[0, 1],
-           [3, 2],
-           [0, 2]])
+    >>> schema.encode([[16.7, "male"], [91, "unheard of"], [None, None]])
+    array([[ 0,  1],
+           [73,  2],
+           [ 0,  2]])
     >>> Schema.from_json(schema.to_json()) == schema
     True
     """
@@ -97,6 +100,16 @@ class Schema:
     def __repr__(self) -> str:
         shown = ", ".join(self.names[:6]) + (", ..." if len(self) > 6 else "")
         return f"Schema({len(self)} column{'s' * (len(self) != 1)}: {shown})"
+
+    def _repr_html_(self) -> str:
+        shown = [
+            (column.name, column.in_words(), "may be missing" if column.missing else "")
+            for column in self.columns[:_SHOWN_COLUMNS]
+        ]
+        if len(self) > _SHOWN_COLUMNS:
+            shown.append(("...", f"{len(self) - _SHOWN_COLUMNS} more columns", ""))
+        title = f"Schema of {len(self)} column{'s' * (len(self) != 1)} (public)"
+        return html_table(shown, title, head=("column", "values", "missing"))
 
     # Making one.
 
@@ -202,19 +215,19 @@ class Schema:
         """Raise ValueError where the columns of X are not those of the schema; public."""
         self._table(X)
 
-    def n_codes(self, n_bins: int = 24) -> tuple[int, ...]:
+    def n_codes(self, n_bins: int = 300) -> tuple[int, ...]:
         """Count the codes of every column; public."""
         _check_bins(n_bins)
         return tuple(column.n_codes(n_bins) for column in self.columns)
 
-    def encode(self, X: Any, n_bins: int = 24) -> Codes:
+    def encode(self, X: Any, n_bins: int = 300) -> Codes:
         """Return the code of every cell: the number of its bin or category.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n, d)
             NumPy arrays (of objects too), lists of rows, pandas and polars frames.
-        n_bins : int, default=24
+        n_bins : int, default=300
             Most bins of a number, unless its column has `edges`.
 
         Returns
@@ -268,7 +281,11 @@ class Schema:
         return build_table(self.columns, cells, table.kind, table.index)
 
     def decode(
-        self, codes: Codes, rng: np.random.Generator, n_bins: int = 24, kind: str = "array"
+        self,
+        codes: Codes,
+        rng: np.random.Generator | None = None,
+        n_bins: int = 300,
+        kind: str = "array",
     ) -> Any:
         """Return rows that have these codes.
 
@@ -276,9 +293,9 @@ class Schema:
         ----------
         codes : ndarray of int, shape (n, d)
             As from :meth:`encode` with the same `n_bins`.
-        rng : numpy.random.Generator
-            Draws numbers, uniformly in their bins.
-        n_bins : int, default=24
+        rng : numpy.random.Generator, optional
+            Draws numbers, uniformly in their bins. None takes the middle of each bin.
+        n_bins : int, default=300
             Most bins of a number.
         kind : {"array", "pandas", "polars"}, default="array"
             What to return; :meth:`kind_of` tells that of a given table.
@@ -292,8 +309,33 @@ class Schema:
         """
         _check_bins(n_bins)
         codes = np.asarray(codes)
-        cells = [column.draw(codes[:, j], rng, n_bins) for j, column in enumerate(self.columns)]
+        cells = [
+            column.middle(codes[:, j], n_bins)
+            if rng is None
+            else column.draw(codes[:, j], rng, n_bins)
+            for j, column in enumerate(self.columns)
+        ]
         return build_table(self.columns, cells, kind)
+
+    def snap(self, X: Any, n_bins: int = 300) -> Any:
+        """Return the table with every number at the middle of its bin.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n, d)
+            As for :meth:`encode`, with the same rules and errors.
+        n_bins : int, default=300
+            Most bins of a number.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n, d)
+            See :meth:`decode`. Rows that have the same codes become equal.
+        """
+        table = self._table(X)
+        columns = zip(self.columns, table.columns, strict=True)
+        cells = [c.middle(c.encode(x, n_bins), n_bins) for c, x in columns]
+        return build_table(self.columns, cells, table.kind, table.index)
 
     kind_of = staticmethod(kind_of)
 

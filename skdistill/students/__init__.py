@@ -1,5 +1,6 @@
 """Students: training ordinary scikit-learn estimators on noisy soft labels."""
 
+from skdistill.students.calibration import calibration_of, offsets_from_counts
 from skdistill.students.defaults import default_classifier, default_regressor
 from skdistill.students.linear import linear_student
 from skdistill.students.soft_targets import (
@@ -17,6 +18,7 @@ from skdistill.students.training import check_threshold, encoder_of, match_thres
 
 __all__ = [
     "ThresholdedStudent",
+    "calibration_of",
     "check_threshold",
     "class_scores",
     "default_classifier",
@@ -31,6 +33,7 @@ __all__ = [
     "linear_student",
     "match_threshold",
     "offsets_for_prior",
+    "offsets_from_counts",
     "predicted_codes",
     "probabilities",
     "student_has",

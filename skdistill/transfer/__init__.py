@@ -4,6 +4,7 @@ A basis is computed from the transfer set alone, which is public, and so costs n
 is no public table, :class:`MarginalSampler` makes synthetic rows from a private one.
 """
 
+from skdistill.release.copula import SyntheticTable
 from skdistill.schema import Column, Schema
 from skdistill.transfer.basis import (
     MAX_GRAPH_ROWS,
@@ -12,7 +13,7 @@ from skdistill.transfer.basis import (
     public_bases,
 )
 from skdistill.transfer.encoding import public_features
-from skdistill.transfer.marginals import MarginalSampler, synthetic_rows
+from skdistill.transfer.marginals import MarginalSampler
 from skdistill.transfer.table_features import TableFeatures
 
 __all__ = [
@@ -20,10 +21,10 @@ __all__ = [
     "Column",
     "MarginalSampler",
     "Schema",
+    "SyntheticTable",
     "TableFeatures",
     "graph_eigenvectors",
     "principal_components",
     "public_bases",
     "public_features",
-    "synthetic_rows",
 ]

@@ -18,18 +18,24 @@ class SchemaRows(TransformerMixin, BaseEstimator):
     ----------
     schema : Schema
         Public.
+    n_bins : int, default=None
+        If given, every number is moved to the middle of its bin (:meth:`Schema.snap`), as rows
+        drawn from counts of these bins are.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, n_bins: int | None = None) -> None:
         self.schema = schema
+        self.n_bins = n_bins
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Do nothing."""
         return self
 
     def transform(self, X: Any) -> Any:
-        """Return :meth:`Schema.sanitize` of a table, in the container it came in."""
-        return self.schema.sanitize(X)
+        """Return the table inside its schema, in the container it came in."""
+        if self.n_bins is None:
+            return self.schema.sanitize(X)
+        return self.schema.snap(X, self.n_bins)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

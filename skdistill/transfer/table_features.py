@@ -295,7 +295,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         knots = {j: self._number(j).most_hats(self.pair_knots_) for p in self.pairs_ for j in p}
         hats = {j: smooth_metric(k) for j, k in knots.items()}
         roots += [np.asarray(_PAIR_WEIGHT * np.kron(hats[i], hats[j])) for i, j in self.pairs_]
-        return sp.block_diag(roots, format="csr")
+        return sp.block_diag([sp.csr_matrix(root) for root in roots], format="csr")
 
     def _cells(self, X: Any) -> list[NDArray[Any]]:
         """Return every column as the schema reads it: numbers, or codes of categories."""

@@ -227,3 +227,154 @@ with lock():
             assert holder.communicate("\n", 60)[0] == ""
             assert waiter.communicate("\n", 60)[0] == "held at last\n"
         assert waiter.returncode == holder.returncode == 0
+
+
+@needs_fork
+def test_an_interrupted_waiter_leaves_the_lock_to_its_holder(tmp_path):
+    """Would it remove the file, a third process would lock a new one beside the holder."""
+    path, entered = str(tmp_path / "file"), threading.Event()
+    waiting = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print("waiting", flush=True)
+try:
+    with lock():
+        pass
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    with start(HOLDER, path) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with start(OPEN + waiting, path) as waiter:
+            assert waiter.stdout.readline() == "waiting\n"
+            threading.Event().wait(0.1)
+            waiter.send_signal(signal.SIGINT)
+            assert waiter.communicate(timeout=60)[0] == "interrupted\n"
+        assert os.path.exists(path)
+
+        def third():
+            with locked_file(path, temporary=True):
+                entered.set()
+
+        thread = threading.Thread(target=third, daemon=True)
+        thread.start()
+        assert not entered.wait(0.2)
+        holder.communicate("\n", 60)
+        assert entered.wait(60)
+        thread.join()
+
+
+# Windows: no fcntl, no fork, and msvcrt instead, here a stand-in with its rules. A lock belongs to
+# one opening of a file, a second one fails at once, only a held one can be let go, and an open file
+# cannot be removed.
+WINDOWS = (
+    """
+import errno, fcntl, os, sys, types
+real, held, fail = fcntl.flock, set(), []
+
+def locking(fd, mode, n):
+    assert os.lseek(fd, 0, os.SEEK_CUR) == 2**30 and n == 1
+    if fail:
+        raise OSError(fail[0], "simulated")
+    if mode == "unlock":
+        if fd not in held:
+            raise PermissionError(errno.EACCES, "not locked")
+        held.discard(fd)
+        return real(fd, fcntl.LOCK_UN)
+    try:
+        real(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise PermissionError(errno.EACCES, "locked by another") from None
+    held.add(fd)
+
+def unlink(path):
+    raise PermissionError(errno.EACCES, "in use")
+
+msvcrt = types.SimpleNamespace(LK_NBLCK="lock", LK_UNLCK="unlock", locking=locking)
+sys.modules["msvcrt"], sys.modules["fcntl"] = msvcrt, None
+for name in ("fork", "register_at_fork", "O_CLOEXEC"):
+    delattr(os, name)
+here, sys.platform, os.unlink = sys.platform, "win32", unlink
+"""
+    + OPEN
+)
+
+
+@needs_fork
+def test_windows_threads_exclude_each_other(tmp_path):
+    run(
+        WINDOWS
+        + """
+inside = most = 0
+def work():
+    global inside, most
+    for _ in range(20):
+        with lock() as outer, lock() as inner:
+            assert inner is outer
+            inside += 1
+            most = max(most, inside)
+            time.sleep(1e-4)
+            inside -= 1
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert most == 1 and not held and os.path.getsize(path) == 0
+""",
+        tmp_path / "file",
+    )
+
+
+@needs_fork
+def test_windows_ends_of_the_waiting(tmp_path):
+    """An interrupt stays one, and a disk that cannot lock is an error, not a wait without end."""
+    run(
+        WINDOWS
+        + """
+def interrupted(seconds):
+    raise KeyboardInterrupt
+waiting = threading.Event()
+def want():
+    try:
+        with lock():
+            raise AssertionError
+    except KeyboardInterrupt:
+        waiting.set()
+module.time = types.SimpleNamespace(sleep=interrupted)
+with lock():
+    thread = threading.Thread(target=want)
+    thread.start()
+    thread.join()
+    assert waiting.is_set() and len(held) == 1
+fail.append(errno.EINVAL)
+try:
+    with lock():
+        raise AssertionError
+except OSError as error:
+    assert error.errno == errno.EINVAL
+""",
+        tmp_path / "file",
+    )
+
+
+@needs_fork
+def test_windows_ledger(tmp_path):
+    """A whole ledger, written by four threads."""
+    run(
+        """
+from skdistill.accounting import PrivacyLedger, ledger_file
+"""
+        + WINDOWS
+        + """
+sys.platform = here
+ledger_file.locked_file, ledger_file.IO = module.locked_file, module.IO
+ledger = PrivacyLedger.create(path, 1.0, 0.0)
+def work():
+    for _ in range(10):
+        with ledger.locked(b"key"):
+            ledger.spend(0.01)
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert round(ledger.total()[0], 9) == 0.4 and ledger.verify() == 41
+""",
+        tmp_path / "ledger.db",
+    )

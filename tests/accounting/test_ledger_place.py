@@ -2,10 +2,12 @@
 
 import os
 import socket
+import subprocess
+from contextlib import closing
 
 import pytest
 
-from skdistill.accounting import PrivacyLedger, ledger_file
+from skdistill.accounting import PrivacyLedger, ledger_file, ledger_place
 from skdistill.accounting.ledger_place import (
     LedgerError,
     check_place,
@@ -39,11 +41,65 @@ a line that is none
         ("\\\\server\\share\\ledger.db", "smb"),
         ("//server/share/ledger.db", "smb"),
         ("\\\\?\\C:\\ledger.db", ""),
+        ("\\\\?\\UNC\\server\\share\\ledger.db", "smb"),
     ],
 )
 def test_file_system_of_a_path(path, kind):
     mounts = "" if path.startswith("\\\\?") else MOUNTS
     assert foreign_filesystem(path, mounts) == kind
+
+
+MOUNTS_OF_MACOS = """\
+/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
+devfs on /dev (devfs, local, nobrowse)
+/dev/disk3s5 on /System/Volumes/Data (apfs, local, journaled, nobrowse)
+//me@server/team on /Volumes/team (one) (smbfs, nodev, nosuid, mounted by me)
+server:/export on /Volumes/nfs (nfs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/Applications/ledger.db", ""),
+        ("/System/Volumes/Data/ledger.db", ""),
+        ("/Volumes/team (one)/ledger.db", "smbfs"),
+        ("/Volumes/nfs/ledger.db", "nfs"),
+    ],
+)
+def test_file_system_on_macos(monkeypatch, path, kind):
+    asked = []
+
+    def mount(command, **options):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, MOUNTS_OF_MACOS.encode())
+
+    monkeypatch.setattr(ledger_place.sys, "platform", "darwin")
+    monkeypatch.setattr(ledger_place.subprocess, "run", mount)
+    assert foreign_filesystem(path) == kind
+    assert asked == [["/sbin/mount"]]
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32", "freebsd14"])
+def test_a_system_that_lists_no_file_systems(tmp_path, monkeypatch, system):
+    """Neither /proc nor mount: every path counts as one of this machine."""
+
+    def absent(*args, **kwargs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(ledger_place.sys, "platform", system)
+    monkeypatch.setattr(ledger_place.subprocess, "run", absent)
+    monkeypatch.setattr(ledger_place.Path, "read_text", absent)
+    assert foreign_filesystem(str(tmp_path)) == ""
+
+
+def test_macos_is_told_to_write_to_the_disk(tmp_path, monkeypatch):
+    """On macOS fsync alone does not: SQLite needs fullfsync."""
+    ledger = PrivacyLedger.create(tmp_path / "ledger.db", 1.0, 1e-6)
+    for system, expected in (("linux", 0), ("darwin", 1)):
+        monkeypatch.setattr(ledger_file.sys, "platform", system)
+        with closing(ledger._store._connect()) as connection:
+            assert connection.execute("PRAGMA fullfsync").fetchone() == (expected,)
 
 
 def test_file_system_here_can_be_told(tmp_path):

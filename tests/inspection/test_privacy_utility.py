@@ -108,7 +108,7 @@ def test_metric_names(plt, binary, regression):
     distiller = PrivateDistiller(teacher)
     assert draw(distiller, X_public, X, y, **quick).metric_name == "accuracy"
     named = draw(distiller, X_public, X, y, scoring="roc_auc", **quick)
-    assert named.metric_name == "roc auc"
+    assert named.metric_name == "ROC AUC"
     X, y, X_public, *_, teacher = regression
     distiller = PrivateDistiller(teacher, output_range=(-500, 500))
     assert draw(distiller, X_public, X, y, **quick).metric_name == "R²"

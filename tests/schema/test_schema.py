@@ -40,7 +40,7 @@ CELL = st.one_of(
         ["clerk", "nurse", "other", "CANARY", "3", "", b"x", [1], (), 1j, pd.NA, pd.NaT]
     ),
     st.sampled_from(
-        [np.float32(0.1), np.int8(3), np.datetime64("NaT"), np.str_("clerk"), object()]
+        [np.float32(0.1), np.int8(3), np.datetime64("NaT", "D"), np.str_("clerk"), object()]
     ),
 )
 ROW = st.lists(CELL, min_size=6, max_size=6)

@@ -22,24 +22,28 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_html_repr
 
-import skdistill.pate.base
+import skdistill.private_table.base
+from skdistill import ResidualRounds
 from skdistill.audit.bounds import one_run_epsilon
-from skdistill.pate import PATEClassifier, PATERegressor
+from skdistill.private_table import PrivateClassifier, PrivateRegressor
 from skdistill.release.noise import _test_sampler as active
 from skdistill.release.noise import active_sampler
+from skdistill.teachers import NewtonClassifier, TeacherEnsemble
 from skdistill.testing import no_noise
 from skdistill.transfer import Schema, TableFeatures
 
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:The model will be mostly noise"),
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
@@ -94,7 +98,7 @@ class Tape:
         self._real = active_sampler("exact")
         token = active.set(self)
         try:
-            return skdistill.pate.base.clone(model).fit(*data)
+            return clone(model).fit(*data)
         finally:
             active.reset(token)
 
@@ -137,7 +141,7 @@ def same_to_the_last_bit(one, two):
         assert (one.classes_ == two.classes_).all()
     for name in ("privacy_", "costs_", "schema_", "n_teachers_", "n_features_in_"):
         assert getattr(one, name) == getattr(two, name)
-    if one.marginals_ is not None:
+    if one.table_ is not None:
         assert one.sample(50, 0).equals(two.sample(50, 0))
     assert repr(one) == repr(two)
     assert sorted(vars(one)) == sorted(vars(two))
@@ -162,18 +166,32 @@ def neighbour(X, y, stranger, label):
     return X, y
 
 
-COMMON = {"schema": SCHEMA, "epsilon": 1.0, "n_transfer": 300, "random_state": 0}
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch):
+    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 300)
+
+
+COMMON = {"schema": SCHEMA, "epsilon": 1.0, "random_state": 0}
+NAMES = {"classes": ["no", "yes"], **COMMON}
 TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
 CLASSIFIERS = {
-    "ensemble": PATEClassifier(
-        LogisticRegression(), classes=["no", "yes"], n_teachers=30, **COMMON
+    "newton": PrivateClassifier(**NAMES),
+    "newton laplace": PrivateClassifier(delta=0, **NAMES),
+    "newton accurate": PrivateClassifier(threshold="accuracy", **{**NAMES, "epsilon": 20.0}),
+    "newton student": PrivateClassifier(student=TREE, **NAMES),
+    "newton pipeline": PrivateClassifier(
+        make_pipeline(
+            FrozenEstimator(TableFeatures(SCHEMA).fit(table(300, 5)[0])), NewtonClassifier()
+        ),
+        **NAMES,
     ),
-    "rounds": PATEClassifier(TREE, classes=["no", "yes"], n_teachers=20, n_rounds=3, **COMMON),
-    "laplace": PATEClassifier(TREE, classes=["no", "yes"], delta=0, **COMMON),
-    "pairs": PATEClassifier(GaussianNB(), classes=["no", "yes"], degree=2, **COMMON),
-    "raw": PATEClassifier(
-        make_pipeline(TableFeatures(SCHEMA), TREE), classes=["no", "yes"], encoder=None, **COMMON
+    "ensemble": PrivateClassifier(TeacherEnsemble(LogisticRegression(), 30), **NAMES),
+    "rounds": PrivateClassifier(TeacherEnsemble(TREE, 20), mechanism=ResidualRounds(3), **NAMES),
+    "laplace": PrivateClassifier(TeacherEnsemble(TREE), delta=0, **NAMES),
+    "raw": PrivateClassifier(
+        TeacherEnsemble(make_pipeline(TableFeatures(SCHEMA), TREE), 20), **NAMES
     ),
+    "neighbours": PrivateClassifier(KNeighborsClassifier(50), **{**NAMES, "epsilon": 50.0}),
 }
 
 
@@ -186,24 +204,29 @@ def test_one_record_moves_no_release_further_than_declared(name, stranger):
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-@pytest.mark.parametrize("member", [Ridge(), DecisionTreeRegressor(max_depth=3, random_state=0)])
-def test_nor_in_a_regression(member, stranger):
+@pytest.mark.parametrize(
+    "teacher",
+    [None, TeacherEnsemble(DecisionTreeRegressor(max_depth=3, random_state=0), 20)],
+    ids=["newton", "ensemble"],
+)
+def test_nor_in_a_regression(teacher, stranger):
     X, _, y, _ = table()
-    model = PATERegressor(member, output_range=(-10, 10), n_teachers=20, **COMMON)
+    model = PrivateRegressor(teacher, output_range=(-10, 10), **COMMON)
     compare(model, (X, y), neighbour(X, y, stranger, TARGETS[stranger]))
 
 
+@pytest.mark.parametrize("name", ["newton", "ensemble"])
 @pytest.mark.parametrize("stranger", STRANGERS)
-def test_nor_with_public_rows(stranger):
+def test_nor_with_public_rows(stranger, name):
     X, y, _, _ = table()
     public = table(100, 5)[0]
     other = neighbour(X, y, stranger, LABELS[stranger])
-    compare(CLASSIFIERS["ensemble"], (X, y, None, public), (*other, None, public))
+    compare(CLASSIFIERS[name], (X, y, None, public), (*other, None, public))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("copies", [0, 1, 40])
-@pytest.mark.parametrize("name", ["ensemble", "laplace", "pairs"])
+@pytest.mark.parametrize("name", ["newton", "newton laplace", "newton pipeline", "ensemble"])
 def test_one_group_moves_no_release_further_than_declared(name, copies):
     """Group 2 (rows 6 to 8) is replaced by one of 1 to 41 strange rows."""
     X, y, _, groups = table()
@@ -213,29 +236,30 @@ def test_one_group_moves_no_release_further_than_declared(name, copies):
     compare(CLASSIFIERS[name], (X, y, groups), other)
 
 
-def test_the_comparison_sees_the_record():
-    """An ordinary record does move the marginals, the counts and the votes."""
+@pytest.mark.parametrize("name", ["newton", "ensemble"])
+def test_the_comparison_sees_the_record(name):
+    """An ordinary record does move the marginals, their products, and the votes or gradients."""
     X, y, _, _ = table()
-    first, second = compare(CLASSIFIERS["ensemble"], (X, y), neighbour(X, y, "ordinary", "no"))
+    first, second = compare(CLASSIFIERS[name], (X, y), neighbour(X, y, "ordinary", "no"))
     moved = [(a[0] != b[0]).any() for a, b in zip(first.calls, second.calls, strict=True)]
     assert moved[0]
-    assert sum(moved) > 1
+    assert moved[1]
+    assert sum(moved) > 2
 
 
 # --------------------------------------------------- the comparison catches what breaks the promise
 
 
-def test_features_fitted_on_private_rows_are_caught(monkeypatch):
+@pytest.mark.parametrize("name", ["newton", "ensemble"])
+def test_features_fitted_on_private_rows_are_caught(monkeypatch, name):
     X, y, _, _ = table()
-    private, proper = [], skdistill.pate.PATEClassifier._inputs
+    private, proper = [], skdistill.private_table.base.PrivateTable._inputs
 
-    def inputs(self, schema, rows):
-        return proper(self, schema, private[-1])
+    def inputs(self, schema, rows, *, snapped):
+        return proper(self, schema, private[-1], snapped=snapped)
 
-    model = PATEClassifier(
-        LogisticRegression(), classes=["no", "yes"], n_teachers=30, **{**COMMON, "epsilon": 1e4}
-    )
-    monkeypatch.setattr(skdistill.pate.base.PATE, "_inputs", inputs)
+    model = clone(CLASSIFIERS[name]).set_params(epsilon=1e4)
+    monkeypatch.setattr(skdistill.private_table.base.PrivateTable, "_inputs", inputs)
     first = Tape()
     private.append(SCHEMA.sanitize(X))
     one = first.run(model, X, y)
@@ -245,23 +269,24 @@ def test_features_fitted_on_private_rows_are_caught(monkeypatch):
         same_to_the_last_bit(one, Tape(first.noisy).run(model, *other))
 
 
+@pytest.mark.parametrize("name", ["newton", "ensemble"])
 @pytest.mark.parametrize("share", [0.5, 1.0])
-def test_labels_that_are_given_more_than_is_left_are_caught(monkeypatch, share):
+def test_labels_that_are_given_more_than_is_left_are_caught(monkeypatch, share, name):
     X, y, _, _ = table()
-    proper = skdistill.pate.base.at_share
+    proper = skdistill.private_table.base.at_share
 
     def generous(queries, part):
         return proper(queries, part + (1 - part) * Fraction(share))
 
-    monkeypatch.setattr(skdistill.pate.base, "at_share", generous)
+    monkeypatch.setattr(skdistill.private_table.base, "at_share", generous)
     with pytest.raises(ValueError, match="sum to more than 1"):
-        CLASSIFIERS["ensemble"].fit(X, y)
+        CLASSIFIERS[name].fit(X, y)
 
 
 def test_the_set_of_labels_read_off_the_table_is_caught():
     """With classes="public" the guarantee does assume that it is public."""
     X, y, _, _ = table()
-    model = PATEClassifier(GaussianNB(), classes="public", n_teachers=30, **COMMON)
+    model = PrivateClassifier(TeacherEnsemble(GaussianNB(), 30), classes="public", **COMMON)
     with pytest.raises(AssertionError):
         compare(model, (X, y), neighbour(X, y, "unknown", CANARY))
     with no_noise():
@@ -293,22 +318,22 @@ def everything(model):
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_canary_is_nowhere_in_the_model(name):
     with no_noise():
-        model = skdistill.pate.base.clone(CLASSIFIERS[name]).fit(*canaries())
+        model = clone(CLASSIFIERS[name]).fit(*canaries())
     assert CANARY not in everything(model)
 
 
 KEPT = {
-    *("student_", "privacy_", "costs_", "marginals_", "schema_", "n_teachers_", "_kind"),
+    *("student_", "privacy_", "costs_", "table_", "schema_", "n_teachers_", "_kind"),
     *("n_features_in_", "feature_names_in_", "classes_", "class_prior_", "decision_offsets_"),
 }
 
 
-@pytest.mark.parametrize("name", ["ensemble", "raw"])
+@pytest.mark.parametrize("name", ["newton", "ensemble", "raw"])
 def test_no_teacher_and_no_private_row_is_kept(name):
-    model = skdistill.pate.base.clone(CLASSIFIERS[name]).fit(*canaries())
+    model = clone(CLASSIFIERS[name]).fit(*canaries())
     assert set(vars(model)) - set(model.get_params(deep=False)) == KEPT
-    pickled = pickle.dumps(model.set_params(estimator=GaussianNB()))
-    for teacher in (b"TeacherEnsemble", b"class_count_", b"_Part"):
+    pickled = pickle.dumps(model.set_params(teacher=None))
+    for teacher in (b"TeacherEnsemble", b"Newton", b"class_count_", b"PrivateRows", b"_Part"):
         assert teacher not in pickled
 
 
@@ -330,16 +355,11 @@ class Loud(TransformerMixin, BaseEstimator):
         return tags
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"estimator": GaussianNB(), "encoder": Loud()},
-    ],
-)
-def test_what_a_step_raises_on_private_rows_stays_inside(settings):
+def test_what_a_step_raises_on_private_rows_stays_inside():
+    teacher = make_pipeline(FrozenEstimator(Loud()), NewtonClassifier())
     schema = Schema({**dict.fromkeys(("age", "income"), (0, 1)), "town": [CANARY], "owner": [True]})
     X, y = canaries()
-    model = PATEClassifier(**settings, **{**COMMON, "schema": schema}, classes=["no", "yes"])
+    model = PrivateClassifier(teacher, **{**NAMES, "schema": schema})
     with warnings.catch_warnings(record=True) as caught, pytest.raises(ValueError) as error:
         warnings.simplefilter("always")
         model.fit(X, y)
@@ -382,22 +402,26 @@ TABLES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("labels", ["both", "one", "neither"])
+@pytest.mark.parametrize(
+    "teacher", [None, TeacherEnsemble(LogisticRegression())], ids=["newton", "ensemble"]
+)
 @pytest.mark.parametrize("name", TABLES)
-def test_any_table_gives_a_model(name, labels):
+def test_any_table_gives_a_model(name, teacher, labels):
     schema, X = TABLES[name]
     n = len(X)
     y = {"both": np.arange(n) % 2, "one": np.zeros(n), "neither": np.full(n, 7)}[labels]
-    model = PATEClassifier(LogisticRegression(), schema=schema, classes=[0, 1], n_transfer=100)
+    model = PrivateClassifier(teacher, schema=schema, classes=[0, 1])
     for threshold in ("prior", 0.5):
         predicted = model.set_params(threshold=threshold).fit(X, y).predict(X)
         assert set(predicted) <= {0, 1}
     assert np.isfinite(model.predict_proba(X)).all()
 
 
+@pytest.mark.parametrize("teacher", [None, TeacherEnsemble(Ridge())], ids=["newton", "ensemble"])
 @pytest.mark.parametrize("name", TABLES)
-def test_any_table_gives_a_regression(name):
+def test_any_table_gives_a_regression(name, teacher):
     schema, X = TABLES[name]
-    model = PATERegressor(Ridge(), schema=schema, output_range=(0, 1), n_transfer=100)
+    model = PrivateRegressor(teacher, schema=schema, output_range=(0, 1))
     assert np.isfinite(model.fit(X, np.full(len(X), np.nan)).predict(X)).all()
 
 
@@ -423,29 +447,17 @@ def guesses(model):
     return int((labels[order[:half]] == 0).sum() + (labels[order[-half:]] == 1).sum())
 
 
-def indicators():
-    """An indicator of each canary; the schema, which is public, says which there are."""
-    every = np.arange(N_CANARIES)[:, None]
-    return FrozenEstimator(OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(every))
-
-
-class ByHeart(ClassifierMixin, BaseEstimator):
-    """Knows the label of each canary that it has seen, and nothing of the others."""
-
-    def fit(self, X, y):
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        self.signs_ = X.T @ (2 * codes - 1)
-        return self
-
-    def predict_proba(self, X):
-        return 0.5 + np.outer(X @ self.signs_, [-0.5, 0.5])
-
-
-def audited(epsilon):
+def audited(epsilon, kind):
     settings = {"schema": IDS, "classes": [0, 1], "epsilon": epsilon, "delta": DELTA}
-    student = LogisticRegression(C=1e4, max_iter=1000)
-    settings |= {"encoder": indicators(), "n_teachers": 50, "n_rounds": 1, "basis": None}
-    return PATEClassifier(ByHeart(), student, n_transfer=3000, **settings)
+    every = np.arange(N_CANARIES)[:, None]
+    indicators = FrozenEstimator(OneHotEncoder(handle_unknown="ignore").fit(every))
+    if kind == "newton":  # a released weight for each canary
+        return PrivateClassifier(make_pipeline(indicators, NewtonClassifier()), **settings)
+    # Trees that learn their shards by heart: one record in each.
+    tree = make_pipeline(indicators, DecisionTreeClassifier())
+    student = make_pipeline(indicators, LogisticRegression(C=1e4, max_iter=1000))
+    rounds = ResidualRounds(1, None)
+    return PrivateClassifier(TeacherEnsemble(tree, 250), student, mechanism=rounds, **settings)
 
 
 def shown(correct):
@@ -453,9 +465,10 @@ def shown(correct):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["newton", "trees"])
 @pytest.mark.parametrize("epsilon", [0.5, 2.0, 8.0])
-def test_one_run_shows_no_more_than_the_claim(epsilon):
-    model = audited(epsilon)
+def test_one_run_shows_no_more_than_the_claim(epsilon, kind):
+    model = audited(epsilon, kind)
     correct = guesses(model)
     assert model.privacy_.epsilon == epsilon
     assert shown(correct) <= epsilon
@@ -465,44 +478,21 @@ def test_one_run_shows_no_more_than_the_claim(epsilon):
 @pytest.mark.parametrize("epsilon", [0.5, 2.0])
 def test_the_audit_catches_a_release_without_noise(epsilon):
     with no_noise():
-        assert shown(guesses(audited(epsilon))) > epsilon
+        assert shown(guesses(audited(epsilon, "trees"))) > epsilon
 
 
 @pytest.mark.slow
 def test_the_audit_sees_something_at_a_large_epsilon():
     """At ε=1000 most guesses are right (by chance, 150 of 200 have probability 1e-13)."""
-    assert guesses(audited(1000.0)) > 150
+    assert guesses(audited(1000.0, "trees")) > 150
     assert math.isclose(shown(100), 0.0)
 
 
 def test_a_fit_that_fails_leaves_no_earlier_statement(monkeypatch):
     X, y, _, _ = table()
-    model = skdistill.pate.base.clone(CLASSIFIERS["ensemble"]).fit(X, y)
+    model = clone(CLASSIFIERS["ensemble"]).fit(X, y)
     assert hasattr(model, "privacy_")
-    monkeypatch.setattr(skdistill.pate.base.PATE, "_statement", lambda *_: 1 / 0)
+    monkeypatch.setattr(skdistill.private_table.base.PrivateTable, "_statement", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.fit(X, y)
     assert not hasattr(model, "privacy_")
-
-
-class Remembers(TransformerMixin, BaseEstimator):
-    """Row by row, but keeps the last rows that it saw."""
-
-    def fit(self, X, y=None):
-        self.fitted_ = True
-        return self
-
-    def transform(self, X):
-        self.seen_ = np.asarray(X, dtype=float).copy()
-        return self.seen_
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_students_encoder_remembers_no_private_row():
-    X = np.full((400, 2), 0.625)
-    model = PATEClassifier(
-        LogisticRegression(), schema=(0, 1), classes=[0, 1], encoder=Remembers(), n_transfer=50
-    )
-    model.fit(X, np.arange(400) % 2)
-    encoder = model.student_.named_steps["inputs"].named_steps["encoder"]
-    assert encoder.seen_.shape == (50, 2)

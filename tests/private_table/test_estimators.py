@@ -1,4 +1,4 @@
-"""PATEClassifier and PATERegressor as scikit-learn estimators: tables, settings, messages."""
+"""PrivateClassifier and PrivateRegressor as scikit-learn estimators: tables, settings, messages."""
 
 import copy
 import pickle
@@ -12,9 +12,10 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
@@ -22,13 +23,15 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdistill import PrivacyLedger
+from skdistill import PrivacyLedger, ResidualRounds, SoftLabels
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
-from skdistill.pate import PATEClassifier, PATERegressor, noisy_n_teachers
+from skdistill.private_table import PrivateClassifier, PrivateRegressor, noisy_n_teachers
+from skdistill.teachers import NewtonClassifier, TeacherEnsemble
 from skdistill.testing import no_noise, seeded_noise
 from skdistill.transfer import Schema
 
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:The model will be mostly noise"),
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
@@ -61,9 +64,18 @@ def mixed(n, seed=0, kind="pandas"):
     return library.DataFrame(columns), y
 
 
-def classifier(**settings):
+def classifier(member=None, n_teachers="auto", **settings):
+    """Return a classifier of the mixed table; with a member, of an ensemble of it."""
     settings = {"schema": SCHEMA, "classes": ["no", "yes"], "epsilon": 50.0, **settings}
-    return PATEClassifier(settings.pop("estimator", LogisticRegression()), **settings)
+    teacher = settings.pop("teacher", None)
+    if member is not None:
+        teacher = TeacherEnsemble(member, n_teachers)
+    return PrivateClassifier(teacher, **settings)
+
+
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch):
+    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 1000)
 
 
 # ----------------------------------------------------------------------------- as an estimator
@@ -72,31 +84,39 @@ NOISE = "two fits draw different noise; random_state never reaches it"
 EXPECTED = {
     "check_fit_idempotent": NOISE,
     "check_supervised_y_2d": NOISE,
+    "check_regressor_data_not_an_array": NOISE,
+    "check_regressors_int": NOISE,
     "check_supervised_y_no_nan": "no private value decides whether fit raises",
 }
 
 
 @parametrize_with_checks(
     [
-        PATEClassifier(
-            LogisticRegression(), schema=(-20, 20), classes="public", threshold=None, epsilon=1e7
+        PrivateClassifier(schema=(-20, 20), classes="public", threshold=None, epsilon=1e7),
+        PrivateClassifier(
+            TeacherEnsemble(LogisticRegression()),
+            schema=(-20, 20),
+            classes="public",
+            threshold=None,
+            epsilon=1e7,
         ),
-        PATERegressor(Ridge(), schema=(-20, 20), output_range=(-5, 5), epsilon=1e7),
+        PrivateRegressor(schema=(-20, 20), output_range=(-5, 5), epsilon=1e7),
     ],
     expected_failed_checks=lambda estimator: {
         name: why
         for name, why in EXPECTED.items()
-        if isinstance(estimator, PATERegressor) or name == "check_fit_idempotent"
+        if isinstance(estimator, PrivateRegressor) or name == "check_fit_idempotent"
     },
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
 @pytest.mark.parametrize("kind", ["pandas", "polars", "array", "list"])
-def test_tables_of_numbers_categories_and_missing_values(kind):
+def test_tables_of_numbers_categories_and_missing_values(kind, member):
     X, y = mixed(4000, kind=kind)
-    model = classifier(random_state=0).fit(X, y)
+    model = classifier(member, random_state=0).fit(X, y)
     X_test, y_test = mixed(1000, 1, kind)
     assert model.score(X_test, y_test) > 0.7
     assert model.predict_proba(X_test).shape == (1000, 2)
@@ -112,33 +132,34 @@ def test_a_pipeline_gets_the_rows_as_they_are():
         (StandardScaler(), ["age"]),
         (OneHotEncoder(handle_unknown="ignore"), ["town", "owner"]),
     )
-    model = classifier(estimator=make_pipeline(encode, DecisionTreeClassifier(max_depth=3)))
+    model = classifier(make_pipeline(encode, DecisionTreeClassifier(max_depth=3)))
     model.fit(X, y)
     assert model.score(X, y) > 0.65
     assert isinstance(model.student_, Pipeline)
     assert model.student_.predict(X).shape == (4000,)
 
 
-def test_an_encoder_of_ones_own_is_fitted_on_synthetic_rows():
-    X, y = mixed(4000)
-    encode = make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore"), ["town", "owner"]), remainder="drop"
-    )
-    model = classifier(encoder=encode, random_state=0).fit(X, y)
-    assert not hasattr(encode, "transformers_")
-    assert "the encoder maps rows one by one" in model.privacy_.assumes
-    assert model.score(X, y) > 0.5
+def test_a_pipeline_as_teacher_gets_the_rows_as_they_are():
+    X, y = make_classification(3000, n_features=4, class_sep=2, random_state=0)
+    teacher = make_pipeline(FunctionTransformer(np.tanh), NewtonClassifier())
+    model = PrivateClassifier(teacher, schema=(-8, 8), classes=[0, 1], epsilon=20, random_state=0)
+    model.fit(X, y)
+    assert model.privacy_.certificate["name"] == "clipped gradients"
+    assert model.score(X, y) > 0.85
+    groups = np.arange(3000) // 3
+    model.fit(X, y, groups=groups)
+    assert model.privacy_.neighbours.startswith("replace one group ")
+    assert model.score(X, y) > 0.8
 
 
 def test_cross_validation_search_and_pipeline():
     X, y = make_classification(1500, n_features=4, class_sep=2, random_state=0)
-    model = PATEClassifier(
-        LogisticRegression(), schema=(-8, 8), classes=[0, 1], epsilon=50, n_transfer=500
-    )
+    model = PrivateClassifier(schema=(-8, 8), classes=[0, 1], epsilon=50)
     assert cross_val_score(model, X, y, cv=3).mean() > 0.8
     steps = make_pipeline(FunctionTransformer(np.tanh), clone(model).set_params(schema=(-1, 1)))
     assert steps.fit(X, y).score(X, y) > 0.8
-    grid = {"epsilon": [0.1, 50], "estimator__C": [0.1, 1], "n_teachers": [10]}
+    model.set_params(teacher=TeacherEnsemble(LogisticRegression()))
+    grid = {"epsilon": [0.1, 50], "teacher__estimator__C": [0.1, 1], "teacher__n_teachers": [10]}
     search = GridSearchCV(model, grid, cv=2).fit(X, y)
     assert search.best_estimator_.n_teachers_ == 10
     assert search.best_estimator_.score(X, y) > 0.8
@@ -155,9 +176,10 @@ def test_cross_validation_search_and_pipeline():
     ],
     ids=lambda student: type(student).__name__,
 )
-def test_students(student):
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
+def test_students(student, member):
     X, y = mixed(3000)
-    model = classifier(student=student, n_transfer=2000, random_state=0).fit(X, y)
+    model = classifier(member, student=student, random_state=0).fit(X, y)
     assert model.score(X, y) > 0.65
     assert hasattr(model, "predict_proba") == (not isinstance(student, LinearSVC))
     if hasattr(model, "predict_proba"):
@@ -167,51 +189,60 @@ def test_students(student):
     )
 
 
-def test_more_than_two_classes():
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
+@pytest.mark.parametrize("threshold", ["prior", "accuracy", None])
+def test_more_than_two_classes(member, threshold):
     X, y = make_classification(
         6000, n_features=6, n_informative=5, n_redundant=0, n_classes=3, class_sep=2, random_state=0
     )
-    model = PATEClassifier(
-        LogisticRegression(), schema=(-9, 9), classes=[0, 1, 2], epsilon=20, random_state=0
+    model = classifier(
+        member, schema=(-9, 9), classes=[0, 1, 2], epsilon=20, threshold=threshold, random_state=0
     )
     assert model.fit(X, y).score(X, y) > 0.6
     assert model.predict_proba(X).shape == (6000, 3)
 
 
-def test_regression():
+@pytest.mark.parametrize("teacher", [None, TeacherEnsemble(Ridge())], ids=["newton", "ensemble"])
+def test_regression(teacher):
     X, y = make_regression(5000, n_features=5, noise=5, random_state=0)
-    model = PATERegressor(Ridge(), schema=(-5, 5), output_range=(-400, 400), epsilon=20)
+    model = PrivateRegressor(
+        teacher, schema=(-5, 5), output_range=(-400, 400), epsilon=20, random_state=0
+    )
     assert model.fit(X, y).score(X, y) > 0.9
-    assert model.n_teachers_ == 125
+    assert model.n_teachers_ == (1 if teacher is None else 125)
     assert "the range of the target" in model.privacy_.not_protected
     assert not any("output_range" in text for text in model.privacy_.assumes)
 
 
-def test_public_rows_take_no_part_of_the_price():
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
+def test_public_rows_take_no_part_of_the_price(member):
     X, y = mixed(3000)
     X_public, _ = mixed(500, 2)
-    model = classifier(schema=None).fit(X, y, X_public=X_public)
+    model = classifier(member, schema=None).fit(X, y, X_public=X_public)
     assert model.score(X, y) > 0.7
-    assert model.marginals_ is None
-    assert list(model.costs_) == ["class prior", "labels"]
+    assert model.table_ is None
+    parts = ["gradients", "scores"] if member is None else ["class prior", "labels"]
+    assert list(model.costs_) == parts
     assert "the rows X_public" in model.privacy_.not_protected
     assert model.privacy_.n_queries == 500
     with pytest.raises(ValueError, match="X_public was given"):
         model.sample(3)
 
 
-def test_without_noise_it_is_plain_distillation():
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
+def test_without_noise_it_is_plain_distillation(member):
     X, y = mixed(3000)
-    model = classifier(epsilon=float("inf")).fit(X, y)
+    model = classifier(member, epsilon=float("inf")).fit(X, y)
     assert not model.privacy_.private
     assert model.privacy_.epsilon == float("inf")
     assert set(model.costs_.values()) == {None}
     assert model.score(X, y) > 0.7
 
 
-def test_pure_privacy():
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
+def test_pure_privacy(member):
     X, y = mixed(3000)
-    model = classifier(delta=0, epsilon=1e5).fit(X, y)
+    model = classifier(member, delta=0, epsilon=1e5).fit(X, y)
     assert model.privacy_.delta == 0
     assert model.privacy_.mu is None
     assert "of ε" in model.privacy_.mechanism
@@ -219,26 +250,48 @@ def test_pure_privacy():
     assert model.score(X, y) > 0.65
 
 
-def test_groups():
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
+def test_groups(member):
     X, y = mixed(3000)
     groups = np.arange(3000) // 2
-    model = classifier().fit(X, y, groups=groups)
+    model = classifier(member).fit(X, y, groups=groups)
     assert model.privacy_.neighbours.startswith("replace one group ")
-    assert model.marginals_.total == 1500
-    assert 1500 // 80 <= model.n_teachers_ < 3000 // 80
+    assert "the number of groups" in model.privacy_.not_protected
+    if member is not None:
+        assert 1500 // 80 <= model.n_teachers_ < 3000 // 80
     assert model.score(X, y) > 0.6
+    with pytest.raises(ValueError, match="one record, not of a group"):
+        classifier(teacher=KNeighborsClassifier()).fit(X, y, groups=groups)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        classifier().fit(X, y, groups=groups[1:])
+        classifier(member).fit(X, y, groups=groups[1:])
+
+
+def test_a_teacher_with_a_bound_of_its_own():
+    X, y = mixed(5000)
+    model = classifier(teacher=KNeighborsClassifier(200), epsilon=400.0, random_state=0).fit(X, y)
+    assert model.privacy_.certificate["name"] == "uniform nearest neighbours"
+    assert model.n_teachers_ == 1
+    assert model.score(X, y) > 0.6
+
+
+@pytest.mark.parametrize("teacher", [LogisticRegression(), DecisionTreeClassifier()])
+def test_a_teacher_without_a_bound_is_refused_with_the_way_out(teacher):
+    X, y = mixed(400)
+    accountant = BudgetAccountant()
+    with pytest.raises(ValueError, match=rf"TeacherEnsemble\({type(teacher).__name__}\(\)\)"):
+        classifier(teacher=teacher, accountant=accountant).fit(X, y)
+    assert len(accountant) == 0
 
 
 # ---------------------------------------------------------------- one price, and what it is for
 
 
-@pytest.mark.parametrize("share", [1e-6, 0.1, 1 / 3, 0.9])
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
 @pytest.mark.parametrize("delta", [0.0, 1e-6])
-def test_the_parts_cost_no_more_than_the_whole(share, delta):
+@pytest.mark.parametrize("threshold", ["prior", None])
+def test_the_parts_cost_no_more_than_the_whole(member, delta, threshold):
     X, y = mixed(400)
-    model = classifier(epsilon=1.0, delta=delta, marginals_share=share, n_transfer=50)
+    model = classifier(member, epsilon=1.0, delta=delta, threshold=threshold)
     with seeded_noise(0):
         model.fit(X, y)
     whole = model.privacy_
@@ -250,11 +303,13 @@ def test_the_parts_cost_no_more_than_the_whole(share, delta):
     assert (whole.epsilon, whole.delta) == (1.0, delta)
 
 
-def test_the_statement_says_what_each_part_cost():
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
+def test_the_statement_says_what_each_part_cost(member):
     X, y = mixed(400)
-    text = str(classifier(epsilon=1.0, n_transfer=50).fit(X, y).privacy_)
+    text = str(classifier(member, epsilon=1.0).fit(X, y).privacy_)
+    parts = "gradients 78.0%, scores 5.0%" if member is None else "class prior 1.7%, labels 81.3%"
     for words in (
-        "marginals 10.0%, class prior 1.8%, labels 88.2% of μ²",
+        f"synthetic rows 17.0%, {parts} of μ²",
         "features and labels",
         "synthetic transfer rows",
         "two cells of each of 4 marginals",
@@ -267,7 +322,7 @@ def test_the_statement_says_what_each_part_cost():
 def test_the_accountant_is_charged_once_and_before():
     X, y = mixed(400)
     accountant = BudgetAccountant()
-    model = classifier(epsilon=1.0, n_transfer=50, accountant=accountant)
+    model = classifier(epsilon=1.0, accountant=accountant)
     assert clone(model).accountant is accountant
     assert copy.deepcopy(model).accountant is accountant
     clone(model).fit(X, y)
@@ -277,54 +332,67 @@ def test_the_accountant_is_charged_once_and_before():
 
     class Spy(LogisticRegression):
         def fit(self, X, y):
-            charges.append(len(accountant))
+            charges.append((len(accountant), len(X)))
             return super().fit(X, y)
 
-    model.set_params(estimator=Spy()).fit(X, y)
-    assert charges[0] == 1  # the rehearsal, on rows of the schema
-    assert set(charges[1:]) == {2}
+    model.set_params(teacher=TeacherEnsemble(Spy(), 2)).fit(X, y)
+    tried = [n for charged, n in charges if charged == 1]
+    trained = [n for charged, n in charges if charged == 2]
+    assert sum(trained) == 400  # on private rows only after the charge
+    assert tried
     assert len(accountant) == 2
 
 
 @pytest.mark.parametrize("public", [False, True])
-@pytest.mark.parametrize("encoder", ["auto", None])
-def test_a_member_that_cannot_work_is_an_error_before_the_charge(encoder, public):
+@pytest.mark.parametrize(
+    "member",
+    [
+        LogisticRegression(C=-1.0),
+        make_pipeline(make_column_transformer((StandardScaler(), ["Agee"])), LogisticRegression()),
+    ],
+    ids=["setting", "column"],
+)
+def test_a_member_that_cannot_work_is_an_error_before_the_charge(member, public):
     X, y = mixed(400)
     ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-5)
-    member = make_pipeline(
-        make_column_transformer((StandardScaler(), ["Agee"])), LogisticRegression()
-    )
-    if encoder == "auto":
-        member = LogisticRegression(C=-1.0)
-    model = classifier(estimator=member, encoder=encoder, accountant=ledger)
+    model = classifier(member, accountant=ledger)
     with pytest.raises(ValueError, match="made-up labels; nothing was charged"):
         model.fit(X, y, X_public=X[:100] if public else None)
     assert len(ledger) == 0
 
 
+def test_a_mechanism_that_does_not_suit_is_an_error_before_the_charge():
+    X, y = mixed(400)
+    accountant = BudgetAccountant()
+    for settings in ({"mechanism": SoftLabels()}, {"mechanism": "noisy_max"}):
+        with pytest.raises(ValueError, match="needs"):
+            classifier(accountant=accountant, **settings).fit(X, y)
+    with pytest.raises(ValueError, match="f1"):
+        classifier(LogisticRegression(), threshold="f1", accountant=accountant).fit(X, y)
+    assert len(accountant) == 0
+    rounds = classifier(LogisticRegression(), mechanism=ResidualRounds(2), accountant=accountant)
+    assert "2 residual rounds" in rounds.fit(X, y).privacy_.mechanism
+
+
 def test_a_refused_charge_releases_nothing(monkeypatch):
     X, y = mixed(400)
-    import skdistill.pate.base
 
     def fail(*args, **kwargs):
         raise AssertionError
 
-    for name in ("measure_marginals", "TeacherEnsemble"):
-        monkeypatch.setattr(skdistill.pate.base, name, fail)
+    monkeypatch.setattr("skdistill.private_table.base.measure_table", fail)
     model = classifier(accountant=BudgetAccountant(epsilon=0.5, delta=1))
     with pytest.raises(Exception, match="budget"):
         model.fit(X, y)
 
 
-@pytest.mark.parametrize("name", ["measure_marginals", "TeacherEnsemble"])
+@pytest.mark.parametrize("name", ["measure_table", "measure_scores"])
 def test_no_failure_refunds_the_charge(monkeypatch, name):
-    import skdistill.pate.base
-
     def fail(*args, **kwargs):
         raise KeyboardInterrupt
 
     X, y = mixed(400)
-    monkeypatch.setattr(skdistill.pate.base, name, fail)
+    monkeypatch.setattr(f"skdistill.private_table.base.{name}", fail)
     accountant = BudgetAccountant()
     with pytest.raises(KeyboardInterrupt):
         classifier(accountant=accountant, epsilon=1.0).fit(X, y)
@@ -353,21 +421,13 @@ X_FEW, Y_FEW = mixed(60)
         ({"classes": None}, ValueError, "which labels occur may itself be private"),
         ({"classes": ["no"]}, ValueError, "at least two classes"),
         ({"classes": "auto"}, ValueError, 'a list of labels or "public"'),
-        ({"estimator": Ridge()}, TypeError, "must be a classifier"),
-        ({"estimator": LogisticRegression}, TypeError, "must be a classifier"),
+        ({"teacher": Ridge()}, TypeError, "must be a classifier"),
+        ({"teacher": LogisticRegression}, TypeError, "must be a classifier"),
         ({"epsilon": 0}, ValueError, "epsilon=0"),
         ({"epsilon": "1"}, TypeError, "epsilon="),
         ({"delta": 1.0}, ValueError, "delta=1.0"),
-        ({"marginals_share": 1.0}, ValueError, "marginals_share=1.0"),
-        ({"marginals_share": True}, ValueError, "marginals_share=True"),
-        ({"n_transfer": 0}, ValueError, "n_transfer=0"),
-        ({"n_teachers": 0}, ValueError, 'or "auto"'),
-        ({"n_teachers": "many"}, ValueError, "n_teachers='many'"),
-        ({"n_bins": 2.5}, ValueError, "n_bins=2.5"),
-        ({"degree": 3}, ValueError, "degree=3"),
-        ({"encoder": "one-hot"}, ValueError, "encoder='one-hot'"),
-        ({"encoder": OneHotEncoder}, ValueError, "encoder="),
-        ({"n_rounds": 0}, ValueError, "n_rounds=0"),
+        ({"mechanism": "noise"}, ValueError, "mechanism='noise'"),
+        ({"mechanism": ResidualRounds}, TypeError, "pass an object"),
         ({"threshold": 2.0}, ValueError, "threshold=2.0"),
         ({"accountant": 1.0}, TypeError, "accountant=1.0"),
         ({"epsilon": float("inf"), "accountant": BudgetAccountant()}, ValueError, "epsilon=inf"),
@@ -402,12 +462,12 @@ def test_tables_that_cannot_be(X, y, message):
 @pytest.mark.parametrize("output_range", [None, (1, 0), (0, np.inf), "range"])
 def test_a_regressor_needs_a_public_range(output_range):
     with pytest.raises(ValueError, match="range"):
-        PATERegressor(Ridge(), schema=(0, 1), output_range=output_range).fit([[0.5]], [0.5])
+        PrivateRegressor(schema=(0, 1), output_range=output_range).fit([[0.5]], [0.5])
 
 
 def test_a_regressor_needs_regressors():
     with pytest.raises(TypeError, match="must be a regressor"):
-        PATERegressor(GaussianNB(), schema=(0, 1), output_range=(0, 1)).fit([[0.5]], [0.5])
+        PrivateRegressor(GaussianNB(), schema=(0, 1), output_range=(0, 1)).fit([[0.5]], [0.5])
 
 
 # ------------------------------------------------------- labels and targets that are none; texts
@@ -415,27 +475,29 @@ def test_a_regressor_needs_regressors():
 
 def test_one_strange_label_changes_no_other():
     X, y = make_classification(400, n_features=3, n_informative=2, n_redundant=0, random_state=0)
-    model = PATEClassifier(GaussianNB(), schema=(-5, 5), classes=[0, 1], epsilon=20.0)
+    model = PrivateClassifier(
+        TeacherEnsemble(GaussianNB()), schema=(-5, 5), classes=[0, 1], epsilon=20.0
+    )
     read = model.set_params(classes=[0, 1])._read_targets
     for strange in ("x", None, np.nan, [1], 2, 1.5, {}):
         cells = [*y.tolist()[:-1], strange]
-        targets, n_classes = read(cells, cells)
-        assert targets.tolist() == [*y.tolist()[:-1], None]
-        assert n_classes == 2
+        assert read(cells, cells).tolist() == [*y.tolist()[:-1], None]
         assert model.fit(X, cells).classes_.tolist() == [0, 1]
 
 
 def test_one_strange_target_changes_no_other():
-    model = PATERegressor(LinearRegression(), schema=(0, 1), output_range=(0, 10))
+    model = PrivateRegressor(schema=(0, 1), output_range=(0, 10))
     for strange, becomes in (("x", 5), (None, 5), (np.nan, 5), ([1], 5), (99, 10), (-np.inf, 0)):
-        targets, _ = model._read_targets(None, [1.0, 2, strange])
-        assert targets.tolist() == [1, 2, becomes]
+        cells = [1.0, 2, strange]
+        assert model._read_targets(cells, cells).tolist() == [1, 2, becomes]
 
 
-@pytest.mark.parametrize("model", [classifier(), classifier(student=GaussianNB())])
+@pytest.mark.parametrize(
+    "model", [classifier(), classifier(LogisticRegression()), classifier(student=GaussianNB())]
+)
 def test_clone_pickle_and_texts(model):
     X, y = mixed(400)
-    model.set_params(n_transfer=100, accountant=BudgetAccountant()).fit(X, y)
+    model.set_params(accountant=BudgetAccountant()).fit(X, y)
     loaded = pickle.loads(pickle.dumps(model))
     assert loaded.accountant is None
     assert (loaded.predict(X) == model.predict(X)).all()
@@ -445,29 +507,24 @@ def test_clone_pickle_and_texts(model):
     assert "schema=Schema(4 columns: age, income, town, owner)" in text
     assert "accountant=<BudgetAccountant>" in text
     assert "ε = 50" in model._repr_html_()
-    assert "PATEClassifier" in estimator_html_repr(make_pipeline("passthrough", model))
+    assert "PrivateClassifier" in estimator_html_repr(make_pipeline("passthrough", model))
 
 
 def test_settings_that_are_fitted_objects_are_left_behind():
     X, y = mixed(400)
-    encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["town"]))
-    settings = {
-        "estimator": GaussianNB().fit([[0.0], [1.0]], [0, 1]),
-        "student": GaussianNB().fit([[0.0], [1.0]], [0, 1]),
-        "encoder": encoder.set_params(sparse_threshold=0).fit(X),
-    }
-    model = classifier(**settings, n_transfer=100).fit(X, y)
+    member = GaussianNB().fit([[0.0], [1.0]], [0, 1])
+    student = GaussianNB().fit([[0.0], [1.0]], [0, 1])
+    model = classifier(member, 5, student=student).fit(X, y)
     loaded = pickle.loads(pickle.dumps(model))
-    for name, object_ in settings.items():
-        assert [attribute for attribute in vars(object_) if attribute.endswith("_")]
-        left = vars(getattr(loaded, name))
-        assert not [attribute for attribute in left if attribute.endswith("_")]
+    for left in (loaded.teacher.estimator, loaded.student):
+        assert not [attribute for attribute in vars(left) if attribute.endswith("_")]
 
 
-def test_random_state_drives_all_but_the_noise():
+@pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
+def test_random_state_drives_all_but_the_noise(member):
     X, y = mixed(400)
     X_test, _ = mixed(50, 3)
-    model = classifier(n_transfer=100, random_state=3)
+    model = classifier(member, random_state=3)
     with no_noise():
         first, second = (clone(model).fit(X, y).predict_proba(X_test) for _ in range(2))
     assert (first == second).all()
@@ -479,5 +536,5 @@ def test_verbose_prints_the_statement(capsys):
     X, y = mixed(100)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        classifier(n_transfer=20, verbose=1).fit(X, y)
+        classifier(verbose=1).fit(X, y)
     assert "replace one record of the private table" in capsys.readouterr().out

@@ -1,0 +1,603 @@
+"""The fit of PrivateClassifier and PrivateRegressor: a private table in, a model to publish out.
+
+The order of a fit: charge the whole price; release what synthetic rows are drawn from (or take
+public rows); train the teacher on the private rows and release its model or its labels of those
+rows; release a histogram of scores, which places the threshold; train the student. One price pays
+for all of it, and every output went through :mod:`skdistill.release`.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skdistill._estimator import DistilledEstimator
+from skdistill._randomness import own_randomness
+from skdistill._tables import (
+    cells_of,
+    check_lengths,
+    check_table,
+    layout_of,
+    n_rows,
+)
+from skdistill._validate import check_settings, clear_fitted, type_name
+from skdistill.accounting.charging import charge
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.accounting.relation import Unit
+from skdistill.certificates import Certificate, certify
+from skdistill.distiller import PrivateDistiller
+from skdistill.release.boundary import call_privately, silenced
+from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
+from skdistill.release.copula import SyntheticTable
+from skdistill.release.gradient_rounds import least_noise
+from skdistill.release.marginals import group_numbers
+from skdistill.release.mechanism import Labels, TransferSet
+from skdistill.release.noise import active_sampler
+from skdistill.release.query import Queries, answer, at_share
+from skdistill.release.residual_rounds import ResidualRounds
+from skdistill.release.score_histogram import HISTOGRAM_SHARE, ScoreHistogram, measure_scores
+from skdistill.release.synthesis import N_BINS, measure_table
+from skdistill.schema import Schema, as_schema
+from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
+from skdistill.students import (
+    calibration_of,
+    encoder_of,
+    linear_student,
+    match_threshold,
+    offsets_from_counts,
+    train,
+)
+from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsemble
+from skdistill.teachers.shards import default_n_teachers
+from skdistill.transfer.features import SchemaRows
+from skdistill.transfer.table_features import TableFeatures
+
+__all__ = ["PrivateStepError", "PrivateTable", "noisy_n_teachers"]
+
+#: Part of μ² (or of ε) that synthetic rows take. Chosen, as all parts, on private rows held out of
+#: Adult, California housing and credit default.
+SYNTHESIS_SHARE = Fraction(17, 100)
+_N_ROWS = 10_000  # synthetic rows
+_REHEARSED = 300  # rows drawn from the schema to try the teacher on
+_ENOUGH = 120.0  # k·μ from which on the noise of k teachers' votes matters less than their size
+_MOSTLY_NOISE = 0.25  # of the range of a prediction
+_CUTS = ("accuracy", "f1")
+_NOT_PROTECTED = (
+    "the schema: names, bounds and categories of the columns",
+    "that a fit raised an exception, where it did (not what private rows it met)",
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The arguments of a fit, every cell inside its public range; private."""
+
+    schema: Schema
+    kind: str
+    rows: Any
+    targets: NDArray[Any]
+    groups: Any
+    n_units: int
+    X_public: Any
+
+    @property
+    def unit(self) -> Unit:
+        """What one replaced record is."""
+        return Unit.RECORD if self.groups is None else Unit.GROUP
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that one fit released, and its post-processing; public."""
+
+    table: SyntheticTable | None  # None where transfer rows were given
+    inputs: Any  # the transformer from rows of the schema to the rows that the teacher sees
+    rows: Any  # transfer rows, as the teacher sees them
+    release: Release  # of the labels, at their part of the price
+    labels: Labels
+    histogram: ScoreHistogram | None
+    costs: dict[str, Fraction]  # the part of the price that each release took
+
+
+class PrivateStepError(ValueError):
+    """A step before the teacher, or the teacher, raised on private rows."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A step before the teacher, or the teacher itself, raised on the private rows; its "
+            "message is withheld because it may quote them. Try it on rows you may see, such as "
+            "model.sample(100)."
+        )
+
+
+class PrivateTable(DistilledEstimator):
+    """The common part of the classifier and the regressor."""
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None, X_public: Any = None) -> Self:
+        """Charge the price, then learn a model of the private table.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n, d)
+            Private rows. Values outside the schema are clipped or become "other".
+        y : array-like of shape (n,)
+            Private labels or targets; the class says how others are treated.
+        groups : array-like of shape (n,), default=None
+            Label of the group (a person, say) that each row belongs to. The unit of privacy is
+            then the group; the set of groups is public.
+        X_public : array-like or DataFrame of shape (m, d), default=None
+            Public rows with the same columns. None draws synthetic ones from noisy counts of X.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        ValueError, TypeError
+            For public causes: parameters, shapes, names of columns. Nothing is charged then.
+        diffprivlib.utils.BudgetError
+            The accountant refuses; nothing is counted, trained or released then.
+        PrivateStepError
+            A teacher of yours raised on the private rows; fixed text. The charge stays.
+
+        Notes
+        -----
+        Proof. Let the whole loss be μ-GDP (or (ε, 0)-DP). The fit is one generator of queries,
+        :meth:`_queries`, whose parts have shares of the loss that sum to at most 1. (1) The codes
+        of a row are a function of that row, so :func:`~skdistill.release.synthesis.measure_table`
+        sees one row of codes replaced. (2) The transfer rows and the map to features are computed
+        from its answers and from public values. Given them, the map takes private rows one by one,
+        so one record of the teacher's training rows changes, and its labels or its model cost
+        their share by the teacher's certificate. (3) The histogram of scores asks the same rows
+        about the released model. Adaptive composition adds μ² (Dong, Roth and Su 2022, Corollary
+        2) or ε (Dwork and Roth 2014, Theorem 3.16). The student, its threshold and all synthetic
+        rows are post-processing. Groups take the place of records throughout.
+        """
+        clear_fitted(self)  # should this fit fail, no earlier statement is left
+        task = self._check(X, y, groups, X_public)
+        loss, sampler = self._loss(task), active_sampler("exact")
+        self._rehearse(task, loss)
+        self._warn_of_noise(task, loss)
+        note = f"{type(self).__name__}; {task.n_units} {task.unit}s"  # not the number of rows
+        charge(self.accountant, loss, note)
+        random_state = check_random_state(self.random_state)
+        found = answer(self._queries(task, loss, random_state), loss, sampler)
+        self._train(task, found, random_state)
+        self.costs_ = {name: _part(loss, share) for name, share in found.costs.items()}
+        self.privacy_ = self._statement(task, found, loss)
+        if self.verbose > 0:
+            print(self.privacy_)
+        return self
+
+    def sample(self, n_rows: int, random_state: Any = None) -> Any:
+        """Draw synthetic rows of the released columns; free, however many.
+
+        Parameters
+        ----------
+        n_rows : int
+            How many.
+        random_state : int, RandomState or None, default=None
+            Public.
+
+        Returns
+        -------
+        DataFrame or ndarray of shape (n_rows, d)
+            Of the kind of table that was fitted.
+        """
+        check_is_fitted(self)
+        if self.table_ is None:
+            raise ValueError("There are no columns to sample from: X_public was given to fit.")
+        return self.table_.rows(n_rows, _generator(check_random_state(random_state)), self._kind)
+
+    # --------------------------------------------------------------------------- the steps of fit
+
+    def _check(self, X: Any, y: Any, groups: Any, X_public: Any) -> Task:
+        """Check public values, and bring every private cell into its public range."""
+        self._check_settings()
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        X = check_table(X)
+        if self.schema is None and X_public is not None:
+            schema = Schema.from_public(X_public)
+        else:
+            schema = as_schema(self.schema, X)
+        validate_data(self, layout_of(X, len(schema.columns)), skip_check_array=True)
+        rows, cells = schema.sanitize(X), cells_of(y)
+        numbers = None if groups is None else group_numbers(groups)
+        check_lengths(X, y=cells, groups=numbers)
+        if X_public is not None:
+            X_public = schema.sanitize(check_table(X_public))
+        targets = self._read_targets(y, cells)
+        n_units = len(cells) if numbers is None else int(numbers.max()) + 1
+        return Task(schema, Schema.kind_of(X), rows, targets, groups, n_units, X_public)
+
+    def _check_settings(self) -> None:
+        """Raise for a parameter that cannot be."""
+        check_settings(self._settings())
+        teacher, name = self._blank_teacher(), self._predicts()
+        kind = is_classifier if name == "classifier" else is_regressor
+        if isinstance(teacher, type) or not kind(teacher):
+            raise TypeError(f"teacher={type_name(teacher)} must be a {name}: an instance.")
+
+    def _rehearse(self, task: Task, loss: PrivacyLoss | None) -> None:
+        """Raise now, before the charge, what public values would make a fit raise after it.
+
+        A clone of the teacher is trained on public rows, or on rows drawn from the schema alone,
+        with made-up labels.
+        """
+        rows, rng = task.X_public, np.random.default_rng(0)
+        if rows is None:
+            sizes = task.schema.n_codes()
+            codes = rng.integers(0, sizes, (_REHEARSED, len(sizes)))
+            rows = task.schema.decode(codes, rng, kind=task.kind)
+        teacher, targets = self._configured(task, loss, 0), self._made_up(n_rows(rows))
+        if isinstance(_last(teacher), TeacherEnsemble):
+            _last(teacher).set_params(n_teachers=2, n_jobs=None)
+        groups = None if task.groups is None else np.arange(len(targets))
+        if task.groups is not None and not _takes_groups(teacher):
+            raise ValueError(
+                f"groups: {type(_last(teacher)).__name__} bounds the influence of one record, not of a "
+                "group of records. Use the default teacher, or a TeacherEnsemble."
+            )
+        with own_randomness(0), silenced():
+            inputs = self._inputs(task.schema, rows, snapped=False)
+            seen = inputs.transform(rows)
+            teacher.fit(seen, targets, **_group_params(teacher, groups))
+            if loss is None:
+                return
+            bound = certify(teacher, seen, output_range=self._output_range())
+            bound.rehearse(seen)
+            asked = self._asked(seen, self._chosen_student(inputs))
+            calibrate(bound, asked, mechanism=self._mechanism(bound, loss), loss=loss)
+        if bound.name == "worst case":
+            name = type(_last(teacher)).__name__
+            raise ValueError(
+                f"teacher={name}(...): nothing bounds the influence of one record "
+                "on it, so its labels would be noise. Use teacher=None, or an ensemble of it: "
+                f"teacher=TeacherEnsemble({name}())."
+            )
+
+    def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:
+        """Warn where even a model of a few weights would be mostly noise."""
+        if loss is None or self.teacher is not None:
+            return
+        noise = least_noise(task.n_units, len(getattr(self, "classes_", ())), loss)
+        if noise > _MOSTLY_NOISE:
+            warnings.warn(
+                f"The model will be mostly noise: with {task.n_units} {task.unit}s and "
+                f"epsilon={self.epsilon:g}, a prediction has noise of {noise:.2g} of its range, "
+                "however few weights are learned. Use more records, or a larger epsilon.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _loss(self, task: Task) -> PrivacyLoss | None:
+        """Return the whole price; None for no noise."""
+        if math.isinf(self.epsilon):
+            return None
+        law = getattr(self.mechanism, "noise", self.mechanism)
+        if self.delta == 0 or law == "laplace":
+            loss = PrivacyLoss.laplace(float(self.epsilon))
+        else:
+            loss = PrivacyLoss.gaussian(float(self.epsilon), float(self.delta))
+        return replace(loss, unit=task.unit)
+
+    def _queries(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
+        """Join the table, the labels of rows drawn from it, and the scores, under one price."""
+        table, rows, costs = None, task.X_public, {}
+        left = Fraction(1)
+        if rows is None:
+            costs["synthetic rows"] = SYNTHESIS_SHARE
+            codes = task.schema.encode(task.rows, N_BINS)
+            part = _part(loss, SYNTHESIS_SHARE)
+            measured = measure_table(task.schema, codes, part, groups=task.groups)
+            table = yield from at_share(measured, SYNTHESIS_SHARE)
+            rng, snapped = _generator(random_state), self._learns_weights()
+            rows = table.rows(_N_ROWS, rng, task.kind, snapped=snapped)
+            left -= SYNTHESIS_SHARE
+        counted = self._counts_scores() and loss is not None
+        left -= HISTOGRAM_SHARE if counted else 0
+        inputs = self._inputs(task.schema, rows, snapped=table is not None)
+        seen = inputs.transform(rows)
+        teacher = self._teach(task, inputs, _part(loss, left), random_state)
+        release = self._calibrate(teacher, inputs, seen, _part(loss, left))
+        labels = yield from at_share(release.queries(teacher, release.prepare()), left)
+        prior = PRIOR_SHARE * left if release.with_prior else Fraction(0)
+        costs |= {"class prior": prior} if prior else {}
+        costs["labels" if labels.model is None else "gradients"] = left - prior
+        histogram = None
+        if counted:
+            part = _part(loss, HISTOGRAM_SHARE)
+            scores = measure_scores(_last(teacher).private_rows_, seen, labels.model, part)
+            histogram = yield from at_share(scores, HISTOGRAM_SHARE)
+            costs["scores"] = HISTOGRAM_SHARE
+        return Found(table, inputs, seen, release, labels, histogram, costs)
+
+    def _inputs(self, schema: Schema, rows: Any, *, snapped: bool) -> Any:
+        """Return the fitted public map from rows to the features of teacher and student."""
+        sanitize = SchemaRows(schema)
+        if isinstance(self._blank_teacher(), Pipeline) or isinstance(
+            getattr(self._blank_teacher(), "estimator", None), Pipeline
+        ):
+            return sanitize
+        if not self._learns_weights():
+            features = TableFeatures(schema, None, n_knots=0, directions=False)
+        else:
+            sanitize = SchemaRows(schema, N_BINS if snapped else None)
+            # Products of numbers help where noise allows three times as many directions.
+            features = TableFeatures(schema, "auto" if self._predicts() == "regressor" else None)
+        return Pipeline([("rows", sanitize), ("features", features)]).fit(rows)
+
+    def _learns_weights(self) -> bool:
+        """Whether the teacher is learned in gradient rounds on features of its own."""
+        return isinstance(self._blank_teacher(), (NewtonClassifier, NewtonRegressor))
+
+    def _configured(self, task: Task, loss: PrivacyLoss | None, seed: int) -> Any:
+        """Return a clone of the teacher with the public facts that its settings leave open."""
+        teacher = clone(self._blank_teacher())
+        last, known = _last(teacher), {}
+        if isinstance(last, TeacherEnsemble):
+            known = {"random_state": seed, "n_jobs": self.n_jobs}
+            if isinstance(last.n_teachers, str):
+                classes = getattr(self, "classes_", None)
+                n_classes = 1 if classes is None else len(classes)
+                known["n_teachers"] = noisy_n_teachers(task.n_units, n_classes, loss)
+        if hasattr(last, "classes") and last.classes is None and self._predicts() == "classifier":
+            known["classes"] = self.classes_
+        last.set_params(**known)
+        return teacher
+
+    def _teach(self, task: Task, inputs: Any, loss: PrivacyLoss | None, random_state: Any) -> Any:
+        """Train the teacher on the private rows. No message of an error gets out."""
+
+        def encode(copied: Any, rows: Any) -> Any:
+            """Use a copy, since the student keeps the map and it may remember its last rows."""
+            return copied.transform(rows)
+
+        A = call_privately(encode, inputs, task.rows, error=PrivateStepError)
+        teacher = self._configured(task, loss, random_state.randint(np.iinfo(np.int32).max))
+        groups = _group_params(teacher, task.groups)
+        if _takes_groups(teacher) and not isinstance(teacher, Pipeline):
+            return teacher.fit(A, task.targets, **groups)  # no private value makes it raise
+
+        def fit(A: Any, targets: Any) -> Any:
+            return teacher.fit(A, targets, **groups)
+
+        targets = task.targets if _takes_groups(teacher) else self._known_targets(task.targets)
+        return call_privately(fit, A, targets, error=PrivateStepError)
+
+    def _calibrate(self, teacher: Any, inputs: Any, rows: Any, loss: PrivacyLoss | None) -> Release:
+        """Return the release of the labels of the transfer rows, at a price that is given."""
+        asked = self._asked(rows, self._chosen_student(inputs))
+        if loss is None:
+            bound: Certificate = Certificate(name="none", reason="No noise was asked for.")
+            return calibrate(bound, asked)
+        bound = certify(teacher, rows, output_range=self._output_range())
+        with_prior = getattr(self, "threshold", None) == "prior"
+        chosen = self._mechanism(bound, loss)
+        return calibrate(bound, asked, mechanism=chosen, with_prior=with_prior, loss=loss)
+
+    def _asked(self, rows: Any, student: Any) -> TransferSet:
+        classes, every = getattr(self, "classes_", None), np.arange(n_rows(rows))
+        encoder = encoder_of(student)
+        return TransferSet(rows, every, classes, self._output_range(), self.n_jobs, encoder)
+
+    def _mechanism(self, bound: Certificate, loss: PrivacyLoss) -> Any:
+        """Return the mechanism; synthetic rows have no neighbourhoods to smooth labels in."""
+        named = isinstance(self.mechanism, str) and self.mechanism in ("auto", loss.kind)
+        if named and bound.kind == "members":
+            return ResidualRounds(basis="pca", noise=loss.kind)
+        return loss.kind if named else self.mechanism
+
+    def _chosen_student(self, inputs: Any) -> Any:
+        """Return the student to train; the default one encodes rows that come as they are."""
+        if self.student is None and isinstance(inputs, SchemaRows):
+            encode = TableFeatures(inputs.schema, None, n_knots=0, directions=False)
+            return Pipeline([("features", encode), ("student", self._blank_student())])
+        return self.student
+
+    def _train(self, task: Task, found: Found, random_state: np.random.RandomState) -> None:
+        """Train the student, place its threshold, and keep the results."""
+        labels, classes = found.labels, getattr(self, "classes_", None)
+        seed = None if self.random_state is None else random_state.randint(np.iinfo(np.int32).max)
+        if self.student is None and labels.model is not None:
+            offsets, model = self._cut(found)
+            transformer = getattr(found.release.bound, "transformer", None)
+            trained = linear_student(model, classes, self._output_range(), transformer)
+        else:
+            trained = train(
+                self._chosen_student(found.inputs),
+                found.rows,
+                found.release.asked.indices,
+                labels.values,
+                answered=labels.answered,
+                noise_scale=labels.noise_scale,
+                classes=classes,
+                output_range=self._output_range(),
+                random_state=seed,
+            )
+            offsets = None
+        if classes is not None:
+            threshold = getattr(self, "threshold", None)
+            threshold = None if threshold == "accuracy" else threshold
+            if offsets is None:
+                offsets = match_threshold(trained, found.rows, threshold, labels.prior, classes)
+            self.class_prior_, self.decision_offsets_ = labels.prior, offsets
+        self.schema_, self._kind, self.table_ = task.schema, task.kind, found.table
+        self.student_ = Pipeline([("inputs", found.inputs), ("student", trained)])
+        self.n_teachers_ = int(getattr(found.release.bound, "n_teachers", 1))
+
+    def _cut(self, found: Found) -> tuple[NDArray[np.float64] | None, Any]:
+        """Calibrate the released model by the histogram of its scores, and place the cut."""
+        model, histogram = found.labels.model, found.histogram
+        if histogram is None:
+            return None, model
+        seen = histogram.scores, histogram.counts
+        slope, shift = calibrated = calibration_of(*seen, histogram.noise)
+        model = replace(model, coef=slope * model.coef, intercept=slope * model.intercept + shift)
+        threshold = getattr(self, "threshold", None)
+        if threshold is None or not isinstance(threshold, str):
+            return None, model
+        edges = histogram.edges
+        return offsets_from_counts(threshold, seen[0], edges, seen[1], calibrated), model
+
+    def _statement(self, task: Task, found: Found, loss: PrivacyLoss | None) -> PrivacyStatement:
+        """Return the statement of the whole fit, with the cost of each part."""
+        release, unit = found.release, task.unit
+        assumes = self._assumes()
+        not_protected = [f"the number of {unit}s", *_NOT_PROTECTED, self._public_targets()]
+        bound = release.bound.bound_text
+        if self.schema is not None:
+            assumes.append("the schema was not read off the private table")
+        if task.X_public is not None:
+            not_protected.append("the rows X_public")
+        if found.table is not None:
+            d = len(found.table.shares)
+            bound += f"; one {unit} moves two cells of each of {d} marginals by one"
+        rows = "synthetic" if task.X_public is None else "public"
+        whole = release.statement(tuple(assumes), self.accountant)
+        return replace(
+            whole,
+            epsilon=math.inf if loss is None else loss.epsilon,
+            delta=0.0 if loss is None else loss.delta,
+            mu=None if loss is None else loss.mu,
+            unit=unit,
+            subject=PRIVATE_TABLE,
+            mechanism=f"{release.title}, {rows} transfer rows{_cost_text(found.costs, loss)}",
+            certificate={**whole.certificate, "bound": bound},
+            not_protected=tuple(not_protected),
+        )
+
+    # ----------------------------------------------------- where classifier and regressor differ
+
+    def _blank_teacher(self) -> Any:
+        raise NotImplementedError
+
+    def _read_targets(self, y: Any, cells: list[Any]) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def _made_up(self, n: int) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def _known_targets(self, targets: NDArray[Any]) -> NDArray[Any]:
+        return targets
+
+    def _assumes(self) -> list[str]:
+        return []
+
+    def _counts_scores(self) -> bool:
+        return False
+
+    def _output_range(self) -> tuple[float, float] | None:
+        return None
+
+    def _public_targets(self) -> str:
+        raise NotImplementedError
+
+    def _settings(self) -> PrivateDistiller:
+        """Return a distiller with the settings that are checked as its own are."""
+        threshold = getattr(self, "threshold", None)
+        return PrivateDistiller(
+            None,
+            epsilon=self.epsilon,
+            delta=self.delta,
+            mechanism=self.mechanism,
+            threshold="prior" if threshold in _CUTS else threshold,
+            output_range=self._output_range(),
+            accountant=self.accountant,
+        )
+
+    # ------------------------------------------------------------------------- being an estimator
+
+    _shared: ClassVar[tuple[str, ...]] = ("accountant",)
+    _prototypes: ClassVar[tuple[str, ...]] = ("teacher", "student")
+
+    def _check_rows(self, X: Any) -> Any:
+        return check_table(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+
+def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
+    """Choose the number of teachers from public numbers: more of them where there is more noise.
+
+    ``120 / mu``, but at least ``n // (40 * n_classes)``, forty records of each class in a shard
+    (:func:`skdistill.teachers.shards.default_n_teachers`), and at most ``n // 40``. A vote of k
+    teachers is noisy in proportion to 1/(k·μ).
+
+    Parameters
+    ----------
+    n : int
+        Number of records, or of groups.
+    n_classes : int
+        Number of classes; 1 for regression.
+    loss : PrivacyLoss or None
+        The price of the votes; None for no noise.
+
+    Returns
+    -------
+    n_teachers : int
+
+    Examples
+    --------
+    >>> from skdistill.accounting import PrivacyLoss
+    >>> [noisy_n_teachers(32_561, 2, PrivacyLoss.gaussian(e, 1e-5)) for e in (0.5, 1, 2)]
+    [814, 448, 407]
+    """
+    few, many = default_n_teachers(n, n_classes), default_n_teachers(n)
+    if loss is None:
+        return few
+    return many if loss.mu is None else int(np.clip(math.ceil(_ENOUGH / loss.mu), few, many))
+
+
+def _cost_text(costs: dict[str, Fraction], loss: PrivacyLoss | None) -> str:
+    """Return the part of the price that each release took, in words."""
+    if loss is None:
+        return ""
+    parts = [f"{name} {float(share):.1%}" for name, share in costs.items()]
+    return f" ({', '.join(parts)} of {'ε' if loss.mu is None else 'μ²'})"
+
+
+def _last(teacher: Any) -> Any:
+    """Return the last step of a pipeline, or the estimator itself."""
+    return teacher.steps[-1][1] if isinstance(teacher, Pipeline) else teacher
+
+
+def _takes_groups(teacher: Any) -> bool:
+    """Whether the teacher keeps private rows as they are, and can bound a group's influence."""
+    return isinstance(_last(teacher), (NewtonClassifier, NewtonRegressor, TeacherEnsemble))
+
+
+def _group_params(teacher: Any, groups: Any) -> dict[str, Any]:
+    """Return the fit parameters that hand groups to the last step."""
+    if groups is None:
+        return {}
+    step = f"{teacher.steps[-1][0]}__" if isinstance(teacher, Pipeline) else ""
+    return {f"{step}groups": groups}
+
+
+def _part(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:
+    return None if loss is None else loss.part(share)
+
+
+def _generator(random_state: np.random.RandomState) -> np.random.Generator:
+    return np.random.default_rng(random_state.randint(2**32, size=4, dtype=np.uint64))

@@ -1,0 +1,90 @@
+"""A noisy histogram of the private rows' scores by class: for a threshold and a calibration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.gradient_rounds import LinearRelease
+from skdistill.release.private_sums import Lattice, PrivateRows
+from skdistill.release.query import Queries, Query, noise_deviation
+
+__all__ = ["HISTOGRAM_SHARE", "ScoreHistogram", "measure_scores"]
+
+Array = NDArray[np.float64]
+
+#: Part of μ² (or of ε) that the histogram takes.
+HISTOGRAM_SHARE = Fraction(1, 20)
+_MOST_BINS, _FEWEST_BINS = 40, 4
+_CLEAR = 10.0  # standard errors of a count that a bin of average size should hold
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreHistogram:
+    """Noisy counts of records by score and class; public.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (b,)
+        A score in the middle of each bin, increasing.
+    edges : ndarray of shape (b - 1,)
+        Limits between the bins.
+    counts : ndarray of shape (b, 2)
+        Noisy counts, in records (or groups), of the first and the second class.
+    noise : float
+        Standard deviation of the noise on a count.
+    """
+
+    scores: Array
+    edges: Array
+    counts: Array
+    noise: float
+
+
+def measure_scores(
+    rows: PrivateRows, public: Array, model: LinearRelease, loss: PrivacyLoss | None
+) -> Queries[ScoreHistogram]:
+    """Count private records by the score that a released model gives them, and by class.
+
+    Parameters
+    ----------
+    rows : PrivateRows
+        Of two classes. Private.
+    public : ndarray or CSR matrix of shape (m, d)
+        Public rows: the bins are quantiles of their scores.
+    model : LinearRelease
+        Released already.
+    loss : PrivacyLoss or None
+        The price; None for no noise.
+
+    Returns
+    -------
+    ScoreHistogram
+
+    Notes
+    -----
+    Proof. The bins are functions of public values and of the released model, and the counts move
+    by the bound of :meth:`~skdistill.release.private_sums.PrivateRows.score_histogram`.
+    """
+    seen = np.asarray(public @ model.coef[0]) + model.intercept[0]
+    deviation = 0.0 if loss is None else noise_deviation(loss, 2.0, math.sqrt(2))
+    wanted = rows.n_units / (_CLEAR * max(deviation, 1e-9))
+    n_bins = int(np.clip(wanted, _FEWEST_BINS, _MOST_BINS))
+    limits = np.unique(np.quantile(seen, np.linspace(0, 1, 2 * n_bins + 1)))
+    middles, edges = limits[1::2], limits[2:-1:2]
+    middles = middles[: len(edges) + 1]
+    lattice = Lattice.of(np.zeros(rows.width), _spread(public), centred=False)
+    weights = np.vstack([model.coef.T, model.intercept])
+    found = rows.score_histogram(lattice, weights, edges)
+    counts = (yield Query(found.values, found.l1, found.l2)) * found.unit
+    return ScoreHistogram(middles, edges, np.asarray(counts, dtype=np.float64), deviation)
+
+
+def _spread(public: Array) -> Array:
+    """Return the root mean square of each column."""
+    return np.asarray(np.sqrt(np.asarray(np.multiply(public, public).mean(axis=0)).ravel()))

@@ -1,0 +1,99 @@
+"""A private table's columns and how they depend on each other, as a mechanism."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from skdistill.accounting.loss import PrivacyLoss
+from skdistill.accounting.relation import Unit
+from skdistill.release.copula import SyntheticTable, correlations, denoised, normal_scores
+from skdistill.release.marginals import group_numbers, measure_marginals
+from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows
+from skdistill.release.query import Integers, Queries, Query, at_share, noise_deviation
+from skdistill.schema import Schema
+
+__all__ = ["MARGINALS_PART", "N_BINS", "measure_table"]
+
+#: Most bins of a number whose column has no edges of its own.
+N_BINS = 300
+#: Part of the price that the counts of the columns take; the moment takes the rest.
+MARGINALS_PART = Fraction(7, 10)
+# Rows are shortened to √1.2 of the length that the counts say they have on average.
+_RADIUS2 = 1.2
+
+
+def measure_table(
+    schema: Schema, codes: Integers, loss: PrivacyLoss | None, *, groups: Any = None
+) -> Queries[SyntheticTable]:
+    r"""Release counts of every column, then the mean products of the columns' normal scores.
+
+    Parameters
+    ----------
+    schema : Schema
+        Public.
+    codes : ndarray of int64, shape (n, d)
+        Private: ``schema.encode(X, N_BINS)``.
+    loss : PrivacyLoss or None
+        The price; None for no noise.
+    groups : array-like of shape (n,), optional
+        The group of each row.
+
+    Returns
+    -------
+    SyntheticTable
+        The law of synthetic rows.
+
+    Notes
+    -----
+    Proof. The counts cost at most MARGINALS_PART of the loss, by the proof of
+    :func:`~skdistill.release.marginals.measure_marginals`. Given them, a row's normal scores are
+    a function of its own codes, and their products are summed with the bound of
+    :meth:`~skdistill.release.private_sums.PrivateRows.moments`.
+    """
+    counted = measure_marginals(
+        codes, schema.n_codes(N_BINS), _part(loss, MARGINALS_PART), groups=groups
+    )
+    noisy = yield from at_share(counted, MARGINALS_PART)
+    shares = tuple(
+        denoised(counts, noisy.noise, column)
+        for column, counts in zip(schema.columns, noisy.counts, strict=True)
+    )
+    orders = tuple(
+        np.arange(len(p)) if column.kind == "number" else np.argsort(-p, kind="stable")
+        for column, p in zip(schema.columns, shares, strict=True)
+    )
+    d = len(shares)
+    correlation = np.eye(d)
+    if d > 1:
+        found = [normal_scores(p, order) for p, order in zip(shares, orders, strict=True)]
+        length2 = sum(float((p * z**2).sum()) for p, (z, _) in zip(shares, found, strict=True))
+        scores = np.column_stack([z[codes[:, j]] for j, (z, _) in enumerate(found)])
+        rows = _as_rows(scores, groups)
+        frame = IntegerMap(
+            Lattice(np.zeros(d), np.full(d, 2.0**-11)), np.vstack([np.eye(d), np.zeros((1, d))])
+        )
+        radius = float(np.sqrt(_RADIUS2 * max(length2, 1e-3)))
+        total, n = rows.moments(frame, radius, "products", rows.n_units)
+        share = 1 - MARGINALS_PART
+        moment = (yield Query(total.values, total.l1, total.l2, share)) * total.unit / n
+        part = _part(loss, share)
+        noise = 0.0 if part is None else noise_deviation(part, total.l1, total.l2) * total.unit / n
+        correlation = correlations(moment, noise, np.array([c for _, c in found]), shares)
+    return SyntheticTable(schema, N_BINS, shares, orders, correlation)
+
+
+def _as_rows(scores: Any, groups: Any) -> PrivateRows:
+    """Return rows to be summed over; their targets are not used."""
+    targets, sizes, n_units, unit = np.zeros(len(scores), np.int64), None, len(scores), Unit.RECORD
+    if groups is not None:
+        numbers = group_numbers(groups)
+        counts = np.bincount(numbers)
+        sizes, n_units, unit = counts[numbers].astype(np.float64), len(counts), Unit.GROUP
+    return PrivateRows(np.ascontiguousarray(scores), targets, 2, n_units, unit, sizes)
+
+
+def _part(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:
+    return None if loss is None else loss.part(share)

@@ -1,0 +1,83 @@
+"""Probabilities and a threshold from a noisy histogram of scores by class: post-processing."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+__all__ = ["calibration_of", "offsets_from_counts"]
+
+Array = NDArray[np.float64]
+
+_LARGEST_CHANGE = 1.5  # of the logarithm of the slope
+_WIDTH = 0.5  # standard deviations of the prior of the slope's logarithm and of the intercept, in
+_SHIFT = 2.0  # units of the scores
+
+
+def calibration_of(scores: Array, counts: Array, noise: float) -> tuple[float, float]:
+    """Return slope a and intercept b of the calibrated log-odds a·score + b.
+
+    Logistic regression of the class on the score, with the noisy counts as weights (Platt 1999,
+    "Probabilistic outputs for support vector machines"), and a prior that keeps it near the
+    identity where the counts are mostly noise.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (b,)
+        A score in each bin.
+    counts : ndarray of shape (b, 2)
+        Noisy counts of the first and the second class.
+    noise : float
+        Standard deviation of the noise on a count.
+    """
+    # Noise in both classes of a bin acts like so many more records whose class is a coin.
+    weight = 1 / max(1.0, noise)
+
+    def cost(at: Array) -> float:
+        odds = np.exp(at[0]) * scores + at[1]
+        likelihood = counts[:, 1] * np.logaddexp(0, -odds) + counts[:, 0] * np.logaddexp(0, odds)
+        prior = (at[0] / _WIDTH) ** 2 / 2 + (at[1] / _SHIFT) ** 2 / 2
+        return float(weight * likelihood.sum() + prior)
+
+    limits = [(-_LARGEST_CHANGE, _LARGEST_CHANGE), (-8.0, 8.0)]
+    best = minimize(cost, np.zeros(2), bounds=limits, method="L-BFGS-B").x
+    return float(np.exp(best[0])), float(best[1])
+
+
+def offsets_from_counts(
+    threshold: str, scores: Array, edges: Array, counts: Array, calibration: tuple[float, float]
+) -> Array:
+    """Return the decision offsets of the two classes' log-odds.
+
+    Parameters
+    ----------
+    threshold : {"accuracy", "f1", "prior"}
+        What the cut is for: most correct predictions, the largest F1 of the second class, or
+        predictions of the second class as often as it occurs.
+    scores, edges, counts : ndarray
+        The noisy histogram: see :class:`skdistill.release.score_histogram.ScoreHistogram`.
+    calibration : tuple of (float, float)
+        From :func:`calibration_of`. The cut is in calibrated log-odds.
+
+    Returns
+    -------
+    offsets : ndarray of shape (2,)
+    """
+    if threshold == "accuracy":
+        return np.zeros(2)
+    slope, shift = calibration
+    weights = np.maximum(counts.sum(axis=1), 0.0)
+    weights = weights if weights.sum() > 0 else np.ones(len(weights))
+    positive = weights * expit(slope * scores + shift)
+    # From the last bin down: predicted, and right, where the cut is below a bin.
+    predicted = np.cumsum(weights[::-1])[::-1]
+    right = np.cumsum(positive[::-1])[::-1]
+    limits = np.r_[scores[0] - 1.0, edges, scores[-1] + 1.0]
+    if threshold == "f1":
+        measure = 2 * right / np.maximum(predicted + right[0], 1e-12)
+        cut = float(limits[int(np.argmax(measure))])
+    else:  # between two limits, as if the records of a bin were spread evenly
+        cut = float(np.interp(-right[0], -np.r_[predicted, 0.0], limits))
+    return np.array([0.0, -(slope * cut + shift)])
