@@ -258,6 +258,7 @@ class StableLogisticRegression(ClassifierMixin, BaseEstimator):
                 "gradient_tol_": plan.gradient_tol,
                 "sensitivity_": plan.sensitivity,
             },
+            X,
         )
         return self
 
