@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skdistill.private_table import PrivateClassifier, PrivateRegressor
     from skdistill.publishing import load, save
     from skdistill.schema import Schema
+    from skdistill.teachers.refit import refit
     from skdistill.transfer import TableFeatures
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "TeacherEnsemble",
     "__version__",
     "load",
+    "refit",
     "save",
     "show_versions",
 ]
@@ -53,6 +55,7 @@ _LATER = {
     "Schema": "skdistill.schema",
     "TableFeatures": "skdistill.transfer",
     "load": "skdistill.publishing",
+    "refit": "skdistill.teachers.refit",
     "save": "skdistill.publishing",
     "show_versions": "skdistill._show_versions",
 }

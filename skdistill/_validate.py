@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from inspect import signature
 from itertools import compress
@@ -16,11 +15,18 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.utils import assert_all_finite, check_consistent_length, get_tags
+from sklearn.utils import (
+    assert_all_finite,
+    check_consistent_length,
+    check_random_state,
+    get_tags,
+)
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._numbers import check_number, check_range
+from skdistill._silenced import warn_caller
 from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
+from skdistill._trained_on import n_records, was_trained_on
 from skdistill._withheld import WithheldTeacher
 from skdistill.accounting.charging import check_accountant
 from skdistill.certificates.base import Certificate, unwrap
@@ -40,6 +46,9 @@ __all__ = [
 ]
 
 
+_FEW_RECORDS = 10
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """The checked, public arguments of a fit, and the teacher."""
@@ -48,6 +57,7 @@ class Inputs:
     X: Any  # the caller's own transfer set
     n_rows: int
     classes: NDArray[Any] | None  # None for a regressor
+    prior: NDArray[np.float64] | None = None  # shares of the classes in y, which is public
 
     def rows(self, indices: NDArray[np.intp]) -> Any:
         """Return rows of X."""
@@ -66,15 +76,16 @@ def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
     check_settings(distiller)
     classes = check_teacher(distiller.teacher)
     teacher = unwrap(distiller.teacher)
-    X = check_table(X)
+    X, prior = check_table(X), None
     if y is not None:
         check_consistent_length(X, y)
-        _warn_of_labels(y, classes)
+        prior = _read_labels(y, classes)
+    _warn_of_habits(distiller, teacher, X, classes)
     columns = _Columns()
     validate_data(columns, X, skip_check_array=True)
     _check_columns(columns, teacher)
     _check_finite(X, teacher)
-    return Inputs(teacher, X, n_rows(X), classes)
+    return Inputs(teacher, X, n_rows(X), classes, prior)
 
 
 def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: bool = False) -> None:
@@ -87,6 +98,11 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
         _check_finite(inputs.X, LogisticRegression() if inputs.classes is not None else Ridge())
     elif student is not None:
         refuse_private_settings(student, inputs.teacher)
+        if inputs.classes is None and is_classifier(student):
+            raise TypeError(
+                f"student={type_name(student)} is a classifier, and the teacher a regressor, whose "
+                "labels are numbers. Pass a regressor, e.g. student=Ridge()."
+            )
         _check_finite(inputs.X, student)
     check_threshold(student, threshold, inputs.classes)
 
@@ -152,12 +168,23 @@ def check_settings(distiller: Any) -> None:
         check_count("max_queries", distiller.max_queries, ", or None for all rows")
     _check_threshold(distiller.threshold)
     check_output_range(distiller.output_range)
+    _check_public_settings(distiller)
     check_accountant(distiller.accountant)
     if math.isinf(epsilon) and distiller.accountant is not None:
         raise ValueError(
             "epsilon=inf means no privacy at all, so there is no cost that an accountant could "
             "record. Use a finite epsilon, or accountant=None for a baseline."
         )
+
+
+def _check_public_settings(distiller: Any) -> None:
+    """Raise for settings that joblib or NumPy would refuse after the charge."""
+    check_random_state(distiller.random_state)  # draws nothing
+    n_jobs, verbose = distiller.n_jobs, distiller.verbose
+    if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
+        raise ValueError(f"n_jobs={n_jobs!r} must be None or a whole number other than 0.")
+    if not isinstance(verbose, (Real, np.bool_)):
+        raise TypeError(f"verbose={verbose!r} must be a number.")
 
 
 def check_count(name: str, value: Any, others: str = "") -> None:
@@ -237,21 +264,53 @@ def clear_fitted(estimator: Any) -> None:
         del vars(estimator)[name]
 
 
-def _warn_of_labels(y: Any, classes: NDArray[Any] | None) -> None:
-    """Warn of a y with labels that the teacher does not know: it is in the caller's hands."""
+def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] | None) -> None:
+    """Warn of calls that run, and do not mean what they look like. All of it is public."""
+    found, n, delta = [], n_records(teacher), distiller.delta
+    if was_trained_on(teacher, X):
+        found.append(
+            "X is the very table that the teacher was trained on. X is the public transfer set: "
+            "the student sees its features in the clear, which the statement does not protect, "
+            "and y is not used. Pass rows that are public."
+        )
+    if distiller.output_range is not None and classes is not None:
+        found.append("output_range is for regressors: with this classifier it does nothing.")
+    if math.isinf(distiller.epsilon) or n is None:
+        pass
+    elif n <= _FEW_RECORDS:
+        found.append(
+            f"The teacher was trained on {n} private records (or groups). What hides one of so few "
+            "hides nearly all that the others have in common: expect noise."
+        )
+    elif delta * n > 1:
+        found.append(
+            f"delta={delta:g} is above 1/n for the {n} private records (or groups): to publish one "
+            f"in {round(1 / delta)} as it is would satisfy it. Use a delta well below {1 / n:.1g}, "
+            "e.g. 1e-6."
+        )
+    for text in found:
+        warn_caller(text)
+
+
+def _read_labels(y: Any, classes: NDArray[Any] | None) -> NDArray[np.float64] | None:
+    """Return the shares of the classes in y, which is in the caller's hands; None for other y.
+
+    Warns of labels that the teacher does not know.
+    """
     if classes is None or len(getattr(y, "shape", (0,))) != 1:
-        return
-    found = label_codes(y, classes) < 0
+        return None
+    codes = label_codes(y, classes)
+    found = codes < 0
     unknown = {str(cell) for cell in compress(cells_of(y), found)} if found.any() else set()
     if unknown:
-        warnings.warn(
+        warn_caller(
             f"y has labels that the teacher does not know, such as {sorted(unknown)[:3]}; it knows "
             f"{classes.tolist()[:3]}. y is not used, and predict answers in its labels. A "
             "meta-estimator that renames labels (a VotingClassifier with hard votes, one-vs-rest) "
-            "needs a teacher that was trained on the new names.",
-            UserWarning,
-            stacklevel=4,
+            "needs a teacher that was trained on the new names."
         )
+    counts = np.bincount(codes[~found], minlength=len(classes))
+    return counts / counts.sum() if np.count_nonzero(counts) > 1 else None
 
 
 def _check_columns(columns: Any, teacher: Any) -> None:

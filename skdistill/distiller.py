@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,17 @@ from sklearn.utils.validation import validate_data
 
 from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
+from skdistill._silenced import warn_caller
 from skdistill._tables import check_table
 from skdistill._validate import Inputs, check_fit_params, check_inputs, check_student, clear_fitted
 from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
-from skdistill.release.calibration import Release, calibrate, choose_queries, noise_warning
+from skdistill.release.calibration import Release, calibrate, choose_queries
 from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.replay.cache_keys import assumed_of
+from skdistill.release.signal import noise_warning
 from skdistill.statement import PrivacyStatement
-from skdistill.students import encoder_of, linear_student, match_threshold, train
+from skdistill.students import encoder_of, linear_student, match_threshold, rehearse, train
 from skdistill.transfer.dask_rows import fetch_rows, is_dask
 
 __all__ = ["PrivateDistiller"]
@@ -155,7 +156,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     ...     warnings.simplefilter("always")
     ...     low = macro_f1(1.0)
     >>> print(caught[0].message)  # doctest: +ELLIPSIS
-    The released labels are mostly noise: ... against at most 0.5 for the signal...
+    The released labels are mostly noise: ... against at most 0.47 for the signal...
     >>> 0 <= low <= 1
     True
     """
@@ -229,10 +230,13 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         self._rehearse(inputs, bound, student_params)
         asked = self._choose_queries(inputs, bound)
         release = self._price(bound, asked)
-        self._announce(release)
+        self._rehearse_student(inputs, release, student_params)
+        warned = self._announce(release, inputs.prior)
         labels = release.draw(inputs.teacher, self.accountant)
         student = self._train(inputs, bound, asked, labels, student_params)
         self._keep(inputs, asked, labels, student, release)
+        if not warned and release.loss is not None:  # its class shares are known now
+            self._warn_of_noise(release, labels.prior)
         return self
 
     def release(self, X: Any) -> Array:
@@ -262,6 +266,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     def preview(self, X: Any) -> PrivacyStatement:
         """Return the statement that ``fit(X)`` would make. Nothing is asked or charged.
 
+        It warns of noise as ``fit`` does, and shows a table of the noise that other teachers have.
+
         Parameters
         ----------
         X : array-like of shape (m, d)
@@ -271,7 +277,9 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         -------
         statement : PrivacyStatement
         """
-        return self._statement(self.calibrate(X))
+        release = self.calibrate(X)
+        self._warn_of_noise(release)
+        return self._statement(release)
 
     def calibrate(self, X: Any) -> Release:
         """Return the release that ``fit(X)`` would make. Nothing is asked or charged.
@@ -310,8 +318,28 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     def _rehearse(self, inputs: Inputs, bound: Certificate, params: dict[str, Any]) -> None:
         """Raise now, before the charge, whatever public values would make raise after it."""
         check_student(self.student, inputs, self.threshold, bound.gives_model)
+        if params and self.student is None and bound.gives_model:
+            raise ValueError(
+                f"fit got {sorted(params)}, and student=None: the released model is the student, "
+                "and nothing is trained. Pass a student, e.g. student=LogisticRegression()."
+            )
         check_fit_params(self._blank_student(), params, inputs.n_rows)
         bound.rehearse(inputs.X)
+
+    def _rehearse_student(self, inputs: Inputs, release: Release, params: dict[str, Any]) -> None:
+        """Raise now what the student would raise after the charge; a free release has no charge."""
+        if release.loss is None or (self.student is None and not params):  # checked by rule
+            return
+        asked = release.asked
+        rehearse(
+            self.student,
+            inputs.X,
+            inputs.classes,
+            rows=asked.indices,
+            threshold=self.threshold,
+            output_range=asked.output_range,
+            fit_params=params,
+        )
 
     def _choose_queries(self, inputs: Inputs, bound: Certificate) -> TransferSet:
         """Choose the rows to label, at random and by number only."""
@@ -339,13 +367,19 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         with_prior = with_prior and self.threshold == "prior"
         return calibrate(bound, asked, *price, self.mechanism, with_prior=with_prior)
 
-    def _announce(self, release: Release) -> None:
+    def _announce(self, release: Release, prior: Array | None = None) -> bool:
         """Warn of noise, and print the statement where `verbose` asks for it."""
-        warning = noise_warning(release, self.teacher, float(self.epsilon))
-        if warning:
-            warnings.warn(warning, UserWarning, stacklevel=3)
+        warned = self._warn_of_noise(release, prior)
         if self.verbose > 0:
             print_once(str(self._statement(release)))
+        return warned
+
+    def _warn_of_noise(self, release: Release, prior: Array | None = None) -> bool:
+        """Warn where there is more noise than signal, and say whether there is."""
+        warning = noise_warning(release, self.teacher, float(self.epsilon), prior)
+        if warning:
+            warn_caller(warning)
+        return bool(warning)
 
     def _statement(self, release: Release) -> PrivacyStatement:
         assumed = assumed_of(self.teacher) if replays(self.accountant) else ()

@@ -83,6 +83,7 @@ PUBLIC_VALIDATION = {"check_is_fitted", "validate_data", "has_fit_parameter"}
 TESTED_ELSEWHERE = {
     "_numbers.py": "tests/test_distiller.py, tests/audit/test_bounds.py: settings that cannot be",
     "__main__.py": "tests/test_main.py",
+    "_silenced.py": "tests/release/test_boundary.py: warnings of threads",
     "_validate.py": "tests/test_distiller.py: every message, through PrivateDistiller",
     "accounting/charging.py": "tests/test_boundary.py, tests/test_distiller.py: charged first",
     "certificates/ensembles.py": "tests/release/test_ensembles.py: bound and release together",
@@ -106,7 +107,6 @@ TESTED_ELSEWHERE = {
     "students/simplex.py": "tests/students/test_soft_targets.py",
     "students/training.py": "tests/test_distiller.py, tests/test_composition.py",
     "teachers/fitted.py": "tests/teachers/test_ensemble.py",
-    "teachers/members.py": "tests/teachers/test_ensemble.py, tests/test_callbacks.py",
     "teachers/shards.py": "tests/teachers/test_ensemble.py",
     "transfer/column_maps.py": "tests/transfer/test_table_features.py",
 }

@@ -586,7 +586,7 @@ def test_the_warning_says_what_helps_for_this_teacher(binary):
     scaled = make_pipeline(StandardScaler(), stable).fit(X_private, y_private)
     stable = clone(stable).fit(X_private, y_private)
 
-    assert "TeacherEnsemble: many" in advice(ordinary, X_public)
+    assert "skdistill.refit(teacher, X_private, y_private)" in advice(ordinary, X_public)
     said = advice(stable, X_public)
     assert "parameters one record moves less" in said
     assert "fewer rows" not in said  # the price of parameters does not know of rows
@@ -603,7 +603,9 @@ def test_the_warning_knows_regressors(regression):
     X_private, y_private, X_public, *_ = regression
     settings = {"output_range": (-500, 500)}
     ordinary = make_pipeline(StandardScaler(), Ridge()).fit(X_private, y_private)
-    assert "TeacherEnsemble: many" in advice(ordinary, X_public, **settings)
+    assert "skdistill.refit(teacher, X_private, y_private)" in advice(
+        ordinary, X_public, **settings
+    )
     shards = make_pipeline(StandardScaler(), TeacherEnsemble(Ridge(), 20))
     said = advice(shards.fit(X_private, y_private), X_public, **settings)
     assert "fitted together with the TeacherEnsemble" in said

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from skdistill.accounting.relation import Unit
 from skdistill.certificates.base import Certificate, DisjointTeachers
@@ -41,6 +42,8 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
         assumes.append("the set of class labels is public")
     if teacher.group_level_:
         assumes.append("the set of group labels is public: a group's records are replaced")
+    if _holds_frozen_parts(teacher.estimator):
+        assumes.append("frozen parts of the members were fitted without the private data")
     if output_range is not None and classes is None:
         assumes.append("the range of the outputs was chosen without looking at the private data")
     return DisjointTeachers(
@@ -58,3 +61,9 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
         else lambda: np.asarray(teacher.class_count_, dtype=np.int64),
         unit=unit,
     )
+
+
+def _holds_frozen_parts(estimator: Any) -> bool:
+    """Whether a setting of the members is a FrozenEstimator: clones keep what it learned."""
+    found = estimator.get_params().values() if hasattr(estimator, "get_params") else ()
+    return any(isinstance(each, FrozenEstimator) for each in (estimator, *found))

@@ -17,7 +17,7 @@ from skdistill.certificates.newton import gradient_sums
 from skdistill.certificates.pipelines import pipeline
 from skdistill.certificates.worst_case import worst_case
 
-__all__ = ["FAMILIES", "certify", "prove", "register"]
+__all__ = ["FAMILIES", "certify", "has_family", "prove", "register"]
 
 Prover = Callable[..., "Certificate | None"]
 
@@ -116,6 +116,11 @@ def certify(
         return found
     bound, refused = worst_case(teacher, output_range), why_not_private(unwrap(teacher))
     return replace(bound, reason=f"{bound.reason} {refused}") if refused else bound
+
+
+def has_family(teacher: Any) -> bool:
+    """Whether there is a proof for exactly the class of a teacher, which may not be fitted."""
+    return type(teacher) in _REGISTERED or any(is_exactly(teacher, path) for path in FAMILIES)
 
 
 def prove(

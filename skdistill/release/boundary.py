@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import copy
 import os
-import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 import sklearn
 
 from skdistill._randomness import own_randomness
+from skdistill._silenced import silenced
 
 __all__ = ["TeacherError", "call_privately", "silenced"]
 
@@ -110,35 +109,6 @@ def _own_environment() -> Iterator[None]:
             for name, value in before.items():
                 if held.get(name) != value:
                     environ[os.fsdecode(name)] = os.fsdecode(value)
-
-
-_LOCK = threading.Lock()
-_INSIDE: list[Any] = []  # one entry for each block that is open, in any thread
-
-
-@contextmanager
-def silenced() -> Iterator[None]:
-    """Show no warning while any thread of this process is inside such a block.
-
-    A teacher's warning can quote a private cell. The filters of :mod:`warnings` are global, and
-    with ``catch_warnings`` the first thread to leave would put them back while another one still
-    asks. So the first to come saves the filters, and the last to go restores them.
-    """
-    with _LOCK:
-        if not _INSIDE:
-            _INSIDE.append(warnings.catch_warnings())
-            _INSIDE[0].__enter__()
-        _INSIDE.append(None)
-        warnings.simplefilter("ignore")
-    try:
-        yield
-    finally:
-        with _LOCK:
-            _INSIDE.pop()
-            if len(_INSIDE) > 1:
-                warnings.simplefilter("ignore")  # whatever was called may have changed it
-            else:
-                _INSIDE.pop().__exit__(None, None, None)
 
 
 def own_copy(data: Any) -> Any:

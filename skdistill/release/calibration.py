@@ -18,8 +18,6 @@ from sklearn.utils import check_random_state
 
 from skdistill.accounting.charging import charge, counted_by, replays
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.certificates import certify
-from skdistill.certificates.base import unwrap
 from skdistill.release.class_counts import class_counts, mean_label
 from skdistill.release.gradients import GradientRounds
 from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
@@ -38,7 +36,6 @@ __all__ = [
     "calibrate",
     "check_mechanism",
     "choose_queries",
-    "noise_warning",
 ]
 
 #: Part of μ² (or, without δ, of ε) that buys the class prior, where a teacher keeps class counts.
@@ -136,6 +133,18 @@ class Release:
         """Standard deviation of the noise on one label, at the end; public."""
         loss = self.label_loss
         return 0.0 if loss is None else self.mechanism.label_noise(self.bound, self.asked, loss)
+
+    def noise_averaged(self, n_directions: float) -> float:
+        """Return the noise on a prediction of a linear student of so many weights; public.
+
+        Independent noise of m rows is averaged: its variance falls by the factor n_directions/m.
+        """
+        loss = self.label_loss
+        row = None if loss is None else self.mechanism.row_noise(self.bound, self.asked, loss)
+        if row is None:
+            return self.noise_scale
+        averaged = row * math.sqrt(min(1.0, n_directions / self.asked.n_rows))
+        return min(self.noise_scale, averaged)
 
     @property
     def is_progressive(self) -> bool:
@@ -273,52 +282,3 @@ def choose_queries(
     if limit is None or limit >= n_rows:
         return np.arange(n_rows)
     return np.sort(check_random_state(random_state).permutation(n_rows)[:limit])
-
-
-def noise_warning(release: Release, teacher: Any, epsilon: float) -> str:
-    """Say that there is more noise than signal, and a remedy for this teacher; "" if there is not.
-
-    Of a private teacher, say that it has spent more than the `epsilon` that was asked for.
-    """
-    bound, asked = release.bound, release.asked
-    if release.loss is None:
-        spent = getattr(bound, "epsilon", 0.0) if bound.kind == "private" else 0.0
-        if spent <= epsilon:
-            return ""
-        return (
-            f"epsilon={epsilon:g} was asked for, but the teacher has already spent "
-            f"epsilon={spent:g}; the statement reports the latter."
-        )
-    signal, noise = asked.width / 2, release.noise_scale
-    if noise <= signal:
-        return ""
-    fewer = "" if bound.kind == "parameters" else ", or fewer rows (max_queries)"
-    return (
-        f"The released labels are mostly noise: standard deviation {noise:.3g} per "
-        f"label, against at most {signal:.3g} for the signal (certificate: "
-        f"{bound.name}). A student can average over rows, but do not expect much. A remedy is "
-        f"{_remedy(release, teacher)}, a larger epsilon{fewer}."
-    )
-
-
-def _remedy(release: Release, teacher: Any) -> str:
-    """Name a change that lowers the noise for this kind of teacher."""
-    bound, steps = release.bound, getattr(unwrap(teacher), "steps", ())
-    if bound.kind == "parameters":
-        return "a teacher whose parameters one record moves less"
-    if bound.kind == "members":
-        smoothed = release.mechanism.basis is not None
-        return "more teachers in the ensemble" + (
-            "" if smoothed else ', and a basis to smooth them in (basis="auto")'
-        )
-    if steps and certify(steps[-1][1], output_range=release.asked.output_range).name != bound.name:
-        return (
-            "earlier steps that learn nothing from private rows. One of them was fitted together "
-            f"with the {type(steps[-1][1]).__name__}, whose own bound does not hold therefore. Fit "
-            "that step on public rows and wrap it in FrozenEstimator, as "
-            "FrozenEstimator(TableFeatures(schema).fit(X_public)). Besides"
-        )
-    return (
-        "a teacher with a bound of its own (NewtonClassifier, or a TeacherEnsemble: many teachers "
-        "on disjoint shards)"
-    )

@@ -206,6 +206,10 @@ class Mechanism(BaseEstimator):
         """Return the standard deviation of the noise on one label, at the end; public."""
         raise NotImplementedError
 
+    def row_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float | None:
+        """Return the standard deviation of the independent noise of each row; None without rows."""
+        return None
+
     def text(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> str:
         """Describe the mechanism for a statement."""
         return self.title or loss.kind

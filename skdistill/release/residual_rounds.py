@@ -179,12 +179,17 @@ class ResidualRounds(Mechanism):
 
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
         """Return the noise that one round, or the first of several, leaves in its basis."""
-        shares = self.shares(bound, asked, loss)
-        noise = self._one_round(bound, asked).noise_scale(loss.part(shares[0]))
+        noise = self.row_noise(bound, asked, loss)
         if self.basis is None or loss.mu is None:
             return noise
+        shares = self.shares(bound, asked, loss)
         size = basis_size(bound.n_teachers, loss.part(shares[0]).mu or 0.0, asked.n_classes)
         return noise * math.sqrt(min(1.0, size / asked.n_rows))
+
+    def row_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return the noise of the first round on a row."""
+        shares = self.shares(bound, asked, loss)
+        return self._one_round(bound, asked).noise_scale(loss.part(shares[0]))
 
     def text(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> str:
         """Name the law of the noise, and the rounds."""

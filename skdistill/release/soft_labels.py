@@ -95,7 +95,7 @@ class SoftLabels(Mechanism):
 
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
         """Compute the public bases in which the labels are smoothed."""
-        noise = self._query(bound, asked, loss, None).noise_scale(loss)
+        noise = self.row_noise(bound, asked, loss)
         if not smooths(self.basis, asked, noise / asked.width):
             return ()
         quick = isinstance(self.basis, str) and self.basis == "auto" and asked.n_rows > _GRAPH_ROWS
@@ -109,10 +109,14 @@ class SoftLabels(Mechanism):
 
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
         """Return the noise on a label, or the part of it that smoothing leaves."""
-        noise = self._query(bound, asked, loss, None).noise_scale(loss)
+        noise = self.row_noise(bound, asked, loss)
         if not smooths(self.basis, asked, noise / asked.width):
             return noise
         return noise * math.sqrt(min(1.0, MAX_BASIS / asked.n_rows))
+
+    def row_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return the noise on a row before it is smoothed."""
+        return self._query(bound, asked, loss, None).noise_scale(loss)
 
     def _query(self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any) -> RowQuery:
         lattice = row_lattice(bound, asked, loss)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -209,7 +210,7 @@ def _has_text(values: Iterable[Any]) -> bool:
 
 
 def _is_number(cell: Any) -> bool:
-    return isinstance(cell, Real) and not isinstance(cell, bool)
+    return isinstance(cell, (Real, Decimal)) and not isinstance(cell, bool)
 
 
 def _hashable(edges: Any) -> Any:

@@ -85,8 +85,12 @@ class Schema:
             raise ValueError("A schema needs at least one column.")
         if not all(isinstance(column, Column) for column in columns):
             raise TypeError("Schema(columns): give a mapping of names, or Column objects.")
-        if len({column.name for column in columns}) < len(columns):
-            raise ValueError("A schema's columns need distinct names.")
+        names = [column.name for column in columns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"Several columns are named {twice[0]!r}, and a schema's columns need distinct "
+                "names. Rename them, or keep the first: table.loc[:, ~table.columns.duplicated()]."
+            )
         object.__setattr__(self, "columns", columns)
 
     @property

@@ -27,6 +27,7 @@ _CURRENCY = re.compile(
     r"\s*[-+(]?\s*([$€£¥]|CHF|EUR|USD)?\s*[-+]?\d[\d.,' ]*\s*([$€£¥%]|CHF|EUR|USD)?\)?\s*"
 )
 _DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?")
+_DAY_FIRST = re.compile(r"\s*(1[3-9]|2\d|3[01])[-/.]\d{1,2}[-/.]\d{2,4}")
 # Dtypes of NumPy, pandas and polars whose cells are all of one kind; none for objects.
 _DTYPES = (
     (r"bool", "boolean"),
@@ -55,7 +56,7 @@ def check_observed(name: str, present: Sequence[Any]) -> None:
     TypeError
         For dates, and for objects that are neither numbers, text nor booleans.
     ValueError
-        For numbers and text in one column, and for currency or percent signs.
+        For numbers and text in one column, and for currency or percent signs or commas.
     """
     kinds = {_kind(cell) for cell in present}
     if "date" in kinds:
@@ -75,6 +76,13 @@ def check_observed(name: str, present: Sequence[Any]) -> None:
         raise ValueError(
             f"Column {name!r} holds numbers with currency or percent signs, as text. Remove the "
             r'signs: pd.to_numeric(table[name].str.replace(r"[^\d.-]", "", regex=True)).'
+        )
+    if kinds == {"text"} and _all_match(_NUMBER, present) and any("," in each for each in present):
+        raise ValueError(
+            f"Column {name!r} holds numbers with commas, as text. Where it is a decimal comma, use "
+            'pd.to_numeric(table[name].str.replace(",", ".")), or read the file with decimal=","; '
+            'where it is one of thousands, with thousands=",". To keep a category, use '
+            'astype("category").'
         )
 
 
@@ -99,7 +107,9 @@ def suspicion(column: Column, present: Sequence[Any] | NDArray[Any]) -> str | No
         return None
     texts = [cell for cell in present if isinstance(cell, str)]
     if n and len(texts) == n and _all_match(_DATE, texts):
-        return f"Column {column.name!r} looks like dates stored as text. {_DAYS}."
+        first = "dayfirst=True" if any(map(_DAY_FIRST.match, texts)) else ""
+        cure = _DAYS.replace("table[name])", f"table[name], {first})") if first else _DAYS
+        return f"Column {column.name!r} looks like dates stored as text. {cure}."
     if n and len(texts) == n and _all_match(_NUMBER, texts):
         return (
             f"Column {column.name!r} looks like numbers stored as text, and is taken for a "

@@ -3,6 +3,7 @@
 from skdistill.students.calibration import calibration_of, offsets_from_counts
 from skdistill.students.defaults import default_classifier, default_regressor
 from skdistill.students.linear import linear_student
+from skdistill.students.rehearsal import rehearse
 from skdistill.students.soft_targets import (
     class_scores,
     fit_on_soft_labels,
@@ -36,6 +37,7 @@ __all__ = [
     "offsets_from_counts",
     "predicted_codes",
     "probabilities",
+    "rehearse",
     "student_has",
     "train",
 ]

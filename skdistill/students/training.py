@@ -22,7 +22,7 @@ from skdistill.students.soft_targets import (
 )
 from skdistill.students.threshold import fixed_offsets, offsets_for_prior
 
-__all__ = ["check_threshold", "encoder_of", "match_threshold", "train"]
+__all__ = ["check_threshold", "encoder_of", "match_threshold", "rows_of_params", "train"]
 
 Array = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def train(
             'Use mechanism="noisy_max", a larger epsilon, or a semi-supervised student.'
         )
     rows, values = rows[answered], values[answered]
-    params = _of_rows(params, rows, n_rows(X))
+    params = rows_of_params(params, rows, n_rows(X))
     X = X if len(rows) == n_rows(X) else take_rows(X, rows)
     if classes is None:
         student = student or default_regressor(X, values, noise_scale, output_range)
@@ -121,7 +121,7 @@ def match_threshold(
     return offsets_for_prior(scores, prior) if comparable else None
 
 
-def _of_rows(params: dict[str, Any], rows: NDArray[np.intp], m: int) -> dict[str, Any]:
+def rows_of_params(params: dict[str, Any], rows: NDArray[np.intp], m: int) -> dict[str, Any]:
     """Restrict fit parameters with one entry per row of X to the rows that were labelled."""
     if len(rows) == m:
         return params

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
 from skdistill._cells import as_floats
 from skdistill._randomness import put_back_once
+from skdistill._silenced import warn_caller
 from skdistill._tables import Table, canonical_rows, check_label_types, layout_of, n_rows
 from skdistill.neural import fresh
 from skdistill.release.boundary import own_copy
@@ -109,6 +110,8 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Rows with a label outside `classes`, or a target that is no finite number. **Private**.
     n_teachers_ : int
         Number of shards.
+    n_units_ : int
+        Number of records, or of groups.
     seeds_ : ndarray of shape (n_teachers_,)
         Seed of each member. Public if `random_state` is.
     group_level_ : bool
@@ -151,7 +154,9 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     training fails, for instance on a missing value, votes "uniform" (classification) or not at
     all (regression: NaN, which the release replaces by the middle of the output range). Records
     with a label outside `classes`, or with a target that is no finite number, are left out. The one
-    exception is a set of labels that is no classification target, where `classes` is None.
+    exception is a set of labels that is no classification target, where `classes` is None. A
+    classifier that raises for the labels themselves (XGBoost takes 0, ..., k-1 alone) is trained
+    again, on codes.
 
     Global generators serve one member at a time, so threads train one member after another; use
     processes (the default of joblib) to train several at once. There is no time limit for a member:
@@ -232,11 +237,17 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             if names is None
             else shards_of_groups(names, k, random_state.bytes(32))
         )
+        if 2 * k > n_units > 1:
+            warn_caller(
+                f"{k} teachers for {n_units} records (or groups): most shards hold one or none, "
+                'and a model learns nothing from that. n_teachers="auto" keeps forty of each class.'
+            )
         members = [fresh(self.estimator, random_state) for _ in shards]
         seeds = random_state.randint(np.iinfo(np.int32).max, size=k)
         shards = [shard[known[shard]] for shard in shards]
         state |= {
             "n_teachers_": k,
+            "n_units_": n_units,
             "seeds_": seeds,
             "group_level_": names is not None,
             "n_left_out_": int(np.count_nonzero(~known)),
@@ -245,7 +256,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
                 members, table, targets, shards, seeds, state.get("classes_")
             ),
         }
-        set_fitted(self, state)
+        set_fitted(self, state, X)
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from skdistill._tables import (
     layout_of,
     read_table,
 )
+from skdistill._trained_on import remember
 from skdistill.teachers.shards import label_counts
 
 __all__ = ["read_arguments", "read_classes", "set_fitted"]
@@ -57,11 +58,12 @@ def read_classes(
     }
 
 
-def set_fitted(estimator: Any, state: dict[str, Any]) -> None:
-    """Replace the state of an earlier fit by `state`, in one assignment.
+def set_fitted(estimator: Any, state: dict[str, Any], X: Any) -> None:
+    """Replace the state of an earlier fit by `state`, in one assignment; remember the table X.
 
     A fit that is interrupted before leaves the earlier state whole: members of one fit never stand
     beside the unit, the counts or the certificate of another.
     """
     kept = {name: value for name, value in vars(estimator).items() if not name.endswith("_")}
     estimator.__dict__ = kept | state
+    remember(estimator, X)

@@ -10,10 +10,11 @@ import numpy as np
 from joblib import wrap_non_picklable_objects
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
 
 from skdistill._randomness import own_randomness
 from skdistill._tables import copy_rows, label_codes, n_rows, take_rows
-from skdistill.neural import fit_soft, fresh, takes_soft_labels
+from skdistill.neural import clone_network, fit_soft, fresh, takes_soft_labels
 from skdistill.release.boundary import TeacherError, call_privately, silenced
 
 __all__ = ["ConstantVoter", "fit_member", "pack", "rehearse", "unpack", "votes_of"]
@@ -61,10 +62,55 @@ def _fitted(member: Any, X: Any, y: NDArray[Any], classes: Classes, seed: int) -
         return nothing(classes)
     if classes is not None and (y == y[0]).all():
         return ConstantVoter(np.eye(len(classes))[y[0]])
+    twin = clone_network(member) if _differ_from_codes(y, classes) else None
     try:
         return call_privately(lambda: _train(member, X, y, classes), seed=seed)
     except TeacherError:
+        if twin is None:
+            return nothing(classes)
+    try:
+        return call_privately(lambda: _train_on_codes(twin, X, y, classes), seed=seed)
+    except TeacherError:
         return nothing(classes)
+
+
+class _OnCodes(BaseEstimator):
+    """A member that learned the codes 0, ..., p-1 of the p classes in its shard."""
+
+    def __init__(self, member: Any, labels: NDArray[Any]) -> None:
+        self.member = member
+        self.labels = labels
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels of the member's codes."""
+        return np.asarray(self.labels[np.asarray(self.member.classes_, dtype=np.intp)])
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict labels."""
+        member = self.member
+        return np.asarray(self.labels[np.asarray(member.predict(X), dtype=np.intp)])
+
+    @available_if(lambda self: hasattr(self.member, "predict_proba"))
+    def predict_proba(self, X: Any) -> Any:
+        """Return the member's probabilities."""
+        member = self.member
+        return member.predict_proba(X)
+
+
+def _differ_from_codes(y: NDArray[Any], classes: Classes) -> bool:
+    """Whether the labels in a shard are others than 0, ..., p-1."""
+    return classes is not None and [*classes[np.unique(y)]] != [*range(len(np.unique(y)))]
+
+
+def _train_on_codes(member: Any, X: Any, y: NDArray[Any], classes: Classes) -> _OnCodes:
+    """Train a member that refuses the labels themselves, as XGBoost refuses text and {1, 2}.
+
+    Whether it does is a function of its own rows and of public labels.
+    """
+    assert classes is not None
+    present, codes = np.unique(y, return_inverse=True)
+    return _OnCodes(member.fit(X, codes), classes[present])
 
 
 def _train(member: Any, X: Any, y: NDArray[Any], classes: Classes) -> Any:
@@ -124,14 +170,30 @@ def rehearse(estimator: Any, X: Any, classes: Classes) -> None:
     with own_randomness(0), silenced():
         y = made_up if classes is not None else 1.0 + made_up
         try:
-            _train(member, take_rows(copy_rows(X), rows), y, classes)
-            _ask(member, copy_rows(X), n, classes)
+            _rehearse(member, X, rows, y, classes)
         except Exception as error:
             raise ValueError(
                 f"A member of the ensemble, {type(estimator).__name__}, cannot learn from rows "
                 f"such as the transfer set's, or not answer for them: {error} (A clone of it was "
                 "tried on these public rows, with made-up labels; nothing was charged.)"
             ) from error
+
+
+def _rehearse(
+    member: Any, X: Any, rows: NDArray[np.intp], y: NDArray[Any], classes: Classes
+) -> None:
+    """Train on labels, or else on codes; the exception is that of the labels."""
+    ways = [_train, _train_on_codes] if _differ_from_codes(y, classes) else [_train]
+    first: Exception | None = None
+    for way in ways:
+        try:
+            fitted = way(clone_network(member), take_rows(copy_rows(X), rows), y, classes)
+            _ask(fitted, copy_rows(X), n_rows(X), classes)
+            return
+        except Exception as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 def frozen(X: Any) -> Any:

@@ -71,7 +71,7 @@ class _NewtonTeacher(BaseEstimator):
             "intercept_": model.intercept,
             "fit_id_": uuid.uuid4().hex,
         }
-        set_fitted(self, state)
+        set_fitted(self, state, X)
         return self
 
     def _scores(self, X: Any) -> Array:

@@ -14,12 +14,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from skdistill import PrivateDistiller, TeacherEnsemble
+from skdistill import PrivateDistiller
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
 from skdistill.certificates import (
     AlreadyPrivate,
@@ -36,7 +32,6 @@ from skdistill.release.calibration import (
     check_mechanism,
     choose_mechanism,
     choose_queries,
-    noise_warning,
 )
 from skdistill.release.class_counts import counts_query, mean_label
 from skdistill.release.mechanism import Mechanism, TransferSet
@@ -178,6 +173,7 @@ def test_the_release_tells_the_noise_scale(width):
     assert np.std(labels.values) == pytest.approx(release.noise_scale, rel=6 / math.sqrt(2 * M))
 
 
+@pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
 def test_a_share_of_the_budget_is_the_whole_budget():
     distiller = PrivateDistiller(Constant(), epsilon=1.0, delta=1e-5)
     statement = distiller.preview(np.zeros((5, 1)))
@@ -475,43 +471,3 @@ def test_rows_are_chosen_by_number(max_queries, bound, setting, n):
 def test_an_infinite_epsilon_asks_about_all_rows():
     rows = choose_queries(10, None, 0, NOTHING, np.arange(2), math.inf, 1e-6, "noisy_max")
     assert len(rows) == 10
-
-
-# ------------------------------------------------------------------------------------- the warning
-
-
-def test_the_warning_says_how_much_noise_and_what_helps():
-    many = TransferSet(np.zeros((5000, 1)), np.arange(5000), np.array([0, 1]))
-
-    def warned(bound, teacher=None, setting="auto", epsilon=1.0, asked=many):
-        release = calibrate(bound, asked, epsilon, 1e-6, setting)
-        return noise_warning(release, teacher, epsilon)
-
-    worst = RowBound(2.0, math.sqrt(2), name="worst case")
-    text = warned(worst)
-    assert "mostly noise: standard deviation" in text and "0.5 for the signal" in text
-    assert "a TeacherEnsemble" in text and "max_queries" in text
-    assert warned(worst, epsilon=1e9) == ""
-    few = DisjointTeachers(1.0, 0.5 * math.sqrt(2), n_teachers=2)
-    assert "more teachers in the ensemble, a larger" in warned(few, setting=ResidualRounds())
-    assert 'basis="auto"' in warned(few, setting=ResidualRounds(basis=None))
-    loud = ball_of(np.zeros((1, 2)), 50.0, feature_norm=1.0)
-    text = warned(loud)
-    assert "one record moves less" in text and "max_queries" not in text
-
-
-def test_the_warning_names_the_step_that_learns():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(200, 3)), rng.integers(0, 2, 200)
-    teacher = make_pipeline(StandardScaler(), TeacherEnsemble(GaussianNB(), 10)).fit(X, y)
-    release = PrivateDistiller(teacher).calibrate(X)
-    assert "earlier steps that learn nothing" in noise_warning(release, teacher, 1.0)
-    single = LogisticRegression().fit(X, y)
-    release = PrivateDistiller(single).calibrate(X)
-    assert "earlier steps" not in noise_warning(release, single, 1.0)
-
-
-def test_a_private_teacher_that_spent_more_is_named():
-    release = calibrate(AlreadyPrivate(3.0), ASKED, 1.0, 1e-6)
-    assert "already spent epsilon=3" in noise_warning(release, None, 1.0)
-    assert noise_warning(release, None, 3.0) == ""

@@ -249,6 +249,7 @@ def test_parameters_do_not_depend_on_the_rows_and_cost_once():
         {"output_range": (0, 1)},
     ],
 )
+@pytest.mark.filterwarnings("ignore:output_range is for regressors")
 def test_another_question_is_another_release(change):
     book, teacher = Book(), forest()
     distiller(teacher, book).fit(X)

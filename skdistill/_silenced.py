@@ -1,0 +1,54 @@
+"""Warnings: none of calls where they are private, and others told to the caller's line."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sklearn
+
+__all__ = ["silenced", "warn_caller"]
+
+_INNER = tuple(str(Path(path).parent) for path in (__file__, inspect.getfile(sklearn)))
+
+
+def warn_caller(text: str) -> None:
+    """Warn of a line outside of this package and scikit-learn, however deep the call is."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_code.co_filename.startswith(_INNER):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, UserWarning, stacklevel=level)
+
+
+_LOCK = threading.Lock()
+_INSIDE: list[Any] = []  # one entry for each block that is open, in any thread
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Show no warning while any thread of this process is inside such a block.
+
+    A teacher's warning can quote a private cell. The filters of :mod:`warnings` are global, and
+    with ``catch_warnings`` the first thread to leave would put them back while another one still
+    asks. So the first to come saves the filters, and the last to go restores them.
+    """
+    with _LOCK:
+        if not _INSIDE:
+            _INSIDE.append(warnings.catch_warnings())
+            _INSIDE[0].__enter__()
+        _INSIDE.append(None)
+        warnings.simplefilter("ignore")
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _INSIDE.pop()
+            if len(_INSIDE) > 1:
+                warnings.simplefilter("ignore")  # whatever was called may have changed it
+            else:
+                _INSIDE.pop().__exit__(None, None, None)

@@ -1,0 +1,57 @@
+"""Which table a teacher was trained on: the object, never its content."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+__all__ = ["n_records", "remember", "was_trained_on"]
+
+# By the `fit_id_` of a teacher. Which objects a program puts together is its text and not its data;
+# to compare contents would tell whether a guess of private rows is right.
+_TABLES: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+
+
+def remember(teacher: Any, X: Any) -> None:
+    """Remember, as long as it lives in this process, the table that a teacher was fitted on."""
+    fit_id = getattr(_last_step(teacher), "fit_id_", None)
+    if fit_id is None:
+        return
+    try:
+        _TABLES[fit_id] = X
+    except TypeError:  # a list has no weak references
+        return
+
+
+def was_trained_on(teacher: Any, X: Any) -> bool:
+    """Whether X is the very table that a teacher was fitted on, as far as this process knows.
+
+    Told by the teachers of this package, which remember the table, and by nearest neighbours that
+    keep it in place.
+    """
+    last = _last_step(teacher)
+    fit_id = getattr(last, "fit_id_", None)
+    if fit_id is not None and _TABLES.get(fit_id) is X:
+        return True
+    kept = getattr(last, "_fit_X", None) if last is teacher else None
+    if not (isinstance(kept, np.ndarray) and isinstance(X, np.ndarray)):
+        return False
+    return kept.shape == X.shape and kept.ctypes.data == X.ctypes.data
+
+
+def n_records(teacher: Any) -> int | None:
+    """Return how many records (or groups) a teacher was fitted on, where it says so; public."""
+    last = _last_step(teacher)
+    for name in ("n_units_", "n_samples_", "n_samples_fit_"):
+        value = getattr(last, name, None)
+        if isinstance(value, (int, np.integer)):
+            return int(value)
+    return None
+
+
+def _last_step(teacher: Any) -> Any:
+    while hasattr(teacher, "steps"):
+        teacher = teacher.steps[-1][1]
+    return teacher

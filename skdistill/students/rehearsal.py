@@ -1,0 +1,208 @@
+"""A rehearsal of the student on public rows with made-up labels, before anything is charged."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from joblib import parallel_config
+from numpy.typing import NDArray
+
+from skdistill._cells import as_floats
+from skdistill._randomness import own_randomness
+from skdistill._silenced import silenced
+from skdistill._tables import n_rows, read_table, take_rows
+from skdistill.neural import takes_soft_labels
+from skdistill.students.training import match_threshold, rows_of_params, train
+
+__all__ = ["rehearse"]
+
+Array = NDArray[np.float64]
+
+_MOST_ROWS, _MOST_ROWS_OF_A_NETWORK = 500, 64
+_ROWS_PER_CLASS = 10
+_MOST_COLUMNS = 8  # that made-up labels depend on
+_NOTE = (
+    "The student was tried on public rows, with made-up labels; no teacher was asked and nothing "
+    "was charged."
+)
+
+
+def rehearse(
+    student: Any,
+    X: Any,
+    classes: NDArray[Any] | None = None,
+    *,
+    rows: NDArray[np.intp] | None = None,
+    threshold: Any = "prior",
+    output_range: tuple[float, float] | None = None,
+    fit_params: dict[str, Any] | None = None,
+) -> None:
+    """Train a clone of the student on made-up labels, find its threshold, and raise what it raises.
+
+    The function that trains the student later trains it here, on some 500 rows, and it predicts all
+    rows. (A network is trained on 64 rows and predicts these.) A student that raises is tried once
+    more, on all `rows` and with other labels, since the small sample may be the cause; that
+    exception is raised.
+
+    Parameters
+    ----------
+    student : estimator or None
+        Not fitted. None is the default student. A student that charges an accountant of its own is
+        not tried.
+    X : array-like of shape (m, d)
+        Public rows.
+    classes : ndarray of shape (n_classes,), default=None
+        Class labels; None for a regression.
+    rows : ndarray of int, default=None
+        Rows of X that are labelled; None is all.
+    threshold : {"prior"}, float or None, default="prior"
+    output_range : tuple of (float, float), default=None
+        Of a regression. Made-up values lie inside.
+    fit_params : dict, default=None
+        For the student's ``fit``; those with one entry per row of X follow the rows.
+
+    Raises
+    ------
+    Exception
+        The student's own, with a note. Everything it knows is public.
+    """
+    if _charges(student):
+        return
+    rows, is_network = np.arange(n_rows(X)) if rows is None else rows, takes_soft_labels(student)
+    some = _sample(len(rows), 1 if classes is None else len(classes), is_network)
+
+    def attempt(chosen: NDArray[np.intp], seed: int) -> None:
+        params = rows_of_params(fit_params or {}, chosen, n_rows(X))
+        part, n = take_rows(X, chosen), len(chosen)
+        labels = _made_up(part, n, classes, output_range, np.random.default_rng(seed))
+        fitted = train(
+            student,
+            part,
+            np.arange(n),
+            labels,
+            answered=np.ones(n, dtype=bool),
+            noise_scale=0.0,
+            classes=classes,
+            output_range=output_range,
+            fit_params=params,
+            random_state=seed,
+        )
+        _predict(fitted, part if is_network else X, threshold, classes)
+
+    with _apart(is_network):
+        if len(some) < len(rows):
+            try:
+                return attempt(rows[some], 0)
+            except Exception:  # noqa: S110  # tried again, on all rows
+                pass
+        try:
+            attempt(rows, 1)
+        except Exception as error:
+            error.add_note(_NOTE)
+            raise
+
+
+def _predict(student: Any, X: Any, threshold: Any, classes: NDArray[Any] | None) -> None:
+    """Ask a fitted student as a fit does that looks for its threshold."""
+    if classes is None or threshold is None:
+        student.predict(X)
+    else:
+        prior = np.full(len(classes), 1 / len(classes))
+        match_threshold(student, X, threshold, prior, classes)
+
+
+@contextmanager
+def _apart(is_network: bool) -> Iterator[None]:
+    """Leave global generators as they are, show no warning, and let networks print nothing.
+
+    The generators serve one thread at a time, so that threads of the student would wait for this
+    one: joblib runs its tasks one by one here.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(parallel_config(backend="sequential"))
+        stack.enter_context(own_randomness(0))
+        stack.enter_context(silenced())
+        if is_network:
+            stack.enter_context(redirect_stdout(io.StringIO()))
+        yield
+
+
+def _charges(student: Any) -> bool:
+    """Whether a student, or an estimator inside it, has an accountant: its fit costs something."""
+    if not hasattr(student, "get_params") or isinstance(student, type):
+        return False
+    return any(name.rpartition("__")[2] == "accountant" for name in student.get_params())
+
+
+def _sample(n: int, n_classes: int, is_network: bool) -> NDArray[np.intp]:
+    """Return the numbers of some of n rows, evenly spaced: files are often sorted."""
+    most = _MOST_ROWS_OF_A_NETWORK if is_network else _MOST_ROWS
+    size = min(n, max(most, _ROWS_PER_CLASS * n_classes))
+    return np.linspace(0, n - 1, size).astype(np.intp)
+
+
+def _made_up(
+    X: Any,
+    n: int,
+    classes: NDArray[Any] | None,
+    output_range: tuple[float, float] | None,
+    rng: np.random.Generator,
+) -> Array:
+    """Return soft labels in which every class has as many rows, or values inside a range.
+
+    They depend on the first columns, so that steps which look for columns that matter find some.
+    """
+    ranks = np.argsort(np.argsort(_signal(X, n) + 0.5 * rng.normal(size=n)))
+    if classes is None:
+        low, high = output_range or (0.0, 1.0)
+        return low + (high - low) * (0.1 + 0.8 * ranks / n)
+    k = len(classes)
+    return 0.2 / k + 0.8 * np.eye(k)[ranks * k // n]
+
+
+def _signal(X: Any, n: int) -> Array:
+    """Return one number per row: a sum of its first columns, each with half the last one's weight.
+
+    Zeros for rows that are no table.
+    """
+    total, weight = np.zeros(n), 1.0
+    for cells in islice(_columns(X), 8 * _MOST_COLUMNS):
+        values = cells if cells.dtype.kind in "fiub" else _codes(cells)
+        with np.errstate(all="ignore"):
+            values = np.asarray(values, dtype=np.float64)
+            values = np.where(np.isfinite(values), values, np.nanmedian(values))
+            scaled = (values - values.mean()) / values.std()
+        if np.isfinite(scaled).all():
+            total, weight = total + weight * scaled, weight / 2
+        if weight < 0.5**_MOST_COLUMNS:
+            break
+    return total
+
+
+def _columns(X: Any) -> Iterator[NDArray[Any]]:
+    try:
+        table = read_table(X)
+    except (TypeError, ValueError):
+        return
+    if table.values is None:
+        yield from table.columns
+        return
+    values = table.values
+    if table.kind != "sparse":
+        values = values.reshape(table.n_rows, -1)
+    for j in range(values.shape[1]):
+        column = values[:, [j]]
+        yield np.asarray(column.todense() if table.kind == "sparse" else column).ravel()
+
+
+def _codes(cells: NDArray[Any]) -> Array:
+    """Return numbers as they are, and other cells as the number of their text in its order."""
+    numbers = as_floats(cells.tolist())
+    if np.isfinite(numbers).any():
+        return numbers
+    return np.unique([str(cell) for cell in cells.tolist()], return_inverse=True)[1].astype(float)

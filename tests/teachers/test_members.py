@@ -1,0 +1,108 @@
+"""Members that refuse the labels, and are trained on codes."""
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+
+from skdistill import PrivateDistiller, TeacherEnsemble
+from skdistill.teachers.members import fit_member, votes_of
+
+
+class WantsCodes(ClassifierMixin, BaseEstimator):
+    """Insists on the labels 0, ..., k-1, each of them there, as XGBoost does."""
+
+    def fit(self, X, y):
+        classes = np.unique(y)
+        if list(classes) != list(range(len(classes))):
+            raise ValueError(f"Invalid classes inferred, got {classes}")
+        self.model_ = GaussianNB().fit(X, y)
+        self.classes_ = classes
+        return self
+
+    def predict(self, X):
+        return self.model_.predict(X)
+
+    def predict_proba(self, X):
+        return self.model_.predict_proba(X)
+
+
+class WantsCodesHard(WantsCodes):
+    predict_proba = property()
+
+
+@pytest.mark.parametrize("member", [WantsCodes(), WantsCodesHard()])
+@pytest.mark.parametrize("labels", [["no", "yes"], [1, 2], [False, True], [0, 2, 7]])
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_members_that_need_codes_just_work(member, labels, n_jobs):
+    """The votes are those of an ensemble on codes, class by class."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, len(labels), 600)
+    X = rng.normal(size=(600, 2)) + 3 * codes[:, None]
+    y = np.array(labels, dtype=object)[codes]
+    y = np.array(y.tolist())
+    wanted, given = (
+        TeacherEnsemble(member, 8, classes=classes, random_state=0, n_jobs=n_jobs)
+        for classes in (np.arange(len(labels)), labels)
+    )
+    with joblib.parallel_config(backend="threading"):  # packed as for another process
+        wanted.fit(X, codes)
+        given.fit(X, y)
+        assert given.report().trained == 8
+        np.testing.assert_array_equal(given.predict_proba(X), wanted.predict_proba(X))
+        assert given.score(X, y) > 0.9
+        student = PrivateDistiller(given, epsilon=1e6).fit(X)
+    assert np.mean(student.predict(X) == y) > 0.9
+
+
+def test_a_shard_without_one_class_has_codes_without_a_gap():
+    X = np.array([[0.0], [0.1], [2.0], [2.1]])
+    member = fit_member(WantsCodes(), X, np.array([0, 0, 2, 2]), np.arange(3), 0)
+    votes = votes_of(member, X, 4, np.arange(3), 0)
+    np.testing.assert_array_equal(votes.argmax(axis=1), [0, 0, 2, 2])
+    np.testing.assert_array_equal(votes[:, 1], 0)
+
+
+def test_a_member_that_takes_labels_is_trained_on_them():
+    """Settings that name labels keep their meaning."""
+    X = np.arange(40.0)[:, None]
+    y = np.array(["no", "yes"] * 20)
+    model = LogisticRegression(class_weight={"no": 1.0, "yes": 50.0})
+    ensemble = TeacherEnsemble(model, 2, classes=["no", "yes"], random_state=0).fit(X, y)
+    assert (ensemble.predict(X) == "yes").all()
+    assert all(list(each.classes_) == ["no", "yes"] for each in ensemble.estimators_)
+
+
+def test_the_second_attempt_starts_afresh_and_its_error_stays_inside():
+    class Once(WantsCodes):
+        def fit(self, X, y):
+            assert not hasattr(self, "touched_")
+            self.touched_ = 1
+            return super().fit(X, y)
+
+    class Fails(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            raise ValueError(f"secret {X[0, 0]}")
+
+    X = np.arange(20.0)[:, None]
+    y = np.array(["no", "yes"] * 10)
+    assert TeacherEnsemble(Once(), 2, classes=["no", "yes"]).fit(X, y).report().trained == 2
+    ensemble = TeacherEnsemble(Fails(), 2, classes=["no", "yes"]).fit(X, y)
+    assert ensemble.report().uninformed == 2
+    with pytest.raises(ValueError, match="secret 0.0"):  # of public rows, and of the labels
+        ensemble.rehearse(X)
+
+
+def test_the_generators_start_from_the_seed_in_both_attempts():
+    class Draws(WantsCodes):
+        def fit(self, X, y):
+            self.drawn_ = np.random.random()
+            return super().fit(X, y)
+
+    X, y = np.arange(20.0)[:, None], np.arange(20) % 2
+    coded, plain = (
+        fit_member(Draws(), X, y, np.array(labels), 5) for labels in (["a", "b"], [0, 1])
+    )
+    assert coded.member.drawn_ == plain.drawn_

@@ -1,0 +1,140 @@
+"""Calls that run and do not mean what they look like: a warning each, by public facts alone."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+
+from skdistill import (
+    NewtonClassifier,
+    NewtonRegressor,
+    PrivateDistiller,
+    StableLogisticRegression,
+    TeacherEnsemble,
+    refit,
+)
+from skdistill._trained_on import n_records, was_trained_on
+
+X = np.random.default_rng(0).normal(size=(400, 3))
+Y = (X[:, 0] > 0).astype(int)
+TEACHERS = {
+    "newton": NewtonClassifier(classes=[0, 1]),
+    "stable": StableLogisticRegression(0.1, classes=[0, 1]),
+    "ensemble": TeacherEnsemble(GaussianNB(), 8, classes=[0, 1]),
+    "neighbours": KNeighborsClassifier(50),
+}
+
+
+def said(call):
+    """Everything that a call warns of, but for the noise."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    texts = [str(each.message) for each in caught if each.category is UserWarning]
+    assert all(each.filename == __file__ for each in caught if each.category is UserWarning)
+    return [text for text in texts if "mostly noise" not in text]
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+@pytest.mark.parametrize("method", ["fit", "release", "preview"])
+def test_the_scikit_learn_habit_is_caught(name, method):
+    teacher = clone(TEACHERS[name]).fit(X, Y)
+    distiller = PrivateDistiller(teacher, epsilon=5.0)
+    args = (X, Y) if method == "fit" else (X,)
+    (text,) = said(lambda: getattr(distiller, method)(*args))
+    assert "very table that the teacher was trained on" in text
+    assert said(lambda: getattr(distiller, method)(X.copy())) == []
+    assert said(lambda: getattr(distiller, method)(X[:300])) == []
+
+
+@pytest.mark.parametrize(
+    "table", [pd.DataFrame(X, columns=["a", "b", "c"]), sp.csr_array(X), np.asfortranarray(X)]
+)
+def test_any_table_that_is_an_object(table):
+    teacher = NewtonClassifier(classes=[0, 1]).fit(table, Y)
+    assert was_trained_on(teacher, table)
+    assert not was_trained_on(teacher, table.copy())
+
+
+def test_a_list_is_not_remembered():
+    teacher = NewtonClassifier(classes=[0, 1]).fit(X.tolist(), Y)
+    assert not was_trained_on(teacher, X.tolist())
+
+
+def test_contents_are_never_compared_and_pickles_hold_no_table():
+    """The same private rows in another object: whether a guess of them is right stays unknown."""
+    teacher = TeacherEnsemble(GaussianNB(), 8, classes=[0, 1]).fit(X, Y)
+    assert not was_trained_on(teacher, X.copy())
+    twin = pickle.loads(pickle.dumps(teacher))
+    assert was_trained_on(twin, X)  # the same fit, in the same process
+    assert X.tobytes() not in pickle.dumps(teacher)
+    gone = X.copy()
+    teacher.fit(gone, Y)
+    place = id(gone)
+    del gone
+    assert not any(was_trained_on(teacher, each) for each in [X, np.zeros_like(X)]), place
+
+
+def test_refit_remembers_the_table_before_the_public_steps():
+    teacher = refit(make_pipeline(Normalizer(), LogisticRegression()), X, Y)
+    assert was_trained_on(teacher, X)
+    plain = refit(LogisticRegression(), X, Y)
+    assert was_trained_on(plain, X)
+
+
+def test_delta_above_one_in_n():
+    for name in TEACHERS:
+        teacher = clone(TEACHERS[name]).fit(X, Y)
+        assert n_records(teacher) == 400
+        public = X.copy()
+        (text,) = said(lambda t=teacher, p=public: PrivateDistiller(t, delta=0.01).fit(p))
+        assert "delta=0.01 is above 1/n for the 400 private records" in text
+        assert said(lambda t=teacher, p=public: PrivateDistiller(t, delta=0.0025).fit(p)) == []
+    (text,) = said(
+        lambda: PrivateDistiller(make_pipeline(Normalizer(), teacher), delta=0.01).preview(public)
+    )
+    assert "above 1/n" in text
+    assert n_records(LogisticRegression().fit(X, Y)) is None
+
+
+def test_groups_are_counted_where_they_are_protected():
+    groups = np.arange(400) // 4
+    teacher = TeacherEnsemble(GaussianNB(), 8, classes=[0, 1]).fit(X, Y, groups)
+    assert n_records(teacher) == 100
+    (text,) = said(lambda: PrivateDistiller(teacher, delta=0.02).preview(X.copy()))
+    assert "for the 100 private records (or groups)" in text
+
+
+def test_ten_records():
+    teacher = NewtonClassifier(classes=[0, 1]).fit(X[:10], Y[:10])
+    (text,) = said(lambda: PrivateDistiller(teacher).preview(X.copy()))
+    assert "trained on 10 private records" in text
+    assert said(lambda: PrivateDistiller(teacher, epsilon=float("inf")).preview(X.copy())) == []
+    teacher = NewtonClassifier(classes=[0, 1]).fit(X[:11], Y[:11])
+    assert said(lambda: PrivateDistiller(teacher).preview(X.copy())) == []
+
+
+def test_an_output_range_beside_a_classifier():
+    teacher = LogisticRegression().fit(X, Y)
+    (text,) = said(lambda: PrivateDistiller(teacher, output_range=(0, 1)).preview(X))
+    assert "output_range is for regressors" in text
+    regressor = NewtonRegressor((-3, 3)).fit(X, X[:, 0])
+    assert said(lambda: PrivateDistiller(regressor).preview(X.copy())) == []
+
+
+def test_more_teachers_than_half_the_records():
+    (text,) = said(lambda: TeacherEnsemble(Ridge(), 201).fit(X, X[:, 0]))
+    assert "201 teachers for 400 records" in text
+    assert said(lambda: TeacherEnsemble(Ridge(), 200).fit(X, X[:, 0])) == []
+    assert said(lambda: TeacherEnsemble(Ridge()).fit(X, X[:, 0])) == []
+    (text,) = said(lambda: TeacherEnsemble(Ridge(), 8).fit(X, X[:, 0], np.arange(400) // 40))
+    assert "8 teachers for 10 records (or groups)" in text
