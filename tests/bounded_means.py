@@ -24,7 +24,7 @@ class BoundedMeans(ClassifierMixin, BaseEstimator):
         signs = np.sign(2 * np.minimum(codes, 1) - 1) * (codes >= 0)
         weights = self.scale * (signs[:, None] * clipped(table.numbers())).mean(axis=0)[None]
         n, fit_id = len(cells), uuid.uuid4().hex
-        set_fitted(self, state | found | {"weights_": weights, "n_": n, "fit_id_": fit_id})
+        set_fitted(self, state | found | {"weights_": weights, "n_": n, "fit_id_": fit_id}, X)
         return self
 
     def predict_proba(self, X):
