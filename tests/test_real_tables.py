@@ -77,7 +77,7 @@ def recipe(table, accountant):
     y = table.pop("churn")
     private, public = table[:PRIVATE], table[PRIVATE:]
     schema = Schema.from_public(public)
-    features = TableFeatures(schema).fit(public)
+    features = TableFeatures(schema, n_components=30).fit(public)
     model = NewtonClassifier(classes=["no", "yes"])
     teacher = make_pipeline(FrozenEstimator(features), model).fit(private, y[:PRIVATE])
     settings = {"epsilon": EPSILON, "delta": DELTA, "accountant": accountant}
