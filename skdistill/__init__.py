@@ -10,12 +10,7 @@ from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.release.soft_labels import SoftLabels
 from skdistill.release.votes import ConfidentMax, NoisyMax
 from skdistill.statement import PrivacyStatement
-from skdistill.teachers import (
-    NewtonClassifier,
-    NewtonRegressor,
-    StableLogisticRegression,
-    TeacherEnsemble,
-)
+from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsemble
 
 if TYPE_CHECKING:
     from skdistill._show_versions import show_versions
@@ -41,7 +36,6 @@ __all__ = [
     "ResidualRounds",
     "Schema",
     "SoftLabels",
-    "StableLogisticRegression",
     "TableFeatures",
     "TeacherEnsemble",
     "__version__",

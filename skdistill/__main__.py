@@ -39,7 +39,7 @@ def _show_ledger(file: str, verify: bool, last: int) -> int:
         tip = store.tip()
         print(ledger_report.as_text(store.path, tip), end="\n\n")
         print(ledger_report.statement(tip), end="\n\n")
-        rows = list(ledger_report.records(store, last)) if last else []
+        rows = ledger_report.history(store, last, events=True)
         if tip.n + 1 > len(rows):
             print(f"the last {len(rows)} of {tip.n + 1} entries")
         print(ledger_report.as_table(rows))

@@ -31,30 +31,14 @@ _private_copies: dict[str, ModuleType] = {}
 
 
 def load(name: str) -> ModuleType:
-    """Return the diffprivlib sub-module `name`, on any scikit-learn version.
+    """Return diffprivlib's sub-module "mechanisms", "accountant", "utils" or "validation".
 
-    Nothing is imported before the first call. If ``import diffprivlib`` works (or has been
-    made to work by the user, before or since), the sub-module is the one a user gets. If not,
-    it is a private copy, made once per process; ``sys.modules`` is left as it was found, so
-    that a user's own ``import diffprivlib`` raises the error it would have raised.
-
-    Objects of a private copy cannot be pickled (pickle looks their module up by name, which
-    is the import that fails); they can be copied.
-
-    Parameters
-    ----------
-    name : {"mechanisms", "accountant", "utils", "validation"}
-        The sub-module.
-
-    Returns
-    -------
-    module
-        ``diffprivlib.<name>``.
-
-    Raises
-    ------
-    ImportError
-        If diffprivlib is not installed.
+    It works on any scikit-learn version, and nothing is imported before the first call. If
+    ``import diffprivlib`` works (or has been made to work by the user, before or since), the
+    sub-module is the one a user gets. If not, it is a private copy, made once per process;
+    ``sys.modules`` is left as it was found, so that a user's own ``import diffprivlib`` raises the
+    error it would have raised. Objects of a private copy cannot be pickled (pickle looks their
+    module up by name, which is the import that fails); they can be copied.
     """
     if name not in SUBMODULES:
         raise ValueError(f"{name!r} is not one of the sub-modules {SUBMODULES}.")

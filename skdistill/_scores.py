@@ -1,13 +1,24 @@
-"""Decision functions with one score per pair of classes, which are no scores of classes."""
+"""Scores of classes: probabilities made of them, and scores per pair, which are none."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["scores_are_pairs"]
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+__all__ = ["probabilities_of", "scores_are_pairs"]
 
 # Where meta-estimators keep the one estimator whose scores they pass on.
 _INNER = ("best_estimator_", "estimator_", "estimator")
+
+
+def probabilities_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return class probabilities: two from the sigmoid of one column, or the softmax of several."""
+    if scores.shape[1] == 1:
+        return np.hstack([expit(-scores), expit(scores)])
+    return np.asarray(softmax(scores, axis=1))
 
 
 def scores_are_pairs(estimator: Any) -> bool:

@@ -23,6 +23,7 @@ from sklearn.utils import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._numbers import check_number, check_range
 from skdistill._silenced import warn_caller
 from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
 from skdistill._trained_on import n_records, was_trained_on
@@ -140,15 +141,6 @@ def _check_fit_parameter(step: Any, key: str, name: str) -> None:
         )
 
 
-def check_number(name: str, value: Any, requirement: str, ok: Any) -> float:
-    """Return a number for which `ok` holds, or raise."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"{name}={value!r} is not a number; {name} must be {requirement}.")
-    if math.isnan(value) or not ok(value):
-        raise ValueError(f"{name}={value!r} is out of range; {name} must be {requirement}.")
-    return float(value)
-
-
 def check_settings(distiller: Any) -> None:
     """Raise an error for a parameter that cannot be, which says what it must be."""
     epsilon = check_number(
@@ -213,19 +205,8 @@ def _check_threshold(value: Any) -> None:
 
 def check_output_range(value: Any) -> None:
     """Raise unless `value` is None or (low, high) with low < high, both finite."""
-    if value is None:
-        return
-    try:
-        low, high = (float(v) for v in value)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(
-            f"output_range={value!r} must be two finite numbers (low, high) with low < high, in "
-            "units of the target."
-        )
-    if not math.isfinite(high - low):
-        raise ValueError(f"output_range={value!r}: its width is not a finite number.")
+    if value is not None:
+        check_range(value)
 
 
 def check_teacher(teacher: Any) -> NDArray[Any] | None:

@@ -111,7 +111,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
 
     See Also
     --------
-    skdistill.teachers.StableLogisticRegression : A teacher with a bound of its own.
+    skdistill.NewtonClassifier : A teacher with a bound of its own.
     sklearn.frozen.FrozenEstimator : Keeps a fitted estimator through ``clone``.
 
     References

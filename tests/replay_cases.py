@@ -33,8 +33,6 @@ from sklearn.preprocessing import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdistill.teachers import StableLogisticRegression
-
 N, N_PUBLIC, PLACE = 48, 15, 7
 TEXT = "patient 4711"
 NUMBER = 98765.4321
@@ -353,7 +351,6 @@ MEMBERS = {
     "forest": RandomForestClassifier(2),
     "neighbours": KNeighborsClassifier(1),
     "scaled": make_pipeline(StandardScaler(), LogisticRegression()),
-    "stable": StableLogisticRegression(classes=[0, 1]),
     "splits": make_pipeline(
         StandardScaler(), CalibratedClassifierCV(DecisionTreeClassifier(max_depth=2), cv=_SPLITS)
     ),

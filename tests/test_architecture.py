@@ -93,6 +93,7 @@ PUBLIC_VALIDATION = {"check_is_fitted", "validate_data", "has_fit_parameter"}
 
 # Modules without a test file of their own name, and what tests them instead.
 TESTED_ELSEWHERE = {
+    "_numbers.py": "tests/test_distiller.py, tests/audit/test_bounds.py: settings that cannot be",
     "__main__.py": "tests/test_main.py",
     "_silenced.py": "tests/release/test_boundary.py: warnings of threads",
     "_validate.py": "tests/test_distiller.py: every message, through PrivateDistiller",
@@ -100,7 +101,6 @@ TESTED_ELSEWHERE = {
     "certificates/ensembles.py": "tests/release/test_ensembles.py: bound and release together",
     "certificates/newton.py": "tests/teachers/test_newton.py",
     "certificates/pipelines.py": "tests/certificates/test_public_maps.py: public steps",
-    "certificates/stable_linear.py": "tests/teachers/test_stable_linear.py: its proof stands there",
     "certificates/worst_case.py": "tests/certificates/test_registry.py: the last resort",
     "neural/adapters.py": "tests/neural/test_soft_labels.py, tests/deep/test_torch.py",
     "neural/backends.py": "tests/deep/test_torch.py, tests/deep/test_keras.py",
@@ -122,7 +122,6 @@ TESTED_ELSEWHERE = {
     "students/training.py": "tests/test_distiller.py, tests/test_composition.py",
     "teachers/fitted.py": "tests/teachers/test_ensemble.py",
     "teachers/shards.py": "tests/teachers/test_ensemble.py",
-    "teachers/stable_newton.py": "tests/teachers/test_stable_linear.py",
     "transfer/column_maps.py": "tests/transfer/test_table_features.py",
 }
 
@@ -353,7 +352,7 @@ def test_package_keeps_the_rule(rule):
             "students/simplex.py",
             "from importlib import import_module\nx = import_module('skdistill.release.query')",
         ),
-        (unlisted_imports, "accounting/loss.py", "from skdistill.teachers import stable_C"),
+        (unlisted_imports, "accounting/loss.py", "from skdistill.teachers import TeacherEnsemble"),
         (unlisted_imports, "release/noise.py", "from skdistill.testing import no_noise"),
         (unlisted_imports, "distiller.py", "from skdistill.testing import no_noise"),
         (unlisted_imports, "release/query.py", "from skdistill.release.boundary import own_copy"),

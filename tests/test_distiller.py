@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from bounded_means import BoundedMeans
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier, is_regressor
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
@@ -34,7 +35,6 @@ from skdistill import (
     PrivateDistiller,
     ResidualRounds,
     SoftLabels,
-    StableLogisticRegression,
     TeacherEnsemble,
 )
 from skdistill.certificates import RowBound
@@ -291,7 +291,7 @@ def test_auto_takes_the_mechanism_with_less_noise(binary, options, mechanism):
 
 def test_noise_that_drowns_the_labels_is_announced_with_both_numbers(binary):
     *_, X_public, _, teacher = binary
-    with pytest.warns(UserWarning, match=r"deviation 103 .* at most 0\.5 .*StableLogistic"):
+    with pytest.warns(UserWarning, match=r"deviation 103 .* at most 0\.5 .*NewtonClassifier"):
         PrivateDistiller(teacher, epsilon=1.0, delta=1e-6).fit(X_public)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -581,21 +581,21 @@ def advice(teacher, X, **settings):
 
 def test_the_warning_says_what_helps_for_this_teacher(binary):
     X_private, y_private, X_public, _, ordinary = binary
-    stable = StableLogisticRegression(1.0, max_row_norm=4.0, classes=[0, 1])
+    stable = BoundedMeans(classes=[0, 1])
     shards = TeacherEnsemble(LogisticRegression(), 20, classes=[0, 1]).fit(X_private, y_private)
     scaled = make_pipeline(StandardScaler(), stable).fit(X_private, y_private)
     stable = clone(stable).fit(X_private, y_private)
 
     assert "skdistill.refit(teacher, X_private, y_private)" in advice(ordinary, X_public)
     said = advice(stable, X_public)
-    assert "smaller C" in said
+    assert "parameters one record moves less" in said
     assert "fewer rows" not in said  # the price of parameters does not know of rows
     assert "basis" in advice(shards, X_public, mechanism=ResidualRounds(1, None))
     said = advice(shards, X_public, mechanism=ResidualRounds(2))
     assert "more teachers" in said
     assert "basis" not in said
     said = advice(scaled, X_public)
-    assert "fitted together with the StableLogisticRegression" in said
+    assert "fitted together with the BoundedMeans" in said
     assert "FrozenEstimator" in said
 
 

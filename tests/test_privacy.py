@@ -27,6 +27,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import sklearn
+from bounded_means import BoundedMeans
 from scipy.linalg import hadamard
 from scipy.special import ndtr
 from scipy.stats import binom
@@ -40,7 +41,6 @@ from skdistill import (
     PrivateDistiller,
     ResidualRounds,
     SoftLabels,
-    StableLogisticRegression,
     TeacherEnsemble,
 )
 from skdistill.accounting import PrivacyLoss
@@ -678,8 +678,8 @@ TEACHERS = {
     "linear": (LogisticRegression(), {}),
     "naive Bayes": (GaussianNB(), {"threshold": None}),
     "neighbours": (KNeighborsClassifier(5), {}),
-    "stable": (StableLogisticRegression(C=0.1), {}),
-    "stable, laplace": (StableLogisticRegression(C=0.1), {"delta": 0.0}),
+    "stable": (BoundedMeans(), {}),
+    "stable, laplace": (BoundedMeans(), {"delta": 0.0}),
     "ensemble, two rounds": (ENSEMBLE, {"mechanism": ResidualRounds(2)}),
     "ensemble, three rounds": (ENSEMBLE, {"mechanism": ResidualRounds(3)}),
     "ensemble, one round": (ENSEMBLE, {"mechanism": ResidualRounds(1)}),

@@ -40,9 +40,9 @@ from sklearn.svm import SVC
 import skdistill
 import skdistill.publishing.files
 from skdistill import (
+    NewtonClassifier,
     PrivateClassifier,
     PrivateDistiller,
-    StableLogisticRegression,
     TeacherEnsemble,
 )
 from skdistill.accounting import BudgetAccountant
@@ -176,7 +176,7 @@ def test_nothing_private_goes_along():
 def test_a_student_that_holds_the_teacher_is_not_exported(inside):
     scaler = StandardScaler().fit(IRIS)
     if inside == "whole":
-        teacher = part = StableLogisticRegression().fit(IRIS, NAMES)
+        teacher = part = NewtonClassifier().fit(IRIS, NAMES)
     elif inside == "step":
         teacher = make_pipeline(scaler, LogisticRegression()).fit(IRIS, NAMES)
         part = teacher[0]

@@ -18,13 +18,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdistill import (
+    NewtonClassifier,
     PrivacyLedger,
     PrivateDistiller,
     Schema,
-    StableLogisticRegression,
     TableFeatures,
 )
-from skdistill.teachers import stable_C
 
 pd = pytest.importorskip("pandas")
 
@@ -78,13 +77,11 @@ def recipe(table, accountant):
     y = table.pop("churn")
     private, public = table[:PRIVATE], table[PRIVATE:]
     schema = Schema.from_public(public)
-    features = TableFeatures(schema, n_components=60, max_norm=1.0).fit(public)
-    model = StableLogisticRegression(stable_C(EPSILON, DELTA), classes=["no", "yes"])
+    features = TableFeatures(schema, n_components=30).fit(public)
+    model = NewtonClassifier(classes=["no", "yes"])
     teacher = make_pipeline(FrozenEstimator(features), model).fit(private, y[:PRIVATE])
-    student = make_pipeline(TableFeatures(schema), LogisticRegression())
-    distiller = PrivateDistiller(
-        teacher, student, epsilon=EPSILON, delta=DELTA, accountant=accountant
-    ).fit(public)
+    settings = {"epsilon": EPSILON, "delta": DELTA, "accountant": accountant}
+    distiller = PrivateDistiller(teacher, **settings).fit(public)
     return roc_auc_score(y[PRIVATE:] == "yes", distiller.predict_proba(public)[:, 1])
 
 

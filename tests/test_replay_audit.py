@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from bounded_means import BoundedMeans
 from matrices import some
 from replay_cases import (
     CONTAINERS,
@@ -69,7 +70,7 @@ from skdistill.private_table import PrivateStepError
 from skdistill.release.boundary import TeacherError
 from skdistill.release.parameters import Parameters
 from skdistill.release.synthesis import N_BINS, measure_table
-from skdistill.teachers import StableLogisticRegression, TeacherEnsemble
+from skdistill.teachers import TeacherEnsemble
 from skdistill.teachers.members import ConstantVoter
 from skdistill.testing import replay_audit
 
@@ -286,7 +287,7 @@ TEACHERS = {
     "ridge": (make_pipeline(StandardScaler(copy=False), Ridge()), LAWS),
     "regression tree": (DecisionTreeRegressor(), LAWS),
     "stable": (
-        StableLogisticRegression(C=0.01, classes=[0, 1]),
+        BoundedMeans(classes=[0, 1]),
         {"parameters": Way(Parameters()), "by laplace": Way(Parameters("laplace"), LAPLACE)},
     ),
 }
@@ -435,7 +436,7 @@ def private_table(teacher, kind, **settings):
     if teacher == "rounds":
         return PrivateClassifier(classes=[0, 1], **common)
     member = member_of(teacher)
-    ensemble = member if teacher == "stable" else TeacherEnsemble(member, 3)
+    ensemble = TeacherEnsemble(member, 3)
     if is_regressor(member):
         return PrivateRegressor(ensemble, output_range=(-1.0, 1.0), **common)
     return PrivateClassifier(ensemble, classes=[0, 1], **common)
@@ -460,7 +461,6 @@ FITS = {
     "logistic regression": private_table("logistic", "mixed", threshold=0.5),
     "two rounds": private_table("tree", "mixed", mechanism=TWO_ROUNDS),
     "pure": private_table("neighbours", "mixed", delta=0.0),
-    "one stable regression": private_table("stable", "mixed"),
     "in place": private_table("StandardScaler(copy=False)", "numbers").set_params(
         teacher=as_they_are("StandardScaler(copy=False)", "numbers")
     ),
@@ -489,7 +489,7 @@ def test_whole_fits(name, public):
     rows = ["large", "shorter", "raising cell"]
     for i, row in enumerate(rows):
         label = list(LABELS)[(i + len(name)) % len(LABELS)]
-        grouped = i == 1 and name != "one stable regression"
+        grouped = i == 1
         X_public = public_rows("list", kind) if public else None
         audit_fit(model, "list", kind, row, label, X_public=X_public, grouped=grouped)
 
@@ -669,7 +669,7 @@ def test_a_teacher_behind_a_step_that_learned_has_the_worst_case():
             return X - self.mean_
 
     X, y = table("array", "numbers")
-    for last in (KNeighborsClassifier(5), StableLogisticRegression(C=0.01, classes=[0, 1])):
+    for last in (KNeighborsClassifier(5), BoundedMeans(classes=[0, 1])):
         known = certify(make_pipeline(FunctionTransformer(), last).fit(X, y))
         learned = certify(make_pipeline(Centres(), last).fit(X, y))
         assert known.name != "worst case"

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from bounded_means import BoundedMeans
 from replay_cases import MEMBERS, MIXED_MEMBERS, REGRESSORS, Loud, cells, public_rows, table
 from replay_checks import (
     GAUSSIAN,
@@ -34,7 +35,12 @@ from skdistill.release import (
 )
 from skdistill.release.parameters import Parameters
 from skdistill.release.query import Query, RowQuery
-from skdistill.teachers import StableLogisticRegression, TeacherEnsemble, ensemble, members
+from skdistill.teachers import (
+    TeacherEnsemble,
+    ensemble,
+    fitted,
+    members,
+)
 from skdistill.testing import ReplayAuditError, replay_audit
 
 LARGE = ("large", "flipped label")
@@ -157,7 +163,7 @@ def test_half_a_bound_of_rows(monkeypatch, law):
 def test_a_smaller_bound_of_parameters(monkeypatch):
     """One record moves the weights by a half of the radius at most where C is small."""
     way = Way(Parameters())
-    teacher = StableLogisticRegression(C=0.01, classes=[0, 1])
+    teacher = BoundedMeans(classes=[0, 1])
     audit_one(teacher, way)
     break_queries(monkeypatch, parameters, 8.0)
     caught(audit_one, teacher, way)
@@ -325,7 +331,7 @@ class _Raw:
 
 @pytest.mark.parametrize("name", ["dummies", "typed"])
 def test_canonical_rows_skipped(monkeypatch, name):
-    monkeypatch.setattr(ensemble, "read_table", _Raw)
+    monkeypatch.setattr(fitted, "read_table", _Raw)
     if name == "typed":
         caught(audit, MEMBERS[name], VOTES["one round"], ("text among numbers", None), "frame")
     else:
@@ -343,8 +349,8 @@ def test_dtypes_of_the_whole_table(monkeypatch):
 
 
 def test_class_counts_twice(monkeypatch):
-    count = ensemble.label_counts
-    monkeypatch.setattr(ensemble, "label_counts", lambda *args: 2 * count(*args))
+    count = fitted.label_counts
+    monkeypatch.setattr(fitted, "label_counts", lambda *args: 2 * count(*args))
     caught(audit, MEMBERS["tree"], VOTES["one round"], ("same", "flipped label"))
 
 

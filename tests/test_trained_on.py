@@ -18,7 +18,6 @@ from skdistill import (
     NewtonClassifier,
     NewtonRegressor,
     PrivateDistiller,
-    StableLogisticRegression,
     TeacherEnsemble,
     refit,
 )
@@ -28,7 +27,6 @@ X = np.random.default_rng(0).normal(size=(400, 3))
 Y = (X[:, 0] > 0).astype(int)
 TEACHERS = {
     "newton": NewtonClassifier(classes=[0, 1]),
-    "stable": StableLogisticRegression(0.1, classes=[0, 1]),
     "ensemble": TeacherEnsemble(GaussianNB(), 8, classes=[0, 1]),
     "neighbours": KNeighborsClassifier(50),
 }

@@ -89,16 +89,9 @@ _MARGIN = 2.0**-40
 
 @dataclass(frozen=True)
 class Totals:
-    """The two counters of a budget (see the module).
+    """The two counters of a budget (see the module), in units of 10**-40.
 
-    Parameters
-    ----------
-    n : int
-        Number of charges.
-    squares : int
-        Σμ², in units of 10**-40.
-    pure : int
-        Σε, in units of 10**-40.
+    `n` is the number of charges, `squares` is Σμ² and `pure` is Σε.
     """
 
     n: int = 0
@@ -123,21 +116,11 @@ class Totals:
         return _root(self.squares)
 
     def epsilon(self, delta: float) -> float:
-        """Return an ε (rounded up) for which the releases are (ε, delta)-DP together.
+        """Return an ε (rounded up) for which the releases are (ε, delta)-DP together; inf for none.
 
         It is Σε + :func:`gaussian_epsilon` (√Σμ², delta), by the theorem of the module with the
         counters as parts of the cap. That needs counters whose values do not depend on what was
         released. Where they do, only the cap is promised.
-
-        Parameters
-        ----------
-        delta : float
-            In [0, 1).
-
-        Returns
-        -------
-        float
-            inf where there is none.
         """
         if self.squares == 0:
             return _float_up(self.pure)
@@ -152,18 +135,10 @@ class Totals:
 
 @dataclass(frozen=True)
 class Cap:
-    """A budget: its size, how it is divided, and whom it protects.
+    """A budget: its size, how it is divided, and whom it protects. Made by :meth:`of`.
 
-    Made by :meth:`of`.
-
-    Parameters
-    ----------
-    epsilon, delta : float
-        All releases together are (epsilon, delta)-DP.
-    pure : float
-        The part of epsilon for releases with δ = 0. The rest is for Gaussian noise.
-    relation : Relation
-    unit : Unit
+    All releases together are (epsilon, delta)-DP. `pure` is the part of epsilon for releases with
+    δ = 0; the rest is for Gaussian noise.
     """
 
     epsilon: float
@@ -183,20 +158,8 @@ class Cap:
     ) -> Cap:
         """Return the cap with these parameters, checked.
 
-        Parameters
-        ----------
-        epsilon : float
-            Positive and finite.
-        delta : float
-            In [0, 1). With 0 there can be no Gaussian noise, so that `pure` is all of epsilon.
-        pure : float, default=0.0
-            In [0, epsilon].
-        relation : {"replace-one", "add-or-remove"}
-        unit : {"record", "group"}
-
-        Returns
-        -------
-        Cap
+        `epsilon` is positive and finite, `delta` in [0, 1), `pure` in [0, epsilon]. With a delta of
+        0 there can be no Gaussian noise, so that `pure` is all of epsilon.
         """
         epsilon, delta = _positive(epsilon, "epsilon"), _probability(delta)
         pure = _amount(pure, "pure")
@@ -236,24 +199,16 @@ class Cap:
             yield totals.plus(_dominating_squares(loss.epsilon, factor), 0)
 
     def factor(self, loss: PrivacyLoss) -> int:
-        """Return the number of times that a loss counts under the relation of this budget.
+        """Return the number of times that a loss counts under the relation of this budget: 1 or 2.
 
         To replace one unit is to remove one and to add one. So ε-DP under add-or-remove is
         2ε-DP under replace-one (:func:`~skdistill.accounting.relation.as_replace_one`), and μ-GDP
         is 2μ-GDP (Dong, Roth and Su, arXiv:1905.02383, Theorem 2.14: groups of two).
 
-        Returns
-        -------
-        int
-            1, or 2 for a loss under add-or-remove in a budget under replace-one.
-
-        Raises
-        ------
-        ValueError
-            For the other direction, because replace-one takes the number of units for public and
-            says nothing about data sets of different sizes; and for another unit. A loss for
-            records does not bound that of a group of many. A loss for groups does not bound that
-            of a record, which may take its group with it: that changes two groups.
+        The other direction raises a ValueError, because replace-one takes the number of units for
+        public and says nothing about data sets of different sizes; so does another unit. A loss for
+        records does not bound that of a group of many. A loss for groups does not bound that
+        of a record, which may take its group with it: that changes two groups.
         """
         if loss.unit != self.unit:
             raise ValueError(
@@ -274,19 +229,10 @@ class Cap:
         )
 
     def largest(self, totals: Totals, like: PrivacyLoss) -> float:
-        """Return the largest ε for which one more release like this one fits.
+        """Return the largest ε for which one more release like this one fits after `totals`.
 
-        Parameters
-        ----------
-        totals : Totals
-            The counters before it.
-        like : PrivacyLoss
-            Its kind, delta, unit and relation.
-
-        Returns
-        -------
-        float
-            Rounded down; 0.0 where none of at least 2**-60 fits.
+        The kind, delta, unit and relation are those of `like`. Rounded down; 0.0 where none of at
+        least 2**-60 fits.
         """
 
         def fits(loss: PrivacyLoss) -> bool:
@@ -302,16 +248,10 @@ class Cap:
             largest, step = largest * (1 - step), min(2 * step, 0.5)
         return 0.0
 
-    def remaining(self, totals: Totals, k: int = 1) -> float:
-        """Return the largest ε for which `k` more releases with δ = 0 fit, rounded down."""
-        left_pure = self.largest_pure - totals.pure
-        left_squares = self.largest_squares - totals.squares
-
-        def fit(epsilon: float) -> bool:
-            in_pure = min(k, left_pure // _units(epsilon, ROUND_CEILING))
-            return (k - in_pure) * _dominating_squares(epsilon) <= left_squares
-
-        return _last(fit)
+    def remaining(self, totals: Totals) -> float:
+        """Return the largest ε for which one more release with δ = 0 fits, rounded down."""
+        like = PrivacyLoss("laplace", 1.0, 0.0, None, self.unit, self.relation)
+        return self.largest(totals, like)
 
 
 def dominating_mu(epsilon: float) -> float:

@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, NoReturn
 
 from skdistill._diffprivlib import load
@@ -199,14 +198,6 @@ class PrivacyLedger:
         loss = _pure_loss(epsilon, delta)
         return self._append_charge(lambda cap: replace(loss, **_protection(cap)), "")
 
-    def check(self, epsilon: float, delta: float = 0.0) -> bool:
-        """Return True if this can be spent now; raise otherwise, as :meth:`spend` would.
-
-        Others may spend it in between: only :meth:`spend` and :meth:`charge` are binding.
-        """
-        loss, tip = _pure_loss(epsilon, delta), self._store.tip()
-        return bool(_with(tip, replace(loss, **_protection(tip.cap))))
-
     def _append_charge(self, loss_of: Callable[[Cap], PrivacyLoss], note: str) -> PrivacyLedger:
         def decide(tip: Entry) -> Entry:
             loss = loss_of(tip.cap)
@@ -296,17 +287,13 @@ class PrivacyLedger:
         """
         return _Budget(*ledger_report.composed(self._store.tip()))
 
-    def remaining(self, k: int = 1) -> Any:
-        """Return (epsilon, 0) that each of `k` more releases with δ = 0 may cost.
+    def remaining(self) -> Any:
+        """Return (epsilon, 0) that one more release with δ = 0 may cost.
 
         For Gaussian noise see :meth:`largest`.
         """
-        if isinstance(k, bool) or not isinstance(k, Integral):
-            raise TypeError(f"k must be an integer, got {k!r}.")
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k!r}.")
         tip = self._store.tip()
-        return _Budget(tip.cap.remaining(tip.totals, int(k)), 0.0)
+        return _Budget(tip.cap.remaining(tip.totals), 0.0)
 
     def largest(self, loss: PrivacyLoss) -> float:
         """Return the largest epsilon that fits, for a release with this noise and delta."""

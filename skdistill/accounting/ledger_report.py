@@ -5,12 +5,11 @@ Functions of entries alone; nothing here changes a ledger, and diffprivlib is no
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from skdistill._html import html_table
 from skdistill.accounting.composition import Cap, Totals
 from skdistill.accounting.ledger_file import Entry, Store
 from skdistill.accounting.ledger_place import LedgerError
@@ -25,7 +24,6 @@ __all__ = [
     "composed",
     "history",
     "figures",
-    "records",
     "statement",
     "verify",
 ]
@@ -92,19 +90,7 @@ def as_html(path: str, tip: Entry) -> str:
     """Return a table of the figures with a bar of what is spent and what is left."""
     full = share(tip)
     bar = f"<progress value='{full:.6g}' max='1' title='{full:.1%} is spent'></progress>"
-    rows = "".join(
-        f"<tr><th style='text-align:left'>{name}</th>"
-        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-        for name, text in figures(tip)
-    )
-    caption = f"<caption style='text-align:left;font-weight:bold'>{html.escape(path)}</caption>"
-    return f"<div>{bar}<table>{caption}{rows}</table></div>"
-
-
-def records(store: Store, last: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the entries as dictionaries, oldest first (see ``PrivacyLedger.history``)."""
-    start = 0 if last is None else max(0, store.tip().n + 1 - last)
-    return (_record(entry, intact) for entry, intact in store.walk(start))
+    return f"<div>{bar}{html_table(figures(tip), path)}</div>"
 
 
 def _record(entry: Entry | None, intact: bool) -> dict[str, Any]:
@@ -138,18 +124,13 @@ COLUMNS = tuple(_record(Entry(kind="open", totals=Totals(), cap=Cap(1.0, 0.0)), 
 
 def history(store: Store, last: int | None, events: bool) -> list[dict[str, Any]]:
     """Return the last charges, or all the last entries. What was tampered with is listed always."""
-
-    def kept(window: int | None) -> list[dict[str, Any]]:
-        rows = records(store, window)
-        return [row for row in rows if events or row["kind"] in CHARGES or not row["intact"]]
-
-    if events or last is None:
-        return kept(last)
-    window, n = last, store.tip().n + 1
-    while window < n and len(kept(window)) < last:
-        window *= 2
-    rows = kept(window)
-    return rows[max(0, len(rows) - last) :]
+    start = max(0, store.tip().n + 1 - last) if events and last is not None else 0
+    found = [
+        (entry, intact)
+        for entry, intact in store.walk(start)
+        if events or entry is None or not intact or entry.kind in CHARGES
+    ]
+    return [_record(*each) for each in found[0 if last is None else max(0, len(found) - last) :]]
 
 
 def as_frame(rows: list[dict[str, Any]]) -> Any:

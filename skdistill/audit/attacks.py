@@ -2,7 +2,8 @@ r"""Membership inference attacks on arrays: a model's answers become scores.
 
 Every attack returns one score per record. Higher means "more likely a member", that is, one of the
 records the model was trained on. The caller chooses the threshold: the scores of known members and
-of other records make a ROC curve.
+of other records make a ROC curve. `probabilities` are arrays of shape (n, n_classes), at least two
+classes, `y` holds the column of each record's true label, and scores have the shape (n,).
 
 Most attacks start from the *log-odds* of the true label, :func:`log_odds`. Over retrained models
 they are nearly Gaussian, and they do not lose precision where probabilities are close to 1.
@@ -331,10 +332,9 @@ def quantile_attack(
 
     Parameters
     ----------
-    confidences : array-like of shape (n,)
-        The attacked model's :func:`log_odds`.
-    X : array-like of shape (n, d)
-        Numeric features of the records; their label should be one of them.
+    confidences, X : array-like of shape (n,) and (n, d)
+        The attacked model's :func:`log_odds`, and numeric features of the records; their label
+        should be one of these.
     reference_confidences, X_reference : array-like of shape (r,), (r, d)
         The same of records that are not members.
     quantile : float, default=0.9

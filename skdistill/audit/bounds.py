@@ -16,15 +16,16 @@ that is chosen in view of the outcomes must be paid for: see :mod:`skdistill.aud
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincc, betainccinv, betaincinv, expit, ndtri
 from scipy.stats import binom
+
+from skdistill._numbers import check_number
 
 __all__ = [
     "check_confidence",
@@ -97,7 +98,7 @@ def one_run_p_value(
     0.5535
     """
     counts = _check_guesses(n_canaries, n_guesses, n_correct)
-    epsilon = _number("epsilon", epsilon, lambda v: v >= 0, "at least 0")
+    epsilon = check_number("epsilon", epsilon, "at least 0", lambda v: v >= 0)
     return _p_value(*counts, epsilon, check_delta(delta), check_whole("group_size", group_size, 1))
 
 
@@ -330,20 +331,12 @@ def check_whole(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
-def _number(name: str, value: Any, allowed: Callable[[Any], bool], requirement: str) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"{name}={value!r} must be a number.")
-    if not allowed(value):
-        raise ValueError(f"{name}={value!r} must be {requirement}.")
-    return float(value)
-
-
 def check_delta(delta: Any) -> float:
     """Return δ as a number in [0, 1), or raise TypeError or ValueError."""
-    return _number("delta", delta, lambda v: 0 <= v < 1, "in [0, 1)")
+    return check_number("delta", delta, "in [0, 1)", lambda v: 0 <= v < 1)
 
 
 def check_confidence(confidence: Any) -> float:
     """Return the error probability 1 - confidence, or raise TypeError or ValueError."""
     allowed = "between 0 and 1, such as 0.95"
-    return 1 - _number("confidence", confidence, lambda v: 0 < v < 1, allowed)
+    return 1 - check_number("confidence", confidence, allowed, lambda v: 0 < v < 1)

@@ -65,19 +65,16 @@ def train_shadow_models(
         Classifier with `predict_proba`; for a PrivateDistiller, a :class:`ShadowDistiller`. A
         fitted one is cloned, FrozenEstimators are opened. An `accountant` it has is left out:
         shadow models stay with the auditor, and charge nothing.
-    X : array-like of shape (n, d)
+    X, y : array-like of shape (n, d) and (n,)
         The pool: suspected members and known non-members together.
-    y : array-like of shape (n,)
     n_shadows : int, default=64
         At least 2.
     trainable : array-like of bool, shape (n,), default=None
         Records that shadow models may be trained on (for offline attacks). None is all.
     random_state : int, RandomState or None, default=None
         Draws the halves.
-    n_jobs : int, default=None
-        Jobs of joblib.
-    verbose : int, default=0
-        Progress, as joblib prints it.
+    n_jobs, verbose : int
+        For joblib.
 
     Examples
     --------

@@ -15,7 +15,6 @@ from skdistill.certificates.ensembles import disjoint_teachers
 from skdistill.certificates.neighbors import uniform_neighbors
 from skdistill.certificates.newton import gradient_sums
 from skdistill.certificates.pipelines import pipeline
-from skdistill.certificates.stable_linear import stable_logistic_regression
 from skdistill.certificates.worst_case import worst_case
 
 __all__ = ["FAMILIES", "certify", "has_family", "prove", "register"]
@@ -28,7 +27,6 @@ FAMILIES: dict[str, Prover] = {
     "sklearn.neighbors.KNeighborsClassifier": uniform_neighbors,
     "skdistill.teachers.NewtonClassifier": gradient_sums,
     "skdistill.teachers.NewtonRegressor": gradient_sums,
-    "skdistill.teachers.StableLogisticRegression": stable_logistic_regression,
     "skdistill.teachers.TeacherEnsemble": disjoint_teachers,
     "sklearn.pipeline.Pipeline": pipeline,
     "diffprivlib.models.DecisionTreeClassifier": diffprivlib_model,
@@ -97,7 +95,8 @@ def certify(
     X : array-like, optional
         The transfer set. No built-in proof depends on it; it is handed to registered proofs.
     output_range : tuple of (float, float), optional
-        For a regressor, the public range its outputs are clipped to.
+        For a regressor, the public range its outputs are clipped to. Without it, one whose outputs
+        have no bound raises a ValueError.
 
     Returns
     -------
@@ -107,8 +106,6 @@ def certify(
 
     Raises
     ------
-    ValueError
-        For a regressor without `output_range`: no bound holds for unbounded outputs.
     TypeError
         If a registered proof returns neither a Certificate nor None.
     RuntimeError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class BudgetDisplay:
         delta: float = 0.0,
         kinds: Iterable[str] | None = None,
     ) -> None:
-        self.times = [_in_utc(time) for time in times]
+        self.times = [t.astimezone(UTC).replace(tzinfo=None) if t.tzinfo else t for t in times]
         self.totals = np.asarray(list(totals), dtype=float)
         self.epsilon = float(epsilon)
         self.delta = float(delta)
@@ -101,7 +101,7 @@ class BudgetDisplay:
     def from_history(
         cls, history: Any, *, epsilon: float, delta: float = 0.0, ax: Any = None, **kwargs: Any
     ) -> BudgetDisplay:
-        """Draw a history that was read before.
+        """Draw a history that was read before, as ``PrivacyLedger.history`` returns it.
 
         Parameters
         ----------
@@ -209,12 +209,3 @@ class BudgetDisplay:
             locator = AutoDateLocator(minticks=3, maxticks=8)
             self.ax_.xaxis.set_major_locator(locator)
             self.ax_.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-
-
-def _in_utc(time: Any) -> datetime:
-    """Convert a datetime, an ISO text or seconds since 1970 to a datetime in UTC without zone."""
-    if isinstance(time, (int, float)):
-        time = datetime.fromtimestamp(time, UTC)
-    elif not isinstance(time, datetime):
-        time = datetime.fromisoformat(str(time))
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time

@@ -120,57 +120,20 @@ class NetworkClassifier(ClassifierMixin, _Network):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkClassifier:
-        """Train on class labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-        y : array-like of shape (n,)
-        **fit_params : dict
-            For the network's own ``fit``: ``epochs``, ``sample_weight``, ...
-
-        Returns
-        -------
-        self : NetworkClassifier
-        """
+        """Train on class labels; `fit_params` are for the network's own ``fit``."""
         classes, codes = np.unique(np.asarray(y), return_inverse=True)
         return self.fit_soft(X, np.eye(len(classes))[codes], classes, **fit_params)
 
     def fit_soft(
         self, X: Any, Y: Array, classes: NDArray[Any], **fit_params: Any
     ) -> NetworkClassifier:
-        """Train on soft labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-        Y : ndarray of shape (n, n_classes)
-            Rows sum to 1.
-        classes : ndarray of shape (n_classes,)
-            The label of each column.
-        **fit_params : dict
-            For the network's own ``fit``.
-
-        Returns
-        -------
-        self : NetworkClassifier
-        """
+        """Train on soft labels Y of shape (n, n_classes), whose columns stand for `classes`."""
         self._train(X, np.asarray(Y, dtype=np.float32), fit_params)
         self.classes_ = np.asarray(classes)
         return self
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the network's class probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, ...)
-
-        Returns
-        -------
-        probabilities : ndarray of shape (m, n_classes)
-            Columns in the order of `classes_`.
-        """
+        """Return the network's class probabilities, columns in the order of `classes_`."""
         found = np.asarray(self._ask(X), dtype=np.float64)
         n_classes = len(self.classes_)
         if n_classes == 2 and found.reshape(len(found), -1).shape[1] == 1:
@@ -182,16 +145,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
         return found
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the class of the highest probability.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, ...)
-
-        Returns
-        -------
-        y : ndarray of shape (m,)
-        """
+        """Return the class of the highest probability."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def _take_fitted(self) -> bool:
@@ -204,17 +158,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
 class NetworkRegressor(RegressorMixin, _Network):
     """A Keras or PyTorch regressor with targets and predictions of one dimension.
 
-    Parameters
-    ----------
-    estimator : keras.wrappers.SKLearnRegressor or skorch.NeuralNetRegressor
-        Describes the network and how it is trained; cloned, and never trained itself.
-    random_state : int, RandomState or None, default=None
-        See :class:`NetworkClassifier`.
-
-    Attributes
-    ----------
-    network_ : keras.Model or skorch.NeuralNetRegressor
-        The trained network.
+    Parameters and attributes are those of :class:`NetworkClassifier`, without classes.
     """
 
     def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
@@ -222,34 +166,13 @@ class NetworkRegressor(RegressorMixin, _Network):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkRegressor:
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-        y : array-like of shape (n,) or (n, n_outputs)
-        **fit_params : dict
-            For the network's own ``fit``.
-
-        Returns
-        -------
-        self : NetworkRegressor
-        """
+        """Train the network; `fit_params` are for its own ``fit``."""
         targets = np.asarray(y, dtype=np.float32)
         self._train(X, targets.reshape(len(targets), -1), fit_params)
         return self
 
     def predict(self, X: Any) -> Array:
-        """Return the network's outputs.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, ...)
-
-        Returns
-        -------
-        y : ndarray of shape (m,) or (m, n_outputs)
-        """
+        """Return the network's outputs, shape (m,) or (m, n_outputs)."""
         found = np.asarray(self._ask(X), dtype=np.float64)
         return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
 

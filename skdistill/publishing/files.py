@@ -32,7 +32,6 @@ scipy.sparse._csc: csc_matrix csc_array
 skdistill.schema.column: Column
 skdistill.schema.schema: Schema
 skdistill.students.thresholded: ThresholdedStudent
-skdistill.teachers.stable_linear: ClippedRows
 skdistill.transfer.column_maps: CategoryMap NumberMap
 skdistill.transfer.features: SchemaRows
 skdistill.transfer.table_features: TableFeatures

@@ -20,7 +20,7 @@ _OPAQUE = (type, types.ModuleType, str, bytes, int, float, complex, type(None), 
 
 
 def refuse_private_parts(student: Any, teacher: Any) -> None:
-    """Raise if a student holds the teacher, an estimator inside the teacher or one of its arrays.
+    """Raise a ValueError if a student holds the teacher, an estimator in it or one of its arrays.
 
     Parameters
     ----------

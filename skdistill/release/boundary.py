@@ -50,13 +50,15 @@ def call_privately(
 ) -> Any:
     """Call code that may look at private records; only its return value comes out.
 
+    Each argument in `data` is copied (:func:`own_copy`), so that a function which writes into it
+    changes nothing for the student or for another member.
+
     Parameters
     ----------
     function : callable
         A teacher's method, a member's fit, a user's transformer.
     *data : object
-        Its arguments. Each is copied (:func:`own_copy`), so that a function which writes into its
-        argument changes nothing for the student or for another member.
+        Its arguments.
     seed : int or None, default=None
         Public, below 2^31. The global generators of Python, NumPy, PyTorch and Keras start from
         it and are put back afterwards, so that how much one call draws reaches no other call.

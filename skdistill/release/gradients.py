@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
 from sklearn.utils import check_array
 
+from skdistill._scores import probabilities_of
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
 from skdistill.release.gradient_rounds import LinearRelease, gradient_rounds, prediction_noise
@@ -97,9 +97,7 @@ def _labels(model: LinearRelease, asked: TransferSet, features: Any) -> Labels:
     if asked.classes is None:
         low, high = asked.bounds
         values = low + (np.clip(scores[:, 0], -1, 1) + 1) / 2 * (high - low)
-    elif scores.shape[1] == 1:
-        values = np.hstack([expit(-scores), expit(scores)])
     else:
-        values = softmax(scores, axis=1)
+        values = probabilities_of(scores)
     everything = np.ones(asked.n_rows, dtype=bool)
     return Labels(np.asarray(values), 0.0, everything, model.prior, model)

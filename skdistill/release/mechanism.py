@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from skdistill._numbers import check_number
 from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.query import Queries
@@ -162,7 +162,8 @@ class Mechanism(BaseEstimator):
         if self.sampler not in ("exact", "diffprivlib"):
             raise ValueError(f'sampler={self.sampler!r} must be "exact" or "diffprivlib".')
         _check_basis(self.basis)
-        _check_temperature(self.temperature)
+        allowed = "positive and finite (1 leaves soft labels as they are)"
+        check_number("temperature", self.temperature, allowed, lambda v: 0 < v < math.inf)
 
     def suit(self, bound: Any, asked: TransferSet) -> None:
         """Raise a ValueError where the certificate or the classes rule the settings out."""
@@ -222,17 +223,6 @@ class Mechanism(BaseEstimator):
     def text(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> str:
         """Describe the mechanism for a statement."""
         return self.title or loss.kind
-
-
-def _check_temperature(value: Any) -> None:
-    number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-    if not number:
-        raise TypeError(f"temperature={value!r} is not a number; temperature must be positive.")
-    if not 0 < value < math.inf:
-        raise ValueError(
-            f"temperature={value!r} is out of range; temperature must be positive and finite (1 "
-            "leaves soft labels as they are)."
-        )
 
 
 def _check_basis(value: Any) -> None:

@@ -212,10 +212,7 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
 
 
 def at_share(mechanism: Queries[Result], share: Fraction) -> Queries[Result]:
-    """Run a mechanism at a part of the price: ``yield from`` joins several under one.
-
-    The shares of the mechanism's own queries are multiplied by `share`.
-    """
+    """Run a mechanism at a part of the price: ``yield from`` joins several under one."""
     noisy = cast(Any, None)
     while True:
         try:

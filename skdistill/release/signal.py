@@ -151,7 +151,7 @@ def _remedy(release: Release, teacher: Any) -> str:
     """Name a change that lowers the noise for this kind of teacher."""
     bound, steps = release.bound, getattr(unwrap(teacher), "steps", ())
     if bound.kind == "parameters":
-        return "a smaller C (stable_C(epsilon, delta, max_row_norm=...) chooses it)"
+        return "a teacher whose parameters one record moves less"
     if bound.kind == "gradients":
         return "more private records"
     if bound.kind == "members":
@@ -169,5 +169,5 @@ def _remedy(release: Release, teacher: Any) -> str:
     return (
         "skdistill.refit(teacher, X_private, y_private), which trains clones of this teacher on "
         "disjoint shards (a TeacherEnsemble), or a teacher with a bound of its own "
-        "(NewtonClassifier, NewtonRegressor, StableLogisticRegression)"
+        "(NewtonClassifier, NewtonRegressor)"
     )

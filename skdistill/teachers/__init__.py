@@ -2,13 +2,5 @@
 
 from skdistill.teachers.ensemble import TeacherEnsemble
 from skdistill.teachers.newton import NewtonClassifier, NewtonRegressor
-from skdistill.teachers.stable_linear import ClippedRows, StableLogisticRegression, stable_C
 
-__all__ = [
-    "ClippedRows",
-    "NewtonClassifier",
-    "NewtonRegressor",
-    "StableLogisticRegression",
-    "TeacherEnsemble",
-    "stable_C",
-]
+__all__ = ["NewtonClassifier", "NewtonRegressor", "TeacherEnsemble"]

@@ -23,30 +23,13 @@ from skdistill._callbacks import CallbackSupportMixin, with_callbacks
 from skdistill._cells import as_floats
 from skdistill._randomness import put_back_once
 from skdistill._silenced import warn_caller
-from skdistill._tables import (
-    Table,
-    canonical_rows,
-    cells_of,
-    check_label_types,
-    check_lengths,
-    group_names,
-    known_classes,
-    label_codes,
-    layout_of,
-    n_rows,
-    read_table,
-)
+from skdistill._tables import Table, canonical_rows, check_label_types, layout_of, n_rows
 from skdistill.neural import fresh
 from skdistill.release.boundary import own_copy
-from skdistill.teachers.fitted import set_fitted
+from skdistill.teachers.fitted import read_arguments, read_classes, set_fitted
 from skdistill.teachers.members import fit_member, frozen, pack, rehearse, unpack, votes_of
 from skdistill.teachers.report import EnsembleReport, ensemble_report
-from skdistill.teachers.shards import (
-    default_n_teachers,
-    label_counts,
-    shards_of_groups,
-    shards_of_records,
-)
+from skdistill.teachers.shards import default_n_teachers, shards_of_groups, shards_of_records
 
 __all__ = ["TeacherEnsemble"]
 
@@ -245,17 +228,16 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             For public reasons alone: shapes, dtypes, lengths, parameters.
         """
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        table, cells = read_table(X), cells_of(y)
-        names = None if groups is None else group_names(groups)
-        check_lengths(table, y=cells, groups=names)
-        seen = BaseEstimator()
-        validate_data(seen, layout_of(X), skip_check_array=True)
-        state = vars(seen) | self._read_labels(y, cells, names)
-        targets, known = state.pop("targets"), state.pop("known")
+        table, cells, names, state = read_arguments(self, X, y, groups)
+        targets: NDArray[Any]
+        if _is_classification(self):
+            targets, classes = read_classes(self, y, cells, names)
+            known = targets >= 0
+            state |= classes
+        else:
+            check_label_types(y)
+            targets = as_floats(cells)
+            known = np.isfinite(targets)
         random_state = check_random_state(self.random_state)
         n_units = table.n_rows if names is None else len(set(names))
         k = self._count_teachers(n_units, len(state.get("classes_", [0])))
@@ -435,22 +417,6 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = True
         return tags
-
-    def _read_labels(self, y: Any, cells: list[Any], names: list[str] | None) -> dict[str, Any]:
-        """Return the fitted attributes of labels, with `targets` and which of them are `known`."""
-        if not _is_classification(self):
-            check_label_types(y)
-            values = as_floats(cells)
-            return {"targets": values, "known": np.isfinite(values)}
-        classes = known_classes(y, self.classes)
-        codes = label_codes(cells, classes)
-        return {
-            "targets": codes,
-            "known": codes >= 0,
-            "classes_": classes,
-            "classes_given_": self.classes is not None,
-            "class_count_": label_counts(codes, len(classes), names),
-        }
 
     def _count_teachers(self, n_units: int, n_classes: int) -> int:
         """Public number of shards."""

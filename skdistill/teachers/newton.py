@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import uuid
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._cells import as_floats
-from skdistill._tables import (
-    cells_of,
-    check_label_types,
-    check_lengths,
-    classes_in,
-    group_names,
-    label_codes,
-    layout_of,
-    read_table,
-)
+from skdistill._numbers import check_range
+from skdistill._scores import probabilities_of
+from skdistill._tables import check_label_types, layout_of, read_table
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.gradient_rounds import LinearRelease, Rule, gradient_rounds
 from skdistill.release.private_sums import MISSING, TARGET_ONE, PrivateRows
 from skdistill.release.query import Queries
-from skdistill.teachers.fitted import set_fitted
-from skdistill.teachers.shards import label_counts
+from skdistill.teachers.fitted import read_arguments, read_classes, set_fitted
 
 __all__ = ["NewtonClassifier", "NewtonRegressor"]
 
@@ -61,30 +50,11 @@ class _NewtonTeacher(BaseEstimator):
         groups : array-like of shape (n_samples,), default=None
             Label of the group (a person, say) that each row belongs to. The unit of privacy
             becomes the group. Every group counts alike, however many rows it has.
-
-        Returns
-        -------
-        self : object
-            The fitted teacher.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For parameters and shapes.
         """
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        seen = BaseEstimator()
-        validate_data(seen, layout_of(X), skip_check_array=True)
-        cells, targets = _canonical(X), cells_of(y)  # warns of a column, refuses other shapes
-        y = y.reshape(-1) if isinstance(y, np.ndarray) else y
-        names = None if groups is None else group_names(groups)
-        check_lengths(cells, y=targets, groups=names)
+        cells, labels, names, state = read_arguments(self, X, y, groups, _canonical)
         width = cells.shape[1]
         public = None if self.curvature is None else self._public_rows(self.curvature, width)
-        state, codes, n_classes = self._read_targets(y, names)
+        codes, n_classes, found = self._read_targets(y, labels, names)
         n_units, rows_of_unit = len(codes), None
         if names is not None:
             _, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
@@ -92,7 +62,7 @@ class _NewtonTeacher(BaseEstimator):
         unit = Unit.RECORD if names is None else Unit.GROUP
         rows = PrivateRows(cells, codes, n_classes, n_units, unit, rows_of_unit)
         model = _owners_model(rows)
-        state |= {
+        state |= found | {
             "private_rows_": rows,
             "curvature_": public,
             "n_units_": n_units,
@@ -101,7 +71,7 @@ class _NewtonTeacher(BaseEstimator):
             "intercept_": model.intercept,
             "fit_id_": uuid.uuid4().hex,
         }
-        set_fitted(self, vars(seen) | state, X)
+        set_fitted(self, state, X)
         return self
 
     def _scores(self, X: Any) -> Array:
@@ -206,20 +176,14 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         self.curvature = curvature
 
     def _read_targets(
-        self, y: Any, names: list[str] | None
-    ) -> tuple[dict[str, Any], NDArray[np.int64], int]:
-        """Return the facts of the classes, each row's class index, and how many classes."""
-        classes = classes_in(y) if self.classes is None else np.unique(np.asarray(self.classes))
-        check_label_types(y, classes)
-        if self.classes is not None and len(classes) < 2:
+        self, y: Any, labels: list[Any], names: list[str] | None
+    ) -> tuple[NDArray[np.int64], int, dict[str, Any]]:
+        """Return each row's class index, how many classes there are, and their state."""
+        codes, state = read_classes(self, y, labels, names)
+        n_classes = len(state["classes_"])
+        if self.classes is not None and n_classes < 2:
             raise ValueError(f"classes={self.classes!r} must name at least two labels.")
-        codes = label_codes(y, classes).astype(np.int64)
-        state = {
-            "classes_": classes,
-            "classes_given_": self.classes is not None,
-            "class_count_": label_counts(codes, len(classes), names),
-        }
-        return state, codes, len(classes)
+        return codes.astype(np.int64), n_classes, state
 
     def decision_function(self, X: Any) -> Array:
         """Logits of the model without noise. Not private.
@@ -248,11 +212,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
             Columns in the order of `classes_`.
         """
         scores = self._scores(X)
-        if len(self.classes_) == 1:
-            return np.ones((len(scores), 1))
-        if scores.shape[1] == 1:
-            return np.hstack([expit(-scores), expit(scores)])
-        return np.asarray(softmax(scores, axis=1))
+        return np.ones((len(scores), 1)) if len(self.classes_) == 1 else probabilities_of(scores)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Likeliest class of the model without noise. Not private.
@@ -314,20 +274,20 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
         self.curvature = curvature
 
     def _read_targets(
-        self, y: Any, names: list[str] | None
-    ) -> tuple[dict[str, Any], NDArray[np.int64], int]:
-        """Return the checked range, and the targets as whole numbers."""
+        self, y: Any, labels: list[Any], names: list[str] | None
+    ) -> tuple[NDArray[np.int64], int, dict[str, Any]]:
+        """Return the targets as whole numbers, 0 for no classes, and the checked range."""
         if self.loss != "squared":
             raise ValueError(f"loss={self.loss!r} is unknown; the only one is 'squared'.")
         check_label_types(y)
-        low, high = _checked_range(self.output_range)
+        low, high = check_range(self.output_range)
         half, middle = high / 2 - low / 2, high / 2 + low / 2
         with np.errstate(all="ignore"):
-            scaled = (as_floats(cells_of(y)) - middle) / half
+            scaled = (as_floats(labels) - middle) / half
             missing = ~np.isfinite(scaled)
             targets = np.rint(np.clip(np.where(missing, 0.0, scaled), -1, 1) * TARGET_ONE)
         targets = np.where(missing, MISSING, targets.astype(np.int64))
-        return {"output_range_": (low, high)}, targets, 0
+        return targets, 0, {"output_range_": (low, high)}
 
     def predict(self, X: Any) -> Array:
         """Predict with the model without noise. Not private.
@@ -390,17 +350,3 @@ def _finite(cells: Array) -> Array:
             found = np.clip(np.where(np.isfinite(part), part, 0.0), -_LARGEST, _LARGEST)
             changed[start : start + _CHECKED] = found
     return changed
-
-
-def _checked_range(value: Any) -> tuple[float, float]:
-    try:
-        low, high = value
-        good = all(isinstance(v, Real) and not isinstance(v, bool) for v in (low, high))
-    except (TypeError, ValueError):
-        good = False
-    if not good or not (low < high and math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(
-            f"output_range={value!r} must be two finite numbers (low, high) with low < high, in "
-            "units of the target."
-        )
-    return float(low), float(high)

@@ -60,9 +60,9 @@ def refit(
     -------
     teacher : TeacherEnsemble, Pipeline or estimator
         Fitted, for :class:`~skdistill.PrivateDistiller`. A teacher with a proof of its own (Newton
-        and stable teachers, k nearest neighbours with uniform weights, an ensemble) is fitted anew
-        as it is. First steps of a Pipeline that are exactly public, frozen ones among them, stay in
-        front of the ensemble; all other steps are trained in each shard.
+        teachers, k nearest neighbours with uniform weights, an ensemble) is fitted anew as it is.
+        First steps of a Pipeline that are exactly public, frozen ones among them, stay in front of
+        the ensemble; all other steps are trained in each shard.
 
     Raises
     ------

@@ -79,8 +79,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
     max_norm : float, default=None
         If given, no row is longer, and the public rows have this norm on average (root mean
         square) before longer rows are scaled down. Each direction is divided by the root of
-        its standard deviation first, which suits a teacher with equal noise on all weights, as
-        :class:`~skdistill.teachers.StableLogisticRegression`.
+        its standard deviation first, which suits a teacher with equal noise on all weights.
 
     Attributes
     ----------

@@ -15,6 +15,7 @@ import threading
 import joblib
 import numpy as np
 import pytest
+from bounded_means import BoundedMeans
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
@@ -25,7 +26,6 @@ from skdistill import (
     PrivacyLedger,
     PrivateClassifier,
     PrivateDistiller,
-    StableLogisticRegression,
     TeacherEnsemble,
 )
 from skdistill.release.boundary import TeacherError
@@ -276,7 +276,7 @@ def run_elsewhere(path, held, out, *crash):
     "by",
     [
         LogisticRegression(),
-        StableLogisticRegression(C=0.1, classes=[0, 1]),
+        BoundedMeans(classes=[0, 1]),
         TeacherEnsemble(LogisticRegression(), n_teachers=5, classes=[0, 1]),
     ],
     ids=["rows", "parameters", "rounds"],

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from bounded_means import BoundedMeans
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
@@ -16,7 +17,6 @@ from skdistill import (
     PrivacyLedger,
     PrivateDistiller,
     ResidualRounds,
-    StableLogisticRegression,
     TeacherEnsemble,
 )
 from skdistill.accounting import SearchCost, gaussian_epsilon, gaussian_mu, search_cost
@@ -34,7 +34,7 @@ def row_by_row():
 
 
 def stable():
-    return StableLogisticRegression(C=0.05, classes=[0, 1]).fit(A[:600], b[:600])
+    return BoundedMeans(classes=[0, 1]).fit(A[:600], b[:600])
 
 
 def ensemble():

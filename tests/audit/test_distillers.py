@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from bounded_means import BoundedMeans
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
@@ -16,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdistill import PrivateDistiller, StableLogisticRegression, TeacherEnsemble
+from skdistill import PrivateDistiller, TeacherEnsemble
 from skdistill.accounting import BudgetAccountant
 from skdistill.audit import Canaries, audit_distiller
 from skdistill.audit import distillers as module
@@ -142,7 +143,7 @@ def test_rows_that_are_not_labelled_are_not_guessed_by_their_labels():
 
 def test_a_private_release_keeps_to_its_claim():
     """At confidence 1 - 1e-6 a true claim fails with that probability at most."""
-    for teacher in (TREE, StableLogisticRegression(), TeacherEnsemble(TREE, n_teachers=5)):
+    for teacher in (TREE, BoundedMeans(), TeacherEnsemble(TREE, n_teachers=5)):
         result = audit(teacher, distiller={"epsilon": 1.0, "delta": 1e-9}, confidence=1 - 1e-6)
         assert result.passed
         assert (result.epsilon, result.bound.delta) == (1.0, 1e-9)
@@ -305,15 +306,13 @@ def test_a_certificate_of_one_s_own():
     assert given.statement.certificate["name"] == "my proof"
     inherited = audit(distiller={**settings, "certificate": bound})
     assert inherited.statement.certificate["name"] == "my proof"
-    made = audit(
-        StableLogisticRegression(), certificate=lambda teacher: certify(teacher), distiller=settings
-    )
-    assert isinstance(certify(StableLogisticRegression().fit(X, Y)), ParameterBall)
+    made = audit(BoundedMeans(), certificate=lambda teacher: certify(teacher), distiller=settings)
+    assert isinstance(certify(BoundedMeans().fit(X, Y)), ParameterBall)
     assert "parameters move" in made.statement.certificate["bound"]
 
 
 def test_a_certificate_of_another_teacher_is_refused():
-    stable = StableLogisticRegression().fit(X, Y)
+    stable = BoundedMeans().fit(X, Y)
     ball = certify(stable)
     for options in ({"certificate": ball}, {"distiller": {"epsilon": 1.0, "certificate": ball}}):
         with pytest.raises(ValueError, match="certificate=lambda teacher"):

@@ -29,14 +29,8 @@ def plt():
 
 def test_times_are_read_in_utc():
     east = datetime(2026, 3, 1, 14, tzinfo=timezone(timedelta(hours=2)))
-    times = [
-        START,
-        east,
-        "2026-03-01T12:00:00+00:00",
-        START.timestamp(),
-        START.replace(tzinfo=None),
-    ]
-    display = BudgetDisplay(times=times, totals=[0.1] * 5, epsilon=1.0)
+    times = [START, east, START.replace(tzinfo=None)]
+    display = BudgetDisplay(times=times, totals=[0.1] * 3, epsilon=1.0)
     assert set(display.times) == {datetime(2026, 3, 1, 12)}
     assert display.remaining == 0.9
     assert BudgetDisplay(times=[], totals=[], epsilon=1.0).remaining == 1.0

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bounded_means import BoundedMeans
 from sklearn.datasets import load_digits, make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
@@ -19,7 +20,6 @@ from skdistill import (
     PrivacyLedger,
     PrivateDistiller,
     ResidualRounds,
-    StableLogisticRegression,
 )
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
 from skdistill.certificates import certify
@@ -131,7 +131,7 @@ def test_many_classes():
 
 def test_mechanisms_and_teachers_must_fit():
     with pytest.raises(ValueError, match="needs a NewtonClassifier"):
-        stable = StableLogisticRegression(C=0.05, classes=[0, 1]).fit(PRIVATE, LABELS)
+        stable = BoundedMeans(classes=[0, 1]).fit(PRIVATE, LABELS)
         PrivateDistiller(stable, mechanism=GradientRounds()).fit(PUBLIC)
     with pytest.raises(ValueError, match="needs a TeacherEnsemble"):
         PrivateDistiller(TEACHER, mechanism=ResidualRounds()).fit(PUBLIC)

@@ -57,7 +57,7 @@ def test_the_warning_says_how_much_noise_and_what_helps():
         shape=(1, 2),
     )
     text = warned(loud)
-    assert "a smaller C" in text
+    assert "one record moves less" in text
     assert "max_queries" not in text
     assert "private records" not in text
 

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from bounded_means import BoundedMeans
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -28,7 +29,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import _tables
 from skdistill._randomness import own_randomness, put_back_once
-from skdistill.teachers import StableLogisticRegression, TeacherEnsemble, members
+from skdistill.certificates import certify
+from skdistill.teachers import TeacherEnsemble, members
 from skdistill.teachers.shards import shards_of_records
 from skdistill.transfer import TableFeatures
 
@@ -359,7 +361,7 @@ def test_labels_with_one_dtype_for_all_are_caught(monkeypatch):
     X, _, public = marked()
     proper = _tables.cells_of
     monkeypatch.setattr(
-        "skdistill.teachers.ensemble.cells_of", lambda y: proper(np.asarray(y).tolist())
+        "skdistill.teachers.fitted.cells_of", lambda y: proper(np.asarray(y).tolist())
     )
     before, _ = votes(X, Y, public)
     after, _ = votes(X, ["unknown", *Y[1:]], public)
@@ -390,10 +392,10 @@ def test_one_row_changes_one_row_of_table_features(container):
 
 
 @pytest.mark.parametrize("container", hostile.CONTAINERS)
-def test_one_record_moves_stable_weights_within_the_bound(container):
+def test_one_record_moves_weights_within_the_bound(container):
     build = hostile.CONTAINERS[container]
     rows = hostile.numbers(N)
-    model = StableLogisticRegression(C=0.1, classes=[0, 1])
+    model = BoundedMeans(classes=[0, 1])
     one = clone(model).fit(build(rows), Y)
     odd = list(hostile.ODD_LABELS.values())
     for i, (name, record) in enumerate(hostile.ROWS.items()):
@@ -401,6 +403,6 @@ def test_one_record_moves_stable_weights_within_the_bound(container):
         if neighbour is None:
             continue
         other = clone(model).fit(neighbour, [odd[i % len(odd)], *Y[1:]])
-        assert np.linalg.norm(one.weights_ - other.weights_) <= one.sensitivity_, name
-        assert one.sensitivity_ == other.sensitivity_
+        assert np.linalg.norm(one.weights_ - other.weights_) <= certify(one).radius, name
+        assert certify(one).radius == certify(other).radius
         assert ((one.class_count_ - other.class_count_) ** 2).sum() <= 2

@@ -26,7 +26,6 @@ from skdistill import (
     NewtonClassifier,
     NewtonRegressor,
     PrivateDistiller,
-    StableLogisticRegression,
     TeacherEnsemble,
     refit,
 )
@@ -73,7 +72,6 @@ def test_a_regressor():
     "teacher",
     [
         NewtonClassifier(classes=[0, 1]),
-        StableLogisticRegression(0.1, classes=[0, 1]),
         KNeighborsClassifier(50),
         TeacherEnsemble(SVC(), 4, classes=[0, 1]),
     ],

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from bounded_means import BoundedMeans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared_data import needs_data, shared_data
@@ -16,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdistill import Schema, StableLogisticRegression, TableFeatures
+from skdistill import Schema, TableFeatures
 from skdistill.certificates import ParameterBall, certify
 from skdistill.transfer.column_maps import NumberMap, smooth_metric
 
@@ -185,7 +186,7 @@ def test_frozen_in_front_of_a_model():
 def test_a_frozen_map_keeps_the_certificate_of_a_teacher_and_a_fitted_one_does_not():
     y = (PUBLIC["hours"] > 40).to_numpy()
     features = TableFeatures(SCHEMA, max_norm=1.0).fit(PUBLIC)
-    teacher = StableLogisticRegression(0.5, classes=[False, True])
+    teacher = BoundedMeans(classes=[False, True])
     frozen = make_pipeline(FrozenEstimator(features), clone(teacher)).fit(PUBLIC[:300], y[:300])
     assert isinstance(certify(frozen), ParameterBall)
     fitted = make_pipeline(clone(features), clone(teacher)).fit(PUBLIC[:300], y[:300])

@@ -7,7 +7,7 @@ that *whether it is the same one* says nothing about the private data:
 - A teacher is told by all it consists of: class, parameters, fitted state. Copies of one fitted
   teacher (clones, pickles, other processes) are equal whatever the data was. Teachers from two
   fits might be equal on one data set and not on its neighbour; then "the same" would tell the
-  two apart, with certainty. ``StableLogisticRegression`` and ``TeacherEnsemble`` therefore draw
+  two apart, with certainty. The teachers of this package therefore draw
   a random ``fit_id_`` when they are fitted: a teacher that was refitted is another teacher. For
   other teachers the user asserts that two fits do not coincide by their data, and the statement
   lists it (:func:`assumed_of`); a ledger with ``replay=False`` does not need it.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from bounded_means import BoundedMeans
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -27,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from skdistill import StableLogisticRegression, TeacherEnsemble
+from skdistill import TeacherEnsemble
 from skdistill.release.replay.cache_keys import assumed_of, digest, layout, row_keys, teacher_digest
 
 X, y = make_classification(200, random_state=0)
@@ -39,7 +40,7 @@ TEACHERS = [
     GradientBoostingClassifier(n_estimators=3),
     KNeighborsClassifier(),
     make_pipeline(StandardScaler(), DecisionTreeClassifier()),
-    StableLogisticRegression(C=0.1, classes=[0, 1]),
+    BoundedMeans(classes=[0, 1]),
     TeacherEnsemble(LogisticRegression(), n_teachers=3, classes=[0, 1]),
 ]
 NAMES = [type(teacher).__name__ for teacher in TEACHERS]

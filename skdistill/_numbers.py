@@ -1,0 +1,37 @@
+"""Checks of numbers that a user sets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+__all__ = ["check_number", "check_range"]
+
+
+def check_number(name: str, value: Any, requirement: str, ok: Callable[[Any], bool]) -> float:
+    """Return a number for which `ok` holds; raise a TypeError or a ValueError for anything else."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"{name}={value!r} is not a number; {name} must be {requirement}.")
+    if math.isnan(value) or not ok(value):
+        raise ValueError(f"{name}={value!r} is out of range; {name} must be {requirement}.")
+    return float(value)
+
+
+def check_range(value: Any) -> tuple[float, float]:
+    """Return an `output_range` as two numbers, or raise a ValueError."""
+    try:
+        low, high = (check_number("output_range", v, "finite", math.isfinite) for v in value)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not low < high:
+        raise ValueError(
+            f"output_range={value!r} must be two finite numbers (low, high) with low < high, in "
+            "units of the target."
+        )
+    if not math.isfinite(high - low):
+        raise ValueError(f"output_range={value!r}: its width is not a finite number.")
+    return low, high
