@@ -308,8 +308,8 @@ class PrivateRows:
         left out. *mean*: a unit adds a vector of length at most R; two are at most 2R apart,
         2√q·R in L1. *products*: a unit adds a positive semidefinite matrix A = Σ t tᵀ whose trace
         is at most R², hence ‖A‖ ≤ R² (Frobenius). ⟨A, A'⟩ ≥ 0 for two such, so ‖A - A'‖² ≤
-        ‖A‖² + ‖A'‖² ≤ 2R⁴. In L1, with ‖t‖₁² ≤ q‖t‖²: at most 2qR². *squares*: the diagonals of
-        A and A' are non-negative and sum to at most R²: the same 2R⁴, and 2R² in L1.
+        ‖A‖² + ‖A'‖² ≤ 2R⁴. In L1, for q² entries: at most q times that, √2·qR². *squares*: the
+        diagonals of A and A' are non-negative and sum to at most R²: the same 2R⁴, and 2R² in L1.
         """
         q = frame.integers.shape[1]
         step, n_units = self._steps(at_most)
@@ -334,7 +334,7 @@ class PrivateRows:
         if order == "mean":
             found = Sum(total, 2 * math.sqrt(q) * limit * _UP, 2 * limit * _UP, 2.0**-bits)
         else:
-            l1 = 2 * limit**2 * (q if order == "products" else 1) * _UP
+            l1 = limit**2 * (math.sqrt(2) * q if order == "products" else 2) * _UP
             found = Sum(total, l1, math.sqrt(2) * limit**2 * _UP, 4.0**-bits)
         return found, n_units
 

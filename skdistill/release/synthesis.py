@@ -24,6 +24,7 @@ MARGINALS_PART = Fraction(7, 10)
 _LARGEST_NOISE = 2.0**44  # in integers: what is drawn has at most 2**50
 # Rows are shortened to √1.2 of the length that the counts say they have on average.
 _RADIUS2 = 1.2
+_MOST_ENLARGED = 1.6
 
 
 def measure_table(
@@ -81,7 +82,10 @@ def measure_table(
         total, n = rows.moments(frame, radius, "products", rows.n_units, finest)
         moment = (yield Query(total.values, total.l1, total.l2, 1 - share)) * total.unit / n
         noise = 0.0 if part is None else noise_deviation(part, total.l1, total.l2) * total.unit / n
-        correlation = correlations(moment, noise, np.array([c for _, c in found]), shares)
+        # Rows were shortened: the known sum of the variances says by how much, on average.
+        kept = float(np.clip(length2 / max(float(np.trace(moment)), 1e-300), 1, _MOST_ENLARGED))
+        covariances = np.array([c for _, c in found])
+        correlation = correlations(kept * moment, kept * noise, covariances, shares)
     return SyntheticTable(schema, N_BINS, shares, orders, correlation)
 
 

@@ -22,6 +22,7 @@ Edges = tuple[float, ...] | Literal["log"] | None
 
 LARGEST_INTEGER = 2**53 - 1  # no other integer becomes one of these in floating point
 OTHER = "other"
+_MORE_CELLS = (2, 3, 4, 6, 8)  # tried for whole numbers, times the number of bins
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,11 @@ class Column:
             starts = np.arange(low, end)
         else:
             starts = _cells_near_zero(low, end, n_bins, bounds_alone=not self.integer)
-        if self.integer:  # the first whole number of each bin; linspace may be off by a rounding
-            starts = np.ceil(starts - 1e-9 * np.maximum(1, np.abs(starts)))
+            for factor in _MORE_CELLS if self.integer else ():  # near zero, many begin no number
+                more = _cells_near_zero(low, end, factor * n_bins, bounds_alone=False)
+                starts = more if len(_first_whole(more)) <= n_bins else starts
+        if self.integer:
+            starts = _first_whole(starts)
         return np.unique(np.r_[low, starts[(starts > low) & (starts <= high)]])
 
     def bin_ends(self, n_bins: int) -> NDArray[np.float64]:
@@ -319,6 +323,11 @@ def _hash_of(cell: Any) -> int:
     """Return a number that depends on the text of a cell alone, the same in every process."""
     text = f"{type(cell).__name__} {cell}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+def _first_whole(starts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the first whole number of each bin that has one; a start may be off by a rounding."""
+    return np.unique(np.ceil(starts - 1e-9 * np.maximum(1, np.abs(starts))))
 
 
 def _cells_near_zero(

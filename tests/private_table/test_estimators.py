@@ -84,10 +84,11 @@ NOISE = "two fits draw different noise; random_state never reaches it"
 EXPECTED = {
     "check_fit_idempotent": NOISE,
     "check_supervised_y_2d": NOISE,
-    "check_regressor_data_not_an_array": NOISE,
-    "check_regressors_int": NOISE,
     "check_supervised_y_no_nan": "no private value decides whether fit raises",
 }
+
+# Two fits are compared: to .01, which their noise passes at times.
+TWO_FITS = ("check_regressor_data_not_an_array", "check_regressors_int")
 
 
 @parametrize_with_checks(
@@ -109,7 +110,12 @@ EXPECTED = {
     },
 )
 def test_scikit_learn_checks(estimator, check):
-    check(estimator)
+    name = getattr(check, "func", check).__name__
+    if name in TWO_FITS and isinstance(estimator, PrivateRegressor):
+        with no_noise():
+            check(estimator.set_params(random_state=0))
+    else:
+        check(estimator)
 
 
 @pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])

@@ -117,7 +117,7 @@ BAD = {
         LogisticRegression(),
         {},
         {"sample_weight": np.full(N, np.nan)},
-        "NaN",
+        "finite",
     ),
     "weights that nothing takes": (
         KNeighborsClassifier(),
