@@ -110,23 +110,25 @@ def columns_of_dtypes(
     return found, whole, nullable
 
 
-def observed(X_public: Any, edges: Mapping[str, Any]) -> Iterator[Column]:
+def observed(X_public: Any, edges: Mapping[str, Any], dates: set[str]) -> Iterator[Column]:
     """Yield columns as public rows show them."""
     table = Table(X_public)
     names = table.names_or_default()
     unknown = sorted(set(edges) - set(names), key=str)
     if unknown:
         raise ValueError(f"edges= names columns that are not there: {unknown}.")
+    if unknown := sorted(dates - set(names), key=str):
+        raise ValueError(f"dates= names columns that are not there: {unknown}.")
     for name, cells in zip(names, table.columns, strict=True):
-        yield _observed(name, cells, _hashable(edges.get(name)))
+        yield _observed(name, cells, _hashable(edges.get(name)), name in dates)
 
 
-def _observed(name: str, cells: Any, edges: Any) -> Column:
+def _observed(name: str, cells: Any, edges: Any, may_be_dates: bool) -> Column:
     number, listed = _kind_of(getattr(cells, "dtype", None))
     objects = [] if number else [plain(cell) for cell in cells_of(cells, name)]
     present = [cell for cell in objects if not is_missing(cell)]
     if listed is None:
-        check_observed(name, present)
+        check_observed(name, present, may_be_dates)
     dates = bool(present) and all(isinstance(x, (date, np.datetime64)) for x in present)
     if listed is None and not dates and not all(_is_number(cell) for cell in present):
         _check_not_mixed(name, present)

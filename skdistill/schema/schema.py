@@ -170,7 +170,13 @@ class Schema:
         return cls(found, integer=whole, missing=missing, edges=edges)
 
     @classmethod
-    def from_public(cls, X_public: Any, *, edges: Mapping[str, Any] | None = None) -> Schema:
+    def from_public(
+        cls,
+        X_public: Any,
+        *,
+        edges: Mapping[str, Any] | None = None,
+        dates: Iterable[str] = (),
+    ) -> Schema:
         """Infer a schema from rows that are public.
 
         Parameters
@@ -180,6 +186,8 @@ class Schema:
             must never be given private rows.
         edges : mapping, optional
             As for :class:`Schema`.
+        dates : iterable of str, default=()
+            Names of columns of dates, whose bounds are the first and the last public day.
 
         Returns
         -------
@@ -190,7 +198,7 @@ class Schema:
         Raises
         ------
         TypeError, ValueError
-            For columns of dates or other objects, of numbers mixed with text, and of numbers with
+            For columns of dates that `dates` does not name, of other objects, of numbers with text, and of numbers with
             currency or percent signs; the message says how to convert them.
 
         Warns
@@ -199,7 +207,7 @@ class Schema:
             For columns that look like an id, dates or numbers stored as text, and for more than
             1,000 categories.
         """
-        return cls(observed(X_public, edges or {}))
+        return cls(observed(X_public, edges or {}, set(dates)))
 
     def to_json(self, **options: Any) -> str:
         """Return the schema as JSON text; `options` go to :func:`json.dumps`."""

@@ -41,7 +41,7 @@ _DAYS = (
 )
 
 
-def check_observed(name: str, present: Sequence[Any]) -> None:
+def check_observed(name: str, present: Sequence[Any], dates: bool = False) -> None:
     """Raise for public cells that can be neither numbers nor categories, with the cure.
 
     Parameters
@@ -50,6 +50,8 @@ def check_observed(name: str, present: Sequence[Any]) -> None:
         Name of the column.
     present : sequence
         Its cells that are not missing.
+    dates : bool, default=False
+        Whether the column may hold dates.
 
     Raises
     ------
@@ -59,10 +61,12 @@ def check_observed(name: str, present: Sequence[Any]) -> None:
         For numbers and text in one column, and for currency or percent signs or commas.
     """
     kinds = {_kind(cell) for cell in present}
-    if "date" in kinds and len(kinds) > 1:
+    if "date" in kinds and (len(kinds) > 1 or not dates):
         raise TypeError(
-            f"Column {name!r} holds dates and other cells. Use "
-            'pd.to_datetime(table[name], errors="coerce") first.'
+            f"Column {name!r} holds dates. Where they are meant as days, use "
+            f"Schema.from_public(table, dates=[{name!r}]), or write public bounds: "
+            f"Schema({{{name!r}: (datetime.date(2000, 1, 1), datetime.date(2030, 1, 1)), ...}}). "
+            'For dates beside other cells, pd.to_datetime(table[name], errors="coerce") first.'
         )
     if "object" in kinds:
         example = next(type(cell).__name__ for cell in present if _kind(cell) == "object")

@@ -95,13 +95,16 @@ def test_the_owner_sees_what_does_not_fit():
         SCHEMA.encode(pd.DataFrame({"when": [1.0, 2.0], "x": 0.5}))
 
 
-def test_public_rows_show_dates():
+def test_public_rows_show_dates_where_they_are_asked_for():
     X = MAKE["pandas"](DAYS)
-    column = Schema.from_public(X).columns[0]
+    column = Schema.from_public(X, dates=["when"]).columns[0]
     assert column.date
     assert column.in_words().startswith("dates from 2020-01-01 to 2024-12")
-    with pytest.raises(TypeError, match="holds dates and other cells"):
-        Schema.from_public([[LOW], [3.0]])
+    for rows, dates in ((X, ()), ([[LOW], [3.0]], ["x0"])):
+        with pytest.raises(TypeError, match="holds dates.*from_public.*to_datetime"):
+            Schema.from_public(rows, dates=dates)
+    with pytest.raises(ValueError, match="dates= names columns that are not there"):
+        Schema.from_public(X, dates=["then"])
 
 
 @pytest.mark.parametrize("kind", MAKE)

@@ -122,7 +122,7 @@ def test_public_rows_say_everything():
 @pytest.mark.parametrize(
     ("cells", "error", "match"),
     [
-        ([pd.Timestamp("2012-08-01"), 7.0], TypeError, "'c' holds dates.*to_datetime"),
+        (pd.to_datetime(["2012-08-01", None]), TypeError, "'c' holds dates.*to_datetime"),
         (pd.Series([18.9, " "], dtype=object), ValueError, "numbers and text.*to_numeric"),
         (pd.Series([18, " "], dtype=object), ValueError, "numbers and text.*to_numeric"),
         (["$67,349", "$1.50"], ValueError, "currency or percent"),
