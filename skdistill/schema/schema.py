@@ -198,8 +198,9 @@ class Schema:
         Raises
         ------
         TypeError, ValueError
-            For columns of dates that `dates` does not name, of other objects, of numbers with text, and of numbers with
-            currency or percent signs; the message says how to convert them.
+            For columns of dates that `dates` does not name, of other objects, of numbers with
+            text, and of numbers with currency or percent signs; the message says how to convert
+            them.
 
         Warns
         -----
