@@ -1,4 +1,4 @@
-"""Tables as files hold them, through the README's recipe for one's own table.
+"""Tables as files hold them, through the README's recipe for one's own table, and a private table.
 
 Each ends in a model whose AUC is within .03 of a plain logistic regression without privacy (which
 is given the clean columns), at ε=4 with 12,000 private records; or in an error, before anything is
@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skdistill import (
     NewtonClassifier,
     PrivacyLedger,
+    PrivateClassifier,
     PrivateDistiller,
     Schema,
     TableFeatures,
@@ -71,12 +72,24 @@ def plain_auc(frame):
     return roc_auc_score(frame["churn"][PRIVATE:] == "yes", scores)
 
 
-def recipe(table, accountant):
+def private_table(table, accountant, dates=()):
+    """A schema of public rows, and a model of the private ones alone; its AUC on the public rows."""
+    table = table.sample(frac=1, random_state=0)
+    y = table.pop("churn")
+    private, public = table[:PRIVATE], table[PRIVATE:]
+    schema = Schema.from_public(public, dates=dates)
+    settings = {"epsilon": EPSILON, "delta": DELTA, "accountant": accountant}
+    model = PrivateClassifier(schema=schema, classes=["no", "yes"], **settings)
+    model.fit(private, y[:PRIVATE])
+    return roc_auc_score(y[PRIVATE:] == "yes", model.predict_proba(public)[:, 1])
+
+
+def recipe(table, accountant, dates=()):
     """The code of the README, from the table on; the student's AUC on the public rows."""
     table = table.sample(frac=1, random_state=0)
     y = table.pop("churn")
     private, public = table[:PRIVATE], table[PRIVATE:]
-    schema = Schema.from_public(public)
+    schema = Schema.from_public(public, dates=dates)
     features = TableFeatures(schema, n_components=30).fit(public)
     model = NewtonClassifier(classes=["no", "yes"])
     teacher = make_pipeline(FrozenEstimator(features), model).fit(private, y[:PRIVATE])
@@ -204,7 +217,7 @@ TABLES = {
     currency: r"Column 'income' .* currency .*pd\.to_numeric",
     percent: r"Column 'rate' .* percent .*pd\.to_numeric",
     dates_day_first: None,
-    dates: r"Column 'year' holds dates.*\.dt\.days",
+    dates: r"Column 'year' holds dates.*Schema\.from_public\(table, dates=\['year'\]\)",
     mixed_types: r"Column 'age' holds numbers and text.*pd\.to_numeric",
     duplicate_headers: r"named 'age'.*duplicated\(\)",
     duplicate_headers_of_a_file: None,
@@ -225,30 +238,38 @@ TABLES = {
 # In 8 releases .016 to .030 were lost with 360 positives, .019 to .028 with dates as categories
 # (which are warned of), and below .022 with four others.
 ALLOWED = {rare_classes: 0.05, dates_day_first: 0.04}
+# The splines of a private table need more than 360 positives: .026 to .062 were lost in 12 fits.
+RARE_IN_A_TABLE = 0.1
 _PLAIN: dict = {}
 
 
-def compare(make, frame, share):
+RECIPES = [recipe, private_table]
+each_recipe = pytest.mark.parametrize("use", RECIPES, ids=["distiller", "private table"])
+
+
+def compare(make, frame, share, use, dates=()):
     """The student's AUC and the plain one; nothing is charged where there is an error."""
     ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-3)
     if share not in _PLAIN:
         _PLAIN[share] = plain_auc(frame.copy())
     try:
-        return recipe(make(frame), ledger), _PLAIN[share]
+        return use(make(frame), ledger, dates), _PLAIN[share]
     except (TypeError, ValueError):
         assert len(ledger) == 0
         raise
 
 
+@each_recipe
 @pytest.mark.parametrize("make", TABLES, ids=lambda make: make.__name__)
-def test_a_table_makes_a_model_or_an_error_with_a_cure(make):
+def test_a_table_makes_a_model_or_an_error_with_a_cure(make, use):
     share = 0.03 if make is rare_classes else 0.35
     if TABLES[make] is not None:
         with pytest.raises((TypeError, ValueError), match=TABLES[make]):
-            compare(make, clean(share), share)
+            compare(make, clean(share), share, use)
         return
-    found, plain = compare(make, clean(share), share)
-    assert found > plain - ALLOWED.get(make, 0.03)
+    found, plain = compare(make, clean(share), share, use)
+    rare = make is rare_classes and use is private_table
+    assert found > plain - (RARE_IN_A_TABLE if rare else ALLOWED.get(make, 0.03))
 
 
 CURES = {
@@ -262,9 +283,7 @@ CURES = {
     percent: lambda t: t.assign(
         rate=pd.to_numeric(t["rate"].str.replace(r"[^\d.-]", "", regex=True))
     ),
-    dates: lambda t: t.assign(
-        year=(pd.to_datetime(t["year"]) - pd.Timestamp("2000-01-01")).dt.days
-    ),
+    dates: lambda t: t,  # and `dates` of the schema
     dates_day_first: lambda t: t.assign(
         year=(pd.to_datetime(t["year"], dayfirst=True) - pd.Timestamp("2000-01-01")).dt.days
     ),
@@ -274,10 +293,11 @@ CURES = {
 }
 
 
+@each_recipe
 @pytest.mark.parametrize("make", CURES, ids=lambda make: make.__name__)
-def test_the_cure_of_the_message_cures(make):
-    frame = clean()
-    found, plain = compare(lambda frame: CURES[make](make(frame)), frame, 0.35)
+def test_the_cure_of_the_message_cures(make, use):
+    frame, named = clean(), ["year"] if make is dates else []
+    found, plain = compare(lambda frame: CURES[make](make(frame)), frame, 0.35, use, named)
     assert found > plain - 0.03
 
 
