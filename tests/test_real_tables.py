@@ -73,7 +73,7 @@ def plain_auc(frame):
 
 
 def private_table(table, accountant, dates=()):
-    """A schema of public rows, and a model of the private ones alone; its AUC on the public rows."""
+    """A schema of public rows, a model of the private ones alone; its AUC on the public rows."""
     table = table.sample(frac=1, random_state=0)
     y = table.pop("churn")
     private, public = table[:PRIVATE], table[PRIVATE:]
