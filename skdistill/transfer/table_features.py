@@ -309,11 +309,13 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         entries; the product of two dense ones may depend on how many rows there are.
         """
         scale = getattr(self, "_scale", 1.0) if self.max_norm is not None else 1.0
-        if self.directions:
-            parts = [(rows @ self._axes - self._centre) * scale for rows in self._sparse(cells)]
-        else:
-            parts = [rows.toarray() * scale for rows in self._sparse(cells)]
-        return np.vstack(parts)
+        found = np.empty((0, 0))
+        for start, rows in zip(range(0, len(cells[0]), _CHUNK), self._sparse(cells), strict=True):
+            part = rows @ self._axes - self._centre if self.directions else rows.toarray()
+            if not found.size:
+                found = np.empty((len(cells[0]), part.shape[1]))
+            np.multiply(part, scale, out=found[start : start + len(part)])
+        return found
 
     def _sparse(self, cells: Sequence[NDArray[Any]]) -> Iterator[sp.csr_matrix]:
         """Yield the spline and indicator features of the rows, a chunk of rows at a time."""
