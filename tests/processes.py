@@ -18,7 +18,9 @@ ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",  # so that a child can be forked safely
     "OPENBLAS_NUM_THREADS": "1",
-    "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+    "PYTHONPATH": os.pathsep.join(
+        filter(None, [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    ),
 }
 
 

@@ -16,6 +16,7 @@ import joblib
 import numpy as np
 import pytest
 from bounded_means import BoundedMeans
+from processes import ENVIRONMENT
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
@@ -151,11 +152,9 @@ def test_an_interrupt_at_any_line_leaves_no_label_without_a_charge(path, replay)
         "import sys; from accounting.test_ledger_releases import interrupt_everywhere\n"
         "interrupt_everywhere(sys.argv[1], sys.argv[2] == 'True')"
     )
-    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.path.dirname(SOURCE)])}
     subprocess.run(
         [sys.executable, "-W", "ignore", "-c", command, str(path), str(replay)],
-        env=environment,
+        env=ENVIRONMENT,
         check=True,
         timeout=300,
     )
@@ -268,7 +267,7 @@ SCRIPT = """
 
 def run_elsewhere(path, held, out, *crash):
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(SCRIPT)]
-    return subprocess.Popen([*command, str(path), str(held), str(out), *crash])
+    return subprocess.Popen([*command, str(path), str(held), str(out), *crash], env=ENVIRONMENT)
 
 
 @pytest.mark.slow

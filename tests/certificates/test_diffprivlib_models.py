@@ -23,6 +23,11 @@ from skdistill import PrivateDistiller
 from skdistill.accounting.relation import Relation
 from skdistill.certificates import certify
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:epsilon=.* was asked for, but the teacher has"),
+    pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
+]
+
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (200, 2))
 Y = (X[:, 0] > 0).astype(int)

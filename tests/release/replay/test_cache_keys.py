@@ -13,6 +13,7 @@ from bounded_means import BoundedMeans
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from processes import ENVIRONMENT
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
@@ -67,7 +68,7 @@ def test_copies_in_another_process_are_the_same_one(tmp_path):
         "for teacher in joblib.load(sys.argv[1]): print(teacher_digest(teacher))"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "teachers.joblib")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert done.stdout.split() == [teacher_digest(teacher) for teacher in fitted]
 
 
