@@ -419,7 +419,7 @@ def test_a_preview_says_what_few_records_allow():
         warnings.simplefilter("error")
         classifier(epsilon=20.0).fit(*mixed(3000))
     pure = classifier(delta=0).preview().noise
-    assert (pure > classifier().preview().noise).all()
+    assert (pure[:, 0] > classifier().preview().noise[:, 0]).all()
     many = classifier(classes=list(range(10))).preview().noise
     assert (many >= classifier().preview().noise).all()
     assert PrivateRegressor(schema=(0, 1), output_range=(0, 1)).preview().noise.shape == (4, 4)
