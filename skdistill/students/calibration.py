@@ -12,6 +12,7 @@ __all__ = ["calibration_of", "offsets_from_counts"]
 Array = NDArray[np.float64]
 
 _DOUBT = 15.0  # chosen on simulated histograms of 200 to 30,000 records at noise of 3 to 2,700
+_LEAST = 2.0**-21  # half a unit of a count; a smaller one would make slopes infinite
 _LARGEST_CHANGE = 1.5  # of the logarithm of the slope
 _WIDTH = 0.5  # standard deviations of the prior of the slope's logarithm and of the intercept, in
 _SHIFT = 2.0  # units of the scores
@@ -71,7 +72,8 @@ def offsets_from_counts(
     if threshold == "accuracy":
         return np.zeros(2)
     slope, shift = calibration
-    weights = np.maximum(counts.sum(axis=1), 0.0)
+    weights = counts.sum(axis=1)
+    weights = np.where(weights > _LEAST, weights, 0.0)
     weights = weights if weights.sum() > 0 else np.ones(len(weights))
     positive = weights * expit(slope * scores + shift)
     # From the last bin down: predicted, and right, where the cut is below a bin.
