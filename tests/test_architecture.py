@@ -109,6 +109,7 @@ TESTED_ELSEWHERE = {
     "private_table/classifier.py": "tests/private_table/test_estimators.py: settings, results",
     "private_table/regressor.py": "tests/private_table/test_estimators.py: settings, results",
     "private_table/preview.py": "tests/private_table/test_estimators.py: a table of noise",
+    "private_table/teaching.py": "tests/private_table/test_estimators.py: teachers refused, groups",
     "private_table/shards.py": "tests/private_table/test_estimators.py: the rule",
     "publishing/files.py": "tests/test_publishing.py: there and back, hostile files",
     "publishing/private_parts.py": "tests/test_publishing.py: students that hold the teacher",

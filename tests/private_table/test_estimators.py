@@ -289,6 +289,33 @@ def test_a_teacher_without_a_bound_is_refused_with_the_way_out(teacher):
     assert len(accountant) == 0
 
 
+def test_a_teacher_with_a_budget_of_its_own_is_refused():
+    """Its loss would not be counted, and the statement would be false."""
+    X, y = make_classification(400, n_features=4, random_state=0)
+    accountant = BudgetAccountant()
+    settings = {"schema": (-8, 8), "classes": [0, 1]}
+    model = PrivateClassifier(PrivateClassifier(**settings), accountant=accountant, **settings)
+    with pytest.raises(ValueError, match="spends a budget of its own"):
+        model.fit(X, y)
+    assert len(accountant) == 0
+
+
+def test_a_pipeline_that_learns_from_private_rows_is_refused_with_the_way_out():
+    X, y = make_classification(400, n_features=4, random_state=0)
+    accountant = BudgetAccountant()
+    teacher = make_pipeline(StandardScaler(), NewtonClassifier())
+    model = PrivateClassifier(teacher, schema=(-8, 8), classes=[0, 1], accountant=accountant)
+    with pytest.raises(ValueError, match=r"pipeline that ends in New.*TeacherEnsemble\(make_pipe"):
+        model.fit(X, y)
+    assert len(accountant) == 0
+
+
+@pytest.mark.parametrize("threshold", ["prior", "accuracy", "f1", 0.3, None])
+def test_thresholds_without_noise(threshold):
+    X, y = mixed(2000)
+    assert classifier(epsilon=float("inf"), threshold=threshold).fit(X, y).score(X, y) > 0.6
+
+
 # ---------------------------------------------------------------- one price, and what it is for
 
 
@@ -375,6 +402,8 @@ def test_a_mechanism_that_does_not_suit_is_an_error_before_the_charge():
             classifier(accountant=accountant, **settings).fit(X, y)
     with pytest.raises(ValueError, match="f1"):
         classifier(LogisticRegression(), threshold="f1", accountant=accountant).fit(X, y)
+    with pytest.raises(ValueError, match="needs two classes"):
+        classifier(classes=["maybe", "no", "yes"], threshold=0.3, accountant=accountant).fit(X, y)
     assert len(accountant) == 0
     rounds = classifier(LogisticRegression(), mechanism=ResidualRounds(2), accountant=accountant)
     assert "2 residual rounds" in rounds.fit(X, y).privacy_.mechanism
