@@ -3,12 +3,12 @@
 ``study`` splits the *private* rows of Adult, MNIST and California housing once more, into rows to
 learn from, rows that play the public ones, and rows that are scored, and changes one number of
 the rule at a time. No row of the other benchmarks' public or scored parts is looked at. ``check``
-does the same on tables that chose nothing (German credit, wine, digits). ``adult``, ``shift``,
-``housing`` and ``mnist`` print the figures on the scored rows, ``time`` a million rows against
-scikit-learn's LogisticRegression::
+does the same on tables that chose nothing (German credit, wine, digits). ``adult``, ``pure``,
+``shift``, ``housing`` and ``mnist`` print the figures on the scored rows, ``time`` a million rows
+against scikit-learn's LogisticRegression::
 
     python benchmarks/gradient_rounds.py study check
-    python benchmarks/gradient_rounds.py adult shift housing mnist time
+    python benchmarks/gradient_rounds.py adult pure shift housing mnist time
 
 Noise comes from the operating system; figures are means of `--draws` releases.
 """
@@ -103,7 +103,8 @@ class Case:
 
     def figures(self, epsilon: float, draws: int, rule: Rule | None = None) -> Array:
         """Return the mean scores of some releases."""
-        loss, found = PrivacyLoss.gaussian(epsilon, self.delta), []
+        pure, found = self.delta == 0, []
+        loss = PrivacyLoss.laplace(epsilon) if pure else PrivacyLoss.gaussian(epsilon, self.delta)
         for _ in range(draws):
             released = gradient_rounds(self.rows, self.public, loss, rule=rule)
             model = answer(released, loss, ExactSampler())
@@ -244,6 +245,16 @@ def adult(draws: int) -> None:
     show(table_case("adult", parts), draws)
 
 
+def pure(draws: int) -> None:
+    """Repeat that with pure differential privacy, and with 5 % positives."""
+    for positives in (None, 0.05):
+        d = _data.adult(positives)
+        parts = d.X_private, d.y_private, d.X_public, d.X_scored, d.y_scored
+        for delta in (0.0, 1e-5) if positives else (0.0,):
+            name = f"adult, {d.y_private.mean():.0%} positives, delta={delta:g}"
+            show(table_case(name, parts, delta=delta), draws, (0.25, 0.5, 1, 2, 4, 8))
+
+
 def shift(draws: int) -> None:
     """Repeat that with public rows that are unlike the private ones, or few."""
     d = _data.adult()
@@ -300,7 +311,7 @@ def timing(draws: int, n: int = 1_000_000, d: int = 100) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    chosen = {f.__name__: f for f in (study, check, adult, shift, housing, mnist)} | {
+    chosen = {f.__name__: f for f in (study, check, adult, pure, shift, housing, mnist)} | {
         "time": timing
     }
     parser.add_argument("what", nargs="+", choices=chosen)

@@ -1,7 +1,7 @@
 """The fit of PrivateClassifier and PrivateRegressor: a private table in, a model to publish out.
 
-The order of a fit: charge the whole price; release what synthetic rows are drawn from (or take
-public rows); train the teacher on the private rows and release its model or its labels of those
+The order of a fit: charge the whole price; release the law of synthetic rows (or take public
+rows); train the teacher on the private rows and release its model or its labels of those
 rows; release a histogram of scores, which places the threshold; train the student. One price pays
 for all of it, and every output went through :mod:`skdistill.release`.
 """
@@ -76,7 +76,7 @@ _REHEARSED = 300  # rows drawn from the schema to try the teacher on
 _CUTS = ("accuracy", "f1")
 _NOT_PROTECTED = (
     "the schema: names, bounds and categories of the columns",
-    "that a fit raised an exception, where it did (not what private rows it met)",
+    "that a fit raised an exception, where it did (not the private rows that it met)",
 )
 
 
@@ -94,7 +94,7 @@ class Task:
 
     @property
     def unit(self) -> Unit:
-        """What one replaced record is."""
+        """The unit that one replacement changes: a record or a group."""
         return Unit.RECORD if self.groups is None else Unit.GROUP
 
 
@@ -259,7 +259,7 @@ class PrivateTable(DistilledEstimator):
             raise TypeError(f"teacher={type_name(teacher)} must be a {name}: an instance.")
 
     def _rehearse(self, task: Task, loss: PrivacyLoss | None) -> None:
-        """Raise now, before the charge, what public values would make a fit raise after it.
+        """Raise errors of public causes now, before the charge.
 
         A clone of the teacher is trained on public rows, or on rows drawn from the schema alone,
         with made-up labels.

@@ -48,7 +48,7 @@ def denoised(counts: Array, noise: float, column: Column) -> Array:
     noise : float
         Standard deviation of the noise on a count.
     column : Column
-        What the codes stand for.
+        The column that the codes belong to.
 
     Returns
     -------
@@ -146,7 +146,7 @@ class SyntheticTable:
     Parameters
     ----------
     schema : Schema
-        What the columns are.
+        The columns.
     n_bins : int
         Most bins of a number.
     shares : tuple of ndarray
@@ -175,7 +175,7 @@ class SyntheticTable:
         rng : numpy.random.Generator
             Public randomness.
         kind : {"array", "pandas", "polars"}, default="array"
-            What to return.
+            Container of the rows.
         snapped : bool, default=False
             Whether numbers are at the middle of their bins, and not anywhere in them.
 

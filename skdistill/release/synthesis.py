@@ -21,7 +21,7 @@ __all__ = ["MARGINALS_PART", "N_BINS", "measure_table"]
 N_BINS = 300
 #: Part of the price that the counts of several columns take; the moment takes the rest.
 MARGINALS_PART = Fraction(7, 10)
-_LARGEST_NOISE = 2.0**44  # in integers: what is drawn has at most 2**50
+_LARGEST_NOISE = 2.0**44  # in integers; the sampler draws up to 2**50
 # Rows are shortened to √1.2 of the length that the counts say they have on average.
 _RADIUS2 = 1.2
 _MOST_ENLARGED = 1.6

@@ -58,7 +58,7 @@ def offsets_from_counts(
     Parameters
     ----------
     threshold : {"accuracy", "f1", "prior"}
-        What the cut is for: most correct predictions, the largest F1 of the second class, or
+        Purpose of the cut: most correct predictions, the largest F1 of the second class, or
         predictions of the second class as often as it occurs.
     scores, edges, counts : ndarray
         The noisy histogram: see :class:`skdistill.release.score_histogram.ScoreHistogram`.

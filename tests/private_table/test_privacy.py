@@ -103,7 +103,7 @@ class Tape:
             active.reset(token)
 
 
-def compare(model, data, neighbour):
+def compare(model, data, neighbour, X=None):
     """Fit on both, given one past; return the pair of tapes after all checks."""
     first, second = Tape(), None
     one = first.run(model, *data)
@@ -126,13 +126,13 @@ def compare(model, data, neighbour):
             assert sum(d * d for d in moved) <= (sensitivity * SLACK) ** 2
     whole = one.privacy_
     assert spent <= (whole.epsilon if whole.mu is None else whole.mu**2)
-    same_to_the_last_bit(one, two)
+    same_to_the_last_bit(one, two, X)
     return first, second
 
 
-def same_to_the_last_bit(one, two):
+def same_to_the_last_bit(one, two, X=None):
     """Whatever is public of two models is equal."""
-    X = table(200, 9)[0]
+    X = table(200, 9)[0] if X is None else X
     assert (one.student_.predict(X) == two.student_.predict(X)).all()
     assert (one.predict(X) == two.predict(X)).all()
     if hasattr(one, "classes_"):
@@ -236,6 +236,32 @@ def test_one_group_moves_no_release_further_than_declared(name, copies):
     kept = np.r_[0:6, [7], np.full(copies, 7), 9 : len(X)]
     other = (X_other.iloc[kept], y_other[kept], groups[kept])
     compare(CLASSIFIERS[name], (X, y, groups), other)
+
+
+STRANGE_CELLS = {
+    "text": (CANARY, CANARY, 0.5),
+    "missing": (None, np.nan, None),
+    "far away": (pd.Timestamp("1700-01-01"), 1e300, np.inf),
+    "objects": (object(), [1, 2], {}),
+    "no day": ("2022-02-30", b"\xff", "x"),
+}
+
+
+@pytest.mark.parametrize("teacher", [None, TeacherEnsemble(TREE, 20)], ids=["newton", "ensemble"])
+@pytest.mark.parametrize("stranger", STRANGE_CELLS)
+def test_nor_with_dates_and_hashed_texts(stranger, teacher):
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2020-01-01") + rng.integers(0, 1500, 400)
+    cities = rng.choice(["Bern", "Chur", "Genf"], 400)
+    X = pd.DataFrame({"when": pd.to_datetime(days), "city": cities, "x": rng.random(400)})
+    X, y = X.astype(object), np.where(days > np.datetime64("2022-01-01"), "yes", "no")
+    bounds = np.datetime64("2020-01-01"), np.datetime64("2024-12-31")
+    schema = Schema({"when": bounds, "city": str, "x": (0, 1)}, missing=["when", "city"])
+    other = X.copy()
+    for j, cell in enumerate(STRANGE_CELLS[stranger]):
+        other.iat[7, j] = cell
+    model = PrivateClassifier(teacher, **{**NAMES, "schema": schema})
+    compare(model, (X, y), (other, y), X[:100])
 
 
 @pytest.mark.parametrize("name", ["newton", "ensemble"])

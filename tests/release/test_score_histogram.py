@@ -123,7 +123,7 @@ def test_groups_that_weigh_as_their_rows_do_are_caught():
         audit(*(replace(rows, rows_of_unit=None) for rows in (first, other)), LOSSES["gaussian"])
 
 
-# What is released.
+# The results.
 
 
 def scored(n, seed=0):

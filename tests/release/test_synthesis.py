@@ -236,7 +236,7 @@ def test_groups_whose_rows_are_counted_are_caught(monkeypatch):
         audit(WIDE, first, other[:-3], STRONG["gaussian"], (names, names[:-3]))
 
 
-# What is released.
+# The results.
 
 
 class Spy:
