@@ -41,10 +41,14 @@ class ReplayAudit:
         Number of queries that were compared.
     moved : tuple of (float, float)
         For each query, how far its values moved, in parts of the bounds l1 and l2.
+    error : str, default=""
+        The exception that every run raised, with the same text; "" where every run came to its
+        end. Queries after an exception were not audited, so a mechanism that always fails passes.
     """
 
     n_queries: int
     moved: tuple[tuple[float, float], ...]
+    error: str = ""
 
 
 def replay_audit(
@@ -113,7 +117,8 @@ def replay_audit(
     other = _run(make_mechanism, neighbour, answers, None)
     _compare(first, other, "the neighbour")
     pairs = zip(first.queries, other.queries, strict=True)
-    return ReplayAudit(len(answers), tuple(_moved(i, *pair) for i, pair in enumerate(pairs, 1)))
+    moved = tuple(_moved(i, *pair) for i, pair in enumerate(pairs, 1))
+    return ReplayAudit(len(answers), moved, first.error)
 
 
 @dataclass

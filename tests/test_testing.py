@@ -288,3 +288,19 @@ def test_results_are_compared_to_the_last_bit(first, other, equal):
     else:
         with pytest.raises(ReplayAuditError, match="changes the result"):
             replay_audit(mechanism, first, other)
+
+
+def test_an_audit_says_where_every_run_failed():
+    """Such a mechanism tells nothing apart, and nothing after the exception was audited."""
+
+    def fails(table):
+        yield Query(np.array([len(table)]), 1.0, 1.0, Fraction(1, 2))
+        raise ValueError("always")
+
+    found = replay_audit(fails, [1, 2], [1, 3])
+    assert (found.n_queries, found.error) == (1, "ValueError: always")
+
+    def ends(table):
+        return (yield Query(np.array([len(table)]), 1.0, 1.0, Fraction(1, 2)))
+
+    assert replay_audit(ends, [1, 2], [1, 3]).error == ""
