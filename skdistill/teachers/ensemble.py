@@ -246,9 +246,9 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             if names is None
             else shards_of_groups(names, k, random_state.bytes(32))
         )
-        if 2 * k > n_units > 1:
+        if 2 * k > table.n_rows > 1:
             warn_caller(
-                f"{k} teachers for {n_units} records (or groups): most shards hold one or none, "
+                f"{k} teachers for {table.n_rows} records: most shards hold one or none, "
                 'and a model learns nothing from that. n_teachers="auto" keeps forty of each class.'
             )
         members = [fresh(self.estimator, random_state) for _ in shards]
