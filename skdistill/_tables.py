@@ -55,6 +55,7 @@ __all__ = [
     "row_blocks",
     "rows_of_list",
     "take_rows",
+    "text_or_numbers",
 ]
 
 # Rows of any container, as they are.
@@ -411,12 +412,12 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
 
     A list or an array of objects has no dtype that could tell, so it never raises.
     """
-    kind = _text_or_numbers(getattr(y, "dtype", None))
+    kind = text_or_numbers(getattr(y, "dtype", None))
     if classes is None:
         if kind == "text":
             raise ValueError("The targets in y are text, and a regressor learns numbers.")
         return
-    wanted = _text_or_numbers(classes.dtype)
+    wanted = text_or_numbers(classes.dtype)
     if kind != wanted and None not in (kind, wanted):
         raise ValueError(
             f"The labels in y are {kind} and the classes {classes.tolist()[:5]} are {wanted}: no "
@@ -424,7 +425,7 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
         )
 
 
-def _text_or_numbers(dtype: Any) -> str | None:
+def text_or_numbers(dtype: Any) -> str | None:
     """Name the kind of values of a dtype: "text", "numbers" or None."""
     name = str(dtype).lower()
     if re.fullmatch(r"[<>|=]?[us]\d+|str|string(\[\w+\])?", name):

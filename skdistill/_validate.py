@@ -43,6 +43,7 @@ __all__ = [
     "check_student",
     "clear_fitted",
     "type_name",
+    "warn_of_own_table",
 ]
 
 
@@ -264,15 +265,20 @@ def clear_fitted(estimator: Any) -> None:
         del vars(estimator)[name]
 
 
-def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] | None) -> None:
-    """Warn of calls that run, and do not mean what they look like. All of it is public."""
-    found, n, delta = [], n_records(teacher), distiller.delta
-    if was_trained_on(teacher, X):
-        found.append(
+def warn_of_own_table(teacher: Any, X: Any) -> None:
+    """Warn where X is the object that a teacher was trained on."""
+    if was_trained_on(unwrap(teacher), X):
+        warn_caller(
             "X is the very table that the teacher was trained on. X is the public transfer set: "
             "the student sees its features in the clear, which the statement does not protect, "
             "and y is not used. Pass rows that are public."
         )
+
+
+def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] | None) -> None:
+    """Warn of calls that run, and do not mean what they look like. All of it is public."""
+    found, n, delta = [], n_records(teacher), distiller.delta
+    warn_of_own_table(teacher, X)
     if distiller.output_range is not None and classes is not None:
         found.append("output_range is for regressors: with this classifier it does nothing.")
     if math.isinf(distiller.epsilon) or n is None:

@@ -16,9 +16,17 @@ from sklearn.utils.validation import validate_data
 
 from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
+from skdistill._partitions import is_dask
 from skdistill._silenced import warn_caller
 from skdistill._tables import check_table
-from skdistill._validate import Inputs, check_fit_params, check_inputs, check_student, clear_fitted
+from skdistill._validate import (
+    Inputs,
+    check_fit_params,
+    check_inputs,
+    check_student,
+    clear_fitted,
+    warn_of_own_table,
+)
 from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
 from skdistill.release.calibration import Release, calibrate, choose_queries
@@ -27,7 +35,7 @@ from skdistill.release.replay.cache_keys import assumed_of
 from skdistill.release.signal import noise_warning
 from skdistill.statement import PrivacyStatement
 from skdistill.students import encoder_of, linear_student, match_threshold, rehearse, train
-from skdistill.transfer.dask_rows import fetch_rows, is_dask
+from skdistill.transfer.dask_rows import fetch_rows
 
 __all__ = ["PrivateDistiller"]
 
@@ -223,6 +231,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             The teacher raised. Its message is withheld and the charge stays.
         """
         if is_dask(X):
+            warn_of_own_table(self.teacher, X)
             rows, X = fetch_rows(X, self.max_queries, self.random_state)
             self.fit(X, **fit_params)
             self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]

@@ -93,6 +93,7 @@ PUBLIC_VALIDATION = {"check_is_fitted", "validate_data", "has_fit_parameter"}
 
 # Modules without a test file of their own name, and what tests them instead.
 TESTED_ELSEWHERE = {
+    "_partitions.py": "tests/transfer/test_dask_rows.py, tests/teachers/test_dask_partitions.py",
     "_numbers.py": "tests/test_distiller.py, tests/audit/test_bounds.py: settings that cannot be",
     "__main__.py": "tests/test_main.py",
     "_silenced.py": "tests/release/test_boundary.py: warnings of threads",
@@ -115,6 +116,7 @@ TESTED_ELSEWHERE = {
     "publishing/private_parts.py": "tests/test_publishing.py: students that hold the teacher",
     "publishing/published.py": "tests/test_publishing.py: exports predict the same",
     "release/mechanism.py": "tests/release/test_calibration.py, tests/test_distiller.py: settings",
+    "release/partitioned_rows.py": "tests/teachers/test_dask_partitions.py",
     "release/private_sums.py": "tests/release/test_gradient_rounds.py: bounds of every sum",
     "students/linear.py": "tests/teachers/test_newton.py: the released model as the student",
     "schema/report.py": "tests/schema/test_schema.py: reports for the owner",

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
+from skdistill._partitions import is_dask
 from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced, warn_caller
 from skdistill._tables import cells_of, check_lengths, check_table, layout_of, n_rows
@@ -234,6 +235,12 @@ class PrivateTable(DistilledEstimator):
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        if is_dask(X):
+            raise TypeError(
+                "X is a dask collection, and this estimator reads its private table in memory. Fit "
+                "a NewtonClassifier or a NewtonRegressor on the collection, and release it with "
+                "PrivateDistiller."
             )
         X = check_table(X)
         if self.schema is None and X_public is not None:

@@ -109,10 +109,10 @@ def _private_objects(teacher: Any) -> dict[int, Any]:
 
 
 def _is_learned(value: Any) -> bool:
-    """Whether a value is an array of numbers, or a compiled part of scikit-learn such as a tree."""
+    """Whether a value is an array of numbers, a compiled part such as a tree, or a dask object."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind == "f" and value.size > 1
-    return type(value).__module__.startswith("sklearn.")
+    return type(value).__module__.startswith(("sklearn.", "dask.", "distributed."))
 
 
 def _parameters(part: Any) -> set[str]:

@@ -405,7 +405,7 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
 
     most = _most_directions(rows, loss, rule)
     mean, spread = _mean_and_spread(public)
-    lattice = Lattice.of(mean, spread, centred=not sp.issparse(public) and not sp.issparse(rows.X))
+    lattice = Lattice.of(mean, spread, centred=not sp.issparse(public) and not rows.is_sparse)
     values, axes = _principal(public, mean, most)
     mixed = (1 - rule.mix) * values + rule.mix * values.mean() if len(values) else values
     d, q = len(mean), len(values) + 1

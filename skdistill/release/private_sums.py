@@ -21,20 +21,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.special import exp2, expit
 
 from skdistill.accounting.relation import Unit
 
-__all__ = ["MISSING", "TARGET_ONE", "Lattice", "PrivateRows", "Sum", "IntegerMap"]
+__all__ = ["MISSING", "TARGET_ONE", "IntegerMap", "Lattice", "PrivateRows", "Sum", "added"]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Question = Callable[..., Any]
 
 _CELL_BITS, _RESIDUAL_BITS, _LIMB_BITS = 22, 21, 20
 _BLOCK, _CACHE = 1 << 10, 1 << 16  # most rows, and cells, at a time: the cells stay in the cache
@@ -153,11 +154,16 @@ class PrivateRows:
         Which of the two.
     rows_of_unit : ndarray of shape (n,), optional
         For each row, how many rows its group has: private. None if every row is a unit.
-    n_jobs : int, optional
-        Threads that sum over parts of the rows. The sums do not depend on it.
+    first : int, default=0
+        Where these rows begin, if they are a partition of a larger table.
 
     Notes
     -----
+    *Partitions.* Each sum asks the rows one question, a method that returns arrays of integers, and
+    everything after it is a function of their total. So the rows may lie anywhere:
+    :class:`skdistill.release.partitioned_rows.PartitionedRows` puts the question to every
+    partition and adds the answers, which are the same integers.
+
     *Groups.* A row of a group of s rows is clipped to 1/s of the bound that a record has, and its
     gradient is divided by s: the group adds the mean of its rows' gradients. The sum is over at
     most s rows that are at most C/s long, so the group is at most C long (triangle inequality).
@@ -170,13 +176,18 @@ class PrivateRows:
     n_units: int
     unit: Unit = Unit.RECORD
     rows_of_unit: Array | None = None
-    n_jobs: int | None = None
+    first: int = 0
     _lengths: list[Any] = field(default_factory=list, repr=False)
 
     @property
     def width(self) -> int:
         """Number of columns, without the constant."""
         return int(self.X.shape[1])
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the rows are sparse; public."""
+        return sp.issparse(self.X)
 
     @property
     def n_scores(self) -> int:
@@ -196,15 +207,10 @@ class PrivateRows:
         U = 2**20, and two such vectors are at most √2·U apart (L2), 2·U in L1. A unit's sum of
         numbers is in [-U, U], since each of s rows is truncated to at most U/s.
         """
+        (total,) = self._total(PrivateRows._summed_targets, cells=False)
         if not self.n_classes:
-            known = np.where(self.targets == MISSING, 0, self.targets)
-            values = np.trunc(known / self._rows_of_unit(slice(None)))
-            values = values.sum(keepdims=True).astype(np.int64)
-            return Sum(values, 2.0 * _COUNT, 2.0 * _COUNT, 1 / _COUNT)
-        known, share = self.targets >= 0, self._weight_of_rows()
-        counts = np.zeros(self.n_classes, dtype=np.int64)
-        np.add.at(counts, self.targets[known], share[known])
-        return _histogram(counts)
+            return Sum(total, 2.0 * _COUNT, 2.0 * _COUNT, 1 / _COUNT)
+        return _histogram(total)
 
     def gradients(
         self, frame: IntegerMap, weights: Array, clip: float, at_most: int
@@ -243,24 +249,10 @@ class PrivateRows:
         the rounding, so the values move by at most 2L/2^j + √D in L2, and by √D times that in
         L1.
         """
-        lengths = self._row_lengths(frame)
-        scores = IntegerMap(frame.lattice, weights)
-        bound = clip * _RESIDUAL
-
-        def part(rows: slice, cells: Any) -> tuple[Integers, Integers]:
-            residual = self._residuals(rows, self._scores(cells, scores))
-            size = lengths[rows] * np.sqrt((residual * residual).sum(axis=1))
-            s = self._rows_of_unit(rows)
-            with np.errstate(divide="ignore"):
-                factor = np.minimum(1.0, bound * _ROOM / size) / s
-            rho = np.trunc(residual * factor[:, None])
-            kept = lengths[rows] * np.sqrt((rho * rho).sum(axis=1)) * s <= bound * _DOWN
-            rho = np.where(kept[:, None], rho, 0.0)
-            total = _transposed(cells, rho).astype(np.int64)
-            return total >> _LIMB_BITS, total & (_LIMB - 1)
-
         step, n_units = self._steps(at_most)
-        high, low = self._sum(frame.lattice, part, step)
+        scores = IntegerMap(frame.lattice, weights)
+        question = partial(PrivateRows._clipped, scores=scores, bound=clip * _RESIDUAL, step=step)
+        high, low = self._total(question, self._row_lengths(frame))
         shift = frame.exponent + _RESIDUAL_BITS + math.frexp(clip)[1] - 29
         values = _apply(frame.integers, high, low, shift)
         unit = 2.0 ** (shift - frame.exponent - _RESIDUAL_BITS)
@@ -316,21 +308,8 @@ class PrivateRows:
         longest = min(finest, _MOMENT, 2.0**61 / n_units)  # so that the sum of all units fits int64
         bits = math.floor(math.log2(longest / radius**2) / 2)
         limit = math.ldexp(radius, bits)
-
-        def part(rows: slice, cells: Any) -> tuple[Integers]:
-            products = _product(cells, frame.integers)
-            s = self._rows_of_unit(rows) ** (2 if order == "mean" else 1)
-            length = _lengths_of(products, frame.exponent)
-            factor = np.minimum(1.0, radius / length) * _ROOM / np.sqrt(s)
-            t = np.trunc(np.ldexp(products, bits - frame.exponent) * factor[:, None])
-            kept = (t * t).sum(axis=1) * s <= limit**2 * _DOWN
-            t = np.where(kept[:, None], t, 0.0)
-            found = (
-                t.T @ t if order == "products" else (t if order == "mean" else t * t).sum(axis=0)
-            )
-            return (found.astype(np.int64),)
-
-        (total,) = self._sum(frame.lattice, part, step)
+        question = partial(PrivateRows._shortened, frame=frame, order=order, radius=radius)
+        (total,) = self._total(partial(question, bits=bits, limit=limit, step=step))
         if order == "mean":
             found = Sum(total, 2 * math.sqrt(q) * limit * _UP, 2 * limit * _UP, 2.0**-bits)
         else:
@@ -364,7 +343,85 @@ class PrivateRows:
         """
         if not self.n_classes:
             raise TypeError("A histogram of scores by class needs a classifier's rows.")
-        scores, share = IntegerMap(lattice, weights), self._weight_of_rows()
+        scores = IntegerMap(lattice, weights)
+        (total,) = self._total(partial(PrivateRows._by_score, scores=scores, edges=edges))
+        return _histogram(total)
+
+    def some(self, at_most: int) -> PrivateRows:
+        """Return about `at_most` rows, in equal steps of their positions, for their owner's eyes.
+
+        Each of them is a unit of its own.
+        """
+        step = max(1, self.X.shape[0] // at_most)
+        X, targets = self._every(step)
+        return PrivateRows(X, targets, self.n_classes, len(targets))
+
+    # Questions to the rows. Those that sum return arrays of integers (none if no row is asked).
+
+    def _total(self, question: Question, *of_rows: Any, cells: bool = True) -> list[Integers]:
+        """Return the total answer to a question; these rows are all there are.
+
+        `of_rows` is what else the question needs, for each row. `cells` is whether it reads X.
+        """
+        return list(question(self, *of_rows))
+
+    def _every(self, step: int) -> list[Any]:
+        """Return rows whose position in the whole table is a multiple of `step`, and targets."""
+        rows = slice(-self.first % step, None, step)
+        return [self.X[rows], np.ascontiguousarray(self.targets[rows])]
+
+    def _summed_targets(self) -> list[Integers]:
+        if not self.n_classes:
+            known = np.where(self.targets == MISSING, 0, self.targets)
+            values = np.trunc(known / self._rows_of_unit(slice(None)))
+            return [values.sum(keepdims=True).astype(np.int64)]
+        known, share = self.targets >= 0, self._weight_of_rows()
+        counts = np.zeros(self.n_classes, dtype=np.int64)
+        np.add.at(counts, self.targets[known], share[known])
+        return [counts]
+
+    def _clipped(
+        self, lengths: Array, scores: IntegerMap, bound: float, step: int
+    ) -> list[Integers]:
+        """Sum z ρᵀ, in two parts: multiples of 2**20, and the rest."""
+
+        def part(rows: slice, cells: Any) -> tuple[Integers, Integers]:
+            residual = self._residuals(rows, self._scores(cells, scores))
+            size = lengths[rows] * np.sqrt((residual * residual).sum(axis=1))
+            s = self._rows_of_unit(rows)
+            with np.errstate(divide="ignore"):
+                factor = np.minimum(1.0, bound * _ROOM / size) / s
+            rho = np.trunc(residual * factor[:, None])
+            kept = lengths[rows] * np.sqrt((rho * rho).sum(axis=1)) * s <= bound * _DOWN
+            rho = np.where(kept[:, None], rho, 0.0)
+            total = _transposed(cells, rho).astype(np.int64)
+            return total >> _LIMB_BITS, total & (_LIMB - 1)
+
+        return self._sum(scores.lattice, part, step)
+
+    def _shortened(
+        self, frame: IntegerMap, order: str, radius: float, bits: int, limit: float, step: int
+    ) -> list[Integers]:
+        """Sum t, t² or t tᵀ."""
+
+        def part(rows: slice, cells: Any) -> tuple[Integers]:
+            products = _product(cells, frame.integers)
+            s = self._rows_of_unit(rows) ** (2 if order == "mean" else 1)
+            length = _lengths_of(products, frame.exponent)
+            factor = np.minimum(1.0, radius / length) * _ROOM / np.sqrt(s)
+            t = np.trunc(np.ldexp(products, bits - frame.exponent) * factor[:, None])
+            kept = (t * t).sum(axis=1) * s <= limit**2 * _DOWN
+            t = np.where(kept[:, None], t, 0.0)
+            found = (
+                t.T @ t if order == "products" else (t if order == "mean" else t * t).sum(axis=0)
+            )
+            return (found.astype(np.int64),)
+
+        return self._sum(frame.lattice, part, step)
+
+    def _by_score(self, scores: IntegerMap, edges: Array) -> list[Integers]:
+        """Count by score and class."""
+        share = self._weight_of_rows()
 
         def part(rows: slice, cells: Any) -> tuple[Integers]:
             score, codes = self._scores(cells, scores), self.targets[rows]
@@ -381,10 +438,9 @@ class PrivateRows:
             np.add.at(counts, place, share[rows][known])
             return (counts,)
 
-        (total,) = self._sum(lattice, part)
-        return _histogram(total)
+        return self._sum(scores.lattice, part)
 
-    # Parts of the sums.
+    # Parts of the questions.
 
     def _steps(self, at_most: int) -> tuple[int, int]:
         """Return the step of the rows' positions that leaves about `at_most`, and their units."""
@@ -437,11 +493,16 @@ class PrivateRows:
         residual *= (targets >= (0 if self.n_classes else -TARGET_ONE))[:, None]
         return np.rint(residual * _RESIDUAL)
 
-    def _row_lengths(self, frame: IntegerMap) -> Array:
+    def _row_lengths(self, frame: IntegerMap) -> Any:
         """Return no less than the length of each row in the frame; kept for later rounds."""
         held = self._lengths[:]  # in one step: fits in other threads may share these rows
         if held and held[0] is frame:
-            return np.asarray(held[1])
+            return held[1]
+        lengths = self._measured(frame)
+        self._lengths[:] = [frame, lengths]
+        return lengths
+
+    def _measured(self, frame: IntegerMap) -> Array:
         lengths = np.empty(self.X.shape[0])
 
         def part(rows: slice, cells: Any) -> tuple[Integers]:
@@ -449,40 +510,30 @@ class PrivateRows:
             return (np.zeros(1, dtype=np.int64),)
 
         self._sum(frame.lattice, part)
-        self._lengths[:] = [frame, lengths]
         return lengths
 
     def _sum(
         self, lattice: Lattice, part: Callable[[slice, Any], tuple[Integers, ...]], step: int = 1
     ) -> list[Integers]:
-        """Sum what `part` returns for each block of rows."""
+        """Sum what `part` returns for blocks of rows whose positions are multiples of `step`."""
         n = self.X.shape[0]
         block = step * min(_BLOCK, max(32, _CACHE // max(self.width, 1)))
-        starts = range(0, n, block)
-
+        total: list[Integers] = []
         scale = 1 / lattice.step
+        room = np.empty((0 if sp.issparse(self.X) else block // step, self.width))
+        for start in range(-self.first % step, n, block):
+            rows = slice(start, min(start + block, n), step)
+            total = added(total, part(rows, self._cells(lattice, scale, rows, room)))
+        return total
 
-        def run(chosen: Sequence[int]) -> list[Integers]:
-            total: list[Integers] = []
-            room = np.empty((0 if sp.issparse(self.X) else block // step, self.width))
-            for start in chosen:
-                rows = slice(start, min(start + block, n), step)
-                found = part(rows, self._cells(lattice, scale, rows, room))
-                if not total:
-                    total = [each.copy() for each in found]
-                else:
-                    for mine, more in zip(total, found, strict=True):
-                        mine += more
-            return total
 
-        if self.n_jobs in (None, 1):
-            return run(starts)
-        jobs = Parallel(n_jobs=self.n_jobs, prefer="threads")
-        split = [
-            starts[i :: 4 * abs(self.n_jobs)] for i in range(min(len(starts), 4 * abs(self.n_jobs)))
-        ]
-        parts = jobs(delayed(run)(chosen) for chosen in split)
-        return [sum(each[1:], each[0]) for each in zip(*parts, strict=True)]
+def added(total: list[Integers], more: Sequence[Integers]) -> list[Integers]:
+    """Add arrays of integers to a total, in place; the total of no rows is an empty list."""
+    if not (total and more):
+        return total or [each.copy() for each in more]
+    for mine, each in zip(total, more, strict=True):
+        mine += each
+    return total
 
 
 def _histogram(counts: Integers) -> Sum:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,14 +15,24 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._cells import as_floats
 from skdistill._numbers import check_range
+from skdistill._partitions import header_of, is_dask
 from skdistill._scores import probabilities_of
-from skdistill._tables import check_label_types, layout_of, read_table
+from skdistill._tables import (
+    cells_of,
+    check_label_types,
+    known_classes,
+    label_codes,
+    layout_of,
+    read_table,
+)
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.gradient_rounds import LinearRelease, Rule, gradient_rounds
+from skdistill.release.partitioned_rows import partitioned_rows
 from skdistill.release.private_sums import MISSING, TARGET_ONE, PrivateRows
 from skdistill.release.query import Queries
-from skdistill.teachers.fitted import read_arguments, read_classes, set_fitted
+from skdistill.teachers.fitted import read_arguments, set_fitted
+from skdistill.teachers.shards import label_counts
 
 __all__ = ["NewtonClassifier", "NewtonRegressor"]
 
@@ -43,36 +54,87 @@ class _NewtonTeacher(BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-            Private rows: numbers. A cell that is missing, infinite or no number becomes 0.
+            Private rows: numbers. A cell that is missing, infinite or no number becomes 0. Of a
+            dask array or data frame, the rows stay in their partitions, which are read for each
+            sum. The place of a record in the collection must not depend on private values (do not
+            sort or shuffle by them), as that of a row in memory must not.
         y : array-like of shape (n_samples,)
             Private labels or numbers. One that is missing, or outside of the classes, teaches
-            nothing.
+            nothing. A dask array or series may have other partitions than X has.
         groups : array-like of shape (n_samples,), default=None
             Label of the group (a person, say) that each row belongs to. The unit of privacy
-            becomes the group. Every group counts alike, however many rows it has.
+            becomes the group. Every group counts alike, however many rows it has. Not for dask
+            collections.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        TypeError, ValueError
+            For public reasons: settings, shapes, no rows.
+        skdistill.release.partitioned_rows.PartitionError
+            A partition of a dask collection cannot be read; fixed text.
         """
-        cells, labels, names, state = read_arguments(self, X, y, groups, _canonical)
-        width = cells.shape[1]
-        public = None if self.curvature is None else self._public_rows(self.curvature, width)
-        codes, n_classes, found = self._read_targets(y, labels, names)
-        n_units, rows_of_unit = len(codes), None
-        if names is not None:
-            _, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
-            n_units, rows_of_unit = len(sizes), sizes[index].astype(np.float64)
-        unit = Unit.RECORD if names is None else Unit.GROUP
-        rows = PrivateRows(cells, codes, n_classes, n_units, unit, rows_of_unit)
+        find = self._rows_in_partitions if is_dask(X) else self._rows_in_memory
+        rows, state = find(X, y, groups)
+        public = None if self.curvature is None else self._public_rows(self.curvature, rows.width)
         model = _owners_model(rows)
-        state |= found | {
+        state |= {
             "private_rows_": rows,
             "curvature_": public,
-            "n_units_": n_units,
-            "group_level_": names is not None,
+            "n_units_": rows.n_units,
+            "group_level_": rows.unit is Unit.GROUP,
             "coef_": model.coef,
             "intercept_": model.intercept,
             "fit_id_": uuid.uuid4().hex,
         }
         set_fitted(self, state, X)
         return self
+
+    def _rows_in_memory(self, X: Any, y: Any, groups: Any) -> tuple[PrivateRows, dict[str, Any]]:
+        """Return the private rows, and the state that says which columns and labels were seen."""
+        cells, labels, names, state = read_arguments(self, X, y, groups, _canonical)
+        read, n_classes, found = self._target_reader(y, labels)
+        numbers = isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "biuf"
+        codes = read(y if numbers else labels)
+        if n_classes:
+            found["class_count_"] = label_counts(codes, n_classes, names)
+        n_units, rows_of_unit = len(codes), None
+        if names is not None:
+            _, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
+            n_units, rows_of_unit = len(sizes), sizes[index].astype(np.float64)
+        unit = Unit.RECORD if names is None else Unit.GROUP
+        rows = PrivateRows(cells, codes, n_classes, n_units, unit, rows_of_unit)
+        return rows, state | found
+
+    def _rows_in_partitions(
+        self, X: Any, y: Any, groups: Any
+    ) -> tuple[PrivateRows, dict[str, Any]]:
+        """Return the same for a dask collection, whose rows stay where they are."""
+        if groups is not None:
+            raise ValueError(
+                "groups: X is a dask collection, and the rows of a group may lie in several of its "
+                "partitions. Make one row of each group first, or fit on rows in memory."
+            )
+        if y is None:
+            name = type(self).__name__
+            raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+        labels = None
+        if not is_dask(y):
+            labels = cells_of(y)
+        elif y.ndim == 2 and y.shape[1] == 1:
+            y = y[y.columns[0]] if hasattr(y, "columns") else y[:, 0]
+        read, n_classes, found = self._target_reader(y, labels)
+        targets = y if labels is None else read(labels)
+        rows = partitioned_rows(X, targets, n_classes, read=_canonical, read_targets=read)
+        if n_classes:
+            counts = rows.targets_sum()
+            found["class_count_"] = (counts.values * counts.unit).astype(np.int64)
+        seen = BaseEstimator()
+        validate_data(seen, header_of(X), skip_check_array=True)
+        return rows, vars(seen) | found
 
     def _scores(self, X: Any) -> Array:
         """Scores of the owner's model, shape (m, k)."""
@@ -175,15 +237,18 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         self.classes = classes
         self.curvature = curvature
 
-    def _read_targets(
-        self, y: Any, labels: list[Any], names: list[str] | None
-    ) -> tuple[NDArray[np.int64], int, dict[str, Any]]:
-        """Return each row's class index, how many classes there are, and their state."""
-        codes, state = read_classes(self, y, labels, names)
-        n_classes = len(state["classes_"])
-        if self.classes is not None and n_classes < 2:
+    def _target_reader(self, y: Any, labels: list[Any] | None) -> tuple[Any, int, dict[str, Any]]:
+        """Return the map from labels to class indices, how many classes there are, their state."""
+        if self.classes is None and labels is None:
+            raise ValueError(
+                "classes=None takes the labels found in y, and y is a dask collection: list all "
+                f"labels that may occur, {type(self).__name__}(classes=[...])."
+            )
+        classes = known_classes(y, self.classes, labels)
+        if self.classes is not None and len(classes) < 2:
             raise ValueError(f"classes={self.classes!r} must name at least two labels.")
-        return codes.astype(np.int64), n_classes, state
+        state = {"classes_": classes, "classes_given_": self.classes is not None}
+        return partial(_class_indices, classes=classes), len(classes), state
 
     def decision_function(self, X: Any) -> Array:
         """Logits of the model without noise. Not private.
@@ -273,21 +338,13 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
         self.loss = loss
         self.curvature = curvature
 
-    def _read_targets(
-        self, y: Any, labels: list[Any], names: list[str] | None
-    ) -> tuple[NDArray[np.int64], int, dict[str, Any]]:
-        """Return the targets as whole numbers, 0 for no classes, and the checked range."""
+    def _target_reader(self, y: Any, labels: list[Any] | None) -> tuple[Any, int, dict[str, Any]]:
+        """Return the map from targets to whole numbers, 0 for no classes, and the checked range."""
         if self.loss != "squared":
             raise ValueError(f"loss={self.loss!r} is unknown; the only one is 'squared'.")
         check_label_types(y)
         low, high = check_range(self.output_range)
-        half, middle = high / 2 - low / 2, high / 2 + low / 2
-        with np.errstate(all="ignore"):
-            scaled = (as_floats(labels) - middle) / half
-            missing = ~np.isfinite(scaled)
-            targets = np.rint(np.clip(np.where(missing, 0.0, scaled), -1, 1) * TARGET_ONE)
-        targets = np.where(missing, MISSING, targets.astype(np.int64))
-        return targets, 0, {"output_range_": (low, high)}
+        return partial(_whole_targets, low=low, high=high), 0, {"output_range_": (low, high)}
 
     def predict(self, X: Any) -> Array:
         """Predict with the model without noise. Not private.
@@ -308,10 +365,8 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
 
 def _owners_model(rows: PrivateRows) -> LinearRelease:
     """Fit by the mechanism's own steps, without noise, with the private rows' own curvature."""
-    step = max(1, rows.X.shape[0] // _OWNERS_ROWS)
-    targets = np.ascontiguousarray(rows.targets[::step])
-    some = PrivateRows(rows.X[::step], targets, rows.n_classes, len(targets))
-    curvature = some.X[:: max(1, len(targets) // _OWNERS_CURVATURE)]
+    some = rows.some(_OWNERS_ROWS)
+    curvature = some.X[:: max(1, some.n_units // _OWNERS_CURVATURE)]
     loss = PrivacyLoss.of_mu(50.0, 1e-6)  # what there would be noise for
     return _without_noise(gradient_rounds(some, curvature, loss, rule=_OWNERS_RULE))
 
@@ -324,6 +379,21 @@ def _without_noise(mechanism: Queries[LinearRelease]) -> LinearRelease:
             query = mechanism.send(query.values)
         except StopIteration as done:
             return done.value
+
+
+def _class_indices(labels: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the class of each label, -1 for a label outside the classes."""
+    return label_codes(labels, classes).astype(np.int64)
+
+
+def _whole_targets(values: Any, low: float, high: float) -> NDArray[np.int64]:
+    """Return targets as whole numbers of half the range, from its middle."""
+    half, middle = high / 2 - low / 2, high / 2 + low / 2
+    with np.errstate(all="ignore"):
+        scaled = (as_floats(values) - middle) / half
+        missing = ~np.isfinite(scaled)
+        targets = np.rint(np.clip(np.where(missing, 0.0, scaled), -1, 1) * TARGET_ONE)
+    return np.where(missing, MISSING, targets.astype(np.int64))
 
 
 def _canonical(X: Any) -> Any:

@@ -9,14 +9,10 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.random import sample_without_replacement
 
+from skdistill._partitions import blocks_of, counted
 from skdistill._tables import take_rows
 
-__all__ = ["fetch_rows", "is_dask"]
-
-
-def is_dask(X: Any) -> bool:
-    """Whether X is a dask collection. Does not import dask."""
-    return type(X).__module__.partition(".")[0] in ("dask", "dask_expr")
+__all__ = ["fetch_rows"]
 
 
 def fetch_rows(X: Any, n: int | None, random_state: Any) -> tuple[NDArray[np.intp], Any]:
@@ -52,7 +48,8 @@ def fetch_rows(X: Any, n: int | None, random_state: Any) -> tuple[NDArray[np.int
             "the number of rows to fetch and label. Predict for the rest where it lies: "
             "X.map_blocks(distiller.predict)."
         )
-    blocks, sizes = _blocks(X)
+    blocks, known = blocks_of(X)
+    sizes = counted(blocks) if known is None else known
     m = sum(sizes)
     if not m:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
@@ -71,27 +68,3 @@ def fetch_rows(X: Any, n: int | None, random_state: Any) -> tuple[NDArray[np.int
 
         return rows, concat(fetched)
     return rows, np.concatenate(fetched)
-
-
-def _blocks(X: Any) -> tuple[list[Any], list[int]]:
-    """Return the parts of X, with all columns each, and their numbers of rows."""
-    import dask
-
-    sizes: Any = None
-    if hasattr(X, "chunks"):
-        if X.ndim != 2:
-            raise ValueError(
-                f"Expected 2D array, got {X.ndim}D array instead: a row for each record, a column "
-                "for each feature."
-            )
-        X = X.rechunk({1: -1})
-        sizes = X.chunks[0]
-    elif not (hasattr(X, "partitions") and hasattr(X, "columns")):
-        raise TypeError(
-            f"X is a {type(X).__name__}; rows of a dask array or of a dask data frame can be "
-            "fetched."
-        )
-    blocks = list(np.ravel(np.asarray(X.to_delayed(), dtype=object)))
-    if sizes is None or np.isnan(sizes).any():
-        (sizes,) = dask.compute([dask.delayed(len)(block) for block in blocks])
-    return blocks, [int(size) for size in sizes]

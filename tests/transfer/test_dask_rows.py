@@ -11,7 +11,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from skdistill import PrivateDistiller
-from skdistill.transfer.dask_rows import fetch_rows, is_dask
+from skdistill._partitions import is_dask
+from skdistill.transfer.dask_rows import fetch_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from skdistill.certificates.base import unwrap
 from skdistill.release.boundary import TeacherError, call_privately
+from skdistill.release.partitioned_rows import PartitionedRows
 
 __all__ = ["assumed_of", "digest", "layout", "row_keys", "teacher_digest"]
 
@@ -78,6 +79,8 @@ class _Hasher(NumpyHasher):
             fields = [obj] if obj.dtype.names is None else [obj[f] for f in obj.dtype.names]
             contents = [hashlib.sha1(f.tobytes()).hexdigest() for f in fields]
             obj = ("array", obj.dtype.str, obj.dtype.names, obj.shape, contents)
+        elif isinstance(obj, PartitionedRows):  # which are not read, and are no other fit's
+            obj = ("partitions", obj.name)
         super().save(obj)
 
 
