@@ -218,11 +218,6 @@ def partitioned_rows(
 
     blocks, sizes = _parts(X)
     n = sum(sizes)
-    if np.isnan(X.shape[1]):
-        raise ValueError(
-            "The number of columns of X is not known. Give it to dask: X.map_partitions(function, "
-            "meta=np.empty((0, n_features)))."
-        )
     check_not_empty((n, int(X.shape[1])))
     layout = _layout_of(X, y, n_classes, read, read_targets)
     ends = np.cumsum([0, *sizes])
