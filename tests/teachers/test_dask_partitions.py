@@ -233,12 +233,14 @@ def spoiled(block, how):
         return block[:0]
     if how == "a row less":
         return block[:-1]
+    if how == "a row more":  # every label behind it would be another row's
+        return np.concatenate([block[:1], block])
     if how == "complex":
         return block + 1j
     return {"one axis": block[:, 0], "nothing": None, "a text": SECRET}[how]
 
 
-OF_ARRAYS = ["raises", "text", "missing column", "no rows", "a row less", "complex", "one axis"]
+OF_ARRAYS = ["raises", "text", "missing column", "no rows", "a row less", "a row more", "complex"]
 OF_FRAMES = ["raises", "text", "text in a column", "missing column"]  # their rows are counted
 
 
@@ -268,7 +270,7 @@ def assert_fixed(error):
 
 @pytest.mark.parametrize(
     ("how", "kind"),
-    [(how, "array") for how in [*OF_ARRAYS, "nothing", "a text"]]
+    [(how, "array") for how in [*OF_ARRAYS, "one axis", "nothing", "a text"]]
     + [(how, "frame") for how in [*OF_FRAMES, "nothing", "a text"]],
 )
 def test_a_partition_that_cannot_be_read_stops_the_fit(how, kind, caplog):
@@ -281,7 +283,9 @@ def test_a_partition_that_cannot_be_read_stops_the_fit(how, kind, caplog):
     assert SECRET not in caplog.text
 
 
-@pytest.mark.parametrize("how", ["raises", "text", "no rows", "a row less", "nothing"])
+@pytest.mark.parametrize(
+    "how", ["raises", "text", "no rows", "a row less", "a row more", "nothing"]
+)
 def test_labels_that_cannot_be_read_stop_the_fit(how):
     parts = array_of(b, (1000, 2000))
     bad = parts.map_blocks(
