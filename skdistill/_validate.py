@@ -216,8 +216,9 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
     Refused: objects that are not estimators, are not fitted, are neither classifier nor regressor,
     or have several outputs.
     """
-    if isinstance(teacher, WithheldTeacher):
-        teacher.raise_withheld()
+    withheld = unwrap(teacher)
+    if isinstance(withheld, WithheldTeacher):
+        withheld.raise_withheld()
     if isinstance(teacher, type) or not any(
         hasattr(teacher, name) for name in ("predict_proba", "decision_function", "predict")
     ):

@@ -220,8 +220,6 @@ def spoiled(block, how):
     """What a task of the caller may make of a partition when it meets one record."""
     if how == "raises":
         raise ValueError(SECRET)
-    if how == "exits":
-        raise SystemExit(SECRET)
     is_frame = hasattr(block, "iloc")
     if how == "text":
         return block.astype(str)
