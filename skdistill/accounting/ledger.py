@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import weakref
 from collections.abc import Callable, Iterator
@@ -142,14 +143,13 @@ class PrivacyLedger:
         """
         cap = Cap.of(epsilon, delta, pure, relation, unit)
         store = MemoryStore() if path == ":memory:" else Store(real_path(path))
-        store.create(Entry(kind="open", totals=Totals(), cap=cap, anywhere=bool(anywhere)))
+        store.create(cap, bool(anywhere))
         return cls.__new__(cls)._set_up(store, replay)
 
     def _set_up(self, store: Store, replay: bool) -> PrivacyLedger:
         self.path, self.replay, self._store = store.path, replay, store
         if isinstance(store, MemoryStore):
             _IN_THIS_PROCESS[store.identity] = self
-            weakref.finalize(self, store.connection.close)
         return self
 
     def __copy__(self) -> PrivacyLedger:
@@ -201,16 +201,9 @@ class PrivacyLedger:
     def _append_charge(self, loss_of: Callable[[Cap], PrivacyLoss], note: str) -> PrivacyLedger:
         def decide(tip: Entry) -> Entry:
             loss = loss_of(tip.cap)
-            return tip.next(
-                "pure" if loss.mu is None else "gaussian",
-                totals=_with(tip, loss),
-                epsilon=float(loss.epsilon),
-                delta=float(loss.delta),
-                mu=None if loss.mu is None else float(loss.mu),
-                relation=str(loss.relation),
-                unit=str(loss.unit),
-                note=note.encode("utf-8", "backslashreplace").decode("utf-8"),
-            )
+            kind = "pure" if loss.mu is None else "gaussian"
+            text = note.encode("utf-8", "backslashreplace").decode("utf-8")
+            return tip.next(kind, totals=_with(tip, loss), loss=loss, note=text)
 
         self._store.append(decide)
         return self
@@ -324,8 +317,10 @@ class PrivacyLedger:
 
     def remember(self, key: bytes, blob: bytes) -> None:
         """Remember a blob under a key, durably, at no cost: a release is public."""
-        name = _bytes(key, "key").hex()
-        self._store.append(lambda tip: tip.next("remember", key=name), _bytes(blob, "blob"))
+        digest = hashlib.sha256(_bytes(blob, "blob")).hexdigest()
+        self._store.append(
+            lambda tip: tip.next("remember", digest=digest), _bytes(key, "key"), blob
+        )
 
     # -- what happened ---------------------------------------------------------------------
 
