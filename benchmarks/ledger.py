@@ -19,6 +19,7 @@ from _environment import environment
 
 from skdistill.accounting import PrivacyLoss, ledger_file
 from skdistill.accounting.ledger import PrivacyLedger
+from skdistill.accounting.ledger_file import Row
 
 CAP = {"epsilon": 1e6, "delta": 1e-6, "pure": 1e6}
 AMOUNT = 1e-3
@@ -99,19 +100,16 @@ def several_writers(make, path):
 
 def long_ledger(path):
     """Make a ledger of many charges, in one transaction (charge by charge it takes long)."""
-    store = PrivacyLedger.create(path, **CAP)._store
-    loss, row = PrivacyLoss.laplace(AMOUNT), None
-    event = {"epsilon": AMOUNT, "relation": "replace-one", "unit": "record"}
+    store, loss = PrivacyLedger.create(path, **CAP)._store, PrivacyLoss.laplace(AMOUNT)
     with store._session() as (file, connection):
-        connection.execute("BEGIN IMMEDIATE")
-        row = store._tip(file, connection)
-        for _ in range(LONG):
-            place = {"n": row.n + 1, "time": row.entry.time, "previous": row.hash}
-            totals = row.entry.totals.add(loss)
-            entry = row.entry.next("pure", totals=totals, **event, **place)
-            row = ledger_file._insert(connection, entry, None)
-        connection.execute("COMMIT")
-        store._write_head(file, row)
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            row, entry = store._tip(file, connection)
+            for _ in range(LONG):
+                entry = entry.next("pure", totals=entry.totals.add(loss), loss=loss)
+                row = Row.of(row.n + 1, None, entry, row.hash)
+                ledger_file._insert(connection, row, None)
+        store._write_head(file, row, entry)
 
 
 def opening(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -187,7 +187,12 @@ class PrivacyLedger:
         """
         if not isinstance(loss, PrivacyLoss) or not isinstance(note, str):
             raise TypeError(f"charge takes a PrivacyLoss and a note, got {loss!r} and {note!r}.")
-        return self._append_charge(lambda cap: loss, note)
+        kind = "pure" if loss.mu is None else "gaussian"
+        note = note.encode("utf-8", "backslashreplace").decode("utf-8")
+        self._store.append(
+            lambda tip: tip.next(kind, totals=_with(tip, loss), loss=loss, note=note)
+        )
+        return self
 
     def spend(self, epsilon: float, delta: float = 0.0) -> PrivacyLedger:
         """Charge a release that is (epsilon, 0)-DP under the relation and unit of this ledger.
@@ -196,17 +201,7 @@ class PrivacyLedger:
         nothing is known but (ε, δ) belongs to neither counter.
         """
         loss = _pure_loss(epsilon, delta)
-        return self._append_charge(lambda cap: replace(loss, **_protection(cap)), "")
-
-    def _append_charge(self, loss_of: Callable[[Cap], PrivacyLoss], note: str) -> PrivacyLedger:
-        def decide(tip: Entry) -> Entry:
-            loss = loss_of(tip.cap)
-            kind = "pure" if loss.mu is None else "gaussian"
-            text = note.encode("utf-8", "backslashreplace").decode("utf-8")
-            return tip.next(kind, totals=_with(tip, loss), loss=loss, note=text)
-
-        self._store.append(decide)
-        return self
+        return self.charge(replace(loss, relation=self.relation, unit=self.unit))
 
     def set_cap(self, epsilon: float, delta: float, pure: float | None = None) -> PrivacyLedger:
         """Change the budget of the file, for all who use it; the change is part of the history.
@@ -413,10 +408,6 @@ def _pure_loss(epsilon: float, delta: float) -> PrivacyLoss:
             f"ledger.charge(PrivacyLoss.gaussian({epsilon!r}, {delta!r}))."
         )
     return PrivacyLoss.laplace(epsilon)
-
-
-def _protection(cap: Cap) -> dict[str, Any]:
-    return {"relation": cap.relation, "unit": cap.unit}
 
 
 def _bytes(value: Any, name: str) -> bytes:

@@ -241,12 +241,12 @@ class Store:
         """Return the blobs remembered under `key`, oldest first; refuse those that changed."""
         with self._session() as (file, connection):
             self._tip(file, connection)
-            rows = _select(connection, "WHERE key = ? ORDER BY n", key)
-            found = [(row.n, _blob(connection, row)) for row in rows]
-        for n, blob in found:
-            if blob is None:
-                raise LedgerError(f"Entry {n} of the ledger {self.path!r} was changed.")
-        return [blob for _, blob in found]
+            found = []
+            for row in _select(connection, "WHERE key = ? ORDER BY n", key):
+                if (blob := _blob(connection, row)) is None:
+                    raise LedgerError(f"Entry {row.n} of the ledger {self.path!r} was changed.")
+                found.append(blob)
+            return found
 
     def walk(self, start: int = 0) -> Iterator[Entry | None]:
         """Yield the entries from number `start` on; None for one that is not as it was written."""
@@ -277,9 +277,9 @@ class Store:
     def close(self) -> None:
         """Close the connection; the next operation opens another one."""
         with IO:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
 
     __del__ = close
 
@@ -364,7 +364,7 @@ class Store:
         content = f"skdistill ledger {self.identity} {row.n} {row.hash.hex()}".ljust(150) + "\n"
         file.seek(0)
         if file.write(content.encode("ascii")) != len(content):
-            raise LedgerError(f"The head of {self.path!r} was not written: is the disk full?")
+            raise OSError("the head was not written in full")
 
     def _tip(self, file: Any, connection: sqlite3.Connection) -> tuple[Row, Entry]:
         """Return the last row and its entry; refuse unless the chain leads from the head to it."""

@@ -74,20 +74,19 @@ def locked_file(path: str, *, temporary: bool = False) -> Iterator[FileIO]:
         with IO:
             file = FileIO(os.open(path, _FLAGS | (os.O_CREAT if temporary else 0), 0o600), "r+b")
             _OPEN.add(file)
-        held = False
+        ours = False
         try:
             _lock(file)
-            held = True
             # Who waited for a temporary file may have got the lock of one that was removed.
-            if not temporary or _is_at(file, path):
+            if ours := not temporary or _is_at(file, path):
                 _HELD[me] = file
                 yield file
                 return
         finally:
             # A waiter that is interrupted leaves the holder's file alone, and a forked child,
             # whose copy is closed, its parent's.
-            if held and not file.closed:
-                if temporary and _is_at(file, path):
+            if ours and not file.closed:
+                if temporary:
                     with suppress(OSError):  # Windows removes no open file: it stays, empty
                         os.unlink(path)
                 _unlock(file)

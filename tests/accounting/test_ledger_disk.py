@@ -1,6 +1,9 @@
 """A disk that is full, fails, or may not be written: never less than was acknowledged."""
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -118,3 +121,84 @@ def test_read_only():
     assert all("could not be written" in line for line in refused)
     assert sum("in 5 charges" in line for line in lines) == 4
     assert sum(line == "verified: all 7 entries are intact" for line in lines) == 4
+
+
+KINDS = ["full", "broken", "short", "unsynced", "readonly", "unreadable"]
+FAILING = """
+import ctypes, os, shutil, sys
+from pathlib import Path
+from skdistill.accounting.ledger import LedgerError, PrivacyLedger
+
+disk, folder, kind = ctypes.CDLL(None), Path(sys.argv[1]), int(sys.argv[2])
+path = folder / "ledger.db"
+ledger = PrivacyLedger.create(path, epsilon=10.0, delta=0.0)
+least = failures = 0
+
+def holds(path, least, most):
+    try:
+        n = len(PrivacyLedger(path))
+    except LedgerError:
+        return False
+    assert least <= n <= most, (least, n, most)
+    return True
+
+def release(number):
+    ledger.spend(0.001)
+    global least
+    least += 1
+    ledger.remember(b"key", bytes([number % 256]) * (20_000 if number % 2 else 10))
+
+for once in (0, 1):
+    for number in range(1000):
+        before = len(ledger)
+        disk.fail_from(kind, number, once)
+        try:
+            release(number)
+        except LedgerError as error:
+            assert "acknowledged" in str(error) or "damaged" in str(error), error
+        failed = disk.failed()
+        disk.fail_from(0, 0, 0)
+        # What a machine finds that lost its power now, and what the next handle finds.
+        copy = folder / "copy"
+        copy.mkdir()
+        for file in folder.glob("ledger.db*"):
+            shutil.copyfile(file, copy / file.name)
+        holds(copy / "ledger.db", least, before + 1)
+        shutil.rmtree(copy)
+        failures += failed
+        if holds(path, least, before + 1):
+            assert ledger.verify() > len(ledger) >= least
+            least = len(ledger)
+        else:  # half of the head was written: the ledger refuses from now on
+            assert kind == 3
+            for file in folder.glob("ledger.db*"):
+                file.unlink()
+            ledger, least = PrivacyLedger.create(path, epsilon=10.0, delta=0.0), 0
+        if not failed:
+            break
+    assert not failed
+print(failures)
+"""
+
+
+@pytest.fixture(scope="module")
+def failing_disk(tmp_path_factory):
+    """A library that fails calls of the system: see tests/failing_disk.c."""
+    compiler, library = shutil.which("cc"), tmp_path_factory.mktemp("disk") / "failing_disk.so"
+    if sys.platform != "linux" or compiler is None:
+        pytest.skip("needs Linux and a C compiler")
+    source = Path(__file__).parents[1] / "failing_disk.c"
+    command = [compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"]
+    if subprocess.run(command, check=False).returncode:
+        pytest.skip("the library cannot be compiled here")
+    return library
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_fails_at_any_call(failing_disk, kind):
+    """No space, errors, short writes, failing fsync, read-only; at each call, once or for good."""
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        printed = run(FAILING, folder, KINDS.index(kind) + 1, preload=failing_disk)
+    assert int(printed) > 10
