@@ -12,7 +12,7 @@ from ledger_files import AMOUNT, created, files, filled, holds, opened, snapshot
 from processes import needs_fork, run, start
 
 import skdistill
-from skdistill.accounting import PrivacyLoss
+from skdistill.accounting import PrivacyLoss, ledger_file
 from skdistill.accounting.ledger import PrivacyLedger
 
 
@@ -106,7 +106,7 @@ STORM = (
     LIGHT
     + """
 import os, random, signal, sys, time, traceback
-from skdistill.accounting import PrivacyLoss
+from skdistill.accounting import PrivacyLoss, ledger_file
 from skdistill.accounting.ledger import BudgetError, PrivacyLedger
 
 path, rounds, amount, cap = sys.argv[1], int(sys.argv[2]), 0.001, 0.05
@@ -296,6 +296,36 @@ def test_fork_while_threads_charge(path):
         """
     run(script, path)
     assert opened(path).verify() > 60
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_no_connection_lives_across_a_fork(path):
+    """SQLite forbids to use one that was inherited, and even to close it."""
+    ledger = created(path).spend(AMOUNT)
+    assert ledger._store._connection is not None
+    if (child := os.fork()) == 0:
+        os._exit(ledger._store._connection is not None)
+    assert os.waitpid(child, 0)[1] == 0
+    assert ledger._store._connection is None
+    assert len(ledger.spend(AMOUNT)) == 2
+
+
+def test_an_open_transaction_is_never_kept(path, monkeypatch):
+    """A connection that met an error is closed; the next charge has a new one."""
+    ledger = created(path).spend(AMOUNT)
+    before = ledger._store._connection
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger_file, "_insert", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.spend(AMOUNT)
+    monkeypatch.undo()
+    assert ledger._store._connection is None
+    assert len(opened(path).spend(AMOUNT)) == len(ledger) == 2
+    assert ledger._store._connection is not before
 
 
 @needs_fork
