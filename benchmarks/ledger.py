@@ -4,6 +4,8 @@ Run ``python benchmarks/ledger.py [FOLDER]``. Every charge is on the disk when i
 the disk sets the pace. A plain SQLite insert with the same durability (rollback journal,
 ``synchronous=EXTRA``) is measured in the same run, in turns, in the same folder; and one with a
 write-ahead log, which flushes once instead of four times. A disk that others use is slower.
+
+At last a grid search, with a ledger and without one, in turns.
 """
 
 import multiprocessing
@@ -13,12 +15,19 @@ import statistics
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 from _environment import environment
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 
+from skdistill import NewtonClassifier, PrivateDistiller, ResidualRounds, TeacherEnsemble
 from skdistill.accounting import PrivacyLoss, ledger_file
 from skdistill.accounting.ledger import PrivacyLedger
+from skdistill.accounting.ledger_file import Row
 
 CAP = {"epsilon": 1e6, "delta": 1e-6, "pure": 1e6}
 AMOUNT = 1e-3
@@ -99,19 +108,16 @@ def several_writers(make, path):
 
 def long_ledger(path):
     """Make a ledger of many charges, in one transaction (charge by charge it takes long)."""
-    store = PrivacyLedger.create(path, **CAP)._store
-    loss, row = PrivacyLoss.laplace(AMOUNT), None
-    event = {"epsilon": AMOUNT, "relation": "replace-one", "unit": "record"}
+    store, loss = PrivacyLedger.create(path, **CAP)._store, PrivacyLoss.laplace(AMOUNT)
     with store._session() as (file, connection):
-        connection.execute("BEGIN IMMEDIATE")
-        row = store._tip(file, connection)
-        for _ in range(LONG):
-            place = {"n": row.n + 1, "time": row.entry.time, "previous": row.hash}
-            totals = row.entry.totals.add(loss)
-            entry = row.entry.next("pure", totals=totals, **event, **place)
-            row = ledger_file._insert(connection, entry, None)
-        connection.execute("COMMIT")
-        store._write_head(file, row)
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            row, entry = store._tip(file, connection)
+            for _ in range(LONG):
+                entry = entry.next("pure", totals=entry.totals.add(loss), loss=loss)
+                row = Row.of(row.n + 1, None, entry, row.hash)
+                ledger_file._insert(connection, row, None)
+        store._write_head(file, row, entry)
 
 
 def opening(path):
@@ -122,6 +128,45 @@ def opening(path):
     seconds = time.perf_counter() - began
     assert total[0] >= 0
     return seconds, len(ledger)
+
+
+def searches(folder):
+    """Print how long a search of 61 fits (3 ε, 4 students) takes with a ledger and without one."""
+    X, y = make_classification(14_000, n_features=12, n_informative=6, random_state=0)
+    private, public = slice(10_000), slice(10_000, None)
+    forest = RandomForestClassifier(20, random_state=0)
+    logistic = LogisticRegression()
+    teachers = {
+        "stable": (NewtonClassifier(classes=[0, 1], curvature=X[public]), "auto"),
+        "row-bound": (forest, "auto"),
+        "ensemble": (TeacherEnsemble(logistic, 50, classes=[0, 1]), "auto"),
+        "ensemble, one round": (
+            TeacherEnsemble(logistic, 50, classes=[0, 1]),
+            ResidualRounds(n_rounds=1),
+        ),
+    }
+    grid = {"epsilon": [0.5, 1.0, 2.0], "student__C": [0.01, 0.1, 1.0, 10.0]}
+    for name, (teacher, mechanism) in teachers.items():
+        teacher.fit(X[private], y[private])
+        for n_jobs in (1, 2):
+            seconds = {True: [], False: []}
+            for turn in range(2 * REPEATS):
+                accounted = bool(turn % 2)
+                path = folder / f"search {name} {n_jobs} {turn}"
+                ledger = PrivacyLedger.create(path, 1e3, 1e-6) if accounted else None
+                distiller = PrivateDistiller(
+                    teacher, LogisticRegression(), delta=1e-6, mechanism=mechanism
+                ).set_params(accountant=ledger)
+                search = GridSearchCV(distiller, grid, n_jobs=n_jobs, error_score="raise")
+                began = time.perf_counter()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    search.fit(X[public], y[public])
+                seconds[accounted].append(time.perf_counter() - began)
+            with_it, without = (statistics.median(seconds[key]) for key in (True, False))
+            print(
+                f"{name:24}n_jobs={n_jobs}{with_it:8.2f} s{without:8.2f} s{with_it / without:8.2f}"
+            )
 
 
 def main():
@@ -169,6 +214,9 @@ def main():
             for _ in range(2):
                 found = several_writers(make, folder / file)
                 print(f"{contestant:24}" + "".join(f"{x:8.0f}" for x in sorted(found)))
+
+        print("\ngrid search: with a ledger, without, ratio (medians of wall time)")
+        searches(folder)
 
 
 if __name__ == "__main__":

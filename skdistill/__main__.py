@@ -40,8 +40,8 @@ def _show_ledger(file: str, verify: bool, last: int) -> int:
         print(ledger_report.as_text(store.path, tip), end="\n\n")
         print(ledger_report.statement(tip), end="\n\n")
         rows = ledger_report.history(store, last, events=True)
-        if tip.n + 1 > len(rows):
-            print(f"the last {len(rows)} of {tip.n + 1} entries")
+        if (count := store.count()) > len(rows):
+            print(f"the last {len(rows)} of {count} entries")
         print(ledger_report.as_table(rows))
         if verify:
             print(f"\nverified: all {ledger_report.verify(store)} entries are intact")

@@ -120,7 +120,7 @@ class PrivacyStatement:
     def scope(self) -> str:
         """Whether other releases are counted, in words."""
         if not self.accounted:
-            return "Other fits on the same data are not counted"
+            return "Other fits on the same data, and a search around this one, are not counted"
         if self.cap is None or not math.isfinite(self.cap[0]):
             return "An accountant without a cap was charged"
         return (

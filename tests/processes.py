@@ -24,11 +24,14 @@ ENVIRONMENT = {
 }
 
 
-def start(script: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
+def start(
+    script: str, *arguments: object, preload: object = None, **options: object
+) -> subprocess.Popen[str]:
     """Start a script in a new interpreter in which warnings are errors."""
+    environment = ENVIRONMENT if preload is None else {**ENVIRONMENT, "LD_PRELOAD": str(preload)}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *map(str, arguments)],
-        env=ENVIRONMENT,
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

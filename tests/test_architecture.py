@@ -98,7 +98,6 @@ TESTED_ELSEWHERE = {
     "__main__.py": "tests/test_main.py",
     "_silenced.py": "tests/release/test_boundary.py: warnings of threads",
     "_validate.py": "tests/test_distiller.py: every message, through PrivateDistiller",
-    "accounting/charging.py": "tests/test_boundary.py, tests/test_distiller.py: charged first",
     "certificates/ensembles.py": "tests/release/test_ensembles.py: bound and release together",
     "certificates/newton.py": "tests/teachers/test_newton.py",
     "certificates/pipelines.py": "tests/certificates/test_public_maps.py: public steps",

@@ -295,6 +295,7 @@ def test_noise_that_drowns_the_labels_is_announced_with_both_numbers(binary):
         PrivateDistiller(teacher, epsilon=1.0, delta=1e-6).fit(X_public)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "This teacher has answered before")
         PrivateDistiller(teacher, epsilon=1e5).fit(X_public)
 
 

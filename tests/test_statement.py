@@ -66,7 +66,9 @@ def test_prose_is_no_relation(field, value):
 
 
 def test_what_else_is_counted():
-    assert "Other fits on the same data are not counted." in str(STATEMENT)
+    assert "Other fits on the same data, and a search around this one, are not counted." in str(
+        STATEMENT
+    )
     capped = dataclasses.replace(STATEMENT, accounted=True, cap=(3.0, 1e-5))
     assert "held to ε=3, δ=1e-05 (replace-one)." in str(capped)
     assert "not counted" not in str(capped)

@@ -33,9 +33,10 @@ TEACHERS = {
 
 
 def said(call):
-    """Everything that a call warns of, but for the noise."""
+    """Everything that a call warns of, but for the noise and for releases that nobody counts."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", "This teacher has answered before")
         call()
     texts = [str(each.message) for each in caught if each.category is UserWarning]
     assert all(each.filename == __file__ for each in caught if each.category is UserWarning)

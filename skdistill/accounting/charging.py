@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from contextlib import suppress
 from typing import Any
 
+from skdistill._silenced import warn_caller
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Relation
 
@@ -18,11 +20,14 @@ __all__ = [
     "for_pickle",
     "is_ledger",
     "replays",
+    "warn_uncounted",
 ]
 
 _LOCK = threading.Lock()
 # The process in which each accountant was first handed to a distiller.
 _HOME: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+# Teachers whose releases nobody counts, by id.
+_UNCOUNTED: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 _WRONG_PROCESS = (
     "This accountant lives in the memory of another process, so a charge made here would be lost "
@@ -105,3 +110,15 @@ def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
     # `spend` checks and then appends: two threads could both pass the check.
     with _LOCK:
         accountant.spend(loss.epsilon, loss.delta)
+
+
+def warn_uncounted(teacher: Any) -> None:
+    """Warn of the second release of a teacher in this process that no accountant counts."""
+    if _UNCOUNTED.get(id(teacher)) is teacher:
+        warn_caller(
+            "This teacher has answered before, and no accountant counts its answers: every fit "
+            "costs its own epsilon, those of a search or a cross-validation too. Keep one ledger "
+            "for the private data: accountant=PrivacyLedger.create(path, epsilon, delta)."
+        )
+    with suppress(TypeError):  # not weakly referencable
+        _UNCOUNTED[id(teacher)] = teacher

@@ -316,6 +316,7 @@ def _last(holds: Callable[[float], bool]) -> float:
     return _bisect(holds, failing=high, holding=low)
 
 
+@lru_cache(maxsize=1024)
 def _units(value: float, rounding: str) -> int:
     """Return the decimal that a float prints, in units."""
     return int(_EXACT.scaleb(Decimal(repr(value)), _DIGITS).to_integral_value(rounding))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -142,14 +143,13 @@ class PrivacyLedger:
         """
         cap = Cap.of(epsilon, delta, pure, relation, unit)
         store = MemoryStore() if path == ":memory:" else Store(real_path(path))
-        store.create(Entry(kind="open", totals=Totals(), cap=cap, anywhere=bool(anywhere)))
+        store.create(cap, bool(anywhere))
         return cls.__new__(cls)._set_up(store, replay)
 
     def _set_up(self, store: Store, replay: bool) -> PrivacyLedger:
         self.path, self.replay, self._store = store.path, replay, store
         if isinstance(store, MemoryStore):
             _IN_THIS_PROCESS[store.identity] = self
-            weakref.finalize(self, store.connection.close)
         return self
 
     def __copy__(self) -> PrivacyLedger:
@@ -187,7 +187,12 @@ class PrivacyLedger:
         """
         if not isinstance(loss, PrivacyLoss) or not isinstance(note, str):
             raise TypeError(f"charge takes a PrivacyLoss and a note, got {loss!r} and {note!r}.")
-        return self._append_charge(lambda cap: loss, note)
+        kind = "pure" if loss.mu is None else "gaussian"
+        note = note.encode("utf-8", "backslashreplace").decode("utf-8")
+        self._store.append(
+            lambda tip: tip.next(kind, totals=_with(tip, loss), loss=loss, note=note)
+        )
+        return self
 
     def spend(self, epsilon: float, delta: float = 0.0) -> PrivacyLedger:
         """Charge a release that is (epsilon, 0)-DP under the relation and unit of this ledger.
@@ -196,24 +201,7 @@ class PrivacyLedger:
         nothing is known but (ε, δ) belongs to neither counter.
         """
         loss = _pure_loss(epsilon, delta)
-        return self._append_charge(lambda cap: replace(loss, **_protection(cap)), "")
-
-    def _append_charge(self, loss_of: Callable[[Cap], PrivacyLoss], note: str) -> PrivacyLedger:
-        def decide(tip: Entry) -> Entry:
-            loss = loss_of(tip.cap)
-            return tip.next(
-                "pure" if loss.mu is None else "gaussian",
-                totals=_with(tip, loss),
-                epsilon=float(loss.epsilon),
-                delta=float(loss.delta),
-                mu=None if loss.mu is None else float(loss.mu),
-                relation=str(loss.relation),
-                unit=str(loss.unit),
-                note=note.encode("utf-8", "backslashreplace").decode("utf-8"),
-            )
-
-        self._store.append(decide)
-        return self
+        return self.charge(replace(loss, relation=self.relation, unit=self.unit))
 
     def set_cap(self, epsilon: float, delta: float, pure: float | None = None) -> PrivacyLedger:
         """Change the budget of the file, for all who use it; the change is part of the history.
@@ -324,8 +312,10 @@ class PrivacyLedger:
 
     def remember(self, key: bytes, blob: bytes) -> None:
         """Remember a blob under a key, durably, at no cost: a release is public."""
-        name = _bytes(key, "key").hex()
-        self._store.append(lambda tip: tip.next("remember", key=name), _bytes(blob, "blob"))
+        digest = hashlib.sha256(_bytes(blob, "blob")).hexdigest()
+        self._store.append(
+            lambda tip: tip.next("remember", digest=digest), _bytes(key, "key"), blob
+        )
 
     # -- what happened ---------------------------------------------------------------------
 
@@ -418,10 +408,6 @@ def _pure_loss(epsilon: float, delta: float) -> PrivacyLoss:
             f"ledger.charge(PrivacyLoss.gaussian({epsilon!r}, {delta!r}))."
         )
     return PrivacyLoss.laplace(epsilon)
-
-
-def _protection(cap: Cap) -> dict[str, Any]:
-    return {"relation": cap.relation, "unit": cap.unit}
 
 
 def _bytes(value: Any, name: str) -> bytes:

@@ -1,11 +1,11 @@
 r"""The file of a ledger: an append-only chain of entries that cannot be shortened unnoticed.
 
-The entries are one SQLite table. Each is a text with the event, the state of the ledger after it
-and the SHA-256 of the entry before, so that the last one alone says what is spent. Beside the file
-stands its *head*: the number and the SHA-256 of the last entry. An entry is committed (rollback
-journal, ``synchronous=EXTRA``: it is on the disk when COMMIT returns), then the head is
-overwritten, and then :meth:`Store.append` returns; one thread of one process at a time does so,
-under a lock of the head. Hence at every moment, and after a kill at any moment,
+The entries are one SQLite table. Each is a text with the event and the state of the ledger after
+it, so that the last one alone says what is spent, and the SHA-256 of the entry and of the hash
+before. Beside the file stands its *head*: the number and the hash of the last entry. An entry is
+committed (rollback journal, ``synchronous=EXTRA``: it is on the disk when COMMIT returns), then
+the head is overwritten, and then :meth:`Store.append` returns; one thread of one process at a time
+does so, under a lock of the head. Hence at every moment, and after a kill at any moment,
 
     what was acknowledged  ≤  head  ≤  file  ≤  head + 1 entry.
 
@@ -14,13 +14,14 @@ The head is not flushed to the disk. A failure of power can only take it back: h
 *Detected, at every use.* A file that ends before its head has lost charges: it was truncated, its
 journal was removed after a crash, an old copy was put in its place, or its last rows were
 deleted. An entry at the head that does not fit its hash was edited. In both cases the ledger
-refuses. Older rows cannot lower the counters; :meth:`Store.walk` finds the first that was changed.
+refuses. Older rows cannot lower the counters; :meth:`Store.walk` finds those that were changed.
 
 *Not detected.* Copies of *both* files, of one moment, put back together while no handle is open
 (do not restore a ledger from a backup). A copy that is used beside the original. Somebody who
 computes the hashes anew: there is no key.
 
-A connection lives for one operation, so that a handle has nothing that a fork could break.
+A connection is kept between operations. It is closed before a fork, after an error, and where
+another file stands in the place of the one that it has open.
 """
 
 from __future__ import annotations
@@ -35,24 +36,23 @@ import sqlite3
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
-from io import FileIO
-from itertools import pairwise
+from dataclasses import dataclass
+from io import BytesIO, FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from skdistill.accounting.composition import Cap, Totals
-from skdistill.accounting.ledger_lock import IO, locked_file
+from skdistill.accounting.ledger_lock import CONNECTED, IO, locked_file
 from skdistill.accounting.ledger_place import LedgerError, check_place, foreign_filesystem
+from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Relation, Unit
 
 __all__ = ["Entry", "MemoryStore", "Store"]
 
 _APPLICATION = 0x736B646C  # "skdl"
-_VERSION = 2
+_VERSION = 3
 _BUSY_SECONDS = 60.0
 _SCHEMA = {
     "CREATE TABLE entries (n INTEGER PRIMARY KEY, key BLOB, text TEXT NOT NULL, "
@@ -60,6 +60,7 @@ _SCHEMA = {
     "CREATE INDEX by_key ON entries (key) WHERE key IS NOT NULL",
 }
 _HEAD = re.compile(r"skdistill ledger ([0-9a-f]{32}) ([0-9]{1,18}) ([0-9a-f]{64}) *\n")
+_JSON = json.JSONEncoder(separators=(",", ":"), default=vars)
 _UNFINISHED = (
     "The creation of this ledger was interrupted. Nothing was charged to it: remove the file and "
     "its head (the same name with '-head'), and create it again."
@@ -70,6 +71,12 @@ _NEW_LEDGER = (
     "together, as they were at one moment. If it is lost, create a new ledger and spend on it "
     "first all that may have been spent; `python -m skdistill ledger FILE` shows what is left."
 )
+_IN_MEMORY = (
+    "This ledger lives in the memory of one process (':memory:') and cannot be charged from "
+    "another: the charge would be lost there. Give the ledger a file, "
+    "PrivacyLedger.create('budget.db', ...), or stay in one process: n_jobs=1, or `with "
+    "joblib.parallel_backend('threading')`."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,66 +86,60 @@ class Entry:
     kind: str  # "open", "cap" or "remember"; or a charge: "gaussian" or "pure"
     totals: Totals  # all charges up to this one
     cap: Cap  # what they must stay within, and whom the ledger protects
-    epsilon: float = 0.0  # of the release that was charged, as are the next four
-    delta: float = 0.0
-    mu: float | None = None
-    relation: str = ""
-    unit: str = ""
+    loss: PrivacyLoss | None = None  # that was charged
     note: str = ""  # of the first entry: the identity of the ledger
     anywhere: bool = False  # of the first entry: it may stand on any file system
-    key: str = ""  # what a remembered blob is found by, in hexadecimal
-    digest: str = ""  # SHA-256 of the blob
-    n: int = 0  # counts from 0, the entry that opened the ledger
+    digest: str = ""  # SHA-256 of a remembered blob
     time: int = 0  # microseconds since 1970 (UTC); never less than that of the entry before
     process: str = ""  # its number and the name of its machine
-    previous: str = ""  # SHA-256 of the entry before
 
     def next(self, kind: str, **event: Any) -> Entry:
-        """Return an event that leaves the state as it is, but for the fields that are given."""
+        """Return an event of now that leaves the state as it is, but for the fields given."""
+        now, process = time.time_ns() // 1000, f"{os.getpid()}@{platform.node()}"
         state: dict[str, Any] = {"totals": self.totals, "cap": self.cap}
+        state |= {"time": max(now, self.time), "process": process}
         return Entry(kind=kind, **state | event)
-
-    def text(self) -> str:
-        """Return the entry as it is stored."""
-        state = {"totals": vars(self.totals), "cap": vars(self.cap)}
-        return json.dumps(vars(self) | state, separators=(",", ":"))
-
-    def stored_key(self) -> bytes | None:
-        """Return the key as it is stored beside the text."""
-        return bytes.fromhex(self.key) if self.kind == "remember" else None
 
     @classmethod
     def parse(cls, text: str) -> Entry:
-        """Return the entry that :meth:`text` wrote."""
+        """Return the entry that was encoded as this text."""
         content = json.loads(text)
-        cap = content["cap"]
-        cap = replace(Cap(**cap), relation=Relation(cap["relation"]), unit=Unit(cap["unit"]))
-        return cls(**content | {"totals": Totals(**content["totals"]), "cap": cap})
+        content["totals"] = Totals(**content["totals"])
+        for name, kind in (("cap", Cap), ("loss", PrivacyLoss)):
+            if fields := content[name]:
+                fields["relation"], fields["unit"] = (
+                    Relation(fields["relation"]),
+                    Unit(fields["unit"]),
+                )
+                content[name] = kind(**fields)
+        return cls(**content)
 
 
-@dataclass(frozen=True)
-class Row:
-    """An entry as it was read, None where it is not as it was written; and its stored hash."""
+class Row(NamedTuple):
+    """An entry as it is stored (columns of any type, if they were changed)."""
 
-    n: int
-    entry: Entry | None
-    hash: str
+    n: int  # counts from 0, the entry that opened the ledger
+    key: Any  # bytes that a remembered blob is found by
+    text: Any
+    hash: Any
+    previous: Any  # the hash of the row before, None where there is none
 
     @classmethod
-    def read(cls, n: int, key: Any, text: Any, stored: Any) -> Row:
-        """Check the columns of a row against each other."""
-        chained = stored.hex() if isinstance(stored, bytes) else ""
-        try:
-            entry, found = Entry.parse(text), hashlib.sha256(text.encode())
-            known = (entry.n, found.digest(), entry.stored_key())
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return cls(n, None, chained)
-        return cls(n, entry if known == (n, stored, key) else None, chained)
+    def of(cls, n: int, key: bytes | None, entry: Entry, previous: bytes | None) -> Row:
+        """Return the row of an entry."""
+        text = _JSON.encode(vars(entry))
+        return cls(n, key, text, _hash(n, key, text, previous), previous)
 
-    def follows(self, before: Row | None) -> bool:
-        """Whether the entry is intact and was appended to the one before (None: to nothing)."""
-        n, previous = (0, "") if before is None else (before.n + 1, before.hash)
-        return self.entry is not None and (self.n, self.entry.previous) == (n, previous)
+    @property
+    def intact(self) -> bool:
+        """Whether this is the row that was appended to the row before."""
+        return bool(self.hash == _hash(self.n, self.key, self.text, self.previous))
+
+
+_SELECT = (
+    "SELECT n, key, text, hash, (SELECT hash FROM entries AS before WHERE before.n = entries.n - 1)"
+    " FROM entries "
+)
 
 
 class Store:
@@ -149,13 +150,16 @@ class Store:
 
     def __init__(self, path: str, identity: str = "", *, read_only: bool = False) -> None:
         self.path, self.identity, self.read_only = path, identity, read_only
-        self._seen = -1  # the last entry that this object knows
+        # The last row that this object knows to be intact, and its entry.
+        self._known: tuple[Row, Any] = Row(-1, None, "", b"", None), None
+        self._connection: sqlite3.Connection | None = None
+        self._place = (0, 0)
 
-    def create(self, first: Entry) -> None:
+    def create(self, cap: Cap, anywhere: bool) -> None:
         """Make the file and its head; refuse where there is either."""
+        first = Entry(kind="", totals=Totals(), cap=cap).next("open", anywhere=anywhere)
         self._check_filesystem(first)
-        self.identity, made = secrets.token_hex(16), list[str]()
-        try:
+        with ExitStack() as undo:
             for path in (self._head, self.path):
                 if check_place(path):
                     raise LedgerError(
@@ -164,17 +168,9 @@ class Store:
                         "Remove it if nothing that was charged there counts any more.)"
                     )
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-                made.append(path)
+                undo.callback(os.unlink, path)
             self._begin(first)
-            if os.name != "nt":  # the names are on the disk, too
-                folder = os.open(os.path.dirname(self.path), os.O_RDONLY)
-                os.fsync(folder)
-                os.close(folder)
-        except BaseException:
-            for path in made:
-                with suppress(OSError):
-                    os.unlink(path)
-            raise
+            undo.pop_all()
 
     def open(self) -> None:
         """Check that this is a ledger, and learn its identity."""
@@ -192,7 +188,7 @@ class Store:
             unfinished = os.path.exists(self._head) and not os.path.getsize(self._head)
             raise LedgerError(_UNFINISHED if unfinished else f"{self.path!r} is not a ledger.")
         with self._session() as (file, connection):
-            tip = self._tip(file, connection)
+            tip, _ = self._tip(file, connection)
             version, pages, size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("user_version", "page_count", "page_size")
@@ -205,45 +201,41 @@ class Store:
                 )
             first = _select(connection, "WHERE n = 0")
             short = os.path.getsize(self.path) < pages * size
-            if short or not first or first[0].entry is None:
+            if short or not first or not first[0].intact:
                 raise LedgerError(
                     f"The ledger {self.path!r} was cut short, or its first entry was changed "
                     f"(its last is number {tip.n}). {_NEW_LEDGER}"
                 )
-            self._check_filesystem(first[0].entry)
+            self._check_filesystem(Entry.parse(first[0].text))
 
-    def append(self, decide: Callable[[Entry], Entry], blob: bytes | None = None) -> None:
+    def append(
+        self,
+        decide: Callable[[Entry], Entry],
+        key: bytes | None = None,
+        blob: bytes | None = None,
+    ) -> None:
         """Append the entry that `decide` makes of the last one; durable when this returns.
 
-        `decide` may raise; then nothing is appended. It fills in the event and the state after
-        it; number, time, process and hashes are filled in here.
+        `decide` may raise; then nothing is appended.
         """
         with self._session() as (file, connection):
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                tip = self._tip(file, connection)
-                assert tip.entry is not None
-                entry = replace(
-                    decide(tip.entry),
-                    n=tip.n + 1,
-                    time=tip.entry.time,
-                    previous=tip.hash,
-                    digest="" if blob is None else hashlib.sha256(blob).hexdigest(),
-                )
-                row = _insert(connection, entry, blob)
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-            self._write_head(file, row)
+            with connection:  # commits, or rolls back
+                connection.execute("BEGIN IMMEDIATE")
+                tip, last = self._tip(file, connection)
+                entry = decide(last)
+                row = Row.of(tip.n + 1, key, entry, tip.hash)
+                _insert(connection, row, blob)
+            self._write_head(file, row, entry)
 
     def tip(self) -> Entry:
         """Return the last entry, checked against the head."""
         with self._session() as (file, connection):
-            entry = self._tip(file, connection).entry
-            assert entry is not None
-            return entry
+            return self._tip(file, connection)[1]
+
+    def count(self) -> int:
+        """Return the number of entries."""
+        with self._session() as (file, connection):
+            return self._tip(file, connection)[0].n + 1
 
     def recall(self, key: bytes) -> list[bytes]:
         """Return the blobs remembered under `key`, oldest first; refuse those that changed."""
@@ -251,39 +243,25 @@ class Store:
             self._tip(file, connection)
             found = []
             for row in _select(connection, "WHERE key = ? ORDER BY n", key):
-                before = _select(connection, "WHERE n = ?", row.n - 1)
-                blob = _blob(connection, row)
-                if not before or not row.follows(before[0]) or blob is None:
+                if (blob := _blob(connection, row)) is None:
                     raise LedgerError(f"Entry {row.n} of the ledger {self.path!r} was changed.")
                 found.append(blob)
             return found
 
-    def walk(self, start: int = 0) -> Iterator[tuple[Entry | None, bool]]:
-        """Yield the entries from number `start` on, and whether each is the one appended there.
-
-        An entry that cannot be read is None.
-        """
-        with self._session() as (_, connection):
-            earlier = _select(connection, "WHERE n < ? ORDER BY n DESC LIMIT 1", start)
-        before, last = earlier[0] if earlier else None, start - 1
-        while True:
-            found = []
+    def walk(self, start: int = 0) -> Iterator[Entry | None]:
+        """Yield the entries from number `start` on; None for one that is not as it was written."""
+        rows = None
+        while rows is None or rows:
             with self._session() as (_, connection):
-                for row in _select(connection, "WHERE n > ? ORDER BY n LIMIT 500", last):
-                    kept = row.entry is None or not row.entry.digest or _blob(connection, row)
-                    found.append((row.entry, row.follows(before) and kept is not None))
-                    before, last = row, row.n
-            if not found:
-                return
+                rows = _select(connection, "WHERE n >= ? ORDER BY n LIMIT 500", start)
+                found = [_entry(connection, row) for row in rows]
             yield from found
+            start = rows[-1].n + 1 if rows else start
 
     def last_claim(self) -> Entry | None:
-        """Return the last entry as it stands, unchecked: what a damaged ledger still says."""
-        with (
-            suppress(sqlite3.Error, LookupError, UnicodeError),
-            closing(self._connect()) as connection,
-        ):
-            return _select(connection, "ORDER BY n DESC LIMIT 1")[0].entry
+        """Return the last entry as it stands: what a damaged ledger still says."""
+        with suppress(sqlite3.Error, LookupError, ValueError), closing(self._connect()) as found:
+            return _entry(found, _select(found, "ORDER BY n DESC LIMIT 1")[0])
         return None
 
     @contextmanager
@@ -295,6 +273,15 @@ class Store:
             with _explained(self.path):
                 stack.enter_context(locked_file(f"{self.path}-{name}.lock", temporary=True))
             yield
+
+    def close(self) -> None:
+        """Close the connection; the next operation opens another one."""
+        with IO:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    __del__ = close
 
     def _check_process(self) -> None:
         if self.path == ":memory:":  # unpickled where that ledger is not
@@ -316,21 +303,28 @@ class Store:
 
     @contextmanager
     def _session(self) -> Iterator[tuple[Any, sqlite3.Connection]]:
-        """Hold the head's lock and a connection."""
+        """Hold the head's lock and the connection."""
         self._check_process()
         opened: Any = FileIO if self.read_only else locked_file
-        with (
-            _explained(self.path),
-            opened(self._head) as file,
-            IO,
-            closing(self._connect()) as connection,
-        ):
-            yield file, connection
+        with _explained(self.path), opened(self._head) as file, IO:
+            keep = False
+            try:
+                found = os.stat(self.path)
+                if self._connection is None or self._place != (found.st_dev, found.st_ino):
+                    self.close()
+                    self._connection = self._connect()
+                    self._place = found.st_dev, found.st_ino
+                    CONNECTED.add(self)
+                yield file, self._connection
+                keep = os.name == "posix"  # Windows removes no file that is open
+            finally:
+                if not keep:
+                    self.close()
 
     def _connect(self) -> sqlite3.Connection:
-        options = "?mode=ro" if self.read_only else "?mode=rw"
-        name = Path(self.path).as_uri() + options
-        connection = sqlite3.connect(name, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
+        name = Path(self.path).as_uri() + ("?mode=ro" if self.read_only else "?mode=rw")
+        options: dict[str, Any] = {"uri": True, "isolation_level": None, "check_same_thread": False}
+        connection = sqlite3.connect(name, timeout=_BUSY_SECONDS, **options)
         try:
             connection.execute("PRAGMA synchronous = EXTRA")
             if sys.platform == "darwin":  # where fsync alone does not reach the disk
@@ -341,55 +335,58 @@ class Store:
         return connection
 
     def _begin(self, first: Entry) -> None:
+        self.identity = secrets.token_hex(16)
+        first = first.next("open", note=self.identity, anywhere=first.anywhere)
+        row = Row.of(0, None, first, None)
         with self._session() as (file, connection):
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in sorted(_SCHEMA, reverse=True):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            row = _insert(connection, replace(first, note=self.identity), None)
-            connection.execute("COMMIT")
-            self._write_head(file, row)
-            if file is not None:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in sorted(_SCHEMA, reverse=True):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+                _insert(connection, row, None)
+            self._write_head(file, row, first)
+            if isinstance(file, FileIO):
                 os.fsync(file.fileno())
 
-    def _read_head(self, file: Any) -> tuple[str, int, str]:
+    def _read_head(self, file: Any) -> tuple[str, int, bytes]:
         """Return identity, number and hash of the last entry."""
         file.seek(0)
         content = (file.read(200) or b"").decode("ascii", "replace")
         found = _HEAD.fullmatch(content)
         if found is None:
             raise LedgerError(_UNFINISHED if not content else f"{_DAMAGED} {_NEW_LEDGER}")
-        return found[1], int(found[2]), found[3]
+        return found[1], int(found[2]), bytes.fromhex(found[3])
 
-    def _write_head(self, file: Any, row: Row) -> None:
-        self._seen = row.n
-        content = f"skdistill ledger {self.identity} {row.n} {row.hash}".ljust(150) + "\n"
+    def _write_head(self, file: Any, row: Row, entry: Entry) -> None:
+        self._known = row, entry
+        content = f"skdistill ledger {self.identity} {row.n} {row.hash.hex()}".ljust(150) + "\n"
         file.seek(0)
         if file.write(content.encode("ascii")) != len(content):
-            raise LedgerError(f"The head of {self.path!r} was not written: is the disk full?")
+            raise OSError("the head was not written in full")
 
-    def _tip(self, file: Any, connection: sqlite3.Connection) -> Row:
-        """Return the last row; refuse unless the chain leads from the head to it."""
+    def _tip(self, file: Any, connection: sqlite3.Connection) -> tuple[Row, Entry]:
+        """Return the last row and its entry; refuse unless the chain leads from the head to it."""
         identity, n, tip = self._read_head(file)  # before the rows: others may append in between
         self.identity = self.identity or identity
         if identity != self.identity:
             raise LedgerError(f"{self.path!r} is another ledger than the one that was opened.")
-        rows = _select(connection, "WHERE n >= ? ORDER BY n", n)
-        if not rows or rows[0].n != n or rows[-1].n < self._seen:
+        rows, known = _select(connection, "WHERE n >= ? ORDER BY n", n), self._known[0]
+        if not rows or rows[0].n != n or rows[-1].n < known.n:
             raise LedgerError(
                 f"The ledger {self.path!r} has lost charges: it ends before entry "
-                f"{max(n, self._seen)}, which it had (an old copy, or a file that was cut "
+                f"{max(n, known.n)}, which it had (an old copy, or a file that was cut "
                 f"short?). {_NEW_LEDGER}"
             )
-        intact = all(after.follows(before) for before, after in pairwise(rows))
-        if rows[0].hash != tip or rows[0].entry is None or not intact:
+        if rows[0].hash != tip or not all(row == known or row.intact for row in rows):
             raise LedgerError(
                 f"The last entries of the ledger {self.path!r} were changed: they do not fit the "
                 f"chain of hashes. {_NEW_LEDGER}"
             )
-        self._seen = rows[-1].n
-        return rows[-1]
+        if rows[-1] != known:
+            self._known = rows[-1], Entry.parse(rows[-1].text)
+        return self._known
 
 
 class MemoryStore(Store):
@@ -397,14 +394,14 @@ class MemoryStore(Store):
 
     def __init__(self) -> None:
         super().__init__(":memory:")
-        self._pid, self._keys, self._last = os.getpid(), dict[bytes, Any](), ("", 0, "")
-        self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        weakref.finalize(self, self.connection.close)
+        self._pid, self._file, self._keys = os.getpid(), BytesIO(), dict[bytes, Any]()
+        self._connection = sqlite3.connect(
+            ":memory:", isolation_level=None, check_same_thread=False
+        )
 
-    def create(self, first: Entry) -> None:
+    def create(self, cap: Cap, anywhere: bool) -> None:
         """Write the first entry."""
-        self.identity = secrets.token_hex(16)
-        self._begin(first)
+        self._begin(Entry(kind="", totals=Totals(), cap=cap))
 
     @contextmanager
     def locked(self, key: bytes) -> Iterator[None]:
@@ -417,48 +414,41 @@ class MemoryStore(Store):
     def _session(self) -> Iterator[tuple[Any, sqlite3.Connection]]:
         self._check_process()
         with IO, _explained(self.path):
-            yield None, self.connection
+            assert self._connection is not None
+            yield self._file, self._connection
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():
             raise LedgerError(_IN_MEMORY)
 
-    def _read_head(self, file: Any) -> tuple[str, int, str]:
-        return self._last
 
-    def _write_head(self, file: Any, row: Row) -> None:
-        self._last = (self.identity, row.n, row.hash)
+def _hash(*columns: Any) -> bytes:
+    return hashlib.sha256(repr(columns).encode("utf-8", "backslashreplace")).digest()
 
 
-_IN_MEMORY = (
-    "This ledger lives in the memory of one process (':memory:') and cannot be charged from "
-    "another: the charge would be lost there. Give the ledger a file, "
-    "PrivacyLedger.create('budget.db', ...), or stay in one process: n_jobs=1, or `with "
-    "joblib.parallel_backend('threading')`."
-)
-
-
-def _insert(connection: sqlite3.Connection, entry: Entry, blob: bytes | None) -> Row:
-    now, process = time.time_ns() // 1000, f"{os.getpid()}@{platform.node()}"
-    entry = replace(entry, time=max(now, entry.time), process=process)
-    text = entry.text()
-    digest = hashlib.sha256(text.encode())
-    columns = entry.n, entry.stored_key(), text, digest.digest(), blob
-    connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", columns)
-    return Row(entry.n, entry, digest.hexdigest())
+def _insert(connection: sqlite3.Connection, row: Row, blob: bytes | None) -> None:
+    connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", (*row[:4], blob))
 
 
 def _select(connection: sqlite3.Connection, condition: str, *values: Any) -> list[Row]:
-    rows = connection.execute(f"SELECT n, key, text, hash FROM entries {condition}", values)
-    return [Row.read(*row) for row in rows]
+    return [Row(*columns) for columns in connection.execute(_SELECT + condition, values)]
 
 
 def _blob(connection: sqlite3.Connection, row: Row) -> bytes | None:
     """Return the blob of a row, None unless it is the one that was remembered."""
-    blob = connection.execute("SELECT blob FROM entries WHERE n = ?", (row.n,)).fetchone()[0]
-    if row.entry is None or not isinstance(blob, bytes):
+    (blob,) = connection.execute("SELECT blob FROM entries WHERE n = ?", (row.n,)).fetchone()
+    same = isinstance(blob, bytes) and row.intact
+    return (
+        blob if same and Entry.parse(row.text).digest == hashlib.sha256(blob).hexdigest() else None
+    )
+
+
+def _entry(connection: sqlite3.Connection, row: Row) -> Entry | None:
+    """Return the entry of a row, None where the row or its blob is not as it was written."""
+    if not row.intact:
         return None
-    return blob if hashlib.sha256(blob).hexdigest() == row.entry.digest else None
+    entry = Entry.parse(row.text)
+    return None if entry.digest and _blob(connection, row) is None else entry
 
 
 @contextmanager

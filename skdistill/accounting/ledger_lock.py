@@ -1,4 +1,4 @@
-"""Locks between all threads of all processes of one machine."""
+"""Locks between all threads of all processes of one machine; what must not live across a fork."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
+from typing import Any
 
-__all__ = ["IO", "locked_file"]
+__all__ = ["CONNECTED", "IO", "locked_file"]
 
 # Held during every call of SQLite, and across `fork`: no child is born while a thread of its
 # parent is inside SQLite, whose own mutexes would stay locked in the child for ever. Nobody waits
 # for a lock of another process while holding it.
 IO = threading.RLock()
+# Objects with a connection, which their method `close` closes. It is called before a fork.
+CONNECTED: weakref.WeakSet[Any] = weakref.WeakSet()
 _OPEN: weakref.WeakSet[FileIO] = weakref.WeakSet()
 # The locks that each thread holds. (An interrupt may come so late that one is not let go before
 # the garbage collector finds it.)
@@ -71,20 +74,19 @@ def locked_file(path: str, *, temporary: bool = False) -> Iterator[FileIO]:
         with IO:
             file = FileIO(os.open(path, _FLAGS | (os.O_CREAT if temporary else 0), 0o600), "r+b")
             _OPEN.add(file)
-        held = False
+        ours = False
         try:
             _lock(file)
-            held = True
             # Who waited for a temporary file may have got the lock of one that was removed.
-            if not temporary or _is_at(file, path):
+            if ours := not temporary or _is_at(file, path):
                 _HELD[me] = file
                 yield file
                 return
         finally:
             # A waiter that is interrupted leaves the holder's file alone, and a forked child,
             # whose copy is closed, its parent's.
-            if held and not file.closed:
-                if temporary and _is_at(file, path):
+            if ours and not file.closed:
+                if temporary:
                     with suppress(OSError):  # Windows removes no open file: it stays, empty
                         os.unlink(path)
                 _unlock(file)
@@ -101,6 +103,13 @@ def _is_at(file: FileIO, path: str) -> bool:
         return False
 
 
+def _before_fork() -> None:
+    """Close all connections: SQLite forbids to use, and even to close, one that was inherited."""
+    IO.acquire()
+    for each in list(CONNECTED):
+        each.close()
+
+
 def _in_child() -> None:
     """Close the copies of the parent's locks: they would outlive a parent that is killed."""
     for file in list(_OPEN):
@@ -109,4 +118,4 @@ def _in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=IO.acquire, after_in_parent=IO.release, after_in_child=_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=IO.release, after_in_child=_in_child)

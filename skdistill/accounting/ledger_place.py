@@ -7,7 +7,6 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["LedgerError", "check_place", "foreign_filesystem", "real_path"]
@@ -18,6 +17,11 @@ LOCAL = re.compile(
     "|apfs|bcachefs|btrfs|ext[234]|f2fs|hfs|jfs|nilfs2|ntfs3?|overlay|ramfs|reiserfs|tmpfs|ubifs"
     "|ufs|xfs|zfs"
 )
+# Place and type of a mounted file system: a line of /proc/mounts, or of `mount` on macOS.
+_MOUNTED = {
+    "linux": re.compile(r"\S+ (?P<point>\S+) (?P<kind>\S+) "),
+    "darwin": re.compile(r".+? on (?P<point>/.*) \((?P<kind>\w+)[,)]"),
+}
 
 
 class LedgerError(RuntimeError):
@@ -56,21 +60,23 @@ def check_place(path: str) -> bool:
     return True
 
 
-def foreign_filesystem(path: str, mounts: str | None = None) -> str:
+def foreign_filesystem(path: str) -> str:
     """Return the type of the file system that holds a real path, "" if it is of this machine.
 
-    `mounts` lists the mounted file systems as ``/proc/self/mountinfo`` does on Linux, where it is
-    read by default, or as ``mount`` prints them on macOS. Where neither exists, only the network
-    paths of Windows are recognised; a real path has no letter of a network drive.
+    Where the system gives no list of what is mounted, only the network paths of Windows are
+    recognised; a real path has no letter of a network drive.
     """
     if path.startswith(("\\\\", "//")):
         beyond = path.startswith(("\\\\?\\", "\\\\.\\")) and path[4:8].upper() != "UNC\\"
         return "" if beyond else "smb"
     best, kind = -1, ""
-    for point, each in _mounted(_list_of_mounts() if mounts is None else mounts):
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= best:  # a later mount hides an earlier one
-            best, kind = len(point), each
+    for line in _list_of_mounts().splitlines():
+        if found := _MOUNTED[sys.platform].match(line):
+            # The kernel of Linux writes a blank as \040.
+            point = re.sub(r"\\([0-7]{3})", lambda at: chr(int(at[1], 8)), found["point"])
+            inside = path == point or path.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= best:  # a later mount hides an earlier one
+                best, kind = len(point), found["kind"]
     return "" if LOCAL.fullmatch(kind) else kind
 
 
@@ -79,17 +85,8 @@ def _list_of_mounts() -> str:
     try:
         if sys.platform == "darwin":
             return subprocess.run(["/sbin/mount"], capture_output=True, check=True).stdout.decode()
-        return Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+        if sys.platform == "linux":
+            return Path("/proc/self/mounts").read_text("utf-8", "surrogateescape")
     except (OSError, ValueError, subprocess.SubprocessError):
-        return ""
-
-
-def _mounted(mounts: str) -> Iterator[tuple[str, str]]:
-    """Yield the place and the type of each mounted file system."""
-    for line in mounts.splitlines():
-        fields, separator, source = line.partition(" - ")
-        if separator:  # the kernel of Linux writes a blank as \040
-            point = re.sub(r"\\([0-7]{3})", lambda at: chr(int(at[1], 8)), fields.split(" ")[4])
-            yield point, source.split(" ")[0]
-        elif found := re.fullmatch(r".+? on (/.*) \((\w+)[,)].*", line):  # macOS
-            yield found[1], found[2]
+        pass
+    return ""

@@ -5,7 +5,6 @@ Functions of entries alone; nothing here changes a ledger, and diffprivlib is no
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +13,6 @@ from skdistill.accounting.composition import Cap, Totals
 from skdistill.accounting.ledger_file import Entry, Store
 from skdistill.accounting.ledger_place import LedgerError
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.accounting.relation import Relation, Unit
 
 __all__ = [
     "as_frame",
@@ -28,7 +26,6 @@ __all__ = [
     "verify",
 ]
 
-CHARGES = {"gaussian", "pure"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Between versions of the numerical libraries the last digits of a cost may differ.
 _SAME = 2**30
@@ -93,18 +90,19 @@ def as_html(path: str, tip: Entry) -> str:
     return f"<div>{bar}{html_table(figures(tip), path)}</div>"
 
 
-def _record(entry: Entry | None, intact: bool) -> dict[str, Any]:
-    if entry is None or not intact:
+def _record(entry: Entry | None) -> dict[str, Any]:
+    if entry is None:
         return dict.fromkeys(COLUMNS) | {"intact": False}
     total, totals, cap = composed(entry), entry.totals, entry.cap
+    loss = entry.loss or PrivacyLoss("laplace", 0.0, 0.0, None, cap.unit, cap.relation)
     return {
         "time": _EPOCH + timedelta(microseconds=entry.time),
         "kind": entry.kind,
-        "epsilon": entry.epsilon,
-        "delta": entry.delta,
-        "mu": entry.mu,
-        "relation": entry.relation or str(cap.relation),
-        "unit": entry.unit or str(cap.unit),
+        "epsilon": loss.epsilon,
+        "delta": loss.delta,
+        "mu": loss.mu,
+        "relation": str(loss.relation),
+        "unit": str(loss.unit),
         "note": entry.note,
         "process": entry.process,
         "anywhere": entry.anywhere,
@@ -119,18 +117,14 @@ def _record(entry: Entry | None, intact: bool) -> dict[str, Any]:
     }
 
 
-COLUMNS = tuple(_record(Entry(kind="open", totals=Totals(), cap=Cap(1.0, 0.0)), True))
+COLUMNS = tuple(_record(Entry(kind="open", totals=Totals(), cap=Cap(1.0, 0.0))))
 
 
 def history(store: Store, last: int | None, events: bool) -> list[dict[str, Any]]:
     """Return the last charges, or all the last entries. What was tampered with is listed always."""
-    start = max(0, store.tip().n + 1 - last) if events and last is not None else 0
-    found = [
-        (entry, intact)
-        for entry, intact in store.walk(start)
-        if events or entry is None or not intact or entry.kind in CHARGES
-    ]
-    return [_record(*each) for each in found[0 if last is None else max(0, len(found) - last) :]]
+    start = max(0, store.count() - last) if events and last is not None else 0
+    found = [entry for entry in store.walk(start) if events or entry is None or entry.loss]
+    return [_record(entry) for entry in found[0 if last is None else max(0, len(found) - last) :]]
 
 
 def as_frame(rows: list[dict[str, Any]]) -> Any:
@@ -157,17 +151,16 @@ def as_table(rows: list[dict[str, Any]]) -> str:
 
 def verify(store: Store) -> int:
     """Recompute the chain, the counters and the digests of blobs; return the number of entries."""
-    tip, before, count = store.tip(), None, 0
-    for entry, intact in store.walk():
-        if not intact or entry is None or not _adds_up(before, entry):
+    store.tip()
+    before, count = None, 0
+    for entry in store.walk():
+        if entry is None or not _adds_up(before, entry):
             raise LedgerError(
                 f"Entry {count} of the ledger {store.path!r} was edited, swapped or removed: it "
                 "does not fit the chain of hashes or the counters."
             )
         before = entry
         count += 1
-    if count <= tip.n:
-        raise LedgerError(f"The ledger {store.path!r} ends before its last entry, {tip.n}.")
     return count
 
 
@@ -175,25 +168,13 @@ def _adds_up(before: Entry | None, entry: Entry) -> bool:
     """Whether the counters of an entry are those before it and its charge."""
     if before is None:
         return entry.totals == Totals()
-    if entry.kind not in CHARGES:
+    if entry.loss is None:
         return entry.totals == before.totals and (entry.kind == "cap" or entry.cap == before.cap)
-    loss = PrivacyLoss(
-        "gaussian" if entry.kind == "gaussian" else "laplace",
-        entry.epsilon,
-        entry.delta,
-        entry.mu,
-        Unit(entry.unit),
-        Relation(entry.relation),
-    )
-    exact = entry.cap == before.cap and entry.totals.n == before.totals.n + 1
-    return exact and any(
-        all(
-            abs(found - expected) * _SAME <= expected - earlier + _SAME
-            for found, expected, earlier in zip(
-                astuple(entry.totals), astuple(way), astuple(before.totals), strict=True
-            )
-        )
-        for way in before.cap.ways(before.totals, loss)
+    found, earlier = entry.totals, before.totals
+    return entry.cap == before.cap and any(
+        (found.n, found.pure) == (way.n, way.pure)
+        and abs(found.squares - way.squares) * _SAME <= way.squares - earlier.squares + _SAME
+        for way in before.cap.ways(earlier, entry.loss)
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from skdistill.accounting.charging import charge, counted_by, replays
+from skdistill.accounting.charging import charge, counted_by, replays, warn_uncounted
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.class_counts import class_counts, mean_label
 from skdistill.release.gradients import GradientRounds
@@ -181,6 +181,8 @@ class Release:
         prepared = self.prepare()
         if self.loss is not None and replays(accountant):
             return replayed(self, teacher, accountant, prepared)
+        if accountant is None and self.loss is not None:
+            warn_uncounted(teacher)
         charge(accountant, self.loss, self.summary)
         return answer(self.queries(teacher, prepared), self.loss, self.sampler)
 

@@ -190,6 +190,7 @@ def test_shares_of_public_labels_decide_before_the_charge():
     rare = X[:, 0] > np.quantile(X[:, 0], 0.99)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "This teacher has answered before")
         distiller.fit(X, y)
         distiller.fit(X, np.array(["other"] * 1000) == "x")  # one class says nothing
         with pytest.raises(UserWarning, match=r"0\.099 for the signal, for classes of these"):

@@ -99,15 +99,36 @@ def row_keys(X: Any, n_rows: int) -> Keys:
     Equal rows of one table are different questions, with noise of their own: the second of them
     is the second in every table that holds both. Two rows whose digests (96 bits) coincide by
     chance would get the same label, which costs accuracy and no privacy.
+
+    The keys of the last arrays are kept: a search asks for those of its folds again and again.
     """
+    if not isinstance(X, np.ndarray) or X.dtype.kind == "O":
+        return _keys(_contents(X, n_rows))
+    shape = repr((X.shape, X.dtype.str)).encode()
+    table = shape + hashlib.blake2b(np.ascontiguousarray(X)).digest()
+    keys = _RECENT.pop(table, None)
+    _RECENT[table] = keys = _keys(_contents(X, n_rows)) if keys is None else keys
+    for oldest in list(_RECENT)[:-1]:
+        if sum(map(len, list(_RECENT.values()))) > _KEPT:
+            _RECENT.pop(oldest, None)
+    return keys
+
+
+_RECENT: dict[bytes, Keys] = {}  # by shape, type and content; the last used at the end
+_KEPT = 2**22  # keys, of all arrays together
+
+
+def _keys(contents: list[bytes]) -> Keys:
     seen: Counter[bytes] = Counter()
     keys = []
-    for content in _contents(X, n_rows):
+    for content in contents:
         name = hashlib.blake2b(content, digest_size=12).digest()
         # The last byte is 1, so that no key ends in zeros, which NumPy would drop.
         keys.append(name + (seen[name] % (1 << 24)).to_bytes(3, "little") + b"\1")
         seen[name] += 1
-    return np.array(keys, dtype="S16")
+    result = np.array(keys, dtype="S16")
+    result.flags.writeable = False
+    return result
 
 
 def _contents(X: Any, n_rows: int) -> list[bytes]:

@@ -43,7 +43,7 @@ __all__ = ["charge_dry_run", "replayed"]
 Array = NDArray[np.float64]
 
 _ONE = np.array([b"\1"], dtype="S16")
-_FORMAT = 2  # part of every key: to be raised when the meaning of a stored release changes
+_FORMAT = 3  # part of every key: to be raised when the meaning of a stored release changes
 
 
 def replayed(release: Any, teacher: Any, ledger: Any, prepared: Any = None) -> Labels:

@@ -1,0 +1,81 @@
+"""Who counts a release, and the warning where nobody does."""
+
+import gc
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+from skdistill import PrivacyLedger, PrivateDistiller
+from skdistill.accounting import BudgetAccountant, charging
+
+X, y = make_classification(200, random_state=0)
+AGAIN = "This teacher has answered before.*search.*PrivacyLedger.create"
+
+
+def teacher():
+    return LogisticRegression().fit(X[:100], y[:100])
+
+
+def distiller(by, accountant=None, **settings):
+    return PrivateDistiller(by, LogisticRegression(), accountant=accountant, **settings)
+
+
+@pytest.fixture(autouse=True)
+def only_this_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", "This teacher has answered before")
+        yield
+
+
+def test_the_second_release_without_an_accountant_warns():
+    by = teacher()
+    distiller(by).fit(X[100:])
+    for again in (distiller(by), distiller(by, epsilon=2.0)):
+        with pytest.raises(UserWarning, match=AGAIN):
+            again.fit(X[100:])
+    distiller(teacher()).fit(X[100:])  # another one
+
+
+def test_a_search_without_an_accountant_warns():
+    search = GridSearchCV(distiller(teacher()), {"student__C": [0.1, 1.0]}, error_score="raise")
+    with pytest.raises(UserWarning, match=AGAIN):
+        search.fit(X[100:], y[100:])
+
+
+def test_the_warning_points_at_the_line_of_the_caller():
+    by = teacher()
+    distiller(by).fit(X[100:])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        distiller(by).fit(X[100:])
+    assert [each.filename for each in caught if "answered before" in str(each.message)] == [
+        __file__
+    ]
+
+
+@pytest.mark.parametrize("make", [lambda: None, BudgetAccountant])
+def test_an_accountant_counts(make):
+    ledger, by = make() or PrivacyLedger.create(":memory:", 10.0, 1e-5), teacher()
+    for _ in range(2):
+        distiller(by, ledger).fit(X[100:])
+
+
+def test_no_privacy_is_not_counted():
+    by = teacher()
+    for _ in range(2):
+        distiller(by, epsilon=np.inf).fit(X[100:])
+
+
+def test_teachers_are_forgotten():
+    by = teacher()
+    charging.warn_uncounted(by)
+    charging.warn_uncounted(object())
+    number = len(charging._UNCOUNTED)
+    del by
+    gc.collect()
+    assert len(charging._UNCOUNTED) == number - 1
