@@ -150,7 +150,7 @@ def _vector(cells: Sequence[Any]) -> NDArray[Any]:
 
 
 def objects(cells: Sequence[Any]) -> NDArray[Any]:
-    """Return a one-dimensional array of objects, whatever the cells are."""
+    """Return a one-dimensional array of objects, one for each cell of any type."""
     array = np.empty(len(cells), dtype=object)
     for i, cell in enumerate(cells):
         array[i] = cell

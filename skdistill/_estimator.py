@@ -148,7 +148,7 @@ class DistilledEstimator(BaseEstimator):
         Returns
         -------
         published : Published
-            It predicts what this estimator predicts and holds no teacher; :func:`skdistill.save`
+            Its predictions are those of this estimator. It holds no teacher; :func:`skdistill.save`
             writes it to a file that runs no code.
 
         Raises

@@ -142,7 +142,7 @@ def _check_fit_parameter(step: Any, key: str, name: str) -> None:
 
 
 def check_settings(distiller: Any) -> None:
-    """Raise an error for a parameter that cannot be, which says what it must be."""
+    """Raise an error for an invalid parameter; the message names the valid values."""
     epsilon = check_number(
         "epsilon",
         distiller.epsilon,
@@ -265,7 +265,7 @@ def clear_fitted(estimator: Any) -> None:
 
 
 def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] | None) -> None:
-    """Warn of calls that run, and do not mean what they look like. All of it is public."""
+    """Warn of calls that run but mean something else than they seem to. All of it is public."""
     found, n, delta = [], n_records(teacher), distiller.delta
     if was_trained_on(teacher, X):
         found.append(

@@ -223,7 +223,7 @@ class PrivacyLedger:
 
         *Effect on the guarantee.* A budget that was raised promises the new (epsilon, delta) for
         all releases, the earlier ones included. A budget that was lowered still promises the
-        higher one. Both hold as stated if the new budget does not depend on what was released (a
+        higher one. Both hold as stated if the new budget does not depend on released values (a
         new year, new records). If it does, the promise is that of a budget which covers all
         those that might have been set: the largest part for pure releases together with the
         largest part for Gaussian ones. So do not raise a budget because of a result.
@@ -255,7 +255,7 @@ class PrivacyLedger:
     def __exit__(self, *exception: object) -> None:
         """Never reached."""
 
-    # -- what is spent and left ------------------------------------------------------------
+    # -- spent and left --------------------------------------------------------------------
 
     @property
     def cap(self) -> Cap:
@@ -264,7 +264,7 @@ class PrivacyLedger:
 
     @property
     def totals(self) -> Totals:
-        """The two counters of what was charged so far."""
+        """The two counters of all charges so far."""
         return self._store.tip().totals
 
     epsilon = property(lambda self: self.cap.epsilon, doc="Epsilon of the budget.")
@@ -280,8 +280,8 @@ class PrivacyLedger:
         """Return (epsilon, delta) of all charges so far, a diffprivlib ``Budget``.
 
         This is a meter, not a promise. It is true of releases whose amounts and number were
-        fixed in advance. Where the amounts, or the moment at which it is read, depend on what
-        was released, it can fail with a multiple of `delta` (11 to 40 times were measured). The
+        fixed in advance. Where the amounts, or the moment at which it is read, depend on
+        released values, it can fail with a multiple of `delta` (11 to 40 times were measured). The
         promise that always holds is the budget: publish :meth:`statement`. `delta` is 0 where
         there is no Gaussian charge.
         """
@@ -301,25 +301,25 @@ class PrivacyLedger:
         return tip.cap.largest(tip.totals, loss)
 
     def statement(self) -> str:
-        """Return the sentence to publish. It quotes the budget, not what is spent."""
+        """Return the sentence to publish. It quotes the budget, not the spent part of it."""
         return ledger_report.statement(self._store.tip())
 
-    # -- what was released -----------------------------------------------------------------
+    # -- earlier releases ------------------------------------------------------------------
 
     @contextmanager
     def locked(self, key: bytes) -> Iterator[PrivacyLedger]:
         """Hold the lock of a release: one thread of one process at a time is inside.
 
-        For what must happen once: look up a release, and make it if it is not there. Charges,
-        and releases with other keys, go on meanwhile. Waiting ends with a KeyboardInterrupt;
-        when the holder dies the operating system frees the lock; the same thread may enter
-        again.
+        For an action that must happen once: look up a release, and make it if it is not
+        there. Charges, and releases with other keys, go on meanwhile. Waiting ends with a
+        KeyboardInterrupt; when the holder dies the operating system frees the lock; the same thread
+        may enter again.
         """
         with self._store.locked(_bytes(key, "key")):
             yield self
 
     def recall(self, key: bytes) -> list[bytes]:
-        """Return what was remembered under a key, oldest first; a LedgerError if it changed."""
+        """Return the bytes remembered under a key, oldest first; a LedgerError if one changed."""
         return self._store.recall(_bytes(key, "key"))
 
     def remember(self, key: bytes, blob: bytes) -> None:
@@ -327,7 +327,7 @@ class PrivacyLedger:
         name = _bytes(key, "key").hex()
         self._store.append(lambda tip: tip.next("remember", key=name), _bytes(blob, "blob"))
 
-    # -- what happened ---------------------------------------------------------------------
+    # -- history ---------------------------------------------------------------------------
 
     def verify(self) -> int:
         """Recompute all hashes, counters and remembered blobs; return the number of entries.

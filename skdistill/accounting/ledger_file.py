@@ -1,13 +1,13 @@
 r"""The file of a ledger: an append-only chain of entries that cannot be shortened unnoticed.
 
 The entries are one SQLite table. Each is a text with the event, the state of the ledger after it
-and the SHA-256 of the entry before, so that the last one alone says what is spent. Beside the file
+and the SHA-256 of the entry before, so that the last one alone tells the total. Beside the file
 stands its *head*: the number and the SHA-256 of the last entry. An entry is committed (rollback
 journal, ``synchronous=EXTRA``: it is on the disk when COMMIT returns), then the head is
 overwritten, and then :meth:`Store.append` returns; one thread of one process at a time does so,
 under a lock of the head. Hence at every moment, and after a kill at any moment,
 
-    what was acknowledged  ≤  head  ≤  file  ≤  head + 1 entry.
+    acknowledged charges  ≤  head  ≤  file  ≤  head + 1 entry.
 
 The head is not flushed to the disk. A failure of power can only take it back: head ≤ file.
 
@@ -78,7 +78,7 @@ class Entry:
 
     kind: str  # "open", "cap" or "remember"; or a charge: "gaussian" or "pure"
     totals: Totals  # all charges up to this one
-    cap: Cap  # what they must stay within, and whom the ledger protects
+    cap: Cap  # their limit, and whom the ledger protects
     epsilon: float = 0.0  # of the release that was charged, as are the next four
     delta: float = 0.0
     mu: float | None = None
@@ -86,7 +86,7 @@ class Entry:
     unit: str = ""
     note: str = ""  # of the first entry: the identity of the ledger
     anywhere: bool = False  # of the first entry: it may stand on any file system
-    key: str = ""  # what a remembered blob is found by, in hexadecimal
+    key: str = ""  # of a remembered blob, in hexadecimal
     digest: str = ""  # SHA-256 of the blob
     n: int = 0  # counts from 0, the entry that opened the ledger
     time: int = 0  # microseconds since 1970 (UTC); never less than that of the entry before
@@ -278,7 +278,7 @@ class Store:
             yield from found
 
     def last_claim(self) -> Entry | None:
-        """Return the last entry as it stands, unchecked: what a damaged ledger still says."""
+        """Return the last entry as it stands, unchecked; a damaged ledger may still have one."""
         with (
             suppress(sqlite3.Error, LookupError, UnicodeError),
             closing(self._connect()) as connection,
@@ -463,7 +463,7 @@ def _blob(connection: sqlite3.Connection, row: Row) -> bytes | None:
 
 @contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """Raise a LedgerError that says what an error of SQLite or of the system means."""
+    """Raise a LedgerError that explains an error of SQLite or of the system."""
     try:
         yield
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last: in a damaged schema

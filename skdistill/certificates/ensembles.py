@@ -64,6 +64,6 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
 
 
 def _holds_frozen_parts(estimator: Any) -> bool:
-    """Whether a setting of the members is a FrozenEstimator: clones keep what it learned."""
+    """Whether a setting of the members is a FrozenEstimator, whose clones stay fitted."""
     found = estimator.get_params().values() if hasattr(estimator, "get_params") else ()
     return any(isinstance(each, FrozenEstimator) for each in (estimator, *found))

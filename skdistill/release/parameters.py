@@ -24,7 +24,7 @@ _ROUNDING_BITS = 16
 
 
 class Parameters(Mechanism):
-    """Noise on the teacher's parameters, whatever the number of transfer rows.
+    """Noise on the teacher's parameters. The price does not grow with the transfer rows.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ class RowQuery:
     X : array-like of shape (n_rows, ...) or None
         Public; tells the rows apart. None where there is one row.
     settings : tuple
-        Whatever else, all of it public, the law of the values depends on.
+        All other public settings on which the law of the values depends.
     """
 
     name: str

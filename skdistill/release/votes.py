@@ -215,7 +215,7 @@ def confident_max(
 def hard_votes(outputs: Any, n_rows: int, n_classes: int) -> NDArray[np.int32]:
     """Return the class a member votes for in each row, :data:`NO_ANSWER` where it has none.
 
-    Never raises, whatever the outputs are. The first of several largest entries wins. A row that
+    It never raises an error. The first of several largest entries wins. A row that
     prefers no class casts no vote: all entries equal, or made so because it is no distribution
     (:func:`~skdistill.release.quantization.to_simplex`) or because the member failed.
     """

@@ -1,4 +1,4 @@
-"""One column: what is known of it, the codes of its cells, and cells that have a code."""
+"""One column: public facts about it, the codes of its cells, and cells that have a code."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MORE_CELLS = (2, 3, 4, 6, 8)  # tried for whole numbers, times the number of bi
 
 @dataclass(frozen=True)
 class Column:
-    """What is publicly known of one column.
+    """Public knowledge about one column.
 
     Parameters
     ----------
     name : str
         Its name; in arrays, columns are told by their position.
     kind : {"number", "category"}
-        What it holds.
+        The kind of its cells.
     low, high : float
         Bounds of a number, ``low <= high``. Values outside are clipped. Two dates (of datetime,
         NumPy or pandas) make a column of dates, which are whole days since 1970.
@@ -43,8 +43,8 @@ class Column:
     categories : tuple of str, int or bool
         The values of a category, in order.
     missing : bool
-        Whether values may be missing. Where they may not, a missing number becomes `low` and a
-        missing category what an unknown one becomes.
+        Whether values may be missing. If False, a missing number becomes `low`, and a
+        missing category is treated like an unknown one.
     edges : tuple of float, "log" or None
         Where the bins of a number begin, increasing. "log": bins of equal width in
         ``log(1 + value - low)``, for quantities that span orders of magnitude. None: see
@@ -92,7 +92,7 @@ class Column:
                 f'Column {self.name!r}: kind={self.kind!r} must be "number" or "category".'
             )
 
-    # What is public.
+    # Public facts.
 
     @property
     def values(self) -> tuple[Hashable, ...]:
@@ -119,7 +119,7 @@ class Column:
         return known + self.missing
 
     def code_names(self, n_bins: int) -> list[str]:
-        """Name what each code stands for."""
+        """Return the meaning of each code as a text."""
         if self.kind == "category":
             names = [f"{self.name}={value}" for value in self.values]
         else:
@@ -158,7 +158,7 @@ class Column:
         ends = starts[1:] - 1 if self.integer else np.nextafter(starts[1:], -np.inf)
         return np.r_[ends, self._bounds()[1]]
 
-    # What reads private cells: total, and cell by cell.
+    # Functions that read private cells: total, and cell by cell.
 
     def read(self, cells: Any) -> NDArray[Any]:
         """Return the cells inside the schema: floats, NaN for missing, or indices into `values`.
@@ -242,7 +242,7 @@ class Column:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Column:
-        """Make a column of what :meth:`to_dict` returned."""
+        """Make a column from the result of :meth:`to_dict`."""
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
         }

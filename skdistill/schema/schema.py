@@ -28,7 +28,7 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True, init=False, repr=False)
 class Schema:
-    """Public knowledge about the columns of a table: bounds, categories, what may be missing.
+    """Public knowledge about the columns of a table: bounds, categories, missing values.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Schema:
 
     Notes
     -----
-    Whatever is in a schema counts as public and is published with the model. A schema that was
+    All entries of a schema count as public and are published with the model. A schema that was
     read off private rows voids the guarantee, so nothing here infers bounds or categories, except
     :meth:`from_public`, from rows that are public themselves.
 
@@ -182,8 +182,8 @@ class Schema:
         Parameters
         ----------
         X_public : array-like or DataFrame of shape (m, d)
-            Public rows. Bounds, categories and what may be missing are read off them, so this
-            must never be given private rows.
+            Public rows. Bounds, categories and the columns with missing values are read off
+            them, so they must never be private rows.
         edges : mapping, optional
             As for :class:`Schema`.
         dates : iterable of str, default=()
@@ -217,7 +217,7 @@ class Schema:
 
     @classmethod
     def from_json(cls, text: str) -> Schema:
-        """Read what :meth:`to_json` wrote."""
+        """Read the text that :meth:`to_json` wrote."""
         record = json.loads(text)
         if not isinstance(record, dict) or record.get("version") != 1:
             raise ValueError("This is no schema of version 1.")
@@ -255,8 +255,9 @@ class Schema:
         ValueError
             Where the columns are not those of the schema: their names, order and number, which
             are public. No cell raises: a number outside its bounds is clipped; an unknown category
-            becomes `other`; what cannot be one (text in a column of numbers, say) is missing; and
-            what is missing where nothing may be becomes the lower bound, or `other`.
+            becomes `other`; a cell of the wrong kind (text in a column of numbers, say) is
+            missing; and in a column without missing values a missing cell becomes the lower
+            bound, or `other`.
 
         Warns
         -----
@@ -277,8 +278,8 @@ class Schema:
     def sanitize(self, X: Any) -> Any:
         """Return the table with every value inside the schema.
 
-        This is what a teacher should be trained on: it then meets nothing that a row of
-        :meth:`decode` could not have.
+        Train a teacher on this table: it then meets no value that a row of :meth:`decode`
+        could not have.
 
         Parameters
         ----------
@@ -312,7 +313,7 @@ class Schema:
         n_bins : int, default=300
             Most bins of a number.
         kind : {"array", "pandas", "polars"}, default="array"
-            What to return; :meth:`kind_of` tells that of a given table.
+            Type of the result; :meth:`kind_of` returns that of a given table.
 
         Returns
         -------
@@ -371,7 +372,7 @@ class Schema:
         y : array-like of shape (n,), optional
             Private target.
         classes, output_range
-            What the target should be, where y is given: its classes, or ``(low, high)``.
+            Expected values of the target, if y is given: its classes, or ``(low, high)``.
 
         Returns
         -------

@@ -42,7 +42,7 @@ def rehearse(
     output_range: tuple[float, float] | None = None,
     fit_params: dict[str, Any] | None = None,
 ) -> None:
-    """Train a clone of the student on made-up labels, find its threshold, and raise what it raises.
+    """Train a clone of the student on made-up labels, and find its threshold; errors pass.
 
     The function that trains the student later trains it here, on some 500 rows, and it predicts all
     rows. (A network is trained on 64 rows and predicts these.) A student that raises is tried once

@@ -44,7 +44,7 @@ def _offered(method: str) -> Any:
 class ThresholdedStudent(BaseEstimator):
     """A fitted student with its class labels and its decision threshold.
 
-    This is what remains of a distiller once it is published: an ordinary fitted classifier or
+    A distiller is published in this form: as an ordinary fitted classifier or
     regressor. It is never fitted again; ``fit`` and :func:`sklearn.base.clone` return it as it is.
 
     Parameters

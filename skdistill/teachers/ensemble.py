@@ -366,7 +366,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             yield from votes
 
     def report(self) -> EnsembleReport:
-        """Say what became of members and records: whether training failed, which labels fit.
+        """Report on members and records: failed trainings, and how well the votes fit the labels.
 
         Returns
         -------
@@ -399,7 +399,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            With the text of whatever the clone raised, which is public.
+            With the text of the exception of the clone, which is public.
         """
         check_is_fitted(self)
         if transformer is not None:
@@ -450,7 +450,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     def _report(self, parallel: Parallel, tasks: list[Any]) -> Iterator[Any]:
         """Run `tasks` in order and tell the callbacks of each: that it is there, nothing else.
 
-        The same calls whatever the members made of their shards. How many members there are is
+        The calls do not depend on the results of the members. How many members there are is
         public and stays so: a callback that asks to stop is not heeded.
         """
         progress = self._init_callback_context(max_subtasks=len(tasks))

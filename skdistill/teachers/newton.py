@@ -129,7 +129,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         Records of each class; with groups, see
         :func:`skdistill.teachers.ensemble.label_counts`. **Private**.
     private_rows_ : PrivateRows
-        What a release asks. **Private**.
+        The rows of which a release asks sums. **Private**.
     coef_, intercept_ : ndarray of shape (k, n_features) and (k,)
         The model without noise, k = 1 for two classes and n_classes for more. **Private**.
     curvature_ : ndarray, CSR matrix or None
@@ -248,7 +248,7 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
     output_range_ : tuple of (float, float)
         The range, checked.
     private_rows_ : PrivateRows
-        What a release asks. **Private**.
+        The rows of which a release asks sums. **Private**.
     coef_, intercept_ : ndarray of shape (1, n_features) and (1,)
         The model without noise, in units of half the range from its middle. **Private**.
     curvature_, n_units_, group_level_, fit_id_, n_features_in_, feature_names_in_
@@ -312,7 +312,7 @@ def _owners_model(rows: PrivateRows) -> LinearRelease:
     targets = np.ascontiguousarray(rows.targets[::step])
     some = PrivateRows(rows.X[::step], targets, rows.n_classes, len(targets))
     curvature = some.X[:: max(1, len(targets) // _OWNERS_CURVATURE)]
-    loss = PrivacyLoss.of_mu(50.0, 1e-6)  # what there would be noise for
+    loss = PrivacyLoss.of_mu(50.0, 1e-6)  # a loss of which the noise would be added
     return _without_noise(gradient_rounds(some, curvature, loss, rule=_OWNERS_RULE))
 
 

@@ -39,7 +39,7 @@ def refit(
     ----------
     teacher : estimator
         A classifier, a regressor, or a Pipeline that ends in one, fitted or not. Its settings are
-        used and nothing of what it learned. It is not changed.
+        used, not its fitted attributes. It is not changed.
     X_private : array-like, sparse matrix or data frame of shape (n, d)
         Private rows, as the teacher takes them.
     y_private : array-like of shape (n,)

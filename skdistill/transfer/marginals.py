@@ -35,7 +35,7 @@ class MarginalSampler(BaseEstimator):
     Parameters
     ----------
     schema : Schema or tuple of (float, float)
-        What is publicly known of the columns; ``(low, high)`` where every column is a number in
+        Public knowledge about the columns; ``(low, high)`` where every column is a number in
         these bounds.
     epsilon, delta : float, default=1.0, 1e-6
         The price of a `fit`: all marginals together are (epsilon, delta)-differentially private.
@@ -48,11 +48,11 @@ class MarginalSampler(BaseEstimator):
     Attributes
     ----------
     table_ : SyntheticTable
-        What was released.
+        The released table.
     schema_ : Schema
         The schema in use.
     privacy_ : PrivacyStatement
-        What the release promises.
+        The statement of the release.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of str
@@ -101,7 +101,7 @@ class MarginalSampler(BaseEstimator):
         Parameters
         ----------
         X : array-like or DataFrame of shape (n, d)
-            Private rows. What is outside the schema is clipped, silently.
+            Private rows. Values outside the schema are clipped, silently.
         y : None
             Ignored.
         groups : array-like of shape (n,), optional
@@ -115,7 +115,7 @@ class MarginalSampler(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            For what is public: parameters, shapes, names of columns.
+            For public faults: parameters, shapes, names of columns.
         """
         loss = self._loss()
         check_accountant(self.accountant)
@@ -193,7 +193,7 @@ class MarginalSampler(BaseEstimator):
 def _statement(
     table: SyntheticTable, loss: PrivacyLoss | None, sampler: Sampler, grouped: bool
 ) -> PrivacyStatement:
-    """Say what the release of marginals promises."""
+    """Return the statement of the release of marginals."""
     unit, d = "group" if grouped else "record", len(table.shares)
     return PrivacyStatement(
         epsilon=math.inf if loss is None else loss.epsilon,

@@ -55,13 +55,13 @@ class TableFeatures(TransformerMixin, BaseEstimator):
     first p columns.
 
     The map is a function of the public rows alone. A row of the result is a function of that row
-    alone, bit for bit, and finite whatever its cells are. Fit the map on public rows and freeze
+    alone, bit for bit, and it is always finite. Fit the map on public rows and freeze
     it in front of a teacher: ``FrozenEstimator(TableFeatures(schema).fit(X_public))``.
 
     Parameters
     ----------
     schema : Schema or tuple of (float, float)
-        What is publicly known of the columns; ``(low, high)`` where every column is a number in
+        Public knowledge about the columns; ``(low, high)`` where every column is a number in
         these bounds.
     pairs : "auto", None or iterable of (str, str), default="auto"
         Pairs of numbers whose splines are multiplied. "auto" takes all pairs, with 4 knots for
@@ -207,7 +207,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         width = len(self.schema_.columns)
-        Table(X, width)  # raises for what is no table, before its columns are counted
+        Table(X, width)  # raises an error if X is not a table, before its columns are counted
         validate_data(self, layout_of(X, width), reset=False, skip_check_array=True)
         rows = self._expand(self._cells(X))
         if self.max_norm is not None:
