@@ -180,7 +180,7 @@ class PrivacyLedger:
             If the budget has no room for it (nothing was charged).
         ValueError
             If the relation or the unit of the loss cannot be converted to that of the ledger
-            (nothing was charged): see :meth:`~skdistill.accounting.composition.Cap.factor`.
+            (nothing was charged): see ``Cap.factor`` in `accounting/composition.py`.
         LedgerError
             If the ledger cannot be relied on or written. The charge may have been made, as
             after an interrupt; it was not acknowledged.

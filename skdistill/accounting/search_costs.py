@@ -25,7 +25,7 @@ class SearchCost:
     Parameters
     ----------
     epsilon, delta : float
-        The total of all its releases with a :class:`~skdistill.accounting.PrivacyLedger`.
+        The total of all its releases with a :class:`~skdistill.PrivacyLedger`.
     n_fits : int
         Distillers that are fitted.
     n_releases : int

@@ -96,8 +96,8 @@ def membership_report(
     X_nonmember, y_nonmember : array-like of shape (m, d) and (m,)
         Other records of the same kind.
     attacks : "auto" or sequence of str, default="auto"
-        Of :data:`ATTACKS`. "auto" takes all that are possible: those with shadow models only if
-        `shadow` is given, and the loss alone for regression models.
+        Of ``ATTACKS`` in this module. "auto" takes all that are possible: those with shadow models
+        only if `shadow` is given, and the loss alone for regression models.
     shadow : None, "clone", estimator or dict of str to estimator, default=None
         Kind of the shadow models. "clone" takes each model's own kind, and for a student that of
         its teacher; stronger against a student is ``{"teacher": kind_of_teacher, "student":
@@ -200,8 +200,8 @@ def attack(
         Records of the same kind that are not members. Needed for all methods but "loss" and
         "modified_entropy".
     method : str, default="loss"
-        One of :data:`ATTACKS`. "rmia" and "lira_offline" train shadow models on reference records
-        only; "lira_online" also trains them on the scored records.
+        One of ``ATTACKS`` in this module. "rmia" and "lira_offline" train shadow models on
+        reference records only; "lira_online" also trains them on the scored records.
     shadow : "clone" or estimator, default="clone"
         Kind of the shadow models; "clone" takes the model's own kind.
     n_shadows, random_state, n_jobs, verbose

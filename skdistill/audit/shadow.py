@@ -32,7 +32,7 @@ class ShadowModels:
     Parameters
     ----------
     confidences : ndarray of shape (n_shadows, n)
-        :func:`~skdistill.audit.attacks.log_odds` of each model on each record of the pool.
+        :func:`~skdistill.audit.log_odds` of each model on each record of the pool.
     member : ndarray of bool, shape (n_shadows, n)
         Which model was trained with which record.
     """

@@ -70,7 +70,7 @@ class _Network(BaseEstimator):
 class NetworkClassifier(ClassifierMixin, _Network):
     """A Keras or PyTorch classifier that is trained on soft labels and gives probabilities.
 
-    :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.teachers.TeacherEnsemble` put it
+    :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.TeacherEnsemble` put it
     around a network by themselves. Use it by hand to keep ``fit_kwargs`` through scikit-learn's
     own ``clone`` (that of Keras's wrapper drops them), or to set `random_state`.
 

@@ -156,8 +156,8 @@ class PrivateTable(DistilledEstimator):
         Notes
         -----
         Proof. Let the whole loss be μ-GDP (or (ε, 0)-DP). The fit is one generator of queries,
-        :meth:`_queries`, whose parts have shares of the loss that sum to at most 1. (1) The codes
-        of a row are a function of that row, so :func:`~skdistill.release.synthesis.measure_table`
+        ``_queries``, whose parts have shares of the loss that sum to at most 1. (1) The codes
+        of a row are a function of that row, so ``measure_table`` (`release/synthesis.py`)
         sees one row of codes replaced. (2) The transfer rows and the map to features are computed
         from its answers and from public values. Given them, the map takes private rows one by one,
         so one record of the teacher's training rows changes, and its labels or its model cost

@@ -50,7 +50,7 @@ def call_privately(
 ) -> Any:
     """Call code that may look at private records; only its return value comes out.
 
-    Each argument in `data` is copied (:func:`own_copy`), so that a function which writes into it
+    Each argument in `data` is copied (``own_copy``), so that a function which writes into it
     changes nothing for the student or for another member.
 
     Parameters

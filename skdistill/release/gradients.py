@@ -63,7 +63,7 @@ class GradientRounds(Mechanism):
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
     ) -> Queries[Labels]:
-        """Yield the queries of :func:`gradient_rounds`, and label the rows with its model."""
+        """Yield the queries of ``gradient_rounds``, and label the rows with its model."""
         public = prepared if bound.curvature is None else bound.curvature
         model = yield from gradient_rounds(bound.rows, public, loss)
         return _labels(model, asked, prepared)

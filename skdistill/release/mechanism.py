@@ -146,7 +146,7 @@ class Mechanism(BaseEstimator):
     are those of any estimator, so that a grid reaches ``mechanism__n_rounds``.
     """
 
-    #: The kind of certificate that it needs (:attr:`skdistill.certificates.Certificate.kind`).
+    #: The kind of certificate that it needs (``Certificate.kind``).
     kind: ClassVar[str]
     #: Its name in a statement, where that is not the law of its noise.
     title: ClassVar[str] = ""

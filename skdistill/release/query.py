@@ -185,7 +185,7 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     private data that one replaced unit moves by at most (l1, l2): a mechanism has to prove that
     of each of its queries. The sampler's rounded noise at that bound makes the answer
     μᵢ-GDP with μᵢ² = share·μ² (or εᵢ-DP with εᵢ = share·ε), whatever the earlier answers were
-    (:meth:`skdistill.release.noise.ExactSampler.perturb`). The shares are added as exact
+    (``ExactSampler.perturb`` in `release/noise.py`). The shares are added as exact
     fractions and are held to 1, so adaptive composition gives μ-GDP (Dong, Roth and Su 2022,
     Corollary 2) or ε-DP (Dwork and Roth 2014, Theorem 3.16), and the result is post-processing
     (Dwork and Roth 2014, Proposition 2.1).

@@ -168,7 +168,7 @@ class ResidualRounds(Mechanism):
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
     ) -> Queries[Labels]:
-        """Yield one query of all rows, or the queries of :func:`residual_rounds`."""
+        """Yield one query of all rows, or the queries of ``residual_rounds``."""
         shares = self.shares(bound, asked, loss)
         if len(shares) == 1:
             query = self._one_round(bound, asked)

@@ -57,7 +57,7 @@ class SoftLabels(Mechanism):
     Notes
     -----
     Proof. Let q be the m integer rows on a data set and q' on a neighbour. A row moves by at most
-    (Δ₁, Δ₂), the numbers of its :class:`~skdistill.release.quantization.Lattice`, so
+    (Δ₁, Δ₂), the numbers of its ``Lattice`` (`release/quantization.py`), so
     ‖q − q'‖₁ ≤ m·Δ₁ and ‖q − q'‖₂ ≤ √m·Δ₂, and the query says so. Slices of X change the order of
     the work only. Smoothing is post-processing.
     """

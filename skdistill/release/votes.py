@@ -119,7 +119,8 @@ class ConfidentMax(_Vote):
     threshold : float, default=None
         Votes that a row's noisy largest count must reach. None is half of the teachers.
     max_answers : int, default=None
-        Largest number of answers. None: :func:`most_queries` at the price that the tests leave.
+        Largest number of answers. None: :func:`~skdistill.release.votes.most_queries` at the price
+        that the tests leave.
     sampler : {"exact", "diffprivlib"}, default="exact"
         Where noise comes from; see :class:`~skdistill.release.soft_labels.SoftLabels`.
     """

@@ -80,7 +80,8 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Classifier or regressor, cloned for each shard. A classifier without `predict_proba`
         votes for one class.
     n_teachers : int or "auto", default="auto"
-        Number of shards. "auto" takes a public rule: see :func:`default_n_teachers`.
+        Number of shards. "auto" takes a public rule: see
+        :func:`~skdistill.teachers.shards.default_n_teachers`.
     classes : array-like of shape (n_classes,), default=None
         All labels that may occur. Public: give it where which labels occur is itself private;
         records with another label are left out. None takes the labels found in `y`, and the
@@ -104,7 +105,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     classes_given_ : bool
         Whether `classes` was given. Classification only.
     class_count_ : ndarray of shape (n_classes,)
-        Records of each class, as integers; with groups, see :func:`label_counts`. **Private**.
+        Records of each class, as integers; with groups, see ``label_counts``. **Private**.
         Classification only.
     n_left_out_ : int
         Rows with a label outside `classes`, or a target that is no finite number. **Private**.
@@ -131,11 +132,12 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     -----
     Shards are drawn by row position, never by content. The relation is therefore "record i is
     replaced, all others stay where they are"; sort or filter the rows by their content before
-    `fit`, and one record may move many. With `groups`, see :func:`shards_of_groups`.
+    `fit`, and one record may move many. With `groups`, see ``shards_of_groups`` in
+    `teachers/shards.py`.
 
     **A member is a function of its own rows, of public rows and of a public seed.** Every member
     gets rows of its own, whose cells and dtypes no other shard has touched
-    (:func:`skdistill._tables.read_table`), and public rows that it cannot change for others: a
+    (``read_table`` in `_tables.py`), and public rows that it cannot change for others: a
     copy, or an array that nobody can write into. The generators named under `random_state` start
     from its seed. NumPy's error state, scikit-learn's configuration, filters of warnings and
     environment variables are put back after it. State that the code of `estimator` keeps elsewhere

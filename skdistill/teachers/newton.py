@@ -106,7 +106,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
 
     The teacher keeps its private rows. A release asks them, round by round, for the sum of their
     gradients, each clipped, and adds noise to it; the curvature of each step comes from public
-    rows. See :func:`skdistill.release.gradient_rounds.gradient_rounds`.
+    rows. See `release/gradient_rounds.py`.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         Whether `classes` was given.
     class_count_ : ndarray of shape (n_classes,)
         Records of each class; with groups, see
-        :func:`skdistill.teachers.ensemble.label_counts`. **Private**.
+        ``label_counts`` in `teachers/ensemble.py`. **Private**.
     private_rows_ : PrivateRows
         The rows of which a release asks sums. **Private**.
     coef_, intercept_ : ndarray of shape (k, n_features) and (k,)

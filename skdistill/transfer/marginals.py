@@ -60,8 +60,8 @@ class MarginalSampler(BaseEstimator):
 
     See Also
     --------
-    skdistill.release.synthesis.measure_table : The release, and its proof.
-    skdistill.release.copula : How rows are drawn.
+    SyntheticTable : The released table, from which rows are drawn.
+    skdistill.PrivateClassifier : A model of a private table, with synthetic rows inside.
 
     References
     ----------
