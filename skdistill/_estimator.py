@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._display import as_html, as_text, visual_block
+from skdistill._doc_links import DocLink
 from skdistill._withheld import SetAside, Withheld, WithheldTeacher, set_aside_in_grids
 from skdistill.accounting.charging import DetachedAccountant, bind_to_process, for_pickle
 from skdistill.certificates.base import unwrap
@@ -40,7 +41,7 @@ def _offered(method: str) -> Any:
     return available_if(check)
 
 
-class DistilledEstimator(BaseEstimator):
+class DistilledEstimator(DocLink, BaseEstimator):
     """An estimator that predicts by a student, which learned from private labels.
 
     A class derived from it has a ``fit`` that sets ``student_``, ``privacy_``,

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill._doc_links import DocLink
 from skdistill._randomness import own_randomness
 from skdistill.neural.backends import Backend, backend_of
 
@@ -18,7 +19,7 @@ __all__ = ["NetworkClassifier", "NetworkRegressor", "clone_network"]
 Array = NDArray[np.float64]
 
 
-class _Network(BaseEstimator):
+class _Network(DocLink, BaseEstimator):
     """The common part of the two adapters."""
 
     estimator: Any

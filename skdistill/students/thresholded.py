@@ -13,6 +13,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from skdistill._doc_links import DocLink
 from skdistill.students.soft_targets import class_scores, probabilities
 from skdistill.students.threshold import predicted_codes
 
@@ -41,7 +42,7 @@ def _offered(method: str) -> Any:
     return available_if(check)
 
 
-class ThresholdedStudent(BaseEstimator):
+class ThresholdedStudent(DocLink, BaseEstimator):
     """A fitted student with its class labels and its decision threshold.
 
     A distiller is published in this form: as an ordinary fitted classifier or

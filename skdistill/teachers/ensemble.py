@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
 from skdistill._cells import as_floats
+from skdistill._doc_links import DocLink
 from skdistill._randomness import put_back_once
 from skdistill._silenced import warn_caller
 from skdistill._tables import Table, canonical_rows, check_label_types, layout_of, n_rows
@@ -67,7 +68,7 @@ def _is_classification(ensemble: TeacherEnsemble) -> bool:
     return bool(is_classifier(ensemble.estimator))
 
 
-class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Teachers trained on disjoint shards of private data; their average is the answer.
 
     One record sits in one shard and so reaches one of k teachers: it moves the average by at most

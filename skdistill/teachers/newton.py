@@ -13,6 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._cells import as_floats
+from skdistill._doc_links import DocLink
 from skdistill._numbers import check_range
 from skdistill._scores import probabilities_of
 from skdistill._tables import check_label_types, layout_of, read_table
@@ -34,7 +35,7 @@ _OWNERS_ROWS, _OWNERS_CURVATURE = 30_000, 5_000
 _OWNERS_RULE = Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001)
 
 
-class _NewtonTeacher(BaseEstimator):
+class _NewtonTeacher(DocLink, BaseEstimator):
     """Private rows in a canonical form, and a model of them for their owner."""
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Self:

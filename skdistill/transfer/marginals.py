@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._doc_links import DocLink
 from skdistill._tables import layout_of
 from skdistill.accounting.charging import bind_to_process, charge, check_accountant, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
@@ -26,7 +27,7 @@ from skdistill.statement import PrivacyStatement
 __all__ = ["MarginalSampler"]
 
 
-class MarginalSampler(BaseEstimator):
+class MarginalSampler(DocLink, BaseEstimator):
     """Make synthetic rows from noisy counts of the columns of a private table.
 
     Beside the counts, the columns' dependence is released as one noisy matrix, and rows follow a

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._doc_links import DocLink
 from skdistill._tables import layout_of
 from skdistill.schema import as_schema
 from skdistill.schema.table import Table
@@ -42,7 +43,7 @@ _WIDEST = 2048  # so many features of largest variance enter the principal direc
 _CHUNK = 2**14  # rows that are expanded at a time
 
 
-class TableFeatures(TransformerMixin, BaseEstimator):
+class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
     r"""Map the rows of a table to bounded numbers, by quantiles and categories of public rows.
 
     Numbers are measured by their rank among the public rows, so a heavy tail needs no logarithm.
