@@ -71,8 +71,8 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
     path : str or path-like
         The file; by convention it ends in ``.skops``.
     vouch : bool, default=False
-        True writes a :class:`Published` that was made by hand, or whose estimator was changed.
-        Then only your word says that the statement is true of the estimator.
+        True writes a :class:`~skdistill.publishing.Published` that was made by hand, or whose
+        estimator was changed. Then only your word says that the statement is true of the estimator.
 
     Returns
     -------
@@ -86,8 +86,8 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
         For an object without a statement, and for a student that cannot be written without pickle
         (a network: save it by its own library).
     ValueError
-        For a student that holds the teacher, and for a :class:`Published` that ``export()`` did
-        not make, unless you `vouch`.
+        For a student that holds the teacher, and for a :class:`~skdistill.publishing.Published`
+        that ``export()`` did not make, unless you `vouch`.
 
     Warns
     -----
@@ -140,9 +140,9 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     Raises
     ------
     ValueError
-        Without `digest` and `trust`. As an :class:`UnsafeFileError` for another digest, for types
-        that are not trusted, and for a file that :func:`save` did not write: nothing in the file
-        has been built or called then.
+        Without `digest` and `trust`. As an :class:`~skdistill.publishing.UnsafeFileError` for
+        another digest, for types that are not trusted, and for a file that :func:`save` did not
+        write: nothing in the file has been built or called then.
 
     Notes
     -----

@@ -36,8 +36,8 @@ class Published:
 
     Notes
     -----
-    ``export()`` of a fitted distiller and :func:`load` make one. If it was made by hand, nothing
-    ties the statement to the estimator, and :func:`save` asks for ``vouch=True``.
+    ``export()`` of a fitted distiller and :func:`skdistill.load` make one. If it was made by hand,
+    nothing ties the statement to the estimator, and :func:`skdistill.save` asks for ``vouch=True``.
     """
 
     estimator: Any

@@ -163,7 +163,7 @@ class Column:
     def read(self, cells: Any) -> NDArray[Any]:
         """Return the cells inside the schema: floats, NaN for missing, or indices into `values`.
 
-        A missing category is -1. See :meth:`Schema.encode` for the rules.
+        A missing category is -1. See :meth:`skdistill.Schema.encode` for the rules.
         """
         if self.kind == "category":
             return self._read_categories(cells)

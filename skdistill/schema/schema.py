@@ -41,7 +41,8 @@ class Schema:
     missing : bool or iterable of str, default=()
         Names of columns whose values may be missing; True for all.
     edges : mapping, optional
-        From names of numbers to where their bins begin, or to "log"; see :class:`Column`.
+        From names of numbers to where their bins begin, or to "log"; see
+        :class:`~skdistill.transfer.Column`.
 
     Attributes
     ----------

@@ -146,7 +146,8 @@ class MarginalSampler(DocLink, BaseEstimator):
         Returns
         -------
         DataFrame or ndarray of shape (n_rows, d)
-            Of the kind of table that was fitted, with the dtypes of :meth:`Schema.decode`.
+            Of the kind of table that was fitted, with the dtypes of
+            :meth:`skdistill.Schema.decode`.
         """
         check_is_fitted(self)
         state = check_random_state(self.random_state if random_state is None else random_state)
