@@ -77,6 +77,7 @@ class DistilledEstimator(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
 
         Returns
         -------
@@ -92,6 +93,7 @@ class DistilledEstimator(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
 
         Returns
         -------
@@ -107,10 +109,12 @@ class DistilledEstimator(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
 
         Returns
         -------
         log_probabilities : ndarray of shape (m, n_classes)
+            −∞ for a probability of 0.
         """
         return self._by_student("predict_log_proba", X)
 
@@ -121,10 +125,12 @@ class DistilledEstimator(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
 
         Returns
         -------
         scores : ndarray of shape (m,) or (m, n_classes)
+            Those of the student.
         """
         return self._by_student("decision_function", X)
 
@@ -134,12 +140,16 @@ class DistilledEstimator(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
         y : array-like of shape (m,)
+            True labels or numbers.
         sample_weight : array-like of shape (m,), default=None
+            Weights of the rows.
 
         Returns
         -------
         score : float
+            At most 1.
         """
         return self._by_student("score", X, y, sample_weight)
 
@@ -207,6 +217,7 @@ class DistilledEstimator(DocLink, BaseEstimator):
         Returns
         -------
         params : dict
+            Settings by name.
         """
         params = super().get_params(deep=deep)
         if "teacher" not in self._shared:
@@ -224,6 +235,7 @@ class DistilledEstimator(DocLink, BaseEstimator):
         Returns
         -------
         self : estimator
+            The object itself.
         """
         inner = sorted(name for name in params if name.startswith("teacher__"))
         if inner and "teacher" in self._shared:

@@ -83,7 +83,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     random_state : int, RandomState or None, default=None
         Drives public choices: the `max_queries` rows and the student. Never the noise.
     n_jobs : int, default=None
-        Threads that label X. (An ensemble asks its members with its own `n_jobs`.)
+        Threads that label X. An ensemble asks its members with its own `n_jobs`.
     verbose : int, default=0
         Above 0, prints the statement before the teacher is asked: once in a process, where a
         search makes many releases with the same statement.
@@ -211,6 +211,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         Returns
         -------
         self : PrivateDistiller
+            Fitted.
 
         Raises
         ------
@@ -279,6 +280,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         Returns
         -------
         statement : PrivacyStatement
+            The one that ``fit`` stores as `privacy_`.
         """
         release = self.calibrate(X)
         self._warn_of_noise(release)
@@ -464,6 +466,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         Returns
         -------
         routing : MetadataRouter
+            See scikit-learn's guide to metadata routing.
         """
         return MetadataRouter(owner=type(self).__name__).add(
             student=self._blank_student(),

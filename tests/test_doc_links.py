@@ -33,7 +33,7 @@ CLASSES = [
 def test_a_link_leads_to_the_file_of_the_class(kind):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     start = project["urls"]["Source"] + "/blob/main/"
-    assert _doc_links.TEMPLATE == start + "{path}"
+    assert start + "{path}" == _doc_links.TEMPLATE
     link = doc_link(kind.__new__(kind))
     assert link.startswith(start)
     source = (ROOT / link.removeprefix(start)).read_text("utf-8")

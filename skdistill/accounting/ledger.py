@@ -174,6 +174,18 @@ class PrivacyLedger:
 
         `note` is for the history; it is stored in the clear.
 
+        Parameters
+        ----------
+        loss : PrivacyLoss
+            The price of the release.
+        note : str, default=""
+            For the history; it is stored in the clear.
+
+        Returns
+        -------
+        self : PrivacyLedger
+            The ledger, charged.
+
         Raises
         ------
         BudgetError
@@ -194,6 +206,18 @@ class PrivacyLedger:
 
         Raises as :meth:`charge` does, and a ValueError if `delta` is positive: a release of which
         nothing is known but (ε, δ) belongs to neither counter.
+
+        Parameters
+        ----------
+        epsilon : float
+            Of the release; positive.
+        delta : float, default=0.0
+            Must be 0; the argument is diffprivlib's.
+
+        Returns
+        -------
+        self : PrivacyLedger
+            The ledger, charged.
         """
         loss = _pure_loss(epsilon, delta)
         return self._append_charge(lambda cap: replace(loss, **_protection(cap)), "")
@@ -227,6 +251,18 @@ class PrivacyLedger:
         new year, new records). If it does, the promise is that of a budget which covers all
         those that might have been set: the largest part for pure releases together with the
         largest part for Gaussian ones. So do not raise a budget because of a result.
+
+        Parameters
+        ----------
+        epsilon, delta : float
+            The new budget.
+        pure : float, default=None
+            The part of epsilon for pure releases; None keeps the old one.
+
+        Returns
+        -------
+        self : PrivacyLedger
+            The ledger with its new budget.
         """
 
         def decide(tip: Entry) -> Entry:
@@ -284,6 +320,11 @@ class PrivacyLedger:
         released values, it can fail with a multiple of `delta` (11 to 40 times were measured). The
         promise that always holds is the budget: publish :meth:`statement`. `delta` is 0 where
         there is no Gaussian charge.
+
+        Returns
+        -------
+        total : Budget
+            The pair (epsilon, delta).
         """
         return _Budget(*ledger_report.composed(self._store.tip()))
 
@@ -291,17 +332,39 @@ class PrivacyLedger:
         """Return (epsilon, 0) that one more release with δ = 0 may cost.
 
         For Gaussian noise see :meth:`largest`.
+
+        Returns
+        -------
+        budget : Budget
+            The pair (epsilon, 0).
         """
         tip = self._store.tip()
         return _Budget(tip.cap.remaining(tip.totals), 0.0)
 
     def largest(self, loss: PrivacyLoss) -> float:
-        """Return the largest epsilon that fits, for a release with this noise and delta."""
+        """Return the largest epsilon that fits, for a release with this noise and delta.
+
+        Parameters
+        ----------
+        loss : PrivacyLoss
+            A release of the kind in question; its own epsilon does not matter.
+
+        Returns
+        -------
+        epsilon : float
+            0 if nothing fits.
+        """
         tip = self._store.tip()
         return tip.cap.largest(tip.totals, loss)
 
     def statement(self) -> str:
-        """Return the sentence to publish. It quotes the budget, not the spent part of it."""
+        """Return the sentence to publish. It quotes the budget, not the spent part of it.
+
+        Returns
+        -------
+        sentence : str
+            With the epsilon and delta of the budget, its relation and its unit.
+        """
         return ledger_report.statement(self._store.tip())
 
     # -- earlier releases ------------------------------------------------------------------
@@ -314,16 +377,45 @@ class PrivacyLedger:
         there. Charges, and releases with other keys, go on meanwhile. Waiting ends with a
         KeyboardInterrupt; when the holder dies the operating system frees the lock; the same thread
         may enter again.
+
+        Parameters
+        ----------
+        key : bytes
+            The key of the release.
+
+        Yields
+        ------
+        self : PrivacyLedger
+            The ledger, while the lock is held.
         """
         with self._store.locked(_bytes(key, "key")):
             yield self
 
     def recall(self, key: bytes) -> list[bytes]:
-        """Return the bytes remembered under a key, oldest first; a LedgerError if one changed."""
+        """Return the bytes remembered under a key, oldest first; a LedgerError if one changed.
+
+        Parameters
+        ----------
+        key : bytes
+            The key that the bytes were remembered under.
+
+        Returns
+        -------
+        blobs : list of bytes
+            Empty if there are none.
+        """
         return self._store.recall(_bytes(key, "key"))
 
     def remember(self, key: bytes, blob: bytes) -> None:
-        """Remember a blob under a key, durably, at no cost: a release is public."""
+        """Remember a blob under a key, durably, at no cost: a release is public.
+
+        Parameters
+        ----------
+        key : bytes
+            The key to find it by.
+        blob : bytes
+            A public value, such as a release.
+        """
         name = _bytes(key, "key").hex()
         self._store.append(lambda tip: tip.next("remember", key=name), _bytes(blob, "blob"))
 
@@ -333,6 +425,11 @@ class PrivacyLedger:
         """Recompute all hashes, counters and remembered blobs; return the number of entries.
 
         Raises a LedgerError at the first entry that was edited, swapped or removed.
+
+        Returns
+        -------
+        n_entries : int
+            Number of entries that were checked.
         """
         return ledger_report.verify(self._store)
 

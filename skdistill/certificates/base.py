@@ -131,7 +131,13 @@ class Certificate:
         }
 
     def rehearse(self, X: Any) -> None:
-        """Try on public rows every step that public values decide, and let its exceptions pass."""
+        """Try on public rows every step that public values decide, and let its exceptions pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+            Public rows.
+        """
 
 
 @dataclass(frozen=True)
@@ -367,6 +373,7 @@ class AlreadyPrivate(Certificate):
         Returns
         -------
         statement : PrivacyStatement
+            The guarantee of the student.
         """
         own = self.inherited
         public = NOT_PROTECTED if own is None else (PUBLIC_TRANSFER_SET,)
@@ -398,6 +405,7 @@ class AlreadyPrivate(Certificate):
         Returns
         -------
         certificate : AlreadyPrivate
+            This one, if its relation is replace-one already.
 
         Raises
         ------

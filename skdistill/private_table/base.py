@@ -143,6 +143,7 @@ class PrivateTable(DistilledEstimator):
         Returns
         -------
         self : estimator
+            Fitted.
 
         Raises
         ------

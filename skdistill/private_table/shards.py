@@ -34,6 +34,7 @@ def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
     Returns
     -------
     n_teachers : int
+        Number of shards; public.
 
     Examples
     --------

@@ -93,6 +93,20 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
     -----
     UserWarning
         For types that readers will have to name, such as an estimator of your own.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import skdistill
+    >>> from sklearn.datasets import make_classification
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> teacher = skdistill.NewtonClassifier(classes=[0, 1]).fit(X[:2_000], y[:2_000])
+    >>> distiller = skdistill.PrivateDistiller(teacher, epsilon=4.0).fit(X[2_000:])
+    >>> path = Path(tempfile.mkdtemp()) / "student.skops"
+    >>> digest = skdistill.save(distiller, path)  # doctest: +SKIP
+    >>> len(digest)  # doctest: +SKIP
+    64
     """
     published = _claimed(published, vouch)
     skops = _skops()
@@ -136,6 +150,7 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     Returns
     -------
     published : Published
+        The student as an estimator, and its statement.
 
     Raises
     ------
@@ -150,6 +165,21 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     A file without its digest may have been rebuilt as a whole, statement included. skops builds
     types of its own list, of this package's and of `trust` alone. Made-up arrays inside these can
     exhaust the memory, and a made-up tree can crash the process when it predicts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import skdistill
+    >>> from sklearn.datasets import make_classification
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> teacher = skdistill.NewtonClassifier(classes=[0, 1]).fit(X[:2_000], y[:2_000])
+    >>> distiller = skdistill.PrivateDistiller(teacher, epsilon=4.0).fit(X[2_000:])
+    >>> path = Path(tempfile.mkdtemp()) / "student.skops"
+    >>> digest = skdistill.save(distiller, path)  # doctest: +SKIP
+    >>> published = skdistill.load(path, digest=digest)  # doctest: +SKIP
+    >>> published.statement.epsilon  # doctest: +SKIP
+    4.0
     """
     if not isinstance(digest, str | None):
         raise TypeError(f"digest={digest!r} must be the text that save() returned.")

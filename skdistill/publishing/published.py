@@ -66,6 +66,7 @@ class Published:
         Returns
         -------
         tied : bool
+            False for an object that was made by hand.
         """
         now = _parts(self.estimator)
         return len(self._tied) == len(now) and all(map(operator.is_, self._tied, now))

@@ -68,6 +68,18 @@ def call_privately(
         ``BaseException`` as well, since panics of extension modules quote values too.
         KeyboardInterrupt and SystemExit pass, without arguments and without a context.
 
+    Returns
+    -------
+    result : object
+        The return value of the function.
+
+    Raises
+    ------
+    TeacherError
+        Or the exception of `error`, if the function raises any.
+
+    Notes
+    -----
     Proof sketch. The exception is dropped inside the ``except`` block and a new one is raised
     after it, so neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds the
     one that was raised. That *some* exception was raised is visible; the statement says so.

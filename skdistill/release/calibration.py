@@ -147,6 +147,16 @@ class Release:
         """Return the noise on a prediction of a linear student of so many weights; public.
 
         Independent noise of m rows is averaged: its variance falls by the factor n_directions/m.
+
+        Parameters
+        ----------
+        n_directions : float
+            Number of weights that the student learns.
+
+        Returns
+        -------
+        noise : float
+            Standard deviation, in the unit of a label.
         """
         loss = self.label_loss
         row = None if loss is None else self.mechanism.row_noise(self.bound, self.asked, loss)
@@ -171,6 +181,11 @@ class Release:
         accountant : PrivacyLedger, BudgetAccountant or None
             A ledger is charged for the rows that it does not hold yet.
 
+        Returns
+        -------
+        labels : Labels
+            Noisy labels; public.
+
         Raises
         ------
         diffprivlib.utils.BudgetError
@@ -185,11 +200,25 @@ class Release:
         return answer(self.queries(teacher, prepared), self.loss, self.sampler)
 
     def charge_dry_run(self, teacher: Any, ledger: Any) -> None:
-        """Charge a ledger for the release and let it remember the rows; no teacher is asked."""
+        """Charge a ledger for the release and let it remember the rows; no teacher is asked.
+
+        Parameters
+        ----------
+        teacher : estimator
+            Fitted; it is identified and not asked.
+        ledger : object
+            With the methods of a :class:`~skdistill.PrivacyLedger`.
+        """
         charge_dry_run(self, teacher, ledger)
 
     def prepare(self) -> Any:
-        """Compute from public values; errors may say everything."""
+        """Compute from public values; errors may say everything.
+
+        Returns
+        -------
+        prepared : object
+            For :meth:`queries`.
+        """
         loss = self.label_loss
         return None if loss is None else self.mechanism.prepare(self.bound, self.asked, loss)
 
@@ -198,6 +227,23 @@ class Release:
 
         `prepared` comes from :meth:`prepare`. A dry run has no teacher: it never gets as far as
         asking it.
+
+        Parameters
+        ----------
+        teacher : estimator or None
+            Fitted; private. None in a dry run.
+        prepared : object, default=None
+            The result of :meth:`prepare`.
+
+        Returns
+        -------
+        labels : Labels
+            Labels of the rows, with the class prior.
+
+        Yields
+        ------
+        query : Query or RowQuery
+            It is sent its noisy answer.
         """
         prior = None
         if self.with_prior:
@@ -229,6 +275,18 @@ class Release:
         """Return the statement of this release, with assumptions beside those of the certificate.
 
         It quotes the cap of the `accountant` that is charged; None: other fits are not counted.
+
+        Parameters
+        ----------
+        assumes : tuple of str, default=()
+            Assumptions beside those of the certificate.
+        accountant : PrivacyLedger, BudgetAccountant or None, default=None
+            The one that is charged.
+
+        Returns
+        -------
+        statement : PrivacyStatement
+            Of this release.
         """
         bound, loss = self.bound, self.loss
         if loss is None and bound.kind == "private":
@@ -265,14 +323,22 @@ def calibrate(
     Parameters
     ----------
     bound : Certificate
+        Of the teacher.
     asked : TransferSet
+        The public rows that are asked about.
     epsilon, delta : float
         The price of the whole release; an infinite `epsilon` is no noise.
-    mechanism : str or Mechanism
+    mechanism : str or Mechanism, default="auto"
+        As in :class:`~skdistill.PrivateDistiller`.
     with_prior : bool, default=True
         Whether class counts are released, where the teacher keeps them.
     loss : PrivacyLoss, optional
         The price, where it is part of another one.
+
+    Returns
+    -------
+    release : Release
+        Calibrated, and not drawn: nothing is charged yet.
 
     Raises
     ------

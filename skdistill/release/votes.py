@@ -77,6 +77,18 @@ class NoisyMax(_Vote):
     The noise on a count is √(2m)/μ votes for a Gaussian loss, √2·2m/ε for a Laplace one, on m
     rows. The arg-max is post-processing (Papernot et al. 2017, arXiv:1610.05755, section 2.1, and
     2018, arXiv:1802.08908, section 4.1: GNMax is the arg-max of noisy counts).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skdistill import NoisyMax, PrivateDistiller, TeacherEnsemble
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> trees = TeacherEnsemble(DecisionTreeClassifier(max_depth=3), 50, classes=[0, 1])
+    >>> trees = trees.fit(X[:2_000], y[:2_000])
+    >>> distiller = PrivateDistiller(trees, epsilon=4.0, mechanism=NoisyMax())
+    >>> distiller.preview(X[2_000:]).mechanism
+    'noisy_max'
     """
 
     title = "noisy_max"
@@ -123,6 +135,18 @@ class ConfidentMax(_Vote):
         that the tests leave.
     sampler : {"exact", "diffprivlib"}, default="exact"
         Where noise comes from; see :class:`~skdistill.release.soft_labels.SoftLabels`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skdistill import ConfidentMax, PrivateDistiller, TeacherEnsemble
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> trees = TeacherEnsemble(DecisionTreeClassifier(max_depth=3), 50, classes=[0, 1])
+    >>> trees = trees.fit(X[:2_000], y[:2_000])
+    >>> distiller = PrivateDistiller(trees, epsilon=4.0, mechanism=ConfidentMax())
+    >>> distiller.preview(X[2_000:]).mechanism
+    'confident_max'
     """
 
     title = "confident_max"
@@ -259,6 +283,27 @@ def most_queries(n_teachers: int, n_classes: int, loss: PrivacyLoss) -> int:
     the best number for :math:`\varepsilon \le 1`, far better than asking about all of 1,797 rows
     (accuracy .94 against .85 at :math:`\varepsilon` = 1); at 2, all rows gained a point. Which rows
     are asked must be public too: the first, or a random draw that does not look at votes.
+
+    Parameters
+    ----------
+    n_teachers : int
+        Number of teachers, k.
+    n_classes : int
+        Number of classes.
+    loss : PrivacyLoss
+        The price of the answers.
+
+    Returns
+    -------
+    n_rows : int
+        Rows to ask about; at least one for each class.
+
+    Examples
+    --------
+    >>> from skdistill.accounting import PrivacyLoss
+    >>> from skdistill.release.votes import most_queries
+    >>> most_queries(250, 10, PrivacyLoss.gaussian(1.0, 1e-5))
+    140
     """
     if loss.mu is None:
         answers = n_teachers * loss.epsilon / (8 * math.sqrt(2))

@@ -144,8 +144,10 @@ class Schema:
             From the names of numbers to ``(low, high)``.
         categories : mapping
             From names to categories, for columns whose dtype does not say.
-        missing, edges
+        missing : bool or iterable of str, default=()
             As for :class:`Schema`. Columns of pandas' nullable dtypes may be missing anyway.
+        edges : mapping, default=None
+            As for :class:`Schema`.
 
         Returns
         -------
@@ -212,13 +214,30 @@ class Schema:
         return cls(observed(X_public, edges or {}, set(dates)))
 
     def to_json(self, **options: Any) -> str:
-        """Return the schema as JSON text; `options` go to :func:`json.dumps`."""
+        """Return the schema as JSON text; `options` go to :func:`json.dumps`.
+
+        Parameters
+        ----------
+        **options : dict
+            For :func:`json.dumps`.
+
+        Returns
+        -------
+        text : str
+            All columns in order.
+        """
         record = {"version": 1, "columns": [column.to_dict() for column in self.columns]}
         return json.dumps(record, **options)
 
     @classmethod
     def from_json(cls, text: str) -> Schema:
-        """Read the text that :meth:`to_json` wrote."""
+        """Read the text that :meth:`to_json` wrote.
+
+        Parameters
+        ----------
+        text : str
+            The result of :meth:`to_json`.
+        """
         record = json.loads(text)
         if not isinstance(record, dict) or record.get("version") != 1:
             raise ValueError("This is no schema of version 1.")
@@ -227,11 +246,33 @@ class Schema:
     # Reading tables, which may be private.
 
     def check_columns(self, X: Any) -> None:
-        """Raise ValueError where the columns of X are not those of the schema; public."""
+        """Raise ValueError where the columns of X are not those of the schema; public.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n, d)
+            Only its shape and its column names are looked at.
+
+        Raises
+        ------
+        ValueError
+            With the names that differ.
+        """
         self._table(X)
 
     def n_codes(self, n_bins: int = 300) -> tuple[int, ...]:
-        """Count the codes of every column; public."""
+        """Count the codes of every column; public.
+
+        Parameters
+        ----------
+        n_bins : int, default=300
+            Largest number of bins of a number.
+
+        Returns
+        -------
+        n_codes : tuple of int
+            One number for each column.
+        """
         _check_bins(n_bins)
         return tuple(column.n_codes(n_bins) for column in self.columns)
 
@@ -372,8 +413,10 @@ class Schema:
             Private rows.
         y : array-like of shape (n,), optional
             Private target.
-        classes, output_range
-            Expected values of the target, if y is given: its classes, or ``(low, high)``.
+        classes : iterable, default=None
+            Expected classes of the target, if it is one of classes.
+        output_range : tuple of (float, float), default=None
+            Expected range of the target, if it is a number.
 
         Returns
         -------

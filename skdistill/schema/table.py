@@ -15,7 +15,18 @@ __all__ = ["Table", "build_table", "kind_of"]
 
 
 def kind_of(X: Any) -> str:
-    """Return the kind of a table: "pandas", "polars" or "array"."""
+    """Return the kind of a table: "pandas", "polars" or "array".
+
+    Parameters
+    ----------
+    X : object
+        A table.
+
+    Returns
+    -------
+    kind : {"pandas", "polars", "array"}
+        Everything that is not a frame counts as an array.
+    """
     module = type(X).__module__.split(".")[0]
     return module if module in ("pandas", "polars") and hasattr(X, "columns") else "array"
 

@@ -66,6 +66,11 @@ def rehearse(
     fit_params : dict, default=None
         For the student's ``fit``; those with one entry per row of X follow the rows.
 
+    Returns
+    -------
+    None
+        The student can learn from these rows, as far as the trial shows.
+
     Raises
     ------
     Exception

@@ -104,6 +104,7 @@ class ThresholdedStudent(DocLink, BaseEstimator):
         Returns
         -------
         self : ThresholdedStudent
+            Unchanged.
         """
         return self
 
@@ -113,10 +114,12 @@ class ThresholdedStudent(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
 
         Returns
         -------
         y : ndarray of shape (m,)
+            Class labels, or numbers.
         """
         X = self._checked(X)
         scored = None if self.classes is None else class_scores(self.student, X, self.classes)
@@ -132,6 +135,7 @@ class ThresholdedStudent(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
 
         Returns
         -------
@@ -147,10 +151,12 @@ class ThresholdedStudent(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
 
         Returns
         -------
         logarithms : ndarray of shape (m, n_classes)
+            −∞ for a probability of 0.
         """
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(self.predict_proba(X)))
@@ -162,10 +168,12 @@ class ThresholdedStudent(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
 
         Returns
         -------
         scores : ndarray of shape (m,) or (m, n_classes)
+            As the student returns them.
         """
         return np.asarray(self.student.decision_function(self._checked(X)))
 
@@ -175,12 +183,16 @@ class ThresholdedStudent(DocLink, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
         y : array-like of shape (m,)
+            True labels or numbers.
         sample_weight : array-like of shape (m,), default=None
+            Weights of the rows.
 
         Returns
         -------
         score : float
+            At most 1.
         """
         metric = r2_score if self.classes is None else accuracy_score
         return float(metric(y, self.predict(X), sample_weight=sample_weight))

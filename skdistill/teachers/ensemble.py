@@ -225,6 +225,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Returns
         -------
         self : TeacherEnsemble
+            Fitted.
 
         Raises
         ------
@@ -272,11 +273,12 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Class of highest average vote, or the average answer. Not private.
+        """Return the class of the highest average vote, or the average answer. Not private.
 
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (m, d)
+            Rows, with the columns of the private ones.
 
         Returns
         -------
@@ -301,6 +303,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (m, d)
+            Rows, with the columns of the private ones.
 
         Returns
         -------
@@ -311,16 +314,19 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         return total / len(self.estimators_)
 
     def score(self, X: Any, y: ArrayLike) -> float:
-        """Accuracy of a classifier, R² of a regressor. Not private.
+        """Return the accuracy of a classifier, or R² of a regressor. Not private.
 
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (m, d)
+            Rows, with the columns of the private ones.
         y : array-like of shape (m,)
+            True labels or targets.
 
         Returns
         -------
         score : float
+            At most 1.
         """
         measure = accuracy_score if _is_classification(self) else r2_score
         return float(measure(y, self.predict(X)))

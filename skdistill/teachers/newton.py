@@ -51,6 +51,11 @@ class _NewtonTeacher(DocLink, BaseEstimator):
         groups : array-like of shape (n_samples,), default=None
             Label of the group (a person, say) that each row belongs to. The unit of privacy
             becomes the group. Every group counts alike, however many rows it has.
+
+        Returns
+        -------
+        self : NewtonClassifier or NewtonRegressor
+            Fitted. It holds the private rows.
         """
         cells, labels, names, state = read_arguments(self, X, y, groups, _canonical)
         width = cells.shape[1]
@@ -187,7 +192,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         return codes.astype(np.int64), n_classes, state
 
     def decision_function(self, X: Any) -> Array:
-        """Logits of the model without noise. Not private.
+        """Return the logits of the model without noise. Not private.
 
         Parameters
         ----------
@@ -196,12 +201,13 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         Returns
         -------
         ndarray of shape (m,) for two classes, else (m, n_classes)
+            Positive for the second of two classes.
         """
         scores = self._scores(X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict_proba(self, X: Any) -> Array:
-        """Probabilities of the model without noise. Not private.
+        """Return the probabilities of the model without noise. Not private.
 
         Parameters
         ----------
@@ -216,7 +222,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         return np.ones((len(scores), 1)) if len(self.classes_) == 1 else probabilities_of(scores)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Likeliest class of the model without noise. Not private.
+        """Return the likeliest class of the model without noise. Not private.
 
         Parameters
         ----------
@@ -225,6 +231,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         Returns
         -------
         ndarray of shape (m,)
+            Class labels.
         """
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])

@@ -34,6 +34,7 @@ def default_n_teachers(n: int, n_classes: int = 1) -> int:
     Returns
     -------
     n_teachers : int
+        Number of shards; public.
 
     Examples
     --------

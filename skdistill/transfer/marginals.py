@@ -112,6 +112,7 @@ class MarginalSampler(DocLink, BaseEstimator):
         Returns
         -------
         self : MarginalSampler
+            Fitted.
 
         Raises
         ------

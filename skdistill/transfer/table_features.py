@@ -149,6 +149,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         Returns
         -------
         self : TableFeatures
+            Fitted.
 
         Raises
         ------
@@ -228,6 +229,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
+            One name for each column of the result.
         """
         check_is_fitted(self)
         if self.directions:
