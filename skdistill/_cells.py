@@ -214,7 +214,7 @@ def _column_of_pandas(cells: Any) -> NDArray[Any]:
 
 
 def usual_nan(values: NDArray[Any]) -> NDArray[Any]:
-    """Make every NaN the usual one: at a signalling one arithmetic warns, and a warning tells."""
+    """Make every NaN a quiet one: arithmetic on a signalling NaN warns, and a warning tells."""
     missing = np.isnan(values)
     return np.where(missing, values.dtype.type(np.nan), values) if missing.any() else values
 

@@ -1,4 +1,4 @@
-"""How an estimator shows itself: its settings and its statement, never a teacher's parameters."""
+"""Texts and diagrams of estimators: settings and statement, never a teacher's parameters."""
 
 from __future__ import annotations
 

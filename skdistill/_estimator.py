@@ -1,4 +1,4 @@
-"""Everything a private estimator is to scikit-learn, except its fit."""
+"""The scikit-learn interface of the private estimators, except `fit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of classes: probabilities made of them, and scores per pair, which are none."""
+"""Scores of classes: their probabilities, and pairwise scores, which have no probabilities."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         Raises
         ------
         ValueError, TypeError
-            For settings or an X that cannot be; nothing is charged.
+            For an invalid setting or an invalid X; nothing is charged.
         Exception
             The student's own, where it cannot learn from rows of X with made-up labels; nothing is
             charged (see :func:`skdistill.students.rehearse`).

@@ -240,7 +240,7 @@ class PrivacyLedger:
         return self
 
     def set_cap(self, epsilon: float, delta: float, pure: float | None = None) -> PrivacyLedger:
-        """Change the budget of the file, for all who use it; the change is part of the history.
+        """Change the budget of the file for all its users; the change is part of the history.
 
         It may be higher or lower, but not below the counters (ValueError). `pure` stays as it is
         if it is not given.

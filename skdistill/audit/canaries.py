@@ -1,4 +1,4 @@
-"""Canaries: records that fair coins choose, put among the private records and looked for later."""
+"""Canaries: records that fair coins choose, and that an audit looks for after the training."""
 
 from __future__ import annotations
 

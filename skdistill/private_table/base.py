@@ -208,7 +208,7 @@ class PrivateTable(DistilledEstimator):
         return preview_noise(tuple(n_records), tuple(epsilons), float(self.delta), n_classes)
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
-        """Draw synthetic rows of the released columns; free, however many.
+        """Draw synthetic rows of the released columns, as many as you like, at no cost.
 
         Parameters
         ----------
@@ -252,7 +252,7 @@ class PrivateTable(DistilledEstimator):
         return Task(schema, Schema.kind_of(X), rows, targets, groups, n_units, X_public)
 
     def _check_settings(self) -> None:
-        """Raise for a parameter that cannot be."""
+        """Raise for an invalid parameter."""
         check_settings(self._settings())
         teacher, name = self._blank_teacher(), self._predicts()
         kind = is_classifier if name == "classifier" else is_regressor

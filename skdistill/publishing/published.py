@@ -59,7 +59,7 @@ class Published:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def is_tied(self) -> bool:
-        """Return whether the estimator is the one that the statement was made for.
+        """Whether the estimator is the one that the statement was made for.
 
         A student that was fitted again in place is not noticed.
 

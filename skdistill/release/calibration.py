@@ -1,4 +1,4 @@
-"""From a bound to a release: its mechanism, its price and its noise; and drawing it.
+"""From a bound to a release: its mechanism, its price, its noise, and the draw.
 
 Everything before :meth:`Release.draw` is decided from public quantities. `draw` charges the price,
 runs the mechanism and returns labels; everything computed from them is post-processing.
@@ -56,7 +56,7 @@ _LAWS = ("auto", "gaussian", "laplace")
 
 
 def check_mechanism(setting: Any) -> None:
-    """Raise unless `setting` names a mechanism, or is one with settings that can be."""
+    """Raise unless `setting` names a mechanism, or is one with valid settings."""
     if isinstance(setting, Mechanism):
         setting.check()
     elif isinstance(setting, type) and issubclass(setting, Mechanism):
@@ -72,7 +72,7 @@ def check_mechanism(setting: Any) -> None:
 
 
 def choose_mechanism(setting: Any, bound: Any) -> Mechanism:
-    """Return the mechanism that a setting means for a certificate; raise where it fits no such."""
+    """Return the mechanism that a setting means for a certificate; raise if it does not fit."""
     default = _BY_KIND[bound.kind]
     if default is Unprotected:
         return Unprotected(getattr(setting, "temperature", 1.0))
@@ -212,7 +212,7 @@ class Release:
         charge_dry_run(self, teacher, ledger)
 
     def prepare(self) -> Any:
-        """Compute from public values; errors may say everything.
+        """Compute public values before the charge; error messages may quote them.
 
         Returns
         -------

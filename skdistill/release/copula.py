@@ -188,7 +188,7 @@ class SyntheticTable:
         return self.schema.decode(codes, None if snapped else rng, self.n_bins, kind)
 
     def codes(self, n_rows: int, rng: np.random.Generator) -> Integers:
-        """Draw codes.
+        """Draw the codes of synthetic rows.
 
         Shares are met as closely as whole rows can, which leaves less sampling error than
         independent draws: the numbers of rows are the shares rounded at random.

@@ -76,7 +76,7 @@ class TransferSet:
         return (self.X, self.n_rows) if rows is None else (take_rows(self.X, rows), len(rows))
 
     def labelled(self, values: Array, noise_scale: float = 0.0) -> Labels:
-        """Return labels that every row got.
+        """Return the labels of a release that labelled every row.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class TransferSet:
 
     @property
     def middle(self) -> float:
-        """The label that says nothing: of equal probabilities, or in the middle of the range."""
+        """The uninformative label: equal probabilities, or the middle of the range."""
         return 1 / len(self.classes) if self.classes is not None else sum(self.bounds) / 2
 
 
@@ -193,7 +193,7 @@ class Mechanism(BaseEstimator):
     sampler: str = "exact"
 
     def check(self) -> None:
-        """Raise a ValueError or TypeError for settings that cannot be."""
+        """Raise a ValueError or TypeError for invalid settings."""
         if self.noise not in ("auto", "gaussian", "laplace"):
             raise ValueError(f'noise={self.noise!r} must be "auto", "gaussian" or "laplace".')
         if self.sampler not in ("exact", "diffprivlib"):
@@ -330,7 +330,7 @@ class Mechanism(BaseEstimator):
         return Labels(held["values"], scale, held["answered"], held.get("prior"))
 
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Any:
-        """Compute from public values alone, before the charge; errors may say everything.
+        """Compute public values before the charge; error messages may quote them.
 
         Parameters
         ----------

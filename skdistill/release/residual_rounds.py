@@ -126,7 +126,7 @@ class ResidualRounds(Mechanism):
         self.sampler = sampler
 
     def check(self) -> None:
-        """Raise for settings that cannot be."""
+        """Raise for invalid settings."""
         super().check()
         n = self.n_rounds
         if isinstance(n, str) and n == "auto":

@@ -52,7 +52,7 @@ class _Vote(Mechanism):
     sampler: str
 
     def suit(self, bound: Any, asked: TransferSet) -> None:
-        """Raise for teachers that are no classifiers."""
+        """Raise for teachers that are not classifiers."""
         if asked.classes is None:
             raise ValueError(
                 f"mechanism={self.title!r} is a vote of many classifiers: it needs a "
@@ -121,7 +121,7 @@ class NoisyMax(_Vote):
 
 
 class ConfidentMax(_Vote):
-    r"""The class with the most votes, on the rows on which the members seem to agree.
+    r"""The class with the most votes, on rows where a noisy test finds that members agree.
 
     First every row's largest count is released with noise. Rows where it reaches the threshold
     are answered, highest first, until a limit is met. The other rows stay without a label.
@@ -163,7 +163,7 @@ class ConfidentMax(_Vote):
         self.sampler = sampler
 
     def check(self) -> None:
-        """Raise for settings that cannot be."""
+        """Raise for invalid settings."""
         super().check()
         threshold, most = self.threshold, self.max_answers
         if threshold is not None and not isinstance(threshold, Real):

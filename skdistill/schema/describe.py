@@ -1,4 +1,4 @@
-"""Columns as they are written down, said by a dtype, or seen in public rows."""
+"""Columns from a description by hand, from dtypes, or from public rows."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def _columns(X: Any) -> Iterator[NDArray[Any]]:
 
 
 def _codes(cells: NDArray[Any]) -> Array:
-    """Return numbers as they are, and other cells as the number of their text in its order."""
+    """Return numbers as they are, and other cells as the rank of their text."""
     numbers = as_floats(cells.tolist())
     if np.isfinite(numbers).any():
         return numbers

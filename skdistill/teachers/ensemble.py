@@ -84,7 +84,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Number of shards. "auto" takes a public rule: see
         :func:`~skdistill.teachers.shards.default_n_teachers`.
     classes : array-like of shape (n_classes,), default=None
-        All labels that may occur. Public: give it where which labels occur is itself private;
+        All labels that may occur; public. Give them if the set of labels in `y` is private;
         records with another label are left out. None takes the labels found in `y`, and the
         privacy statement then lists "the set of labels is public" under "assumes".
     n_jobs : int, default=None
@@ -119,7 +119,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     group_level_ : bool
         Whether `groups` were given: the unit of privacy is then a group.
     fit_id_ : str
-        Drawn anew by every fit, at random: a ledger tells by it that a refitted teacher is another.
+        Random, drawn anew by every fit. It tells a ledger that a refitted teacher is another one.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of str

@@ -117,7 +117,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     Parameters
     ----------
     classes : array-like of shape (n_classes,), default=None
-        All labels that may occur. Public: give it where which labels occur is itself private;
+        All labels that may occur; public. Give them if the set of labels in `y` is private;
         records with another label teach nothing. None takes the labels found in `y`, and the
         privacy statement then lists "the set of labels is public" under "assumes".
     curvature : {array-like, sparse matrix} of shape (m, n_features), default=None

@@ -135,7 +135,7 @@ class MarginalSampler(DocLink, BaseEstimator):
         return self
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
-        """Draw rows; free, however many.
+        """Draw synthetic rows, as many as you like, at no cost.
 
         Parameters
         ----------

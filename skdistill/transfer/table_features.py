@@ -189,7 +189,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Array:
-        """Map rows, each by itself.
+        """Map the rows, each by itself, to their features.
 
         Parameters
         ----------
