@@ -1,4 +1,4 @@
-"""The file of a ledger: nothing acknowledged is ever lost unnoticed, whatever is done to it.
+"""The file of a ledger: no acknowledged charge is ever lost unnoticed.
 
 `holds` is the promise: a ledger reports all that was acknowledged, or refuses to open.
 """
@@ -48,7 +48,7 @@ def files(path):
 
 
 def snapshot(path, folder):
-    """Copy what a machine would find after it lost its power (the index is rebuilt)."""
+    """Copy the files as they are after a power failure (the index is rebuilt)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, file in files(path).items():
         target = folder / (path.name + name)
@@ -694,7 +694,7 @@ FAILURES = ["INSERT", "COMMIT"]
 @pytest.mark.parametrize("statement", FAILURES)
 @pytest.mark.parametrize("code", ["SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY"])
 def test_a_disk_that_fails(path, monkeypatch, statement, code):
-    """What SQLite says when the disk is full, or fails, before or after the commit."""
+    """SQLite's errors when the disk is full, or fails, before or after the commit."""
     ledger, connect, failing = created(path), ledger_file.Store._connect, []
 
     class Failing:
