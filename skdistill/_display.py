@@ -37,7 +37,10 @@ def as_html(model: Any) -> str:
     link, text = html.escape(doc_link(model)), html.escape(as_text(model))
     if link:
         text = f"{text} <a href='{link}' rel='noreferrer' target='_blank'>documentation</a>"
-    parts = [f"<pre style='white-space:pre-wrap'>{text}</pre>", html_steps(_steps(model, statement))]
+    parts = [
+        f"<pre style='white-space:pre-wrap'>{text}</pre>",
+        html_steps(_steps(model, statement)),
+    ]
     if statement is not None:
         parts.append(folded("privacy statement", statement._repr_html_()))
     return f"<div>{''.join(parts)}</div>"

@@ -51,7 +51,7 @@ class Published:
 
     def _repr_html_(self) -> str:
         statement = folded("privacy statement", self.statement._repr_html_())
-        return f"<div><pre>{html.escape(repr(self))}</pre>{statement}</div>"
+        return f"<div><pre style='white-space:pre-wrap'>{html.escape(repr(self))}</pre>{statement}</div>"
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_THE_ESTIMATOR:
