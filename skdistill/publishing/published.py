@@ -51,7 +51,8 @@ class Published:
 
     def _repr_html_(self) -> str:
         statement = folded("privacy statement", self.statement._repr_html_())
-        return f"<div><pre style='white-space:pre-wrap'>{html.escape(repr(self))}</pre>{statement}</div>"
+        text = f"<pre style='white-space:pre-wrap'>{html.escape(repr(self))}</pre>"
+        return f"<div>{text}{statement}</div>"
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_THE_ESTIMATOR:
