@@ -343,6 +343,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             rows=asked.indices,
             threshold=self.threshold,
             output_range=asked.output_range,
+            noise_scale=release.noise_scale,
             fit_params=params,
         )
 

@@ -286,14 +286,15 @@ class PrivateTable(DistilledEstimator):
             bound, student = self._bound(teacher, seen, loss), self._chosen_student(inputs)
             bound.rehearse(seen)
             asked, mechanism = self._asked(seen, student), self._mechanism(bound, loss)
-            calibrate(bound, asked, mechanism=mechanism, loss=loss)
+            noise = calibrate(bound, asked, mechanism=mechanism, loss=loss).noise_scale
         refuse_teacher(bound, teacher)
         classes, range_ = getattr(self, "classes_", None), self._output_range()
         cut = getattr(self, "threshold", None)
         cut = "prior" if cut in _CUTS else cut
         check_threshold(student, cut, classes)
         if student is not None or not bound.gives_model:
-            rehearse(student, seen, classes, threshold=cut, output_range=range_)
+            of_labels = {"output_range": range_, "noise_scale": noise}
+            rehearse(student, seen, classes, threshold=cut, **of_labels)
 
     def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:
         """Warn where even a model of a few weights would be mostly noise."""

@@ -155,9 +155,9 @@ def _remedy(release: Release, teacher: Any) -> str:
     if bound.kind == "gradients":
         return "more private records"
     if bound.kind == "members":
-        smoothed = release.mechanism.basis is not None
+        unsmoothed = release.mechanism.get_params().get("basis", "none of its own") is None
         return "more teachers in the ensemble" + (
-            "" if smoothed else ', and a basis to smooth them in (basis="auto")'
+            ', and a basis to smooth them in (basis="auto")' if unsmoothed else ""
         )
     if steps and certify(steps[-1][1], output_range=release.asked.output_range).name != bound.name:
         return (

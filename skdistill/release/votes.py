@@ -60,8 +60,21 @@ class _Vote(Mechanism):
             )
 
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
-        """Return 0: a winner is a class, without noise on it."""
-        return 0.0
+        """Return the standard deviation of the noise on a class's share of the votes."""
+        n, price = self._answers(bound, asked, loss)
+        noise = price.scale(math.sqrt(2 * n)) if price.mu else SQRT_2 * price.scale(2.0 * n)
+        return noise / float(bound.n_teachers)
+
+    def row_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return that noise, larger where fewer rows are answered than asked about."""
+        n, _ = self._answers(bound, asked, loss)
+        return self.label_noise(bound, asked, loss) * math.sqrt(asked.n_rows / n)
+
+    def _answers(
+        self, bound: Any, asked: TransferSet, loss: PrivacyLoss
+    ) -> tuple[int, PrivacyLoss]:
+        """Return the number of rows that are answered, at most, and the price of the answers."""
+        return asked.n_rows, loss
 
 
 class NoisyMax(_Vote):
@@ -192,16 +205,20 @@ class ConfidentMax(_Vote):
         """Which rows are answered depends on all of them."""
         return False
 
+    def _answers(
+        self, bound: Any, asked: TransferSet, loss: PrivacyLoss
+    ) -> tuple[int, PrivacyLoss]:
+        price = loss.part(1 - TEST_SHARE)
+        most = self.max_answers or most_queries(bound.n_teachers, asked.n_outputs, price)
+        return min(asked.n_rows, most), price
+
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
     ) -> Queries[Labels]:
         """Yield the tests of all rows, then the counts of those that passed."""
         counts = _count(bound, asked, None)
         threshold = bound.n_teachers / 2 if self.threshold is None else float(self.threshold)
-        most = self.max_answers
-        if most is None:
-            left = loss.part(1 - TEST_SHARE)
-            most = most_queries(bound.n_teachers, asked.n_outputs, left)
+        most, _ = self._answers(bound, asked, loss)
         winners = yield from confident_max(counts, loss, threshold, most)
         return _labels(winners, asked.n_outputs)
 

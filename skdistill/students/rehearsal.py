@@ -26,9 +26,15 @@ Array = NDArray[np.float64]
 _MOST_ROWS, _MOST_ROWS_OF_A_NETWORK = 500, 64
 _ROWS_PER_CLASS = 10
 _MOST_COLUMNS = 8  # that made-up labels depend on
+_MOST_DEVIATIONS = 6.0  # of noise on a label
 _NOTE = (
     "The student was tried on public rows, with made-up labels; no teacher was asked and nothing "
     "was charged."
+)
+_NOTE_OF_VALUES = (
+    " Noise takes labels outside of output_range. A student that cannot learn from such labels "
+    "can be wrapped: TransformedTargetRegressor(student, func=a function that clips, "
+    "inverse_func=one that returns its argument, check_inverse=False)."
 )
 
 
@@ -40,6 +46,7 @@ def rehearse(
     rows: NDArray[np.intp] | None = None,
     threshold: Any = "prior",
     output_range: tuple[float, float] | None = None,
+    noise_scale: float = 0.0,
     fit_params: dict[str, Any] | None = None,
 ) -> None:
     """Train a clone of the student on made-up labels, and find its threshold; errors pass.
@@ -62,7 +69,10 @@ def rehearse(
         Rows of X that are labelled; None is all.
     threshold : {"prior"}, float or None, default="prior"
     output_range : tuple of (float, float), default=None
-        Of a regression. Made-up values lie inside.
+        Of a regression. Made-up values lie inside, but for two.
+    noise_scale : float, default=0.0
+        Standard deviation of the noise on a label. Noise takes a regression's labels outside of
+        the range, and so do two made-up values.
     fit_params : dict, default=None
         For the student's ``fit``; those with one entry per row of X follow the rows.
 
@@ -84,7 +94,12 @@ def rehearse(
     def attempt(chosen: NDArray[np.intp], seed: int) -> None:
         params = rows_of_params(fit_params or {}, chosen, n_rows(X))
         part, n = take_rows(X, chosen), len(chosen)
-        labels = _made_up(part, n, classes, output_range, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        labels = (
+            _made_up_values(part, n, output_range or (0.0, 1.0), noise_scale, rng)
+            if classes is None
+            else _made_up_labels(part, n, len(classes), rng)
+        )
         fitted = train(
             student,
             part,
@@ -108,7 +123,7 @@ def rehearse(
         try:
             attempt(rows, 1)
         except Exception as error:
-            error.add_note(_NOTE)
+            error.add_note(_NOTE + (_NOTE_OF_VALUES if classes is None else ""))
             raise
 
 
@@ -151,23 +166,35 @@ def _sample(n: int, n_classes: int, is_network: bool) -> NDArray[np.intp]:
     return np.linspace(0, n - 1, size).astype(np.intp)
 
 
-def _made_up(
-    X: Any,
-    n: int,
-    classes: NDArray[Any] | None,
-    output_range: tuple[float, float] | None,
-    rng: np.random.Generator,
+def _made_up_labels(X: Any, n: int, n_classes: int, rng: np.random.Generator) -> Array:
+    """Return soft labels in which every class has as many rows."""
+    return 0.2 / n_classes + 0.8 * np.eye(n_classes)[_ranks(X, n, rng) * n_classes // n]
+
+
+def _made_up_values(
+    X: Any, n: int, output_range: tuple[float, float], noise_scale: float, rng: np.random.Generator
 ) -> Array:
-    """Return soft labels in which every class has as many rows, or values inside a range.
+    """Return values inside a range, and one on either side of it.
+
+    One is below zero where noise may take a label there: students that cannot take every number
+    have their limit at zero, most of them.
+    """
+    low, high = output_range
+    ranks, beyond = _ranks(X, n, rng), 0.1 * (high - low)
+    lowest = low - beyond
+    if lowest >= 0 > low - _MOST_DEVIATIONS * noise_scale:
+        lowest = -beyond
+    values = low + (high - low) * (0.1 + 0.8 * ranks / n)
+    values[ranks == 0], values[ranks == n - 1] = lowest, high + beyond
+    return values
+
+
+def _ranks(X: Any, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return the rows' ranks by a signal and noise.
 
     They depend on the first columns, so that steps which look for columns that matter find some.
     """
-    ranks = np.argsort(np.argsort(_signal(X, n) + 0.5 * rng.normal(size=n)))
-    if classes is None:
-        low, high = output_range or (0.0, 1.0)
-        return low + (high - low) * (0.1 + 0.8 * ranks / n)
-    k = len(classes)
-    return 0.2 / k + 0.8 * np.eye(k)[ranks * k // n]
+    return np.argsort(np.argsort(_signal(X, n) + 0.5 * rng.normal(size=n)))
 
 
 def _signal(X: Any, n: int) -> Array:

@@ -15,15 +15,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdistill import (
+    ConfidentMax,
     NewtonClassifier,
+    NoisyMax,
     PrivateDistiller,
     ResidualRounds,
     SoftLabels,
     TeacherEnsemble,
 )
+from skdistill.accounting import PrivacyLoss
 from skdistill.certificates import AlreadyPrivate, DisjointTeachers, ParameterBall, RowBound
 from skdistill.release.calibration import calibrate
 from skdistill.release.mechanism import TransferSet
+from skdistill.release.noise import ExactSampler
 from skdistill.release.signal import noise_table, noise_warning, spread_of_labels
 
 TWO = np.array([0, 1])
@@ -119,6 +123,34 @@ def test_noise_counts_as_a_linear_student_feels_it():
         averaged = release.noise_averaged(10)
         assert averaged == pytest.approx(np.mean(spreads) * math.sqrt(10 / 9), rel=0.1)
         assert release.noise_averaged(math.inf) == release.noise_scale
+
+
+@pytest.mark.parametrize("mechanism", [NoisyMax(), ConfidentMax()])
+def test_the_warning_fires_for_votes_of_few_members(mechanism):
+    """Of 20 members a student learns nothing at ε=1, of 20,000 nearly all."""
+    X = np.random.default_rng(0).normal(size=(200, 4))
+    few, many = (DisjointTeachers(2 / k, math.sqrt(2) / k, n_teachers=k) for k in (20, 20_000))
+    asked = TransferSet(X, np.arange(200), TWO)
+    noisy, clear = (calibrate(bound, asked, 1.0, 1e-6, mechanism) for bound in (few, many))
+    text = noise_warning(noisy, None, 1.0)
+    assert "mostly noise" in text and "more teachers in the ensemble" in text
+    assert "basis" not in text  # these mechanisms have none
+    assert noise_warning(clear, None, 1.0) == ""
+
+
+@pytest.mark.parametrize("law", ["gaussian", "laplace"])
+def test_noise_on_shares_of_votes(law):
+    """Of noise as it is drawn: counts of zero teachers are nothing but noise."""
+    loss = PrivacyLoss.gaussian(1.0, 1e-6) if law == "gaussian" else PrivacyLoss.laplace(1.0)
+    m, k = 4000, 50
+    asked, bound = (
+        TransferSet(None, np.arange(m), TWO),
+        DisjointTeachers(2 / k, 2 / k, n_teachers=k),
+    )
+    moved = 2.0 * m if law == "laplace" else math.sqrt(2 * m)
+    noise = ExactSampler().perturb(np.zeros(20_000, dtype=np.int64), loss, moved * 2**10) / 2**10
+    expected = NoisyMax().label_noise(bound, asked, loss)
+    assert np.std(noise) / k == pytest.approx(expected, rel=0.1)
 
 
 def test_the_warning_fires_for_an_ensemble_whose_student_is_at_chance(recwarn):
