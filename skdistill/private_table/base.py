@@ -293,7 +293,7 @@ class PrivateTable(DistilledEstimator):
         cut = "prior" if cut in _CUTS else cut
         check_threshold(student, cut, classes)
         if student is not None or not bound.gives_model:
-            of_labels = {"output_range": range_, "noise_scale": noise}
+            of_labels: dict[str, Any] = {"output_range": range_, "noise_scale": noise}
             rehearse(student, seen, classes, threshold=cut, **of_labels)
 
     def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:
