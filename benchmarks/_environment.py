@@ -1,4 +1,4 @@
-"""What a table was measured on."""
+"""The environment that a table was measured in."""
 
 import os
 import platform

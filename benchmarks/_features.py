@@ -18,8 +18,8 @@ def public_features(public: pd.DataFrame) -> Pipeline:
     """Fit the feature map on public rows: bounded, and half whitened.
 
     Piecewise linear splines of age, education and hours; zero or a third of the positive values
-    of the two capital columns; one-hot categories (rare ones together; ``education`` says what
-    ``education-num`` says). The noise on the weights is isotropic, so the axes are rescaled
+    of the two capital columns; one-hot categories (rare ones together; ``education`` repeats
+    ``education-num``). The noise on the weights is isotropic, so the axes are rescaled
     until their deviations are closer to each other, and rows until half of the public ones have
     norm at most 1, which is the ``max_row_norm`` a teacher should have.
     """

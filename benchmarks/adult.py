@@ -1,4 +1,4 @@
-"""Utility against ε on Adult: what a private student is worth, and its peers on the same split.
+"""Utility against ε on Adult: a private student, and its peers on the same split.
 
 adult.data is private; a random half of adult.test is the public X, whose labels are unused; the
 other half is scored. δ=1e-5. Every figure is the mean and the standard deviation over releases.
@@ -51,7 +51,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Task:
-    """What a group of rows is asked for."""
+    """The settings of a group of rows."""
 
     seed: int
     swap: bool

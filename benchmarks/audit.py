@@ -1,4 +1,4 @@
-"""What attacks find on Adult, in an overfitted teacher and in students; and how long they take.
+"""Members that attacks find on Adult, in an overfitted teacher and in students, and run times.
 
 *Power*: half of adult.data is members, a quarter is scored as non-members, a quarter is reference
 records; records that occur on both sides are left out. A forest grown to its last leaf on all

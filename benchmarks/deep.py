@@ -19,16 +19,17 @@ auto
     (The rule was settled on private images alone, 50,000 of them for SVC teachers and 5,000 in the
     place of the public ones, and on private rows of Adult.)
 likeliest
-    The same labels, but the student learns the likeliest class of each row. What noise is left is
-    smooth in X, so that a network which learns soft labels learns it with them.
+    The same labels, but the student learns the likeliest class of each row. The noise that is left
+    is smooth in X, so that a network which learns soft labels learns it with them.
 two rounds
     ``ResidualRounds(n_rounds=2)``. 50 teachers are few for that: the histogram that finds the
     second round's clip has noise of 15 members in each bin.
 
     OMP_NUM_THREADS=1 KERAS_BACKEND=torch python benchmarks/deep.py --targets
 
-compares what a student network may be trained on: 3,000 images whose one-hot labels have Gaussian
-noise, as they are (negative ones included), projected on the simplex, or the likeliest class.
+compares the targets that a student network may be trained on: 3,000 images whose one-hot labels
+have Gaussian noise, as they are (negative ones included), projected on the simplex, or the
+likeliest class.
 """
 
 import argparse
@@ -231,7 +232,7 @@ def measured(kind: str, split: Split, args: argparse.Namespace) -> Row:
 
 
 def targets(kinds: list[str]) -> Iterator[str]:
-    """Compare what a student network is trained on; a line for each noise."""
+    """Compare targets of a student network; a line for each noise."""
     split = mnist()
     X, y = split.X_private[:3000].astype(np.float32), split.y_private[:3000]
     scored = split.X_scored.astype(np.float32)
@@ -269,7 +270,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="parts of the names of kinds")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--details", action="store_true", help="print each release's accuracy")
-    parser.add_argument("--targets", action="store_true", help="compare what students learn from")
+    parser.add_argument("--targets", action="store_true", help="compare targets of students")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     try:

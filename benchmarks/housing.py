@@ -59,7 +59,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Task:
-    """What every group of rows is asked for."""
+    """The settings of every group of rows."""
 
     epsilons: list[float]
     splits: int
@@ -92,7 +92,7 @@ def _ratios(table: pd.DataFrame) -> Array:
 
 
 def numeric(table: pd.DataFrame) -> Array:
-    """Return the eight numeric columns, blanks as 0: what DP-EBM's published figure used."""
+    """Return the eight numeric columns, blanks as 0, as for DP-EBM's published figure."""
     return table.drop(columns="ocean_proximity").fillna(0).to_numpy()
 
 
@@ -134,7 +134,7 @@ def ours(task: Task) -> Iterator[Row]:
 
 
 def quoted(task: Task) -> Iterator[Row]:
-    """Quote what others report."""
+    """Quote the figures that others report."""
     for row in published("california_housing").itertuples():
         text = f"{float(row.value):,.0f} ±{float(row.spread):,.0f}"
         if float(row.epsilon) in task.epsilons:

@@ -1,9 +1,9 @@
 """Models of a private table alone: nothing is public but a schema of bounds and categories.
 
 PrivateClassifier and PrivateRegressor with their defaults (gradient rounds), and with ensembles as
-teachers; ε is for the whole of a fit. The schemas hold what the data sets' own documentation says,
-or round bounds that anyone would name without a look at the rows; peers get the same bounds.
-δ=1e-5, and 1e-6 for California housing.
+teachers; ε is for the whole of a fit. The schemas hold the bounds of the data sets' own
+documentation, or round bounds that anyone would name without a look at the rows; peers get the same
+bounds. δ=1e-5, and 1e-6 for California housing.
 
 Adult: all of adult.data is private, all of adult.test is scored. Credit default: a fixed 70 % is
 private, the rest is scored. German credit, California housing and wine (red and white together): a
@@ -62,7 +62,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Data:
-    """A private table, rows to score, and what is public of both."""
+    """A private table, rows to score, and the public knowledge about both."""
 
     schema: Schema
     output_range: tuple[float, float] | None  # None for a classification into 0 and 1

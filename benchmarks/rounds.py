@@ -7,8 +7,8 @@ public or scored parts is looked at. δ=1e-5. Every figure is the mean and the s
 over releases from the same votes: for MNIST (SVC teachers that vote hard) the accuracy of an SVC
 that learns the likeliest class, for Adult the AUC of the default student.
 
-``first answer`` is what the rule looks at: the noise that the first of two rounds would leave on
-the fewest columns of a basis, in units of the distance of two members' extreme votes.
+``first answer`` is the number that the rule looks at: the noise that the first of two rounds would
+leave on the fewest columns of a basis, in units of the distance of two members' extreme votes.
 
     OMP_NUM_THREADS=1 python benchmarks/rounds.py [--only mnist] [--releases 8]
 """

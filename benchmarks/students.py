@@ -1,4 +1,4 @@
-"""Training a student on soft labels: what it costs beside its parts, and how it grows.
+"""Time to train a student on soft labels, compared with its parts, and how it grows.
 
 Fit: ``PrivateDistiller.fit`` on 300,000 x 20 public rows beside its parts written by hand,
 ``teacher.predict_proba(X)`` and a student without copies of X: "soft", the cross-entropy of (X, Y)
@@ -48,7 +48,7 @@ COPIES_UP_TO = 30  # copies of more classes take minutes and gigabytes
 
 
 def prepare(folder: Path, kind: str, size: int) -> None:
-    """Write what the repetitions read, in a process of its own."""
+    """Write the data that the repetitions read, in a process of its own."""
     {"fit": prepare_fit, "growth": prepare_growth}[kind](folder, size)
 
 

@@ -36,6 +36,10 @@ autodoc_typehints = "none"  # the docstrings say the types, with shapes
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
+# A link to a name that has no page ends the build, except to other projects and to modules.
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(sklearn|json)\..*"), (r"py:mod", r"skdistill\..*")]
+
 # Formulas without a network: MathJax and its fonts are copied into the pages. (As an extension the
 # package would copy 24 MB, of which speech in ten languages is most.)
 MATHJAX = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax"

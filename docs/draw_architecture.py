@@ -1,7 +1,7 @@
 """Draw _static/architecture.svg from the table of imports, tests/imports.toml.
 
 ``python docs/draw_architecture.py`` writes the picture; with ``--check`` it only says whether the
-picture is up to date. The order is that of a release: what a user calls, what is private, the
+picture is up to date. The order is that of a release: the user's calls, the private part, the
 boundary with the only noise, and everything behind it that is free.
 """
 

@@ -1,7 +1,8 @@
-"""Draw _static/chart.svg from the table of Adult in benchmarks.rst.
+"""Draw the charts of _static from the table of Adult in benchmarks.rst.
 
-``python docs/draw_chart.py`` writes the chart; with ``--check`` it only says whether the chart is
-up to date, so that table and chart cannot differ. Text and axes have the colour of the page.
+``python docs/draw_chart.py`` writes the charts, one for wide pages and one for phones; with
+``--check`` it only says whether they are up to date, so that table and charts cannot differ. Text
+and axes have the colour of the page.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from html import escape
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-CHART = DOCS / "_static" / "chart.svg"
+# {file: (width and height, left and right end of the axes, whether it is for phones)}
+CHARTS = {
+    DOCS / "_static" / "chart.svg": ((860, 350), (62, 560), False),
+    DOCS / "_static" / "chart-phone.svg": ((400, 500), (68, 388), True),
+}
 
 # Start of a row in the table: its name in the chart, and its colour and marks.
 CURVES = {
@@ -23,7 +28,7 @@ CURVES = {
     "*peer:* DP-EBM": ("DP-EBM", "#8b6fc4", "7 4"),
     "the same, plain PATE": ("plain PATE, the same 800 models", "#7f7f7f", "2 4"),
 }
-LEFT, RIGHT, TOP, BOTTOM = 62, 560, 20, 300
+TOP, BOTTOM = 20, 300
 LOW, HIGH = 0.80, 0.93
 
 
@@ -45,32 +50,34 @@ def read() -> tuple[list[float], dict[str, list[float]], dict[str, float]]:
         r"Without privacy: logistic regression (\.\d+) / \.\d+, gradient boosting (\.\d+)", section
     )
     if found is None:
-        raise SystemExit("benchmarks.rst does not say what is reached without privacy.")
+        raise SystemExit("benchmarks.rst has no figures without privacy.")
     without = {"logistic regression": float(found[1]), "gradient boosting": float(found[2])}
     return epsilons, curves, without
 
 
-def draw() -> str:
-    """Return the chart as SVG."""
+def draw(size: tuple[int, int], ends_of_axes: tuple[int, int], phone: bool) -> str:
+    """Return the chart as SVG; on phones, names stand inside the axes and below them."""
+    left, right = ends_of_axes
     epsilons, curves, without = read()
     ends = math.log(epsilons[0]), math.log(epsilons[-1])
 
     def x(epsilon: float) -> float:
-        return LEFT + (math.log(epsilon) - ends[0]) / (ends[1] - ends[0]) * (RIGHT - LEFT)
+        return left + (math.log(epsilon) - ends[0]) / (ends[1] - ends[0]) * (right - left)
 
     def y(auc: float) -> float:
         return BOTTOM - (max(auc, LOW) - LOW) / (HIGH - LOW) * (BOTTOM - TOP)
 
     lines = [
-        '<svg class="drawn" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 350" role="img"',
+        f'<svg class="drawn only-{"phone" if phone else "wide"}" '
+        f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" role="img"',
         '     aria-label="Area under the ROC curve on Adult against epsilon; the table of the',
         '     benchmarks page holds the same figures." font-family="system-ui, sans-serif"',
         '     font-size="14" fill="currentColor">',
     ]
     for auc in (0.80, 0.84, 0.88, 0.92):
         lines.append(
-            f'  <path d="M{LEFT} {y(auc):.1f}H{RIGHT}" stroke="currentColor" opacity=".2"/>'
-            f'<text x="{LEFT - 8}" y="{y(auc) + 5:.1f}" text-anchor="end">{auc:.2f}</text>'
+            f'  <path d="M{left} {y(auc):.1f}H{right}" stroke="currentColor" opacity=".2"/>'
+            f'<text x="{left - 8}" y="{y(auc) + 5:.1f}" text-anchor="end">{auc:.2f}</text>'
         )
     for epsilon in epsilons:
         lines.append(
@@ -78,7 +85,7 @@ def draw() -> str:
             f'text-anchor="middle">{epsilon:g}</text>'
         )
     lines.append(
-        f'  <text x="{(LEFT + RIGHT) / 2}" y="{BOTTOM + 44}" text-anchor="middle">'
+        f'  <text x="{(left + right) / 2}" y="{BOTTOM + 44}" text-anchor="middle">'
         "ε of the whole release (smaller is more private)</text>"
     )
     lines.append(
@@ -87,11 +94,11 @@ def draw() -> str:
     )
     for name, auc in without.items():
         lines.append(
-            f'  <path d="M{LEFT} {y(auc):.1f}H{RIGHT}" stroke="currentColor" stroke-width="1.5" '
-            f'stroke-dasharray="1 4"/><text x="{RIGHT + 12}" y="{y(auc) + 5:.1f}">'
-            f"no privacy, {escape(name)} {auc:.3f}</text>"
+            f'  <path d="M{left} {y(auc):.1f}H{right}" stroke="currentColor" stroke-width="1.5" '
+            f'stroke-dasharray="1 4"/><text x="{left + 8 if phone else right + 12}" '
+            f'y="{y(auc) + (-5 if phone else 5):.1f}">no privacy, {escape(name)} {auc:.3f}</text>'
         )
-    place = TOP + 110
+    place, edge = (BOTTOM + 76, left) if phone else (TOP + 110, right + 14)
     for start, values in curves.items():
         name, color, dash = CURVES[start]
         points = [(x(e), y(auc)) for e, auc in zip(epsilons, values, strict=True) if auc >= LOW]
@@ -102,23 +109,24 @@ def draw() -> str:
         )
         lines += [f'  <circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{color}"/>' for a, b in points]
         lines.append(
-            f'  <path d="M{RIGHT + 14} {place}h28" stroke="{color}" stroke-width="2.5" '
+            f'  <path d="M{edge} {place}h28" stroke="{color}" stroke-width="2.5" '
             f'stroke-dasharray="{dash}"/>'
-            f'<text x="{RIGHT + 50}" y="{place + 5}">{escape(name)}</text>'
+            f'<text x="{edge + 36}" y="{place + 5}">{escape(name)}</text>'
         )
         place += 26
     return "\n".join([*lines, "</svg>", ""])
 
 
 def main() -> int:
-    """Write the chart, or with ``--check`` say whether it is up to date."""
-    drawn = draw()
+    """Write the charts, or with ``--check`` say whether they are up to date."""
+    drawn = {file: draw(*layout) for file, layout in CHARTS.items()}
     if "--check" in sys.argv:
-        current = CHART.exists() and CHART.read_text("utf-8") == drawn
+        current = all(file.exists() and file.read_text("utf-8") == drawn[file] for file in drawn)
         if not current:
             print("out of date: run python docs/draw_chart.py", file=sys.stderr)
         return int(not current)
-    CHART.write_text(drawn, "utf-8")
+    for file, text in drawn.items():
+        file.write_text(text, "utf-8")
     return 0
 
 

@@ -58,9 +58,9 @@ print("".join((folder / "members.csv").read_text().splitlines(keepends=True)[:5]
 # %%
 # Read it
 # -------
-# Numbers as numbers, categories as text, nothing where nothing is, and a date as the years since.
-# The member's number is left out: it tells who somebody is, and nothing else. (A data frame of
-# pandas or polars with these columns will do for all that follows, too.)
+# Numbers are read as numbers, categories as text, an empty cell as a missing value, and a date as
+# the years since then. The member's number is left out: it only identifies a person. (A data frame
+# of pandas or polars with these columns will do for all that follows, too.)
 def number(text):
     return float(text) if text else np.nan
 
@@ -79,14 +79,14 @@ y = np.array([row["cancelled"] for row in rows])
 # Private rows, public rows
 # -------------------------
 # 12,000 members are private. 2,000 rows are public and label the way from teacher to student
-# (they might come from members who agreed to it; what they answered is not used). 2,000 more,
+# (they might come from members who agreed to it; their answers are not used). 2,000 more,
 # with answers, measure the result; if these were private, the measurement would be a leak.
 X_private, X_public, X_test = np.split(X, [12_000, 14_000])
 y_private, _, y_test = np.split(y, [12_000, 14_000])
 
 # %%
-# What may be known of the columns is written down, not read off private rows. Features are made
-# with this schema, and centred on the public rows: one member cannot move them.
+# Public knowledge about the columns is written down, not read off private rows. Features are made
+# with this schema and centred on the public rows, so no member can move them.
 schema = Schema(
     {
         "age": (16, 90),
@@ -103,9 +103,9 @@ features = FrozenEstimator(TableFeatures(schema).fit(X_public))
 # %%
 # Choose a teacher
 # ----------------
-# A release hides one member, so what counts is how far one member can move the teacher. ``preview``
-# tells what would be promised, and warns where the student would learn little but noise. It asks
-# the teacher nothing and costs nothing.
+# A release hides one member, so the influence of one member on the teacher counts.
+# ``preview`` returns the statement that a fit would make, and warns if the student would learn
+# little but noise. It asks the teacher nothing and costs nothing.
 EPSILON, DELTA, CLASSES = 1.0, 1e-6, ["no", "yes"]
 TEACHERS = {
     "one forest": RandomForestClassifier(50, max_depth=8, random_state=0),
@@ -124,15 +124,15 @@ for name, model in TEACHERS.items():
     print(f"{name:>24}: {statement.certificate['bound']}", "(mostly noise)" * bool(mostly_noise))
 
 # %%
-# A member moves the forest, for all anybody knows, from one answer to the other on every row, and
-# each of 150 trees that saw members of their own by 1/150 of that. Gradient rounds learn a linear
-# model from sums over all members, and no member adds more to a sum than the clip. The number of
-# rows does not matter, and this teacher is the first to try.
+# One member may have turned every answer of the forest; nothing better is known. With 150 trees on
+# disjoint shards, one member moves the average vote by at most 2/150. Gradient rounds learn a
+# linear model from sums over all members, and no member adds more to a sum than the clip. Their
+# noise does not grow with the number of rows, so this teacher is the first to try.
 #
 # Fit
 # ---
 # The ledger is a file that lives beside the table. It is charged before the teacher is asked, adds
-# up all releases that were ever made from these members, and refuses what is beyond the total.
+# up all releases that were ever made from these members, and refuses a release beyond the total.
 ledger = PrivacyLedger.create(folder / "members.ledger", epsilon=2.0, delta=DELTA)
 distiller = distillers["gradient rounds"].set_params(accountant=ledger)
 distiller.fit(X_public)
@@ -158,8 +158,8 @@ print("cancels?", published.estimator.predict([[25, "Bern", "basic", 0.5, 1], X_
 
 
 # %%
-# What is it worth?
-# -----------------
+# How good is the model?
+# ----------------------
 # The published model, next to the same kind of model without privacy, which must not be published.
 def scores(model):
     return model.predict_proba(X_test)[:, 1]

@@ -40,8 +40,8 @@ X_private, X, y_private, y = train_test_split(X, y, test_size=4_000, random_stat
 X_public, X_test, _, y_test = train_test_split(X, y, test_size=2_000, random_state=0)
 
 # %%
-# What prepares the features learns from public rows alone: it brings the long tails of the census
-# (35 rooms a person) into line. Members of an ensemble may be any regressor, on disjoint shards of
+# The transformer of the features learns from public rows alone. It shortens the long tails of the
+# census (35 rooms a person). Members of an ensemble may be any regressor, on disjoint shards of
 # 40 records each. The worst case stands for one model of any kind, without a bound of its own:
 # there one record could move every answer by the whole range.
 prepare = QuantileTransformer(n_quantiles=100, output_distribution="normal").fit(X_public)
@@ -91,8 +91,8 @@ for name, error in BASELINES.items():
 
 # %%
 # From ε=1 on the vote of many rough models is as good as one model of their kind without privacy.
-# What it cannot have is what needs all records in one place: the last row. One boosted model with
-# noise for the worst case is useless, and too far off for the picture.
+# It does not reach the last row, a model that needs all records in one place. One boosted model
+# with noise for the worst case is useless, and too far off for the picture.
 try:
     import matplotlib.pyplot as plt
 except ImportError:

@@ -84,7 +84,7 @@ print(f"The mean of {n_teachers} private networks: accuracy {teachers.score(X_te
 # One student for each ε. ``basis="graph"`` says that images which resemble each other are likely to
 # share a label; that much is public, and it takes most of the noise away. Each draws its noise
 # once, so that 16 may lose to 8. (These images are public. With private ones fit once: every
-# ``fit`` adds its ε to what is known about them.)
+# ``fit`` adds its ε to their total.)
 EPSILONS = [4, 8, 16, float("inf")]
 students = {}
 for epsilon in EPSILONS:
@@ -103,13 +103,13 @@ for epsilon, student in students.items():
     print(f"{epsilon:>4}  {student.score(X_test, y_test):.2f}")
 
 # %%
-# What is promised, in words, and the network to give away.
+# The promise in words, and the network to give away.
 for paragraph in str(students[8].privacy_).splitlines():
     print(textwrap.fill(paragraph, 88))
 students[8].student_.network_.summary()
 
 # %%
-# Public images and what was released about them, where matplotlib is installed.
+# Public images and the labels released for them, where matplotlib is installed.
 try:
     import matplotlib.pyplot as plt
 except ImportError:

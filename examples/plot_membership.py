@@ -3,12 +3,12 @@ How much does my teacher leak, and my student?
 ==============================================
 
 A forest grown to its last leaf knows its training records by heart. Anyone who may ask it for
-probabilities can tell many of them from other people's records. What can be told from a student
-that was distilled with differential privacy?
+probabilities can tell many of them from other people's records. How many can be told from a
+student that was distilled with differential privacy?
 
 ``membership_report`` runs the attacks of the literature on both. The strongest (LiRA, RMIA)
-train *shadow models*: models of the same kind on random halves of the records, which show what
-the attacked model would say with and without each of them. Such a report is for the auditor: it
+train *shadow models*: models of the same kind on random halves of the records, which show the
+answers of the attacked model with and without each of them. Such a report is for the auditor: it
 is computed from private records, so it is not for publication.
 """
 
@@ -48,8 +48,8 @@ for name, model in {"forest": forest, "student": distiller}.items():
     )
 
 # %%
-# Shadow models of the student are students, too: each is an ensemble on half of the records and
-# what the same distiller makes of it. (These releases stay with the auditor, and charge nothing.)
+# Shadow models of the student are students, too: each is distilled from an ensemble on half of the
+# records by the same distiller. (These releases stay with the auditor, and charge nothing.)
 with warnings.catch_warnings():  # some shadow students are mostly noise
     warnings.simplefilter("ignore", UserWarning)
     report = membership_report(
@@ -65,8 +65,8 @@ with warnings.catch_warnings():  # some shadow students are mostly noise
 print(report)
 
 # %%
-# An AUC hides what matters: how many members are found beyond doubt, with next to no false
-# positives. That is the left edge of the ROC curve on logarithmic axes. The band is a 95 %
+# An AUC hides the number that matters: how many members are found beyond doubt, with next to no
+# false positives. That is the left edge of the ROC curve on logarithmic axes. The band is a 95 %
 # interval at each point; the dashed line is the most that any attack on a single record can reach
 # against ε=1. (For each model its strongest attack is drawn, so chance looks a little better than
 # it is. The far left rests on a few of 3,000 non-members: a step over the dashed line there is

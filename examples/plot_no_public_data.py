@@ -36,8 +36,8 @@ table = np.array([age, income, town, debts], dtype=object).T
 train, test = slice(0, 25_000), slice(25_000, n)
 
 # %%
-# The schema is public knowledge: write it down without a look at the table. What is outside is
-# clipped, or becomes "other", silently: whether a record was strange is nobody's business.
+# The schema is public knowledge: write it down without a look at the table. Values outside
+# are clipped or become "other", silently: a message would tell that a record was unusual.
 schema = Schema(
     {"age": (18, 100), "income": (0, 1_000_000), "town": TOWNS, "debts": (0, 11)},
     integer=["age", "debts"],
@@ -75,7 +75,7 @@ for name, found in AUC.items():
 print(f"{'logistic regression, no privacy':32}{auc(usual):>8.3f}")
 
 # %%
-# One statement for the whole says what each part cost; synthetic rows are free to look at.
+# One statement for the whole lists the price of each part; synthetic rows are free to look at.
 model = models["gradient rounds (the default)", 1.0][0]
 for paragraph in str(model.privacy_).splitlines():
     print(textwrap.fill(paragraph, 88))

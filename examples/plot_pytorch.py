@@ -79,7 +79,7 @@ print(f"The mean of 60 private networks: accuracy {teachers.score(X_test, y_test
 
 # %%
 # One student for each ε, a larger network than the teachers. (These records are made up. With
-# private ones fit once: every ``fit`` adds its ε to what is known about them.)
+# private ones fit once: every ``fit`` adds its ε to their total.)
 EPSILONS = [0.5, 1, 2, 4, float("inf")]
 larger = clone(network).set_params(module__n_hidden=64)
 students = {}
@@ -93,7 +93,7 @@ for epsilon, value in zip(EPSILONS, accuracy, strict=True):
     print(f"{epsilon:>4}  {value:.3f}")
 
 # %%
-# What is promised, in words, and the module to give away.
+# The promise in words, and the module to give away.
 for paragraph in str(students[1].privacy_).splitlines():
     print(textwrap.fill(paragraph, 88))
 print(students[1].student_.network_.module_)

@@ -7,8 +7,8 @@ patient is among them. A teacher is trained on the private records and labels pu
 is added to these labels; a student is trained on them, and the student is published.
 
 How good it is depends on the teacher. Two are compared: one with a proof of how far a single
-record can move it (``NewtonClassifier``), and one without (``LogisticRegression``; it
-could be any model), for which the worst case is assumed.
+record can move it (``NewtonClassifier``), and one without (``LogisticRegression``;
+it could be any model), for which the worst case is assumed.
 """
 
 import warnings
@@ -25,14 +25,14 @@ from skdistill import NewtonClassifier, PrivateDistiller
 
 # %%
 # Half of the rows are private, a quarter is public (its labels are not used), and the last
-# quarter measures what came out.
+# quarter measures the result.
 X, y = load_breast_cancer(return_X_y=True)
 X_private, X, y_private, y = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
 X_public, X_test, _, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
 
 # %%
-# What prepares the features must not learn from private rows: one record could move it too. So
-# the scaler is fitted on the public rows and frozen.
+# A scaler must not learn from private rows, because one record could move it too. So it is fitted
+# on the public rows and frozen.
 scaler = FrozenEstimator(StandardScaler().fit(X_public))
 EPSILONS = [0.5, 1.0, 2.0, 4.0, 8.0, float("inf")]
 

@@ -3,9 +3,10 @@ What does my grid search cost?
 ==============================
 
 A search over ε, mechanisms and student settings fits dozens of times, and every fit asks the
-private teacher again. Without a record of what was asked, each is a release of its own, and the
-sum is the price. A ``PrivacyLedger`` keeps that record in a file. What was released is replayed;
-rows that folds share are paid for once; a finer release of the same rows costs the difference.
+private teacher again. Without a record of earlier releases, each fit is a release of its own, and
+the sum is the price. A ``PrivacyLedger`` keeps that record in a file. Earlier releases are
+replayed; rows that folds share are paid for once; a finer release of the same rows costs the
+difference.
 """
 
 import os
@@ -38,7 +39,7 @@ X_private, y_private, X_public, y_public = X[:9_000], y[:9_000], X[9_000:], y[9_
 
 # %%
 # One ledger for one private data set: 3 ε × 4 student settings × 5 folds and a refit, 61 fits.
-# ``search_cost`` says what they will cost, before anything is asked.
+# ``search_cost`` computes their price before anything is asked.
 folder = tempfile.mkdtemp()
 ledger = PrivacyLedger.create(os.path.join(folder, "census.ledger"), epsilon=12.0, delta=1e-6)
 GRID = {"epsilon": [0.5, 1.0, 2.0], "student__C": [0.01, 0.1, 1.0, 10.0]}
@@ -75,7 +76,7 @@ for name, teacher in TEACHERS.items():
     foreseen = search_cost(search(teacher), X_public, y_public)
     before = ledger.total()[0]
     found = search(teacher).fit(X_public, y_public)
-    alone = search_cost(search(teacher), X_public, y_public)  # what it held is free now
+    alone = search_cost(search(teacher), X_public, y_public)  # all of it is released: free now
     COSTS[name] = (foreseen.epsilon, foreseen.epsilon_without_ledger)
     print(
         f"{name:>16} {foreseen.epsilon:>9.3f} {ledger.total()[0] - before:>8.3f} "

@@ -3,8 +3,8 @@ Speech: whose privacy, a recording's or a speaker's?
 ====================================================
 
 A phone is to recognise spoken digits. People have given recordings of their voices for training,
-and the voice of a new user is there without labels. What must not leak: a single *recording*, or
-everything one *speaker* has said? The second is what most people mean, and it is far harder: each
+and there are recordings of a new user without labels. Should the release hide a single *recording*,
+or everything that one *speaker* has said? Most people mean the second. It is far harder: each
 speaker counts as one record, and here there are five of them.
 
 The recordings are the Free Spoken Digit Dataset (github.com/Jakobovski/free-spoken-digit-dataset:
@@ -110,7 +110,7 @@ for i, user in enumerate(np.unique(speakers)):
                 student = PrivateDistiller(teacher, epsilon=epsilon, delta=1e-5).fit(Z[public])
             scores[name][i, j] = student.score(Z[scored], y[scored])
 print(f"Test accuracy of the student, mean over six users (chance: 0.10). Data: {source}")
-print(f"{'who is protected, by what':32}" + "".join(f"{f'ε={e:g}':>10}" for e in EPSILONS))
+print(f"{'protected unit: teacher':32}" + "".join(f"{f'ε={e:g}':>10}" for e in EPSILONS))
 for name in TEACHERS:
     print(f"{name:32}" + "".join(f"{mean:>10.2f}" for mean in scores[name].mean(axis=0)))
 

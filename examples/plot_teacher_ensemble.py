@@ -10,7 +10,7 @@ Four ways to release the vote are compared. *Winners* (``mechanism="noisy_max"``
 was published: of some of the rows, the class with most votes after noise. *Plain PATE* puts the
 noise on the average vote of every row. *One round* is the same release, but its labels are
 smoothed in public functions of the rows, at no cost. *Two rounds* spend a part of ε on a first,
-rough answer; teachers differ little from it, so what is left to release needs less noise. The
+rough answer; teachers differ little from it, so the differences need less noise. The
 default, ``ResidualRounds(n_rounds="auto")``, chooses between the last two by a public rule.
 """
 
@@ -34,7 +34,7 @@ X_private, X, y_private, y = train_test_split(X, y, test_size=4_000, random_stat
 X_public, X_test, _, y_test = train_test_split(X, y, test_size=2_000, random_state=0)
 
 # %%
-# 250 trees with 160 records each: what ``n_teachers="auto"`` chooses for four classes. Members may
+# 250 trees with 160 records each: the choice of ``n_teachers="auto"`` for four classes. Members may
 # be anything that fits and predicts.
 tree = DecisionTreeClassifier(max_depth=6)
 teacher = TeacherEnsemble(tree, classes=range(4), random_state=0).fit(X_private, y_private)

@@ -4,11 +4,11 @@ What if one person has many records?
 
 A phone learns to tell from its sensors whether its owner walks, cycles or sits. People gave many
 recordings each. An ε for a *record* hides a single recording; that somebody took part at all still
-shows, from the many that they gave. What most people want hidden is the *person*.
+shows, from the many that they gave. Most people want the *person* hidden.
 
 ``TeacherEnsemble.fit(X, y, groups=person)`` gives all records of a person to the same teacher, and
-ε is then for persons. The same number is a far stronger promise, and the question is what it
-costs. That depends on how many *persons* there are, not on how many records.
+ε is then for persons. The same number is a far stronger promise. Its price in accuracy depends
+on the number of *persons*, not on the number of records.
 """
 
 import warnings
@@ -71,9 +71,9 @@ for (unit, persons), (k, found) in RESULTS.items():
 # With 1,600 persons the stronger promise costs next to nothing. With 400 it costs a good deal below
 # ε=1, and little above. With 100 there are 20 teachers, and noise that hides one of 20 votes
 # drowns the others at any ε that promises something. No number of recordings makes up for it.
-# (What is public in exchange: who the persons are.)
+# (In exchange, the names of the persons are public.)
 #
-# And what does a release at *record* level promise to a person? Replacing r records moves a
+# A release at *record* level promises something to a person, too. Replacing r records moves a
 # Gaussian release r times as far: its μ is r times as large (Dong, Roth and Su 2022, group
 # privacy). As ε at the same δ:
 print(f"\n{'hidden: a recording, at ε =':>38}" + "".join(f"{e:>9}" for e in EPSILONS))
@@ -98,5 +98,5 @@ axes.axhline(1 / 3, color="0.5", ls=":", label="chance")
 axes.set(xscale="log", xlabel="ε of the whole release", ylabel="test accuracy of the student")
 axes.set_xticks(EPSILONS, EPSILONS)
 axes.minorticks_off()
-axes.legend(title="what ε hides", loc="lower right")
+axes.legend(title="hidden by ε", loc="lower right")
 plt.show()

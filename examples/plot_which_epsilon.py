@@ -2,9 +2,9 @@
 Which ε do I need?
 ==================
 
-What does a smaller ε cost in accuracy, and what does it buy? The second question has two answers:
-what attacks *find*, which is a measurement, and what no attack on a single record can *exceed*,
-which is the guarantee. Attacks improve; a guarantee stays.
+A smaller ε costs accuracy and buys protection. Two numbers describe the protection: the members
+that attacks *find*, which is a measurement, and the limit that no attack on a single record can
+*exceed*, which is the guarantee. Attacks improve; a guarantee stays.
 """
 
 import warnings
@@ -59,8 +59,8 @@ print(f"{'forest':>8}{accuracy[0]:>12.3f}{found[0]:>12.2%}")
 
 # %%
 # From ε=1 on a student is about as good as one without noise, and LiRA finds no more members
-# than chance at any ε: averages over 100 trees hide single records well. What a smaller ε
-# buys is the dashed line: a limit for attacks that nobody has thought of.
+# than chance at any ε: averages over 100 trees hide single records well. A smaller ε
+# lowers the dashed line: the limit for attacks that nobody has thought of.
 try:
     import matplotlib.pyplot as plt
 except ImportError:

@@ -150,7 +150,7 @@ def _vector(cells: Sequence[Any]) -> NDArray[Any]:
 
 
 def objects(cells: Sequence[Any]) -> NDArray[Any]:
-    """Return a one-dimensional array of objects, whatever the cells are."""
+    """Return a one-dimensional array of objects, one for each cell of any type."""
     array = np.empty(len(cells), dtype=object)
     for i, cell in enumerate(cells):
         array[i] = cell
@@ -214,7 +214,7 @@ def _column_of_pandas(cells: Any) -> NDArray[Any]:
 
 
 def usual_nan(values: NDArray[Any]) -> NDArray[Any]:
-    """Make every NaN the usual one: at a signalling one arithmetic warns, and a warning tells."""
+    """Make every NaN a quiet one: arithmetic on a signalling NaN warns, and a warning tells."""
     missing = np.isnan(values)
     return np.where(missing, values.dtype.type(np.nan), values) if missing.any() else values
 

@@ -56,7 +56,7 @@ def load(name: str) -> ModuleType:
 
 
 def _entries() -> dict[str, ModuleType]:
-    """Return what ``sys.modules`` holds of diffprivlib."""
+    """Return the entries of ``sys.modules`` that belong to diffprivlib."""
     return {
         name: module
         for name, module in sys.modules.copy().items()
@@ -79,8 +79,8 @@ def _import_without_init(before: dict[str, ModuleType], error: Exception) -> dic
         return {name: importlib.import_module(f"{_PACKAGE}.{name}") for name in SUBMODULES}
     finally:
         _replace_entries(before)
-        # What it put up for its own warnings: a class that cannot be pickled, and scikit-learn
-        # sends all filters along with its jobs.
+        # diffprivlib adds a filter for its own warnings. Its class cannot be pickled, and
+        # scikit-learn sends all filters along with its jobs.
         warnings.filters[:] = [  # type: ignore[index]
             each
             for each in warnings.filters

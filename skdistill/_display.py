@@ -1,4 +1,4 @@
-"""How an estimator shows itself: its settings and its statement, never a teacher's parameters."""
+"""Texts and diagrams of estimators: settings and statement, never a teacher's parameters."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from skdistill._doc_links import doc_link
 from skdistill._html import folded, html_steps
 from skdistill.certificates.base import unwrap
 
@@ -33,20 +34,27 @@ def as_text(model: Any) -> str:
 def as_html(model: Any) -> str:
     """Return the text, a diagram from the private data to the student, and the folded statement."""
     statement = getattr(model, "privacy_", None)
-    parts = [f"<pre>{html.escape(as_text(model))}</pre>", html_steps(_steps(model, statement))]
+    link, text = html.escape(doc_link(model)), html.escape(as_text(model))
+    if link:
+        text = f"{text} <a href='{link}' rel='noreferrer' target='_blank'>documentation</a>"
+    parts = [
+        f"<pre style='white-space:pre-wrap'>{text}</pre>",
+        html_steps(_steps(model, statement)),
+    ]
     if statement is not None:
         parts.append(folded("privacy statement", statement._repr_html_()))
     return f"<div>{''.join(parts)}</div>"
 
 
-def _steps(model: Any, statement: Any) -> list[tuple[str, str, str]]:
-    """Return role, title and text of the three boxes: classes, settings and the statement only."""
+def _steps(model: Any, statement: Any) -> list[tuple[str, ...]]:
+    """Return role, title, text and link of the boxes: classes, settings and the statement only."""
     teacher = getattr(model, "teacher", None)
     private = "Private. It is neither published nor pickled with a fitted distiller."
     if teacher is None:
-        source = ("private", "private table", "Private. The student never sees it.")
+        source = ("private", "private table", "Private. The student never sees it.", "")
     else:
-        source = ("private", f"teacher: {type(unwrap(teacher)).__name__}", private)
+        teacher = unwrap(teacher)
+        source = ("private", f"teacher: {type(teacher).__name__}", private, doc_link(teacher))
     promise = f"release: ε={model.epsilon}, δ={model.delta}"
     how = "Not fitted yet: nothing has been asked or charged."
     student = getattr(model, "student_", model.student)
@@ -58,7 +66,11 @@ def _steps(model: Any, statement: Any) -> list[tuple[str, str, str]]:
         if not statement.private:
             promise, learned = "release: NO privacy guarantee", "NOT private: do not publish it."
     name = "student: " + ("the default" if student is None else type(student).__name__)
-    return [source, ("private boundary", promise, how), ("behind the boundary", name, learned)]
+    return [
+        source,
+        ("private boundary", promise, how),
+        ("behind the boundary", name, learned, doc_link(student)),
+    ]
 
 
 @lru_cache(maxsize=128)

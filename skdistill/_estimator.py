@@ -1,4 +1,4 @@
-"""Everything a private estimator is to scikit-learn, except its fit."""
+"""The scikit-learn interface of the private estimators, except `fit`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._display import as_html, as_text, visual_block
+from skdistill._doc_links import DocLink
 from skdistill._withheld import SetAside, Withheld, WithheldTeacher, set_aside_in_grids
 from skdistill.accounting.charging import DetachedAccountant, bind_to_process, for_pickle
 from skdistill.certificates.base import unwrap
@@ -40,7 +41,7 @@ def _offered(method: str) -> Any:
     return available_if(check)
 
 
-class DistilledEstimator(BaseEstimator):
+class DistilledEstimator(DocLink, BaseEstimator):
     """An estimator that predicts by a student, which learned from private labels.
 
     A class derived from it has a ``fit`` that sets ``student_``, ``privacy_``,
@@ -76,6 +77,7 @@ class DistilledEstimator(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
 
         Returns
         -------
@@ -91,6 +93,7 @@ class DistilledEstimator(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
 
         Returns
         -------
@@ -106,10 +109,12 @@ class DistilledEstimator(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
 
         Returns
         -------
         log_probabilities : ndarray of shape (m, n_classes)
+            −∞ for a probability of 0.
         """
         return self._by_student("predict_log_proba", X)
 
@@ -120,10 +125,12 @@ class DistilledEstimator(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
 
         Returns
         -------
         scores : ndarray of shape (m,) or (m, n_classes)
+            Those of the student.
         """
         return self._by_student("decision_function", X)
 
@@ -133,12 +140,16 @@ class DistilledEstimator(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows, with the columns of the transfer rows.
         y : array-like of shape (m,)
+            True labels or numbers.
         sample_weight : array-like of shape (m,), default=None
+            Weights of the rows.
 
         Returns
         -------
         score : float
+            At most 1.
         """
         return self._by_student("score", X, y, sample_weight)
 
@@ -148,7 +159,7 @@ class DistilledEstimator(BaseEstimator):
         Returns
         -------
         published : Published
-            It predicts what this estimator predicts and holds no teacher; :func:`skdistill.save`
+            Its predictions are those of this estimator. It holds no teacher; :func:`skdistill.save`
             writes it to a file that runs no code.
 
         Raises
@@ -206,6 +217,7 @@ class DistilledEstimator(BaseEstimator):
         Returns
         -------
         params : dict
+            Settings by name.
         """
         params = super().get_params(deep=deep)
         if "teacher" not in self._shared:
@@ -223,6 +235,7 @@ class DistilledEstimator(BaseEstimator):
         Returns
         -------
         self : estimator
+            The object itself.
         """
         inner = sorted(name for name in params if name.startswith("teacher__"))
         if inner and "teacher" in self._shared:

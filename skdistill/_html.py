@@ -34,22 +34,27 @@ def html_table(
     )
 
 
-def html_steps(steps: Iterable[tuple[str, str, str]]) -> str:
+def html_steps(steps: Iterable[Sequence[str]]) -> str:
     """Return a diagram in HTML: boxes in one row with arrows between them.
 
-    Each step is a role ("teacher"), a title, and a text that a click unfolds. The style is that of
-    scikit-learn's diagrams; colours come from the page, so that dark pages stay readable.
+    Each step is a role ("teacher"), a title, and a text that a click unfolds; a fourth text, if it
+    is not empty, is the address of the documentation. The style is that of scikit-learn's
+    diagrams; colours come from the page, so that dark pages stay readable.
     """
     arrow = "<div style='align-self:center' aria-hidden='true'>&#8594;</div>"
     outer = "display:flex;flex-wrap:wrap;gap:.5em;align-items:stretch;margin:.4em 0"
     return f"<div style='{outer}'>{arrow.join(_box(*step) for step in steps)}</div>"
 
 
-def _box(role: str, title: str, text: str) -> str:
+def _box(role: str, title: str, text: str, link: str = "") -> str:
     style = "border:1px dashed currentColor;border-radius:.25em;padding:.3em .7em;max-width:24em"
+    inner = f"<div>{html.escape(text)}</div>"
+    if link:
+        name = html.escape(f"Documentation of {title.split(': ')[-1]}")
+        inner += f"<a href='{html.escape(link)}' rel='noreferrer' target='_blank'>{name}</a>"
     return (
         f"<div style='{style}'><div style='font-size:.85em'>{html.escape(role)}</div>"
-        f"{folded(title, f'<div>{html.escape(text)}</div>', bold=True)}</div>"
+        f"{folded(title, inner, bold=True)}</div>"
     )
 
 

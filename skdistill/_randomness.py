@@ -34,8 +34,8 @@ def own_randomness(seed: int | None) -> Iterator[None]:
     depend on its data (early stopping), so the next fit's would, too, and *one private record would
     reach every later member of an ensemble*. In this block the generators of Python, NumPy,
     PyTorch and Keras start from the seed; a member's randomness is then a function of its public
-    seed, and what it draws reaches no other member. That is what the sharding lemma of PATE
-    (Papernot et al. 2017, section 2.1) asks for: member j is a function of shard j (and of public
+    seed, and its random numbers reach no other member. The sharding lemma of PATE (Papernot et
+    al. 2017, section 2.1) asks for this: member j is a function of shard j (and of public
     numbers), of nothing else.
 
     After the block, or after the one of :func:`put_back_once` around it, the generators are where
@@ -48,7 +48,7 @@ def own_randomness(seed: int | None) -> Iterator[None]:
     torch, keras = _libraries()
     saved = _BATCH.saved
     with _TURN, nullcontext() if saved == (torch, keras) else _put_back():
-        _BATCH.saved = None  # a fit inside of this one puts back what it has found
+        _BATCH.saved = None  # a fit inside of this one restores the state that it found
         try:
             if keras is not None:
                 keras.utils.set_random_seed(seed)

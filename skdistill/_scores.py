@@ -1,4 +1,4 @@
-"""Scores of classes: probabilities made of them, and scores per pair, which are none."""
+"""Scores of classes: their probabilities, and pairwise scores, which have no probabilities."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def probabilities_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def scores_are_pairs(estimator: Any) -> bool:
     """Whether ``decision_function`` is that of an SVC with one-vs-one scores, however wrapped.
 
-    Looks through pipelines, frozen estimators, searches and whatever else passes on the scores of
-    one estimator; not through those that combine several (with ``estimators_``).
+    Looks through pipelines, frozen estimators, searches and other estimators that pass on the
+    scores of one estimator; not through those that combine several (with ``estimators_``).
     """
     while not hasattr(estimator, "decision_function_shape"):
         if hasattr(estimator, "steps"):

@@ -1,4 +1,4 @@
-"""What an issue report needs to know: Python, the machine, and the packages in use."""
+"""Print the facts that an issue report needs: Python, the machine, the packages in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Warnings: none of calls where they are private, and others told to the caller's line."""
+"""Warnings: silence around private calls, and warnings that name the caller's line."""
 
 from __future__ import annotations
 

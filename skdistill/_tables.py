@@ -241,8 +241,8 @@ def _table_of_list(X: list[Any], width: int | None, cells: str = "list") -> Tabl
 def rows_of_list(X: Sequence[Any], width: int | None = None) -> list[Sequence[Any]] | None:
     """Return the rows in a list, all of one width; None where most of its elements are no rows.
 
-    A row of another length than `width` (that of most rows), and whatever is not a row, is missing
-    in all columns.
+    An item that is not a row, or a row of another length than `width` (that of most rows), is
+    missing in all columns.
     """
     rows = [_cells_of_row(row) for row in X]
     lengths = Counter(len(row) for row in rows if row is not None)
@@ -434,7 +434,7 @@ def text_or_numbers(dtype: Any) -> str | None:
 
 
 def group_names(groups: Any) -> list[str]:
-    """Return the name of each row's group, whatever the labels beside it made of its type.
+    """Return the name of each row's group; the labels of other rows do not change it.
 
     7, 7.0 and "7" are the same group, and all missing labels are one group. Integers beyond 2^53
     are the same group where they are the same float: an integer column becomes one of floats as

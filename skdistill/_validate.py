@@ -143,7 +143,7 @@ def _check_fit_parameter(step: Any, key: str, name: str) -> None:
 
 
 def check_settings(distiller: Any) -> None:
-    """Raise an error for a parameter that cannot be, which says what it must be."""
+    """Raise an error for an invalid parameter; the message names the valid values."""
     epsilon = check_number(
         "epsilon",
         distiller.epsilon,
@@ -277,7 +277,7 @@ def warn_of_own_table(teacher: Any, X: Any) -> None:
 
 
 def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] | None) -> None:
-    """Warn of calls that run, and do not mean what they look like. All of it is public."""
+    """Warn of calls that run but mean something else than they seem to. All of it is public."""
     found, n, delta = [], n_records(teacher), distiller.delta
     warn_of_own_table(teacher, X)
     if distiller.output_range is not None and classes is not None:

@@ -1,10 +1,10 @@
-"""Pickles without private objects: the object stays on this machine, the pickle gets a number.
+"""Pickles without private objects: the object stays on this machine, the pickle has a number.
 
-A distiller that is not fitted holds its teacher, and scikit-learn keeps such a distiller in what it
-wraps around one (``GridSearchCV.estimator``). A pickle of it must not hold the teacher, yet worker
-processes receive their distiller as a pickle. So the pickle holds a random number in place of the
-teacher. The object itself is written to a temporary file of that name, which only this user can
-read and which is removed with the object, or when the process ends. Whoever unpickles on this
+A distiller that is not fitted holds its teacher, and scikit-learn keeps such a distiller in the
+objects that wrap one (``GridSearchCV.estimator``). A pickle of it must not hold the teacher, yet
+worker processes receive their distiller as a pickle. So the pickle holds a random number in place
+of the teacher. The object itself is written to a temporary file of that name, which only this user
+can read and which is removed with the object, or when the process ends. Whoever unpickles on this
 machine meanwhile gets the teacher; anybody else gets a stand-in that raises when it is used.
 """
 
@@ -56,7 +56,7 @@ class WithheldTeacher(BaseEstimator):
         self.kind = kind
 
     def raise_withheld(self) -> None:
-        """Raise, and name the way out."""
+        """Raise an error that names the remedy."""
         raise ValueError(
             f"This distiller was loaded without its teacher ({self.name}): no pickle of a "
             "distiller holds the teacher, so that it can be published. To fit again, pass a fitted "

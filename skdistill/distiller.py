@@ -64,9 +64,9 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         Probability with which the guarantee may fail; well below 1/n. 0 asks for pure
         differential privacy.
     mechanism : str or mechanism, default="auto"
-        How the answers are protected. "auto" takes what fits the certificate; "gaussian" and
-        "laplace" name the law of its noise; "noisy_max" and "confident_max" release only the class
-        that most members of a TeacherEnsemble vote for, the latter only where they agree. An
+        How the answers are protected. "auto" takes the way that fits the certificate; "gaussian"
+        and "laplace" name the law of its noise; "noisy_max" and "confident_max" release only the
+        class that most members of a TeacherEnsemble vote for, the latter only where they agree. An
         object sets more: :class:`~skdistill.SoftLabels`, :class:`~skdistill.ResidualRounds`,
         :class:`~skdistill.Parameters`, :class:`~skdistill.NoisyMax`,
         :class:`~skdistill.ConfidentMax`; a grid reaches ``mechanism__n_rounds``.
@@ -86,12 +86,12 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         is all rows, and for a vote ("noisy_max", "confident_max") a number by a public rule.
     accountant : PrivacyLedger or diffprivlib.BudgetAccountant, default=None
         Charged before the teacher is called. A :class:`~skdistill.PrivacyLedger` holds in every
-        process, and replays at no cost what was released before. A BudgetAccountant is charged
-        with (epsilon, delta) each time, shared by clones in one process, and refused in another.
+        process, and replays earlier releases at no cost. A BudgetAccountant is charged with
+        (epsilon, delta) each time, shared by clones in one process, and refused in another.
     random_state : int, RandomState or None, default=None
         Drives public choices: the `max_queries` rows and the student. Never the noise.
     n_jobs : int, default=None
-        Threads that label X. (An ensemble asks its members with its own `n_jobs`.)
+        Threads that label X. An ensemble asks its members with its own `n_jobs`.
     verbose : int, default=0
         Above 0, prints the statement before the teacher is asked: once in a process, where a
         search makes many releases with the same statement.
@@ -219,11 +219,12 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         Returns
         -------
         self : PrivateDistiller
+            Fitted.
 
         Raises
         ------
         ValueError, TypeError
-            For settings or an X that cannot be; nothing is charged.
+            For an invalid setting or an invalid X; nothing is charged.
         Exception
             The student's own, where it cannot learn from rows of X with made-up labels; nothing is
             charged (see :func:`skdistill.students.rehearse`).
@@ -288,6 +289,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         Returns
         -------
         statement : PrivacyStatement
+            The one that ``fit`` stores as `privacy_`.
         """
         release = self.calibrate(X)
         self._warn_of_noise(release)
@@ -328,7 +330,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         return certify(inputs.teacher, inputs.X, output_range=self.output_range)
 
     def _rehearse(self, inputs: Inputs, bound: Certificate, params: dict[str, Any]) -> None:
-        """Raise now, before the charge, whatever public values would make raise after it."""
+        """Raise now, before the charge, each error that public values would raise after it."""
         check_student(self.student, inputs, self.threshold, bound.gives_model)
         if params and self.student is None and bound.gives_model:
             raise ValueError(
@@ -339,7 +341,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         bound.rehearse(inputs.X)
 
     def _rehearse_student(self, inputs: Inputs, release: Release, params: dict[str, Any]) -> None:
-        """Raise now what the student would raise after the charge; a free release has no charge."""
+        """Raise now the errors that the student would raise after the charge, if there is one."""
         if release.loss is None or (self.student is None and not params):  # checked by rule
             return
         asked = release.asked
@@ -474,6 +476,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         Returns
         -------
         routing : MetadataRouter
+            See scikit-learn's guide to metadata routing.
         """
         return MetadataRouter(owner=type(self).__name__).add(
             student=self._blank_student(),

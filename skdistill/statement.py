@@ -82,6 +82,18 @@ class PrivacyStatement:
         at results is not a guarantee.
     cap_relation : Relation
         The relation that `cap` is counted in.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skdistill import NewtonClassifier, PrivateDistiller
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> teacher = NewtonClassifier(classes=[0, 1]).fit(X[:2_000], y[:2_000])
+    >>> statement = PrivateDistiller(teacher).preview(X[2_000:])
+    >>> statement.epsilon, statement.delta, str(statement.relation)
+    (1.0, 1e-06, 'replace-one')
+    >>> print(statement)
+    This release is differentially private with ε=1, δ=1e-06 (Gaussian-DP parameter μ=0.2367). ...
     """
 
     epsilon: float
@@ -161,6 +173,7 @@ class PrivacyStatement:
         Returns
         -------
         accuracy : float
+            Between 0.5 and 1.
         """
         if not self.private:
             return 1.0
@@ -197,6 +210,7 @@ class PrivacyStatement:
         Returns
         -------
         record : dict
+            One entry for each field, in the order of the statement.
         """
         record = {"version": FORMAT, **asdict(self)}
         for name in ("relation", "unit", "cap_relation"):
@@ -220,6 +234,7 @@ class PrivacyStatement:
         Returns
         -------
         text : str
+            One JSON object.
         """
         return json.dumps(self.to_dict(), **options)
 

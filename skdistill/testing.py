@@ -77,6 +77,7 @@ def replay_audit(
     Returns
     -------
     ReplayAudit
+        The number of queries, and how far the values of each moved.
 
     Raises
     ------

@@ -231,7 +231,7 @@ def mixed(n):
 
 
 def picture(X):
-    """Everything that a member can tell of what it was given, as text."""
+    """Everything that a member can tell of its data, as text."""
     told = [
         type(X).__name__,
         str(getattr(X, "dtype", "")),
@@ -349,7 +349,7 @@ class Meddler(Witness):
 
 
 class Panicking(Witness):
-    """Raises what is not an Exception, at fit."""
+    """Raises a BaseException that is not an Exception, at fit."""
 
     def fit(self, X, y):
         super().fit(X, y)
@@ -359,7 +359,7 @@ class Panicking(Witness):
 
 
 class PanickingVoter(Witness):
-    """Raises what is not an Exception, at predict."""
+    """Raises a BaseException that is not an Exception, at predict."""
 
     def predict_proba(self, X):
         if self.marked_:

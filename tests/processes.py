@@ -41,7 +41,7 @@ def start(
 
 
 def run(script: str, *arguments: object, **options: object) -> str:
-    """Run a script to its end, which must be a good one; return what it printed."""
+    """Run a script, which must succeed; return its output."""
     with start(script, *arguments, **options) as process:
         printed, errors = process.communicate(timeout=500)
     assert process.returncode == 0, errors

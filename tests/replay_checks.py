@@ -1,4 +1,4 @@
-"""What the tests of the replay audit share: one release, and whatever is said beside it."""
+"""The common part of the replay audit's tests: one release, and all texts beside it."""
 
 import warnings
 from dataclasses import dataclass

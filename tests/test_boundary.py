@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore:The released labels are mostly 
 
 
 class Hostile(ClassifierMixin, BaseEstimator):
-    """A teacher that returns, raises or warns what it is told to."""
+    """A teacher that returns, raises or warns as it is told."""
 
     def __init__(self, answer=None):
         self.answer = answer
@@ -217,7 +217,7 @@ def test_a_quiet_teacher_leaves_no_canary_anywhere(capfd, caplog):
 
 
 class Witness(Hostile):
-    """Remembers what the accountant said when it was asked."""
+    """Remembers the accountant's total at the moment when it was asked."""
 
     def predict_proba(self, X):
         self.seen_ = self.answer.total()

@@ -1,4 +1,4 @@
-"""Progress: one step for each member, told the same way whatever happened to the member."""
+"""Progress: one step for each member, reported alike for members that fail."""
 
 import importlib
 import logging
@@ -295,7 +295,7 @@ def test_there_are_callbacks_where_scikit_learn_has_them():
 
 
 def test_stand_ins_have_no_effect(data, monkeypatch):
-    """What runs below 1.9, on every version: without `sklearn.callback`, fit is the same."""
+    """The stand-in for versions below 1.9: without `sklearn.callback`, fit is the same."""
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "sklearn.callback", None)
         try:

@@ -1,4 +1,4 @@
-"""Cells are read one by one: whatever they are, and whatever array is around them."""
+"""Cells of any kind are read one by one, from any array."""
 
 import datetime
 import math

@@ -1,4 +1,4 @@
-"""PrivateDistiller: what it learns, what it says, and what it refuses."""
+"""PrivateDistiller: results, messages, and refusals."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What scikit-learn wraps around a distiller holds no private row; copies, texts and diagrams."""
+"""scikit-learn's wrappers of a distiller hold no private row; copies, texts and diagrams."""
 
 import copy
 import io
@@ -200,7 +200,7 @@ def test_other_frozen_estimators_are_pickled_as_ever():
 
 
 def elsewhere(model):
-    """What another machine makes of a pickle."""
+    """The object that another machine makes of a pickle."""
     blob = pickle.dumps(model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(skdistill._withheld, "_OBJECTS", {})

@@ -61,9 +61,12 @@ def test_commands_of_the_workflows_name_files_that_exist():
             assert (ROOT / name).exists(), f"{path.name}: {name}"
 
 
-def test_notebooks_of_the_documentation_workflow_are_examples():
-    text = (ROOT / ".github" / "workflows" / "docs.yml").read_text("utf-8")
-    for name in re.search(r"for name in ([\w ]+); do", text)[1].split():
+@pytest.mark.parametrize("path", [".github/workflows/docs.yml", ".ci/run"])
+def test_notebooks_that_are_run_are_examples(path):
+    text = (ROOT / path).read_text("utf-8")
+    names = re.search(r"for name in ([\w ]+); do", text)[1].split()
+    assert names and "nbconvert" in text and "[notebooks]" in text
+    for name in names:
         assert (ROOT / "examples" / f"plot_{name}.py").exists(), name
 
 

@@ -181,7 +181,7 @@ def test_sample_weight():
 
 
 def _with_weights(around):
-    """Build a meta-estimator whose other parts say what they do with weights."""
+    """Build a meta-estimator whose other parts request weights or refuse them."""
     if around == "pipeline":
         scaler = StandardScaler(with_std=False).set_fit_request(sample_weight=False)
         return lambda m: make_pipeline(scaler, m)

@@ -132,7 +132,7 @@ def generous(queries, loss, sampler):
 
 
 def leaked_teacher(monkeypatch):
-    """The student is trained on what the teacher said, and not on what was released."""
+    """The student is trained on the teacher's answers, not on the released ones."""
     draw = Release.draw
 
     def leak(self, teacher, accountant=None):
@@ -304,7 +304,7 @@ def test_the_bound_finds_a_known_epsilon():
 
 
 class Tap:
-    """Writes down all that gets noise, and what came out; or hands out a given past."""
+    """Writes down all values that get noise, and the results; or hands out a given past."""
 
     name, private = "tap", True
 

@@ -284,7 +284,7 @@ def test_a_teacher_without_arrays_is_known_by_itself():
 
 
 def test_equal_settings_are_no_parts():
-    """What is given to teacher and student alike is public; so is what tells nothing."""
+    """Objects given to teacher and student alike are public; so are those without values."""
     prior = np.array([0.2, 0.3, 0.5])
     teacher = GaussianNB(priors=prior).fit(IRIS, NAMES)
     assert np.array_equal(teacher.class_prior_, prior)
@@ -352,7 +352,7 @@ def test_a_distiller_that_was_pickled_exports_too():
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A file, its digest and what is in it."""
+    """A file, its digest and its content."""
     needs_skops()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -712,7 +712,7 @@ def test_without_skops(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("which", ["imputers", "table features", "frozen", "ranks"])
 def test_encoders_of_raw_tables_are_read_again(tmp_path, which):
-    """What a table of one's own needs, and no more than that needs to be named."""
+    """The types that one's own table needs; no other type has to be named."""
     needs_skops()
     pd = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Noise for tests is repeatable and says so; the replay audit finds what it should."""
+"""Noise for tests is repeatable and says so; the replay audit finds broken mechanisms."""
 
 import threading
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Calls that run and do not mean what they look like: a warning each, by public facts alone."""
+"""Calls that run but mean something else: a warning each, by public facts alone."""
 
 import pickle
 import warnings

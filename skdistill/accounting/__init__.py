@@ -1,4 +1,4 @@
-"""What a release costs: privacy losses, how they add, and the ledger that keeps the sum.
+"""The price of a release: privacy losses, how they add, and the ledger that keeps the sum.
 
 ``PrivacyLedger``, ``search_cost`` and diffprivlib's ``BudgetAccountant`` are imported on first use.
 The latter also where ``import diffprivlib`` itself fails (on scikit-learn 1.9 and newer).

@@ -40,7 +40,7 @@ class DetachedAccountant:
     """The pickle of an accountant in memory: it refuses every charge."""
 
     def spend(self, epsilon: float, delta: float) -> None:
-        """Refuse."""
+        """Refuse the charge."""
         raise RuntimeError(_WRONG_PROCESS)
 
 

@@ -1,4 +1,4 @@
-r"""Composition: what the releases that are charged to one budget promise together.
+r"""Composition: the joint promise of all releases that are charged to one budget.
 
 A budget is a :class:`Cap` (ε, δ, p) that is fixed before the first release, and there are two
 counters. Both are exact integers in units of 10**-40, and every charge is rounded up.
@@ -33,7 +33,7 @@ Notes
 -----
 *Proof of the theorem.* Let P and Q be the laws of everything that is seen on the neighbouring
 data sets D and D'. Let Q̃ be the law where the releases counted in ``squares`` are made on D' and
-those counted in ``pure`` on D. The counter of a release is a function of what was seen before it,
+those counted in ``pure`` on D. The counter of a release is a function of the earlier releases,
 so that Q̃ is well defined.
 
 1. *P(A) ≤ e^(ε-p) Q̃(A) + δ for every event A.* P and Q̃ differ only in the releases counted in
@@ -119,8 +119,8 @@ class Totals:
         """Return an ε (rounded up) for which the releases are (ε, delta)-DP together; inf for none.
 
         It is Σε + :func:`gaussian_epsilon` (√Σμ², delta), by the theorem of the module with the
-        counters as parts of the cap. That needs counters whose values do not depend on what was
-        released. Where they do, only the cap is promised.
+        counters as parts of the cap. That needs counters whose values do not depend on released
+        values. Where they do, only the cap is promised.
         """
         if self.squares == 0:
             return _float_up(self.pure)
@@ -169,12 +169,12 @@ class Cap:
 
     @property
     def largest_pure(self) -> int:
-        """What the counter ``pure`` stays within, in units."""
+        """The largest value that the counter ``pure`` may reach, in units."""
         return _units(self.pure, ROUND_FLOOR)
 
     @property
     def largest_squares(self) -> int:
-        """What the counter ``squares`` stays within, in units."""
+        """The largest value that the counter ``squares`` may reach, in units."""
         return _largest_squares(self.epsilon, self.delta, self.pure)
 
     def admits(self, totals: Totals) -> bool:
@@ -273,7 +273,7 @@ def dominating_mu(epsilon: float) -> float:
 
 
 def _cost(loss: PrivacyLoss, factor: int = 1) -> tuple[int, int]:
-    """Return what a loss adds to ``squares`` and to ``pure``."""
+    """Return the amounts that a loss adds to ``squares`` and to ``pure``."""
     if loss.mu is not None:
         return factor**2 * _square(_positive(loss.mu, "mu")), 0
     return 0, factor * _units(_positive(loss.epsilon, "epsilon"), ROUND_CEILING)

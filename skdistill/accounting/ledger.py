@@ -174,13 +174,25 @@ class PrivacyLedger:
 
         `note` is for the history; it is stored in the clear.
 
+        Parameters
+        ----------
+        loss : PrivacyLoss
+            The price of the release.
+        note : str, default=""
+            For the history; it is stored in the clear.
+
+        Returns
+        -------
+        self : PrivacyLedger
+            The ledger, charged.
+
         Raises
         ------
         BudgetError
             If the budget has no room for it (nothing was charged).
         ValueError
             If the relation or the unit of the loss cannot be converted to that of the ledger
-            (nothing was charged): see :meth:`~skdistill.accounting.composition.Cap.factor`.
+            (nothing was charged): see ``Cap.factor`` in `accounting/composition.py`.
         LedgerError
             If the ledger cannot be relied on or written. The charge may have been made, as
             after an interrupt; it was not acknowledged.
@@ -199,22 +211,46 @@ class PrivacyLedger:
 
         Raises as :meth:`charge` does, and a ValueError if `delta` is positive: a release of which
         nothing is known but (ε, δ) belongs to neither counter.
+
+        Parameters
+        ----------
+        epsilon : float
+            Of the release; positive.
+        delta : float, default=0.0
+            Must be 0; the argument is diffprivlib's.
+
+        Returns
+        -------
+        self : PrivacyLedger
+            The ledger, charged.
         """
         loss = _pure_loss(epsilon, delta)
         return self.charge(replace(loss, relation=self.relation, unit=self.unit))
 
     def set_cap(self, epsilon: float, delta: float, pure: float | None = None) -> PrivacyLedger:
-        """Change the budget of the file, for all who use it; the change is part of the history.
+        """Change the budget of the file for all its users; the change is part of the history.
 
         It may be higher or lower, but not below the counters (ValueError). `pure` stays as it is
         if it is not given.
 
         *Effect on the guarantee.* A budget that was raised promises the new (epsilon, delta) for
         all releases, the earlier ones included. A budget that was lowered still promises the
-        higher one. Both hold as stated if the new budget does not depend on what was released (a
+        higher one. Both hold as stated if the new budget does not depend on released values (a
         new year, new records). If it does, the promise is that of a budget which covers all
         those that might have been set: the largest part for pure releases together with the
         largest part for Gaussian ones. So do not raise a budget because of a result.
+
+        Parameters
+        ----------
+        epsilon, delta : float
+            The new budget.
+        pure : float, default=None
+            The part of epsilon for pure releases; None keeps the old one.
+
+        Returns
+        -------
+        self : PrivacyLedger
+            The ledger with its new budget.
         """
 
         def decide(tip: Entry) -> Entry:
@@ -243,7 +279,7 @@ class PrivacyLedger:
     def __exit__(self, *exception: object) -> None:
         """Never reached."""
 
-    # -- what is spent and left ------------------------------------------------------------
+    # -- spent and left --------------------------------------------------------------------
 
     @property
     def cap(self) -> Cap:
@@ -252,7 +288,7 @@ class PrivacyLedger:
 
     @property
     def totals(self) -> Totals:
-        """The two counters of what was charged so far."""
+        """The two counters of all charges so far."""
         return self._store.tip().totals
 
     epsilon = property(lambda self: self.cap.epsilon, doc="Epsilon of the budget.")
@@ -268,10 +304,15 @@ class PrivacyLedger:
         """Return (epsilon, delta) of all charges so far, a diffprivlib ``Budget``.
 
         This is a meter, not a promise. It is true of releases whose amounts and number were
-        fixed in advance. Where the amounts, or the moment at which it is read, depend on what
-        was released, it can fail with a multiple of `delta` (11 to 40 times were measured). The
+        fixed in advance. Where the amounts, or the moment at which it is read, depend on
+        released values, it can fail with a multiple of `delta` (11 to 40 times were measured). The
         promise that always holds is the budget: publish :meth:`statement`. `delta` is 0 where
         there is no Gaussian charge.
+
+        Returns
+        -------
+        total : Budget
+            The pair (epsilon, delta).
         """
         return _Budget(*ledger_report.composed(self._store.tip()))
 
@@ -279,50 +320,106 @@ class PrivacyLedger:
         """Return (epsilon, 0) that one more release with δ = 0 may cost.
 
         For Gaussian noise see :meth:`largest`.
+
+        Returns
+        -------
+        budget : Budget
+            The pair (epsilon, 0).
         """
         tip = self._store.tip()
         return _Budget(tip.cap.remaining(tip.totals), 0.0)
 
     def largest(self, loss: PrivacyLoss) -> float:
-        """Return the largest epsilon that fits, for a release with this noise and delta."""
+        """Return the largest epsilon that fits, for a release with this noise and delta.
+
+        Parameters
+        ----------
+        loss : PrivacyLoss
+            A release of the kind in question; its own epsilon does not matter.
+
+        Returns
+        -------
+        epsilon : float
+            0 if nothing fits.
+        """
         tip = self._store.tip()
         return tip.cap.largest(tip.totals, loss)
 
     def statement(self) -> str:
-        """Return the sentence to publish. It quotes the budget, not what is spent."""
+        """Return the sentence to publish. It quotes the budget, not the spent part of it.
+
+        Returns
+        -------
+        sentence : str
+            With the epsilon and delta of the budget, its relation and its unit.
+        """
         return ledger_report.statement(self._store.tip())
 
-    # -- what was released -----------------------------------------------------------------
+    # -- earlier releases ------------------------------------------------------------------
 
     @contextmanager
     def locked(self, key: bytes) -> Iterator[PrivacyLedger]:
         """Hold the lock of a release: one thread of one process at a time is inside.
 
-        For what must happen once: look up a release, and make it if it is not there. Charges,
-        and releases with other keys, go on meanwhile. Waiting ends with a KeyboardInterrupt;
-        when the holder dies the operating system frees the lock; the same thread may enter
-        again.
+        For an action that must happen once: look up a release, and make it if it is not
+        there. Charges, and releases with other keys, go on meanwhile. Waiting ends with a
+        KeyboardInterrupt; when the holder dies the operating system frees the lock; the same thread
+        may enter again.
+
+        Parameters
+        ----------
+        key : bytes
+            The key of the release.
+
+        Yields
+        ------
+        self : PrivacyLedger
+            The ledger, while the lock is held.
         """
         with self._store.locked(_bytes(key, "key")):
             yield self
 
     def recall(self, key: bytes) -> list[bytes]:
-        """Return what was remembered under a key, oldest first; a LedgerError if it changed."""
+        """Return the bytes remembered under a key, oldest first; a LedgerError if one changed.
+
+        Parameters
+        ----------
+        key : bytes
+            The key that the bytes were remembered under.
+
+        Returns
+        -------
+        blobs : list of bytes
+            Empty if there are none.
+        """
         return self._store.recall(_bytes(key, "key"))
 
     def remember(self, key: bytes, blob: bytes) -> None:
-        """Remember a blob under a key, durably, at no cost: a release is public."""
+        """Remember a blob under a key, durably, at no cost: a release is public.
+
+        Parameters
+        ----------
+        key : bytes
+            The key to find it by.
+        blob : bytes
+            A public value, such as a release.
+        """
         digest = hashlib.sha256(_bytes(blob, "blob")).hexdigest()
         self._store.append(
             lambda tip: tip.next("remember", digest=digest), _bytes(key, "key"), blob
         )
 
-    # -- what happened ---------------------------------------------------------------------
+    # -- history ---------------------------------------------------------------------------
 
     def verify(self) -> int:
         """Recompute all hashes, counters and remembered blobs; return the number of entries.
 
         Raises a LedgerError at the first entry that was edited, swapped or removed.
+
+        Returns
+        -------
+        n_entries : int
+            Number of entries that were checked.
         """
         return ledger_report.verify(self._store)
 

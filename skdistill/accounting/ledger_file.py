@@ -1,13 +1,13 @@
 r"""The file of a ledger: an append-only chain of entries that cannot be shortened unnoticed.
 
 The entries are one SQLite table. Each is a text with the event and the state of the ledger after
-it, so that the last one alone says what is spent, and the SHA-256 of the entry and of the hash
+it, so that the last one alone tells the total, and the SHA-256 of the entry and of the hash
 before. Beside the file stands its *head*: the number and the hash of the last entry. An entry is
 committed (rollback journal, ``synchronous=EXTRA``: it is on the disk when COMMIT returns), then
 the head is overwritten, and then :meth:`Store.append` returns; one thread of one process at a time
 does so, under a lock of the head. Hence at every moment, and after a kill at any moment,
 
-    what was acknowledged  ≤  head  ≤  file  ≤  head + 1 entry.
+    acknowledged charges  ≤  head  ≤  file  ≤  head + 1 entry.
 
 The head is not flushed to the disk. A failure of power can only take it back: head ≤ file.
 
@@ -85,7 +85,7 @@ class Entry:
 
     kind: str  # "open", "cap" or "remember"; or a charge: "gaussian" or "pure"
     totals: Totals  # all charges up to this one
-    cap: Cap  # what they must stay within, and whom the ledger protects
+    cap: Cap  # their limit, and whom the ledger protects
     loss: PrivacyLoss | None = None  # that was charged
     note: str = ""  # of the first entry: the identity of the ledger
     anywhere: bool = False  # of the first entry: it may stand on any file system
@@ -259,7 +259,7 @@ class Store:
             start = rows[-1].n + 1 if rows else start
 
     def last_claim(self) -> Entry | None:
-        """Return the last entry as it stands: what a damaged ledger still says."""
+        """Return the last entry as it stands; a damaged ledger may still have one."""
         with suppress(sqlite3.Error, LookupError, ValueError), closing(self._connect()) as found:
             return _entry(found, _select(found, "ORDER BY n DESC LIMIT 1")[0])
         return None
@@ -453,7 +453,7 @@ def _entry(connection: sqlite3.Connection, row: Row) -> Entry | None:
 
 @contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """Raise a LedgerError that says what an error of SQLite or of the system means."""
+    """Raise a LedgerError that explains an error of SQLite or of the system."""
     try:
         yield
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last: in a damaged schema

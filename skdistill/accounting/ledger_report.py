@@ -1,4 +1,4 @@
-"""What a ledger says: totals, what is left, its history, as text and as HTML; and whether it holds.
+"""The report of a ledger: totals, the rest of the budget, the history, and whether it is intact.
 
 Functions of entries alone; nothing here changes a ledger, and diffprivlib is not needed.
 """
@@ -54,7 +54,7 @@ def statement(tip: Entry) -> str:
 
 
 def figures(tip: Entry) -> list[tuple[str, str]]:
-    """Return the names and texts of the figures: what is promised, spent and left."""
+    """Return the names and texts of the figures: promised, spent and left."""
     cap, n = tip.cap, tip.totals.n
     part = f", of which ε = {cap.pure:.6g} for releases with δ = 0" if cap.delta * cap.pure else ""
     left = cap.remaining(tip.totals)
@@ -84,7 +84,7 @@ def as_text(path: str, tip: Entry) -> str:
 
 
 def as_html(path: str, tip: Entry) -> str:
-    """Return a table of the figures with a bar of what is spent and what is left."""
+    """Return a table of the figures, with a bar for the spent part and the rest."""
     full = share(tip)
     bar = f"<progress value='{full:.6g}' max='1' title='{full:.1%} is spent'></progress>"
     return f"<div>{bar}{html_table(figures(tip), path)}</div>"
@@ -121,7 +121,7 @@ COLUMNS = tuple(_record(Entry(kind="open", totals=Totals(), cap=Cap(1.0, 0.0))))
 
 
 def history(store: Store, last: int | None, events: bool) -> list[dict[str, Any]]:
-    """Return the last charges, or all the last entries. What was tampered with is listed always."""
+    """Return the last charges, or all the last entries. Every altered entry is listed."""
     start = max(0, store.count() - last) if events and last is not None else 0
     found = [entry for entry in store.walk(start) if events or entry is None or entry.loss]
     return [_record(entry) for entry in found[0 if last is None else max(0, len(found) - last) :]]

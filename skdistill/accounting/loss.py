@@ -1,4 +1,4 @@
-r"""Privacy losses: what a calibrated release costs, and the noise it needs.
+r"""Privacy losses: the price of a calibrated release, and the noise it needs.
 
 Everything here is computed from public quantities. Gaussian noise is accounted for by its
 Gaussian-DP parameter μ = sensitivity / standard deviation [2]_: a release is μ-GDP if telling
@@ -176,7 +176,7 @@ def _mu_of(epsilon: float, delta: float) -> float:
 
 @dataclass(frozen=True)
 class PrivacyLoss:
-    """What a release costs, and how much noise a query needs to cost no more.
+    """The price of a release, and the noise with which a query costs no more.
 
     Made by :meth:`gaussian`, :meth:`laplace`, :meth:`of_mu` or :meth:`part`, never field by
     field.
@@ -192,7 +192,7 @@ class PrivacyLoss:
     mu : float or None
         The release is mu-GDP; None for Laplace noise.
     unit : Unit, default=Unit.RECORD
-        What one neighbour has instead of the other's.
+        The object in which two neighbouring data sets differ: a record or a group.
     relation : Relation, default=Relation.REPLACE_ONE
         How neighbours differ.
     """

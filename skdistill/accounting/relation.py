@@ -18,7 +18,7 @@ class Relation(StrEnum):
 
 
 class Unit(StrEnum):
-    """What is replaced, added or removed."""
+    """The object that is replaced, added or removed: one record, or all records of a group."""
 
     RECORD = "record"
     GROUP = "group"
@@ -30,7 +30,7 @@ def as_replace_one(epsilon: float, delta: float, relation: Relation) -> tuple[fl
     Parameters
     ----------
     epsilon, delta : float
-        What holds under `relation`.
+        The guarantee under `relation`.
     relation : Relation
         Replace-one is returned as it is.
 

@@ -1,4 +1,4 @@
-"""What a search over distillers will cost, before anything is asked."""
+"""The price of a search over distillers, before anything is asked."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["SearchCost", "search_cost"]
 
 @dataclass(frozen=True)
 class SearchCost:
-    """What a search costs.
+    """The price of a search.
 
     Parameters
     ----------
     epsilon, delta : float
-        The total of all its releases with a :class:`~skdistill.accounting.PrivacyLedger`.
+        The total of all its releases with a :class:`~skdistill.PrivacyLedger`.
     n_fits : int
         Distillers that are fitted.
     n_releases : int
@@ -58,7 +58,7 @@ class SearchCost:
 
 
 def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = None) -> SearchCost:
-    """Say what a search will cost, without touching a teacher or a ledger.
+    """Compute the price of a search, without touching a teacher or a ledger.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = Non
 
 @dataclass
 class _DryLedger:
-    """A ledger in memory that forbids nothing, beside what a real one holds.
+    """A ledger in memory without a limit, on top of the entries of a real one.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class _DryLedger:
     def epsilon(self, delta: float | None) -> float:
         """Return the total at `delta`, or at the largest that was charged.
 
-        A ledger decides by its budget, and by what it has spent, which counter takes a loss.
+        The budget of a ledger and its earlier charges decide which counter takes a loss.
         """
         before = after = Totals() if self.ledger is None else self.ledger.totals
         for loss in self.losses:
@@ -173,7 +173,7 @@ class _DryLedger:
         return total.epsilon(self.delta if delta is None else delta)
 
     def recall(self, key: bytes) -> list[bytes]:
-        """Return everything that the ledger holds, and what the dry run has added."""
+        """Return everything that the ledger holds, then everything that the dry run added."""
         held = self.ledger.recall(key) if self.ledger is not None else []
         return [*held, *self.held.get(key, ())]
 

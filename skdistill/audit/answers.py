@@ -18,7 +18,7 @@ __all__ = ["ask", "class_codes", "class_probabilities"]
 
 
 def ask(function: Callable[..., Any], name: str, *data: Any) -> Any:
-    """Call a model's method on copies of the data; one that raises gives a fixed text."""
+    """Call a model's method on copies of the data; its exception is replaced by a fixed text."""
     return call_privately(
         function,
         *data,

@@ -208,6 +208,7 @@ def lira_attack(
         Which shadow model was trained with which record: at least two with and, offline or not,
         two without each record. None: none with any (offline only).
     online : bool, default=True
+        Whether both kinds of shadow models count, or only those without the record.
     variance : {"auto", "per_example", "global"}, default="auto"
         "global" pools the squared deviations of all records, each from its own mean, for which a
         few shadow models are enough; "auto" does so with fewer than 32 models on a side.
@@ -338,7 +339,8 @@ def quantile_attack(
     reference_confidences, X_reference : array-like of shape (r,), (r, d)
         The same of records that are not members.
     quantile : float, default=0.9
-        τ, between 0.5 and 1. About (1 - τ)·r reference records lie above, so it cannot be high.
+        The level τ, between 0.5 and 1. About (1 - τ)·r reference records lie above, so it cannot be
+        high.
     regressor : estimator, default=None
         Regressor with a parameter `quantile`, cloned. None is a
         HistGradientBoostingRegressor(loss="quantile") of 25 trees, which found as much as the

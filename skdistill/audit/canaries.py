@@ -1,4 +1,4 @@
-"""Canaries: records that fair coins choose, put among the private records and looked for later."""
+"""Canaries: records that fair coins choose, and that an audit looks for after the training."""
 
 from __future__ import annotations
 
@@ -71,7 +71,20 @@ class Canaries:
         return len(self.first)
 
     def fill(self, coins: NDArray[np.bool_]) -> tuple[Any, NDArray[Any]]:
-        """Return features and labels of all slots: the first of a pair where its coin is True."""
+        """Return features and labels of all slots: the first of a pair where its coin is True.
+
+        Parameters
+        ----------
+        coins : ndarray of bool, shape (n,)
+            One for each slot.
+
+        Returns
+        -------
+        X : array-like of shape (n, d)
+            Features.
+        y : ndarray of shape (n,)
+            Labels.
+        """
         again = np.repeat(np.arange(len(self)), self.n_copies)
         return take_rows(self.X, again), np.where(coins, self.first, self.second)[again]
 

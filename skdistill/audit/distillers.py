@@ -90,7 +90,13 @@ class AuditResult:
         return self.epsilon_lower_bound <= self.epsilon
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as a JSON-serialisable dictionary (an infinite ε as a string)."""
+        """Return the result as a JSON-serialisable dictionary (an infinite ε as a string).
+
+        Returns
+        -------
+        record : dict
+            Fields by name.
+        """
         return {
             "epsilon_lower_bound": self.epsilon_lower_bound,
             "epsilon": str(self.epsilon) if math.isinf(self.epsilon) else self.epsilon,

@@ -74,6 +74,11 @@ class OneRunAudit:
             Claimed; infinity claims nothing.
         delta : float, default=None
             Claimed; None takes that of the bound.
+
+        Returns
+        -------
+        p : float
+            In [0, 1]; a small one refutes the claim.
         """
         counts = self.n_canaries, self.n_guesses, self.n_correct
         delta = self.delta if delta is None else delta
@@ -115,6 +120,11 @@ def one_run_audit(
         separates two clusters of scores even where the coins fell unequally.
     group_size : int, default=1
         Records that one coin decides about. The bound is for one record, by group privacy.
+
+    Returns
+    -------
+    audit : OneRunAudit
+        The bound, and the guesses behind it.
 
     Examples
     --------
@@ -261,6 +271,11 @@ def two_world_audit(
         From which score on a run is called positive. A float was fixed beforehand and costs
         nothing. A sequence of floats (fixed beforehand) is tried out, each at 1/len of the error
         probability. "holdout" chooses on every other run, and counts the rest.
+
+    Returns
+    -------
+    audit : TwoWorldAudit
+        The bound, and the counts behind it.
 
     Examples
     --------

@@ -96,7 +96,8 @@ def membership_report(
     X_nonmember, y_nonmember : array-like of shape (m, d) and (m,)
         Other records of the same kind.
     attacks : "auto" or sequence of str, default="auto"
-        Of :data:`ATTACKS`. "auto" takes all that are possible: those with shadow models only if
+        Names from "loss", "modified_entropy", "classwise", "quantile", "rmia", "lira_offline" and
+        "lira_online". "auto" takes all that are possible: those with shadow models only if
         `shadow` is given, and the loss alone for regression models.
     shadow : None, "clone", estimator or dict of str to estimator, default=None
         Kind of the shadow models. "clone" takes each model's own kind, and for a student that of
@@ -116,8 +117,15 @@ def membership_report(
         copies of them, on both sides and among the reference records.
     random_state : int, RandomState or None, default=None
         Draws reference records, shadow halves and the halves for the accuracy's threshold.
-    n_jobs, verbose
+    n_jobs : int, default=None
+        Jobs that train shadow models.
+    verbose : int, default=0
         For :func:`train_shadow_models`.
+
+    Returns
+    -------
+    report : MembershipReport
+        One row for each model and attack. Not for publication.
 
     Examples
     --------
@@ -200,11 +208,17 @@ def attack(
         Records of the same kind that are not members. Needed for all methods but "loss" and
         "modified_entropy".
     method : str, default="loss"
-        One of :data:`ATTACKS`. "rmia" and "lira_offline" train shadow models on reference records
-        only; "lira_online" also trains them on the scored records.
+        One of the attacks of :func:`membership_report`. "rmia" and "lira_offline" train shadow
+        models on reference records only; "lira_online" also trains them on the scored records.
     shadow : "clone" or estimator, default="clone"
         Kind of the shadow models; "clone" takes the model's own kind.
-    n_shadows, random_state, n_jobs, verbose
+    n_shadows : int, default=64
+        Number of shadow models.
+    random_state : int, RandomState instance or None, default=None
+        For :func:`train_shadow_models`.
+    n_jobs : int, default=None
+        Jobs that train shadow models.
+    verbose : int, default=0
         For :func:`train_shadow_models`.
 
     Returns

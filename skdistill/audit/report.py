@@ -96,11 +96,23 @@ class MembershipReport:
     scores: Mapping[tuple[str, str], tuple[Array, Array]] = field(repr=False, compare=False)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary for each row."""
+        """Return one flat dictionary for each row.
+
+        Returns
+        -------
+        records : list of dict
+            One for each model and attack.
+        """
         return [row.to_dict() for row in self.rows]
 
     def to_frame(self) -> Any:
-        """Return a pandas DataFrame, or a list of dictionaries where pandas is missing."""
+        """Return a pandas DataFrame, or a list of dictionaries where pandas is missing.
+
+        Returns
+        -------
+        frame : DataFrame or list of dict
+            One row for each model and attack.
+        """
         try:
             from pandas import DataFrame
         except ImportError:

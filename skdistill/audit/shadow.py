@@ -32,7 +32,7 @@ class ShadowModels:
     Parameters
     ----------
     confidences : ndarray of shape (n_shadows, n)
-        :func:`~skdistill.audit.attacks.log_odds` of each model on each record of the pool.
+        :func:`~skdistill.audit.log_odds` of each model on each record of the pool.
     member : ndarray of bool, shape (n_shadows, n)
         Which model was trained with which record.
     """
@@ -75,6 +75,11 @@ def train_shadow_models(
         Draws the halves.
     n_jobs, verbose : int
         For joblib.
+
+    Returns
+    -------
+    shadows : ShadowModels
+        Their confidences on all records of the pool, and who was trained on which record.
 
     Examples
     --------
@@ -156,7 +161,20 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         self.X_transfer = X_transfer
 
     def fit(self, X: Any, y: Any) -> ShadowDistiller:
-        """Train the teacher's clone on records, shape (n, d) and (n,), and distil it."""
+        """Train the teacher's clone on records, shape (n, d) and (n,), and distil it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Records for the clone of the teacher.
+        y : array-like of shape (n,)
+            Their labels.
+
+        Returns
+        -------
+        self : ShadowDistiller
+            Fitted.
+        """
         blank = self._blank()
         blank.teacher.fit(X, y)
         self.model_ = blank.fit(self.X_transfer)
@@ -164,11 +182,33 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the student's class probabilities, shape (n, n_classes)."""
+        """Return the student's class probabilities, shape (n, n_classes).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Features.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, n_classes)
+            Columns in the order of `classes_`.
+        """
         return np.asarray(self.model_.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the student's predictions, shape (n,)."""
+        """Return the student's predictions, shape (n,).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Features.
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+            Class labels.
+        """
         return np.asarray(self.model_.predict(X))
 
     def _blank(self) -> Any:

@@ -131,12 +131,18 @@ class Certificate:
         }
 
     def rehearse(self, X: Any) -> None:
-        """Try on public rows every step that public values decide, and let its exceptions pass."""
+        """Try on public rows every step that public values decide, and let its exceptions pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+            Public rows.
+        """
 
 
 @dataclass(frozen=True)
 class RowBound(Certificate):
-    """Every transfer row moves at most this far, all rows at once.
+    """A bound on the move of every transfer row; all rows may move at once.
 
     Replacing one record moves each row of the teacher's output by at most `l1` in the L1 norm and
     `l2` in the L2 norm, so the m rows together by at most ``m * l1`` (L1) and ``sqrt(m) * l2``
@@ -357,7 +363,7 @@ class AlreadyPrivate(Certificate):
         return "nothing more is released than the teacher already protects"
 
     def statement(self, n_queries: int) -> PrivacyStatement:
-        """Return the statement of a student: the teacher's in full, and that X is public.
+        """Return the statement of a student: the teacher's in full, and the fact that X is public.
 
         Parameters
         ----------
@@ -367,6 +373,7 @@ class AlreadyPrivate(Certificate):
         Returns
         -------
         statement : PrivacyStatement
+            The guarantee of the student.
         """
         own = self.inherited
         public = NOT_PROTECTED if own is None else (PUBLIC_TRANSFER_SET,)
@@ -398,6 +405,7 @@ class AlreadyPrivate(Certificate):
         Returns
         -------
         certificate : AlreadyPrivate
+            This one, if its relation is replace-one already.
 
         Raises
         ------

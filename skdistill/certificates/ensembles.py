@@ -25,7 +25,7 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
 
     The proof needs every member to be a function of its own rows, of public rows and of a public
     seed. :func:`skdistill.release.boundary.call_privately` and :mod:`skdistill._tables` enforce
-    that. The Notes of :class:`~skdistill.teachers.TeacherEnsemble` list the channels that they
+    that. The Notes of :class:`~skdistill.TeacherEnsemble` list the channels that they
     close.
     """
     k = len(teacher.estimators_)
@@ -64,6 +64,6 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
 
 
 def _holds_frozen_parts(estimator: Any) -> bool:
-    """Whether a setting of the members is a FrozenEstimator: clones keep what it learned."""
+    """Whether a setting of the members is a FrozenEstimator, whose clones stay fitted."""
     found = estimator.get_params().values() if hasattr(estimator, "get_params") else ()
     return any(isinstance(each, FrozenEstimator) for each in (estimator, *found))

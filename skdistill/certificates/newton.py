@@ -32,7 +32,7 @@ def gradient_sums(
         teacher.private_rows_,
         teacher.curvature_,
         name="clipped gradients",
-        reason="Every sum over the private rows bounds what one unit adds to it, in integers.",
+        reason="In every sum over the private rows, the part of one unit is bounded, in integers.",
         reference="Abadi et al. (CCS 2016), arXiv:1607.00133, section 3.1, for the clip.",
         assumes=tuple(assumes),
         output_range=teacher.output_range_ if regressor else None,

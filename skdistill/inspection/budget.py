@@ -23,7 +23,7 @@ class BudgetDisplay:
     times : sequence of datetime
         When each release was charged, in order.
     totals : array-like of shape (n_releases,)
-        ε of all releases up to and including that one, at the ledger's δ.
+        The ε of all releases up to and including that one, at the ledger's δ.
     epsilon : float
         The budget.
     delta : float, default=0.0
@@ -161,6 +161,7 @@ class BudgetDisplay:
         Returns
         -------
         display : BudgetDisplay
+            The object itself.
         """
         if x not in ("time", "release"):
             raise ValueError(f'x={x!r} must be "time" or "release".')

@@ -41,7 +41,8 @@ class MembershipDisplay:
     models : dict of str to str, default=None
         The model that each curve attacks: curves of one model share a colour.
     claims : dict of str to (float, float), default=None
-        ε and δ that some of the curves' models promise; the rates they allow are drawn as a limit.
+        The ε and δ that some of the curves' models promise; the rates they allow are drawn as a
+        limit.
 
     Attributes
     ----------
@@ -189,7 +190,7 @@ class MembershipDisplay:
         name : str, default=None
             Label of a single curve.
         claims : dict of str to (float, float), default=None
-            ε and δ to draw the limits of.
+            The ε and δ to draw the limits of.
         ax : matplotlib Axes, default=None
             None makes new ones.
         **kwargs : dict
@@ -233,6 +234,7 @@ class MembershipDisplay:
         Returns
         -------
         display : MembershipDisplay
+            The object itself.
         """
         crowded = len(self.curves) > 3
         self.ax_, self.figure_ = axes_and_figure(

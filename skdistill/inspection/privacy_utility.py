@@ -205,6 +205,7 @@ class PrivacyUtilityDisplay:
         Returns
         -------
         display : PrivacyUtilityDisplay
+            The object itself.
         """
         self.ax_, self.figure_ = axes_and_figure(ax, f"{type(self).__name__}.plot")
         order = np.argsort(self.epsilons)

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skdistill._doc_links import DocLink
 from skdistill._randomness import own_randomness
 from skdistill.neural.backends import Backend, backend_of
 
@@ -18,7 +19,7 @@ __all__ = ["NetworkClassifier", "NetworkRegressor", "clone_network"]
 Array = NDArray[np.float64]
 
 
-class _Network(BaseEstimator):
+class _Network(DocLink, BaseEstimator):
     """The common part of the two adapters."""
 
     estimator: Any
@@ -70,7 +71,7 @@ class _Network(BaseEstimator):
 class NetworkClassifier(ClassifierMixin, _Network):
     """A Keras or PyTorch classifier that is trained on soft labels and gives probabilities.
 
-    :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.teachers.TeacherEnsemble` put it
+    :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.TeacherEnsemble` put it
     around a network by themselves. Use it by hand to keep ``fit_kwargs`` through scikit-learn's
     own ``clone`` (that of Keras's wrapper drops them), or to set `random_state`.
 
@@ -120,20 +121,63 @@ class NetworkClassifier(ClassifierMixin, _Network):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkClassifier:
-        """Train on class labels; `fit_params` are for the network's own ``fit``."""
+        """Train on class labels; `fit_params` are for the network's own ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...)
+            Rows.
+        y : array-like of shape (m,)
+            Class labels.
+        **fit_params : dict
+            For the network's own ``fit``.
+
+        Returns
+        -------
+        self : NetworkClassifier
+            Fitted.
+        """
         classes, codes = np.unique(np.asarray(y), return_inverse=True)
         return self.fit_soft(X, np.eye(len(classes))[codes], classes, **fit_params)
 
     def fit_soft(
         self, X: Any, Y: Array, classes: NDArray[Any], **fit_params: Any
     ) -> NetworkClassifier:
-        """Train on soft labels Y of shape (n, n_classes), whose columns stand for `classes`."""
+        """Train on soft labels Y of shape (n, n_classes), whose columns stand for `classes`.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...)
+            Rows.
+        Y : ndarray of shape (m, n_classes)
+            Soft labels; rows sum to 1.
+        classes : ndarray of shape (n_classes,)
+            The label of each column.
+        **fit_params : dict
+            For the network's own ``fit``.
+
+        Returns
+        -------
+        self : NetworkClassifier
+            Fitted.
+        """
         self._train(X, np.asarray(Y, dtype=np.float32), fit_params)
         self.classes_ = np.asarray(classes)
         return self
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the network's class probabilities, columns in the order of `classes_`."""
+        """Return the network's class probabilities, columns in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...)
+            Rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (m, n_classes)
+            Rows sum to 1.
+        """
         found = np.asarray(self._ask(X), dtype=np.float64)
         n_classes = len(self.classes_)
         if n_classes == 2 and found.reshape(len(found), -1).shape[1] == 1:
@@ -145,7 +189,18 @@ class NetworkClassifier(ClassifierMixin, _Network):
         return found
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the class of the highest probability."""
+        """Return the class of the highest probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (m,)
+            Class labels.
+        """
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def _take_fitted(self) -> bool:
@@ -158,7 +213,17 @@ class NetworkClassifier(ClassifierMixin, _Network):
 class NetworkRegressor(RegressorMixin, _Network):
     """A Keras or PyTorch regressor with targets and predictions of one dimension.
 
-    Parameters and attributes are those of :class:`NetworkClassifier`, without classes.
+    Parameters
+    ----------
+    estimator : keras.wrappers.SKLearnRegressor or skorch.NeuralNetRegressor
+        The network; cloned.
+    random_state : int, RandomState instance or None, default=None
+        As for :class:`NetworkClassifier`.
+
+    Attributes
+    ----------
+    network_ : estimator
+        The fitted network.
     """
 
     def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
@@ -166,13 +231,39 @@ class NetworkRegressor(RegressorMixin, _Network):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkRegressor:
-        """Train the network; `fit_params` are for its own ``fit``."""
+        """Train the network; `fit_params` are for its own ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...)
+            Rows.
+        y : array-like of shape (m,) or (m, n_outputs)
+            Targets.
+        **fit_params : dict
+            For the network's own ``fit``.
+
+        Returns
+        -------
+        self : NetworkRegressor
+            Fitted.
+        """
         targets = np.asarray(y, dtype=np.float32)
         self._train(X, targets.reshape(len(targets), -1), fit_params)
         return self
 
     def predict(self, X: Any) -> Array:
-        """Return the network's outputs, shape (m,) or (m, n_outputs)."""
+        """Return the network's outputs, shape (m,) or (m, n_outputs).
+
+        Parameters
+        ----------
+        X : array-like of shape (m, ...)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (m,) or (m, n_outputs)
+            In the unit of the targets.
+        """
         found = np.asarray(self._ask(X), dtype=np.float64)
         return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
 

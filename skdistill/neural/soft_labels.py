@@ -98,8 +98,9 @@ def fit_soft(
     estimator : estimator
         Ours: it is fitted in place, or an adapter around it is returned.
     X : array-like of shape (m, ...)
+        Public rows.
     Y : ndarray of shape (m, n_classes)
-        Soft labels; rows sum to 1. (The caller projects them or not: see above.)
+        Soft labels; rows sum to 1. The caller projects them or not, see above.
     classes : ndarray of shape (n_classes,)
         The label of each column; its order is the teacher's, and may be any.
     codes : ndarray of shape (m,)
@@ -113,6 +114,7 @@ def fit_soft(
     Returns
     -------
     fitted : estimator
+        The estimator itself, or the adapter around it.
     """
     estimator = adapted(estimator)
     if not hasattr(estimator, "steps"):

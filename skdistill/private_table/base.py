@@ -144,6 +144,7 @@ class PrivateTable(DistilledEstimator):
         Returns
         -------
         self : estimator
+            Fitted.
 
         Raises
         ------
@@ -157,8 +158,8 @@ class PrivateTable(DistilledEstimator):
         Notes
         -----
         Proof. Let the whole loss be μ-GDP (or (ε, 0)-DP). The fit is one generator of queries,
-        :meth:`_queries`, whose parts have shares of the loss that sum to at most 1. (1) The codes
-        of a row are a function of that row, so :func:`~skdistill.release.synthesis.measure_table`
+        ``_queries``, whose parts have shares of the loss that sum to at most 1. (1) The codes
+        of a row are a function of that row, so ``measure_table`` (`release/synthesis.py`)
         sees one row of codes replaced. (2) The transfer rows and the map to features are computed
         from its answers and from public values. Given them, the map takes private rows one by one,
         so one record of the teacher's training rows changes, and its labels or its model cost
@@ -208,7 +209,7 @@ class PrivateTable(DistilledEstimator):
         return preview_noise(tuple(n_records), tuple(epsilons), float(self.delta), n_classes)
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
-        """Draw synthetic rows of the released columns; free, however many.
+        """Draw synthetic rows of the released columns, as many as you like, at no cost.
 
         Parameters
         ----------
@@ -258,7 +259,7 @@ class PrivateTable(DistilledEstimator):
         return Task(schema, Schema.kind_of(X), rows, targets, groups, n_units, X_public)
 
     def _check_settings(self) -> None:
-        """Raise for a parameter that cannot be."""
+        """Raise for an invalid parameter."""
         check_settings(self._settings())
         teacher, name = self._blank_teacher(), self._predicts()
         kind = is_classifier if name == "classifier" else is_regressor
@@ -299,7 +300,7 @@ class PrivateTable(DistilledEstimator):
         cut = "prior" if cut in _CUTS else cut
         check_threshold(student, cut, classes)
         if student is not None or not bound.gives_model:
-            of_labels = {"output_range": range_, "noise_scale": noise}
+            of_labels: dict[str, Any] = {"output_range": range_, "noise_scale": noise}
             rehearse(student, seen, classes, threshold=cut, **of_labels)
 
     def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:

@@ -52,9 +52,10 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
         As for :class:`~skdistill.PrivateDistiller`, such as ``ResidualRounds(n_rounds=2)`` for an
         ensemble.
     threshold : {"prior", "accuracy", "f1"}, float or None, default="prior"
-        How `predict` decides: the second of two classes is predicted as often as it occurs; for
-        most correct predictions; for the largest F1; where its probability passes a number; or
-        None as the student does. "f1" needs two classes and the default teacher and student.
+        How `predict` decides. "prior" predicts each class as often as it occurs, "accuracy" makes
+        most predictions right, "f1" maximises F1; a float is a cut on the probability of the
+        second of two classes; None leaves it to the student. "f1" needs two classes and the
+        default teacher and student.
     accountant : PrivacyLedger or diffprivlib.BudgetAccountant, default=None
         Charged once by `fit`, before anything is counted or trained; shared by clones.
     random_state : int, RandomState or None, default=None

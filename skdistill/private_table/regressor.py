@@ -36,7 +36,11 @@ class PrivateRegressor(RegressorMixin, PrivateTable):
     output_range : tuple of (float, float)
         Public range of the targets, in their unit. A target outside is clipped, and one that is no
         number becomes the middle.
-    epsilon, delta, mechanism, accountant, random_state, n_jobs, verbose
+    epsilon, delta : float, default=1.0 and 1e-6
+        The promise for the whole fit; see :class:`PrivateClassifier`.
+    mechanism, accountant : object, default="auto" and None
+        See :class:`PrivateClassifier`.
+    random_state, n_jobs, verbose : object, default=None, None and 0
         See :class:`PrivateClassifier`.
 
     Attributes

@@ -16,7 +16,7 @@ _ENOUGH = 120.0
 
 
 def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
-    """Choose the number of teachers from public numbers: more of them where there is more noise.
+    """Choose the number of teachers from public numbers: the more noise, the more teachers.
 
     ``120 / mu``, but at least ``n // (40 * n_classes)``, forty records of each class in a shard
     (:func:`skdistill.teachers.shards.default_n_teachers`), and at most ``n // 40``. A vote of k
@@ -34,6 +34,7 @@ def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
     Returns
     -------
     n_teachers : int
+        Number of shards; public.
 
     Examples
     --------

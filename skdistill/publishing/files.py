@@ -71,8 +71,8 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
     path : str or path-like
         The file; by convention it ends in ``.skops``.
     vouch : bool, default=False
-        True writes a :class:`Published` that was made by hand, or whose estimator was changed.
-        Then only your word says that the statement is true of the estimator.
+        True writes a :class:`~skdistill.publishing.Published` that was made by hand, or whose
+        estimator was changed. Then only your word says that the statement is true of the estimator.
 
     Returns
     -------
@@ -86,13 +86,27 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
         For an object without a statement, and for a student that cannot be written without pickle
         (a network: save it by its own library).
     ValueError
-        For a student that holds the teacher, and for a :class:`Published` that ``export()`` did
-        not make, unless you `vouch`.
+        For a student that holds the teacher, and for a :class:`~skdistill.publishing.Published`
+        that ``export()`` did not make, unless you `vouch`.
 
     Warns
     -----
     UserWarning
         For types that readers will have to name, such as an estimator of your own.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import skdistill
+    >>> from sklearn.datasets import make_classification
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> teacher = skdistill.NewtonClassifier(classes=[0, 1]).fit(X[:2_000], y[:2_000])
+    >>> distiller = skdistill.PrivateDistiller(teacher, epsilon=4.0).fit(X[2_000:])
+    >>> path = Path(tempfile.mkdtemp()) / "student.skops"
+    >>> digest = skdistill.save(distiller, path)  # doctest: +SKIP
+    >>> len(digest)  # doctest: +SKIP
+    64
     """
     published = _claimed(published, vouch)
     skops = _skops()
@@ -136,13 +150,14 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     Returns
     -------
     published : Published
+        The student as an estimator, and its statement.
 
     Raises
     ------
     ValueError
-        Without `digest` and `trust`. As an :class:`UnsafeFileError` for another digest, for types
-        that are not trusted, and for a file that :func:`save` did not write: nothing in the file
-        has been built or called then.
+        Without `digest` and `trust`. As an :class:`~skdistill.publishing.UnsafeFileError` for
+        another digest, for types that are not trusted, and for a file that :func:`save` did not
+        write: nothing in the file has been built or called then.
 
     Notes
     -----
@@ -150,6 +165,21 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     A file without its digest may have been rebuilt as a whole, statement included. skops builds
     types of its own list, of this package's and of `trust` alone. Made-up arrays inside these can
     exhaust the memory, and a made-up tree can crash the process when it predicts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import skdistill
+    >>> from sklearn.datasets import make_classification
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> teacher = skdistill.NewtonClassifier(classes=[0, 1]).fit(X[:2_000], y[:2_000])
+    >>> distiller = skdistill.PrivateDistiller(teacher, epsilon=4.0).fit(X[2_000:])
+    >>> path = Path(tempfile.mkdtemp()) / "student.skops"
+    >>> digest = skdistill.save(distiller, path)  # doctest: +SKIP
+    >>> published = skdistill.load(path, digest=digest)  # doctest: +SKIP
+    >>> published.statement.epsilon  # doctest: +SKIP
+    4.0
     """
     if not isinstance(digest, str | None):
         raise TypeError(f"digest={digest!r} must be the text that save() returned.")

@@ -55,6 +55,18 @@ def refuse_private_settings(student: Any, teacher: Any) -> None:
 
     ``clone`` makes new estimators, so any estimator may be passed, even the teacher as a prototype.
     ``clone`` keeps frozen steps and copies all other parameters: these are searched.
+
+    Parameters
+    ----------
+    student : estimator
+        The prototype, before it is cloned.
+    teacher : estimator or None
+        Fitted.
+
+    Raises
+    ------
+    ValueError
+        With the fix.
     """
     refuse_private_parts(list(_ready_made(student)), teacher)
 

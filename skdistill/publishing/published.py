@@ -36,8 +36,8 @@ class Published:
 
     Notes
     -----
-    ``export()`` of a fitted distiller and :func:`load` make one. If it was made by hand, nothing
-    ties the statement to the estimator, and :func:`save` asks for ``vouch=True``.
+    ``export()`` of a fitted distiller and :func:`skdistill.load` make one. If it was made by hand,
+    nothing ties the statement to the estimator, and :func:`skdistill.save` asks for ``vouch=True``.
     """
 
     estimator: Any
@@ -51,7 +51,8 @@ class Published:
 
     def _repr_html_(self) -> str:
         statement = folded("privacy statement", self.statement._repr_html_())
-        return f"<div><pre>{html.escape(repr(self))}</pre>{statement}</div>"
+        text = f"<pre style='white-space:pre-wrap'>{html.escape(repr(self))}</pre>"
+        return f"<div>{text}{statement}</div>"
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_THE_ESTIMATOR:
@@ -59,13 +60,14 @@ class Published:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def is_tied(self) -> bool:
-        """Return whether the estimator is the one that the statement was made for.
+        """Whether the estimator is the one that the statement was made for.
 
         A student that was fitted again in place is not noticed.
 
         Returns
         -------
         tied : bool
+            False for an object that was made by hand.
         """
         now = _parts(self.estimator)
         return len(self._tied) == len(now) and all(map(operator.is_, self._tied, now))

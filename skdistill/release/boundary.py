@@ -1,7 +1,7 @@
 """The private boundary: the only place that calls a teacher, or code that sees private rows.
 
 A teacher is a function of its own rows, of public rows and of a public seed, and of nothing else.
-:func:`call_privately` enforces it for one call: whatever is called gets copies of its own, global
+:func:`call_privately` enforces it for one call: the called function gets copies of its own, global
 random generators that start from a public seed, and no way out but its return value.
 """
 
@@ -50,7 +50,7 @@ def call_privately(
 ) -> Any:
     """Call code that may look at private records; only its return value comes out.
 
-    Each argument in `data` is copied (:func:`own_copy`), so that a function which writes into it
+    Each argument in `data` is copied (``own_copy``), so that a function which writes into it
     changes nothing for the student or for another member.
 
     Parameters
@@ -64,10 +64,22 @@ def call_privately(
         it and are put back afterwards, so that how much one call draws reaches no other call.
         None leaves them alone: for a teacher that is by itself.
     error : callable, default=TeacherError
-        ``error()``, of a fixed text, is raised in place of whatever the function raises:
+        ``error()``, of a fixed text, is raised in place of any exception of the function:
         ``BaseException`` as well, since panics of extension modules quote values too.
         KeyboardInterrupt and SystemExit pass, without arguments and without a context.
 
+    Returns
+    -------
+    result : object
+        The return value of the function.
+
+    Raises
+    ------
+    TeacherError
+        Or the exception of `error`, if the function raises any.
+
+    Notes
+    -----
     Proof sketch. The exception is dropped inside the ``except`` block and a new one is raised
     after it, so neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds the
     one that was raised. That *some* exception was raised is visible; the statement says so.

@@ -1,4 +1,4 @@
-"""From a bound to a release: its mechanism, its price and its noise; and drawing it.
+"""From a bound to a release: its mechanism, its price, its noise, and the draw.
 
 Everything before :meth:`Release.draw` is decided from public quantities. `draw` charges the price,
 runs the mechanism and returns labels; everything computed from them is post-processing.
@@ -56,7 +56,7 @@ _LAWS = ("auto", "gaussian", "laplace")
 
 
 def check_mechanism(setting: Any) -> None:
-    """Raise unless `setting` names a mechanism, or is one with settings that can be."""
+    """Raise unless `setting` names a mechanism, or is one with valid settings."""
     if isinstance(setting, Mechanism):
         setting.check()
     elif isinstance(setting, type) and issubclass(setting, Mechanism):
@@ -72,7 +72,7 @@ def check_mechanism(setting: Any) -> None:
 
 
 def choose_mechanism(setting: Any, bound: Any) -> Mechanism:
-    """Return the mechanism that a setting means for a certificate; raise where it fits no such."""
+    """Return the mechanism that a setting means for a certificate; raise if it does not fit."""
     default = _BY_KIND[bound.kind]
     if default is Unprotected:
         return Unprotected(getattr(setting, "temperature", 1.0))
@@ -147,6 +147,16 @@ class Release:
         """Return the noise on a prediction of a linear student of so many weights; public.
 
         Independent noise of m rows is averaged: its variance falls by the factor n_directions/m.
+
+        Parameters
+        ----------
+        n_directions : float
+            Number of weights that the student learns.
+
+        Returns
+        -------
+        noise : float
+            Standard deviation, in the unit of a label.
         """
         loss = self.label_loss
         row = None if loss is None else self.mechanism.row_noise(self.bound, self.asked, loss)
@@ -171,6 +181,11 @@ class Release:
         accountant : PrivacyLedger, BudgetAccountant or None
             A ledger is charged for the rows that it does not hold yet.
 
+        Returns
+        -------
+        labels : Labels
+            Noisy labels; public.
+
         Raises
         ------
         diffprivlib.utils.BudgetError
@@ -187,11 +202,25 @@ class Release:
         return answer(self.queries(teacher, prepared), self.loss, self.sampler)
 
     def charge_dry_run(self, teacher: Any, ledger: Any) -> None:
-        """Charge a ledger for the release and let it remember the rows; no teacher is asked."""
+        """Charge a ledger for the release and let it remember the rows; no teacher is asked.
+
+        Parameters
+        ----------
+        teacher : estimator
+            Fitted; it is identified and not asked.
+        ledger : object
+            With the methods of a :class:`~skdistill.PrivacyLedger`.
+        """
         charge_dry_run(self, teacher, ledger)
 
     def prepare(self) -> Any:
-        """Compute from public values; errors may say everything."""
+        """Compute public values before the charge; error messages may quote them.
+
+        Returns
+        -------
+        prepared : object
+            For :meth:`queries`.
+        """
         loss = self.label_loss
         return None if loss is None else self.mechanism.prepare(self.bound, self.asked, loss)
 
@@ -200,6 +229,23 @@ class Release:
 
         `prepared` comes from :meth:`prepare`. A dry run has no teacher: it never gets as far as
         asking it.
+
+        Parameters
+        ----------
+        teacher : estimator or None
+            Fitted; private. None in a dry run.
+        prepared : object, default=None
+            The result of :meth:`prepare`.
+
+        Returns
+        -------
+        labels : Labels
+            Labels of the rows, with the class prior.
+
+        Yields
+        ------
+        query : Query or RowQuery
+            It is sent its noisy answer.
         """
         prior = None
         if self.with_prior:
@@ -231,6 +277,18 @@ class Release:
         """Return the statement of this release, with assumptions beside those of the certificate.
 
         It quotes the cap of the `accountant` that is charged; None: other fits are not counted.
+
+        Parameters
+        ----------
+        assumes : tuple of str, default=()
+            Assumptions beside those of the certificate.
+        accountant : PrivacyLedger, BudgetAccountant or None, default=None
+            The one that is charged.
+
+        Returns
+        -------
+        statement : PrivacyStatement
+            Of this release.
         """
         bound, loss = self.bound, self.loss
         if loss is None and bound.kind == "private":
@@ -267,14 +325,22 @@ def calibrate(
     Parameters
     ----------
     bound : Certificate
+        Of the teacher.
     asked : TransferSet
+        The public rows that are asked about.
     epsilon, delta : float
         The price of the whole release; an infinite `epsilon` is no noise.
-    mechanism : str or Mechanism
+    mechanism : str or Mechanism, default="auto"
+        As in :class:`~skdistill.PrivateDistiller`.
     with_prior : bool, default=True
         Whether class counts are released, where the teacher keeps them.
     loss : PrivacyLoss, optional
         The price, where it is part of another one.
+
+    Returns
+    -------
+    release : Release
+        Calibrated, and not drawn: nothing is charged yet.
 
     Raises
     ------

@@ -182,15 +182,28 @@ class SyntheticTable:
         Returns
         -------
         DataFrame or ndarray of shape (n_rows, d)
+            Cells inside the schema.
         """
         codes = self.codes(n_rows, rng)
         return self.schema.decode(codes, None if snapped else rng, self.n_bins, kind)
 
     def codes(self, n_rows: int, rng: np.random.Generator) -> Integers:
-        """Draw codes.
+        """Draw the codes of synthetic rows.
 
         Shares are met as closely as whole rows can, which leaves less sampling error than
         independent draws: the numbers of rows are the shares rounded at random.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of rows.
+        rng : numpy.random.Generator
+            Public randomness.
+
+        Returns
+        -------
+        codes : ndarray of int, shape (n_rows, d)
+            Codes of the columns of the schema.
         """
         values, axes = np.linalg.eigh(self.correlation)
         root = axes * np.sqrt(np.maximum(values, 0))

@@ -216,7 +216,7 @@ def gradient_rounds(
     Parameters
     ----------
     rows : PrivateRows
-        What is asked: nothing else here is private.
+        The private rows, of which sums are asked. Nothing else here is private.
     public : ndarray or CSR matrix of shape (m, d)
         Public rows without labels, in the features of the private ones, finite.
     loss : PrivacyLoss
@@ -479,7 +479,7 @@ def _moment_shares(
     if loss.kind == "laplace":
         return []
     radius2, counted = _RADIUS2 * q, min(n, _MOMENT_ROWS)
-    edges: dict[str, float] = {  # noise, in units of what is looked for, at which it would drown
+    edges: dict[str, float] = {  # noise relative to the signal at which the signal would drown
         "mean": math.sqrt(radius2 * q) * _relative(loss.part(whole * rule.mean), q),
         "squares": 1.5 * radius2 * _relative(loss.part(whole * rule.squares), 1),
         "products": 3 * math.sqrt(q) * radius2 * _relative(loss.part(whole * rule.products), q**2),
@@ -496,7 +496,7 @@ def _nearer(
     found, n = rows.moments(frame.integers(), radius, order, _MOMENT_ROWS)
     noise = _deviation(loss.part(share), found) / n
     moment = (yield from _ask(found, share)) / n
-    if order == "mean":  # shortened by what is noise on average (James and Stein 1961)
+    if order == "mean":  # shrunk by the average part of the noise (James and Stein 1961)
         known = frame.size * noise**2 / max(float((moment**2).sum()), 1e-300)
         return frame.moved(moment * max(0.0, 1 - known))
     if order == "squares":

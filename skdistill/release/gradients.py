@@ -39,6 +39,16 @@ class GradientRounds(Mechanism):
     See Also
     --------
     skdistill.NewtonClassifier, skdistill.NewtonRegressor : The teachers that it is for.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skdistill import GradientRounds, NewtonClassifier, PrivateDistiller
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> teacher = NewtonClassifier(classes=[0, 1]).fit(X[:2_000], y[:2_000])
+    >>> distiller = PrivateDistiller(teacher, mechanism=GradientRounds(noise="laplace"))
+    >>> distiller.preview(X[2_000:]).mechanism
+    'laplace, gradient rounds'
     """
 
     kind = "gradients"
@@ -63,7 +73,7 @@ class GradientRounds(Mechanism):
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
     ) -> Queries[Labels]:
-        """Yield the queries of :func:`gradient_rounds`, and label the rows with its model."""
+        """Yield the queries of ``gradient_rounds``, and label the rows with its model."""
         public = prepared if bound.curvature is None else bound.curvature
         model = yield from gradient_rounds(bound.rows, public, loss)
         return _labels(model, asked, prepared)

@@ -59,15 +59,52 @@ class TransferSet:
         return holds_numbers(self.X, self.encoder)
 
     def part(self, rows: NDArray[np.intp] | None) -> tuple[Any, int]:
-        """Return some of the rows, or all of them for None, and their number."""
+        """Return some of the rows, or all of them for None, and their number.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,), or None
+            Row numbers.
+
+        Returns
+        -------
+        X : array-like of shape (n, ...)
+            The rows.
+        n : int
+            Their number.
+        """
         return (self.X, self.n_rows) if rows is None else (take_rows(self.X, rows), len(rows))
 
     def labelled(self, values: Array, noise_scale: float = 0.0) -> Labels:
-        """Return labels that every row got."""
+        """Return the labels of a release that labelled every row.
+
+        Parameters
+        ----------
+        values : ndarray of shape (m, n_classes) or (m,)
+            Noisy labels.
+        noise_scale : float, default=0.0
+            Standard deviation of the independent noise on a label.
+
+        Returns
+        -------
+        labels : Labels
+            With `answered` all True.
+        """
         return Labels(values, noise_scale, np.ones(self.n_rows, dtype=bool))
 
     def bases(self, basis: Any) -> tuple[Array, ...]:
-        """Return public bases of functions on the rows."""
+        """Return public bases of functions on the rows.
+
+        Parameters
+        ----------
+        basis : "auto", "pca", "graph", callable or ndarray
+            As in :class:`~skdistill.SoftLabels`.
+
+        Returns
+        -------
+        bases : tuple of ndarray, each of shape (m, p)
+            Orthonormal columns.
+        """
         from skdistill.transfer.basis import public_bases
 
         return public_bases(self.X, basis, encoder=self.encoder)
@@ -108,7 +145,7 @@ class TransferSet:
 
     @property
     def middle(self) -> float:
-        """The label that says nothing: of equal probabilities, or in the middle of the range."""
+        """The uninformative label: equal probabilities, or the middle of the range."""
         return 1 / len(self.classes) if self.classes is not None else sum(self.bounds) / 2
 
 
@@ -146,7 +183,7 @@ class Mechanism(BaseEstimator):
     are those of any estimator, so that a grid reaches ``mechanism__n_rounds``.
     """
 
-    #: The kind of certificate that it needs (:attr:`skdistill.certificates.Certificate.kind`).
+    #: The kind of certificate that it needs (``Certificate.kind``).
     kind: ClassVar[str]
     #: Its name in a statement, where that is not the law of its noise.
     title: ClassVar[str] = ""
@@ -156,7 +193,7 @@ class Mechanism(BaseEstimator):
     sampler: str = "exact"
 
     def check(self) -> None:
-        """Raise a ValueError or TypeError for settings that cannot be."""
+        """Raise a ValueError or TypeError for invalid settings."""
         if self.noise not in ("auto", "gaussian", "laplace"):
             raise ValueError(f'noise={self.noise!r} must be "auto", "gaussian" or "laplace".')
         if self.sampler not in ("exact", "diffprivlib"):
@@ -166,39 +203,149 @@ class Mechanism(BaseEstimator):
         check_number("temperature", self.temperature, allowed, lambda v: 0 < v < math.inf)
 
     def suit(self, bound: Any, asked: TransferSet) -> None:
-        """Raise a ValueError where the certificate or the classes rule the settings out."""
+        """Raise a ValueError where the certificate or the classes rule the settings out.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+
+        Raises
+        ------
+        ValueError
+            With the setting that would suit.
+        """
 
     def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
-        """Choose the law of the noise, and so the price of the whole release."""
+        """Choose the law of the noise, and so the price of the whole release.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        epsilon, delta : float
+            The price asked for.
+
+        Returns
+        -------
+        loss : PrivacyLoss
+            Gaussian or Laplace.
+        """
         if self.noise == "laplace" or (self.noise == "auto" and delta == 0):
             return PrivacyLoss.laplace(epsilon)
         return PrivacyLoss.gaussian(epsilon, delta)
 
     def most_rows(self, bound: Any, n_classes: int, loss: PrivacyLoss) -> int | None:
-        """Return how many rows to ask about, by a public rule; None for all."""
+        """Return how many rows to ask about, by a public rule; None for all.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        n_classes : int
+            Number of classes; 1 for a regression.
+        loss : PrivacyLoss
+            The price of the whole release.
+
+        Returns
+        -------
+        n_rows : int or None
+            Rows to ask about; None for all.
+        """
         return None
 
     def is_progressive(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> bool:
-        """Whether all queries are RowQueries, which a ledger can answer row by row."""
+        """Whether all queries are RowQueries, which a ledger can answer row by row.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        loss : PrivacyLoss
+            The price of the whole release.
+
+        Returns
+        -------
+        progressive : bool
+            False where the ledger must keep the release as a whole.
+        """
         return True
 
     def rows_matter(self, bound: Any) -> bool:
-        """Whether the release depends on the transfer rows, so that other rows need another one."""
+        """Whether the release depends on the transfer rows, so that other rows need another one.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+
+        Returns
+        -------
+        matter : bool
+            False where one release serves any transfer rows.
+        """
         return True
 
     def arrays(self, labels: Labels) -> dict[str, Any]:
-        """Return the arrays by which a ledger remembers a release as a whole."""
+        """Return the arrays by which a ledger remembers a release as a whole.
+
+        Parameters
+        ----------
+        labels : Labels
+            Of a finished release.
+
+        Returns
+        -------
+        held : dict of str to ndarray
+            All that :meth:`restored` needs.
+        """
         scale = np.float64(labels.noise_scale)
         held = {"values": labels.values, "answered": labels.answered, "noise_scale": scale}
         return held if labels.prior is None else {**held, "prior": labels.prior}
 
     def restored(self, held: Any, asked: TransferSet, prepared: Any) -> Labels:
-        """Return the labels that :meth:`arrays` was called with."""
+        """Return the labels that :meth:`arrays` was called with.
+
+        Parameters
+        ----------
+        held : mapping of str to ndarray
+            The result of :meth:`arrays`.
+        asked : TransferSet
+            The public rows that are asked about.
+        prepared : object
+            The result of :meth:`prepare`.
+
+        Returns
+        -------
+        labels : Labels
+            As they were released.
+        """
         scale = float(held["noise_scale"])
         return Labels(held["values"], scale, held["answered"], held.get("prior"))
 
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Any:
-        """Compute from public values alone, before the charge; errors may say everything."""
+        """Compute public values before the charge; error messages may quote them.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        loss : PrivacyLoss
+            The price of the whole release.
+
+        Returns
+        -------
+        prepared : object
+            Handed to :meth:`queries`; None if there is nothing to prepare.
+        """
         return None
 
     def queries(
@@ -209,19 +356,87 @@ class Mechanism(BaseEstimator):
         `loss` is the price of all of it, and decides lattices and rounds; `prepared` comes from
         :meth:`prepare`; the private `teacher` is called through
         :mod:`skdistill.release.boundary` alone.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        loss : PrivacyLoss
+            The price of the whole release.
+        teacher : estimator
+            Fitted; private. None in a dry run.
+        prepared : object
+            The result of :meth:`prepare`.
+
+        Returns
+        -------
+        labels : Labels
+            Made of the answers and of public values.
+
+        Yields
+        ------
+        query : Query or RowQuery
+            It is sent its noisy answer.
         """
         raise NotImplementedError
 
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
-        """Return the standard deviation of the noise on one label, at the end; public."""
+        """Return the standard deviation of the noise on one label, at the end; public.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        loss : PrivacyLoss
+            The price of the whole release.
+
+        Returns
+        -------
+        noise : float
+            In the unit of a label.
+        """
         raise NotImplementedError
 
     def row_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float | None:
-        """Return the standard deviation of the independent noise of each row; None without rows."""
+        """Return the standard deviation of the independent noise of each row; None without rows.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        loss : PrivacyLoss
+            The price of the whole release.
+
+        Returns
+        -------
+        noise : float or None
+            In the unit of a label.
+        """
         return None
 
     def text(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> str:
-        """Describe the mechanism for a statement."""
+        """Describe the mechanism for a statement.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        loss : PrivacyLoss
+            The price of the whole release.
+
+        Returns
+        -------
+        text : str
+            Such as "gaussian, 2 residual rounds".
+        """
         return self.title or loss.kind
 
 

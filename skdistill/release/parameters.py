@@ -24,7 +24,7 @@ _ROUNDING_BITS = 16
 
 
 class Parameters(Mechanism):
-    """Noise on the teacher's parameters, whatever the number of transfer rows.
+    """Noise on the teacher's parameters. The price does not grow with the transfer rows.
 
     Parameters
     ----------
@@ -42,6 +42,26 @@ class Parameters(Mechanism):
     ‖q − q'‖₂ ≤ radius/h + √D, and by Cauchy-Schwarz ‖q − q'‖₁ ≤ √D·radius/h + D. Integers are
     clipped to ±2⁶⁰, which moves two of them no further apart. Scores and labels on any number of
     rows are post-processing.
+
+    Examples
+    --------
+    A linear classifier with weights in a ball whose size you can prove:
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skdistill import Parameters, PrivateDistiller
+    >>> from skdistill.certificates import ParameterBall
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(3_000, 2)) / 4
+    >>> teacher = LogisticRegression().fit(X[:2_000], X[:2_000, 0] > 0)
+    >>> proof = ParameterBall(
+    ...     0.002,  # suppose that you have proved it
+    ...     weights=lambda: teacher.coef_,
+    ...     features=lambda rows: rows,
+    ...     link=lambda scores: np.hstack([1 / (1 + np.exp(scores)), 1 / (1 + np.exp(-scores))]))
+    >>> distiller = PrivateDistiller(teacher, certificate=proof, mechanism=Parameters())
+    >>> distiller.fit(X[2_000:]).privacy_.mechanism
+    'gaussian'
     """
 
     kind = "parameters"

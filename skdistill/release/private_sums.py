@@ -41,7 +41,7 @@ _CELL_BITS, _RESIDUAL_BITS, _LIMB_BITS = 22, 21, 20
 _BLOCK, _CACHE = 1 << 10, 1 << 16  # most rows, and cells, at a time: the cells stay in the cache
 _CELL, _RESIDUAL, _LIMB = 1 << _CELL_BITS, 1 << _RESIDUAL_BITS, 1 << _LIMB_BITS
 _CONSTANT = 1 << 11  # the constant feature, in units of 1 / _CONSTANT
-_COUNT = 1 << 20  # what one unit weighs in a histogram
+_COUNT = 1 << 20  # the weight of one unit in a histogram
 #: Half the output range in the integers of a regression's targets, and a target that is missing.
 TARGET_ONE, MISSING = 1 << 20, -(1 << 40)
 _GRADIENT = 1 << 28  # a clip is between one and two times as many units of the released lattice
@@ -126,7 +126,7 @@ class Sum:
     l1, l2 : float
         Bounds on the distance of two neighbouring sums.
     unit : float
-        What 1 stands for; public.
+        The number that the integer 1 stands for; public.
     """
 
     values: Integers
@@ -195,7 +195,7 @@ class PrivateRows:
         return self.n_classes if self.n_classes > 2 else 1
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be computed again."""
+        """Leave out the row lengths, which can be computed again."""
         return {**vars(self), "_lengths": []}
 
     # Sums.
@@ -515,7 +515,7 @@ class PrivateRows:
     def _sum(
         self, lattice: Lattice, part: Callable[[slice, Any], tuple[Integers, ...]], step: int = 1
     ) -> list[Integers]:
-        """Sum what `part` returns for blocks of rows whose positions are multiples of `step`."""
+        """Sum the results of `part` over blocks of rows whose positions are multiples of `step`."""
         n = self.X.shape[0]
         block = step * min(_BLOCK, max(32, _CACHE // max(self.width, 1)))
         total: list[Integers] = []

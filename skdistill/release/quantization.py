@@ -1,6 +1,6 @@
 """From floating-point outputs to integers, so that sensitivities are exact.
 
-Everything here is total: whatever a teacher returns becomes a row of integers, and no value
+Everything here is total: every answer of a teacher becomes a row of integers, and no value
 decides whether an exception is raised.
 """
 

@@ -81,7 +81,18 @@ class Query:
             raise ValueError("Query: the share must be above 0 and at most 1.")
 
     def sensitivity(self, loss: PrivacyLoss) -> float:
-        """Return the bound that noise of this law is calibrated to."""
+        """Return the bound that noise of this law is calibrated to.
+
+        Parameters
+        ----------
+        loss : PrivacyLoss
+            Its kind chooses the norm.
+
+        Returns
+        -------
+        sensitivity : float
+            `l1` for Laplace noise, `l2` for Gaussian noise; in the integers of `values`.
+        """
         return float(self.l1 if loss.kind == "laplace" else self.l2)
 
 
@@ -111,7 +122,7 @@ class RowQuery:
     X : array-like of shape (n_rows, ...) or None
         Public; tells the rows apart. None where there is one row.
     settings : tuple
-        Whatever else, all of it public, the law of the values depends on.
+        All other public settings on which the law of the values depends.
     """
 
     name: str
@@ -125,12 +136,36 @@ class RowQuery:
     settings: tuple[Any, ...] = ()
 
     def of(self, rows: NDArray[np.intp] | None, share: Fraction) -> Query:
-        """Return the query of some rows, or of all."""
+        """Return the query of some rows, or of all.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,), or None
+            Row numbers; None for all.
+        share : Fraction
+            The part of the loss that the answer takes.
+
+        Returns
+        -------
+        query : Query
+            With the private integers of these rows.
+        """
         l1, l2 = self.moved(self.shape[0] if rows is None else len(rows))
         return Query(self.measure(rows), l1, l2, share)
 
     def moved(self, n_rows: int) -> tuple[float, float]:
-        """Return how far one unit moves n rows together: by n·l1 and √n·l2, rounded up."""
+        """Return how far one unit moves n rows together: by n·l1 and √n·l2, rounded up.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of rows.
+
+        Returns
+        -------
+        l1, l2 : float
+            In the integers of the query.
+        """
         l1 = n_rows * self.l1
         if Fraction(l1) < n_rows * Fraction(self.l1):
             l1 = math.nextafter(l1, math.inf)
@@ -140,6 +175,21 @@ class RowQuery:
         """Return the standard deviation of the noise on one value, in its unit; public.
 
         Raises where the noise is too large to be drawn.
+
+        Parameters
+        ----------
+        loss : PrivacyLoss
+            The price of the whole release, of which `share` is taken.
+
+        Returns
+        -------
+        noise : float
+            In the unit of the quantity.
+
+        Raises
+        ------
+        ValueError
+            If the noise is too large to be drawn.
         """
         part, moved = loss.part(self.share), self.moved(self.shape[0])
         check_scale(part.scale(moved[part.kind == "gaussian"]))
@@ -185,7 +235,7 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     private data that one replaced unit moves by at most (l1, l2): a mechanism has to prove that
     of each of its queries. The sampler's rounded noise at that bound makes the answer
     μᵢ-GDP with μᵢ² = share·μ² (or εᵢ-DP with εᵢ = share·ε), whatever the earlier answers were
-    (:meth:`skdistill.release.noise.ExactSampler.perturb`). The shares are added as exact
+    (``ExactSampler.perturb`` in `release/noise.py`). The shares are added as exact
     fractions and are held to 1, so adaptive composition gives μ-GDP (Dong, Roth and Su 2022,
     Corollary 2) or ε-DP (Dwork and Roth 2014, Theorem 3.16), and the result is post-processing
     (Dwork and Roth 2014, Proposition 2.1).
@@ -212,7 +262,35 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
 
 
 def at_share(mechanism: Queries[Result], share: Fraction) -> Queries[Result]:
-    """Run a mechanism at a part of the price: ``yield from`` joins several under one."""
+    """Run a mechanism at a part of the price: ``yield from`` joins several under one.
+
+    Parameters
+    ----------
+    mechanism : generator of Query
+        Not started.
+    share : Fraction
+        In (0, 1]; the shares of all parts must sum to at most 1.
+
+    Returns
+    -------
+    result : object
+        The return value of the generator.
+
+    Yields
+    ------
+    query : Query or RowQuery
+        Those of `mechanism`, at their part of the price.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> import numpy as np
+    >>> from skdistill.release.query import Query, at_share
+    >>> def count():
+    ...     return (yield Query(np.array([7]), 1, 1))
+    >>> next(at_share(count(), Fraction(1, 4))).share
+    Fraction(1, 4)
+    """
     noisy = cast(Any, None)
     while True:
         try:

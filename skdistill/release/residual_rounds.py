@@ -94,6 +94,18 @@ class ResidualRounds(Mechanism):
         Softens (above 1) or sharpens (below 1) each member's vote.
     sampler : {"exact", "diffprivlib"}, default="exact"
         Where noise comes from; see :class:`~skdistill.release.soft_labels.SoftLabels`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skdistill import PrivateDistiller, ResidualRounds, TeacherEnsemble
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> trees = TeacherEnsemble(DecisionTreeClassifier(max_depth=3), 50, classes=[0, 1])
+    >>> trees = trees.fit(X[:2_000], y[:2_000])
+    >>> distiller = PrivateDistiller(trees, epsilon=4.0, mechanism=ResidualRounds(2))
+    >>> distiller.preview(X[2_000:]).mechanism
+    'gaussian, 2 residual rounds'
     """
 
     kind = "members"
@@ -114,7 +126,7 @@ class ResidualRounds(Mechanism):
         self.sampler = sampler
 
     def check(self) -> None:
-        """Raise for settings that cannot be."""
+        """Raise for invalid settings."""
         super().check()
         n = self.n_rounds
         if isinstance(n, str) and n == "auto":
@@ -144,7 +156,22 @@ class ResidualRounds(Mechanism):
             )
 
     def shares(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Fraction, ...]:
-        """Return the part of the loss that each round takes; public."""
+        """Return the part of the loss that each round takes; public.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        loss : PrivacyLoss
+            The price of the whole release.
+
+        Returns
+        -------
+        shares : tuple of Fraction
+            They sum to 1.
+        """
         if loss.kind == "laplace" or self.basis is None:
             return (WHOLE,)
         if self.n_rounds == "auto":
@@ -168,7 +195,7 @@ class ResidualRounds(Mechanism):
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
     ) -> Queries[Labels]:
-        """Yield one query of all rows, or the queries of :func:`residual_rounds`."""
+        """Yield one query of all rows, or the queries of ``residual_rounds``."""
         shares = self.shares(bound, asked, loss)
         if len(shares) == 1:
             query = self._one_round(bound, asked)
@@ -239,6 +266,16 @@ def default_shares(n_rounds: int) -> tuple[Fraction, ...]:
     μ² of the one before. The first round need only show where the members are; the last one makes
     the answer.
 
+    Parameters
+    ----------
+    n_rounds : int
+        At least 1.
+
+    Returns
+    -------
+    shares : tuple of Fraction
+        One for each round; they sum to 1.
+
     Examples
     --------
     >>> default_shares(2)
@@ -278,6 +315,26 @@ def basis_size(n_members: int, mu: float, n_classes: int | None) -> int:
     round's noise on p coefficients has the length √p / (n_members·mu), in units of the distance
     of two members' extreme votes; the rule lets it be 0.177, since every member's residual from
     the first answer is that much longer.
+
+    Parameters
+    ----------
+    n_members : int
+        Number of teachers.
+    mu : float
+        Gaussian-DP parameter of the first round.
+    n_classes : int or None
+        Number of classes; None for a regression.
+
+    Returns
+    -------
+    size : int
+        Number of columns.
+
+    Examples
+    --------
+    >>> from skdistill.release.residual_rounds import basis_size
+    >>> basis_size(250, mu=0.1, n_classes=2)
+    19
     """
     worthwhile = min(_FIRST_NOISE * n_members * mu, 1e3) ** 2
     return max(int(min(worthwhile, MAX_BASIS)), _fewest_columns(n_classes))

@@ -26,7 +26,7 @@ _RECORDS = (1_000, 10_000, 100_000)
 def noise_warning(
     release: Release, teacher: Any, epsilon: float, prior: NDArray[np.float64] | None = None
 ) -> str:
-    """Say that there is more noise than signal, and a remedy for this teacher; "" if there is not.
+    """Return a warning if there is more noise than signal, with a remedy for this teacher; else "".
 
     Of a private teacher, say that it has spent more than the `epsilon` that was asked for.
 

@@ -1,4 +1,4 @@
-"""Noise of a known size, taken out of released labels: post-processing, free of charge.
+"""Smoothing: released labels are shrunk by the known size of their noise; post-processing.
 
 Labels vary less over the transfer rows than their noise does, so that most of the signal
 lies in a few public functions of the rows, and most of the noise outside of them. Both parts are

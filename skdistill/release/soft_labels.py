@@ -57,9 +57,21 @@ class SoftLabels(Mechanism):
     Notes
     -----
     Proof. Let q be the m integer rows on a data set and q' on a neighbour. A row moves by at most
-    (Δ₁, Δ₂), the numbers of its :class:`~skdistill.release.quantization.Lattice`, so
+    (Δ₁, Δ₂), the numbers of its ``Lattice`` (`release/quantization.py`), so
     ‖q − q'‖₁ ≤ m·Δ₁ and ‖q − q'‖₂ ≤ √m·Δ₂, and the query says so. Slices of X change the order of
     the work only. Smoothing is post-processing.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from skdistill import PrivateDistiller, SoftLabels
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> teacher = KNeighborsClassifier(500).fit(X[:2_000], y[:2_000])
+    >>> smooth = SoftLabels("gaussian", basis="pca")
+    >>> distiller = PrivateDistiller(teacher, mechanism=smooth, max_queries=100)
+    >>> distiller.preview(X[2_000:]).mechanism
+    'gaussian'
     """
 
     kind = "rows"

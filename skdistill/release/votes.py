@@ -52,7 +52,7 @@ class _Vote(Mechanism):
     sampler: str
 
     def suit(self, bound: Any, asked: TransferSet) -> None:
-        """Raise for teachers that are no classifiers."""
+        """Raise for teachers that are not classifiers."""
         if asked.classes is None:
             raise ValueError(
                 f"mechanism={self.title!r} is a vote of many classifiers: it needs a "
@@ -90,6 +90,18 @@ class NoisyMax(_Vote):
     The noise on a count is √(2m)/μ votes for a Gaussian loss, √2·2m/ε for a Laplace one, on m
     rows. The arg-max is post-processing (Papernot et al. 2017, arXiv:1610.05755, section 2.1, and
     2018, arXiv:1802.08908, section 4.1: GNMax is the arg-max of noisy counts).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skdistill import NoisyMax, PrivateDistiller, TeacherEnsemble
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> trees = TeacherEnsemble(DecisionTreeClassifier(max_depth=3), 50, classes=[0, 1])
+    >>> trees = trees.fit(X[:2_000], y[:2_000])
+    >>> distiller = PrivateDistiller(trees, epsilon=4.0, mechanism=NoisyMax())
+    >>> distiller.preview(X[2_000:]).mechanism
+    'noisy_max'
     """
 
     title = "noisy_max"
@@ -122,7 +134,7 @@ class NoisyMax(_Vote):
 
 
 class ConfidentMax(_Vote):
-    r"""The class with the most votes, on the rows on which the members seem to agree.
+    r"""The class with the most votes, on rows where a noisy test finds that members agree.
 
     First every row's largest count is released with noise. Rows where it reaches the threshold
     are answered, highest first, until a limit is met. The other rows stay without a label.
@@ -132,9 +144,22 @@ class ConfidentMax(_Vote):
     threshold : float, default=None
         Votes that a row's noisy largest count must reach. None is half of the teachers.
     max_answers : int, default=None
-        Largest number of answers. None: :func:`most_queries` at the price that the tests leave.
+        Largest number of answers. None: :func:`~skdistill.release.votes.most_queries` at the price
+        that the tests leave.
     sampler : {"exact", "diffprivlib"}, default="exact"
         Where noise comes from; see :class:`~skdistill.release.soft_labels.SoftLabels`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skdistill import ConfidentMax, PrivateDistiller, TeacherEnsemble
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> trees = TeacherEnsemble(DecisionTreeClassifier(max_depth=3), 50, classes=[0, 1])
+    >>> trees = trees.fit(X[:2_000], y[:2_000])
+    >>> distiller = PrivateDistiller(trees, epsilon=4.0, mechanism=ConfidentMax())
+    >>> distiller.preview(X[2_000:]).mechanism
+    'confident_max'
     """
 
     title = "confident_max"
@@ -151,7 +176,7 @@ class ConfidentMax(_Vote):
         self.sampler = sampler
 
     def check(self) -> None:
-        """Raise for settings that cannot be."""
+        """Raise for invalid settings."""
         super().check()
         threshold, most = self.threshold, self.max_answers
         if threshold is not None and not isinstance(threshold, Real):
@@ -232,7 +257,7 @@ def confident_max(
 def hard_votes(outputs: Any, n_rows: int, n_classes: int) -> NDArray[np.int32]:
     """Return the class a member votes for in each row, :data:`NO_ANSWER` where it has none.
 
-    Never raises, whatever the outputs are. The first of several largest entries wins. A row that
+    It never raises an error. The first of several largest entries wins. A row that
     prefers no class casts no vote: all entries equal, or made so because it is no distribution
     (:func:`~skdistill.release.quantization.to_simplex`) or because the member failed.
     """
@@ -275,6 +300,27 @@ def most_queries(n_teachers: int, n_classes: int, loss: PrivacyLoss) -> int:
     the best number for :math:`\varepsilon \le 1`, far better than asking about all of 1,797 rows
     (accuracy .94 against .85 at :math:`\varepsilon` = 1); at 2, all rows gained a point. Which rows
     are asked must be public too: the first, or a random draw that does not look at votes.
+
+    Parameters
+    ----------
+    n_teachers : int
+        Number of teachers, k.
+    n_classes : int
+        Number of classes.
+    loss : PrivacyLoss
+        The price of the answers.
+
+    Returns
+    -------
+    n_rows : int
+        Rows to ask about; at least one for each class.
+
+    Examples
+    --------
+    >>> from skdistill.accounting import PrivacyLoss
+    >>> from skdistill.release.votes import most_queries
+    >>> most_queries(250, 10, PrivacyLoss.gaussian(1.0, 1e-5))
+    140
     """
     if loss.mu is None:
         answers = n_teachers * loss.epsilon / (8 * math.sqrt(2))

@@ -1,4 +1,4 @@
-r"""Schema: what is publicly known about the columns of a private table.
+r"""Schema: public knowledge about the columns of a private table.
 
 Bounds and categories decide how a table is read, so they must not be read off the private table
 itself: a schema is written down, or inferred from public rows. Everything that reads a private

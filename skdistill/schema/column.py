@@ -1,4 +1,4 @@
-"""One column: what is known of it, the codes of its cells, and cells that have a code."""
+"""One column: public facts about it, the codes of its cells, and cells that have a code."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MORE_CELLS = (2, 3, 4, 6, 8)  # tried for whole numbers, times the number of bi
 
 @dataclass(frozen=True)
 class Column:
-    """What is publicly known of one column.
+    """Public knowledge about one column.
 
     Parameters
     ----------
     name : str
         Its name; in arrays, columns are told by their position.
     kind : {"number", "category"}
-        What it holds.
+        The kind of its cells.
     low, high : float
         Bounds of a number, ``low <= high``. Values outside are clipped. Two dates (of datetime,
         NumPy or pandas) make a column of dates, which are whole days since 1970.
@@ -43,8 +43,8 @@ class Column:
     categories : tuple of str, int or bool
         The values of a category, in order.
     missing : bool
-        Whether values may be missing. Where they may not, a missing number becomes `low` and a
-        missing category what an unknown one becomes.
+        Whether values may be missing. If False, a missing number becomes `low`, and a
+        missing category is treated like an unknown one.
     edges : tuple of float, "log" or None
         Where the bins of a number begin, increasing. "log": bins of equal width in
         ``log(1 + value - low)``, for quantities that span orders of magnitude. None: see
@@ -92,7 +92,7 @@ class Column:
                 f'Column {self.name!r}: kind={self.kind!r} must be "number" or "category".'
             )
 
-    # What is public.
+    # Public facts.
 
     @property
     def values(self) -> tuple[Hashable, ...]:
@@ -102,7 +102,13 @@ class Column:
         return (*self.categories, self.other)
 
     def in_words(self) -> str:
-        """Return one line that lists the allowed values, or the first ten of many categories."""
+        """Return one line that lists the allowed values, or the first ten of many categories.
+
+        Returns
+        -------
+        text : str
+            Public: it comes from the schema.
+        """
         if self.hashed:
             return f"texts, hashed to {len(self.categories)} cells"
         if self.kind == "category":
@@ -114,12 +120,34 @@ class Column:
         return f"{'whole ' * self.integer}numbers from {self.low:g} to {self.high:g}"
 
     def n_codes(self, n_bins: int) -> int:
-        """Count the codes of this column: its bins or values, and one for missing."""
+        """Count the codes of this column: its bins or values, and one for missing.
+
+        Parameters
+        ----------
+        n_bins : int
+            Largest number of bins of a number.
+
+        Returns
+        -------
+        n : int
+            Number of codes.
+        """
         known = len(self.values) if self.kind == "category" else len(self.bin_starts(n_bins))
         return known + self.missing
 
     def code_names(self, n_bins: int) -> list[str]:
-        """Name what each code stands for."""
+        """Return the meaning of each code as a text.
+
+        Parameters
+        ----------
+        n_bins : int
+            Largest number of bins of a number.
+
+        Returns
+        -------
+        names : list of str
+            One for each code, in order.
+        """
         if self.kind == "category":
             names = [f"{self.name}={value}" for value in self.values]
         else:
@@ -134,6 +162,16 @@ class Column:
         Other bins are fine near zero and grow with the distance from it, since a few bins of
         equal width would hold nearly all values of a heavy tail together; and a value at a bound
         has a bin of its own.
+
+        Parameters
+        ----------
+        n_bins : int
+            Largest number of bins of a number.
+
+        Returns
+        -------
+        starts : ndarray of shape (n,)
+            Ascending.
         """
         low, high = self._bounds()
         end = high + 1 if self.integer else high
@@ -153,17 +191,38 @@ class Column:
         return np.unique(np.r_[low, starts[(starts > low) & (starts <= high)]])
 
     def bin_ends(self, n_bins: int) -> NDArray[np.float64]:
-        """Return the last values in a number's bins."""
+        """Return the last values in a number's bins.
+
+        Parameters
+        ----------
+        n_bins : int
+            Largest number of bins of a number.
+
+        Returns
+        -------
+        ends : ndarray of shape (n,)
+            In the order of :meth:`bin_starts`.
+        """
         starts = self.bin_starts(n_bins)
         ends = starts[1:] - 1 if self.integer else np.nextafter(starts[1:], -np.inf)
         return np.r_[ends, self._bounds()[1]]
 
-    # What reads private cells: total, and cell by cell.
+    # Functions that read private cells: total, and cell by cell.
 
     def read(self, cells: Any) -> NDArray[Any]:
         """Return the cells inside the schema: floats, NaN for missing, or indices into `values`.
 
-        A missing category is -1. See :meth:`Schema.encode` for the rules.
+        A missing category is -1. See :meth:`skdistill.Schema.encode` for the rules.
+
+        Parameters
+        ----------
+        cells : array-like of shape (n,)
+            The column of a table; may be private.
+
+        Returns
+        -------
+        values : ndarray of shape (n,)
+            Floats for a number, integers for a category.
         """
         if self.kind == "category":
             return self._read_categories(cells)
@@ -173,12 +232,34 @@ class Column:
         return numbers if self.missing else np.where(np.isnan(numbers), low, numbers)
 
     def numbers(self, cells: Any) -> NDArray[np.float64]:
-        """Return the cells as numbers, of dates as days; NaN for all others, and no bounds."""
+        """Return the cells as numbers, of dates as days; NaN for all others, and no bounds.
+
+        Parameters
+        ----------
+        cells : array-like of shape (n,)
+            The column of a table; may be private.
+
+        Returns
+        -------
+        numbers : ndarray of shape (n,)
+            Of dates, days since 1970.
+        """
         return as_days(cells) if self.date else as_floats(cells)
 
     @staticmethod
     def as_dates(days: NDArray[np.float64]) -> NDArray[np.datetime64]:
-        """Return days since 1970 as dates, NaT for NaN."""
+        """Return days since 1970 as dates, NaT for NaN.
+
+        Parameters
+        ----------
+        days : ndarray of shape (n,)
+            Days since 1970.
+
+        Returns
+        -------
+        dates : ndarray of datetime64, shape (n,)
+            To the day.
+        """
         missing = np.isnan(days)
         found = np.where(missing, 0, days).astype(np.int64).astype("datetime64[D]")
         return np.where(missing, np.datetime64("NaT", "D"), found)
@@ -197,7 +278,20 @@ class Column:
         return np.fromiter(codes, dtype=np.int64, count=len(read))
 
     def encode(self, cells: Any, n_bins: int) -> Codes:
-        """Return the code of every cell; the last one is that of missing, where it may be."""
+        """Return the code of every cell; the last one is that of missing, where it may be.
+
+        Parameters
+        ----------
+        cells : array-like of shape (n,)
+            The column of a table; may be private.
+        n_bins : int
+            Largest number of bins of a number.
+
+        Returns
+        -------
+        codes : ndarray of int, shape (n,)
+            From 0 up to :meth:`n_codes` − 1.
+        """
         inside = self.read(cells)
         if self.kind == "category":
             return np.where(inside < 0, len(self.values), inside)
@@ -209,7 +303,20 @@ class Column:
     # From codes, which are public by then.
 
     def middle(self, codes: Codes, n_bins: int) -> NDArray[Any]:
-        """Return for every code one cell that stands for its bin, as :meth:`read` would."""
+        """Return for every code one cell that stands for its bin, as :meth:`read` would.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (n,)
+            Codes of this column.
+        n_bins : int
+            Largest number of bins of a number.
+
+        Returns
+        -------
+        values : ndarray of shape (n,)
+            As of :meth:`read`.
+        """
         if self.kind == "category":
             return np.where(codes >= len(self.values), -1, codes)
         starts, ends = self.bin_starts(n_bins), self.bin_ends(n_bins)
@@ -219,7 +326,22 @@ class Column:
         ]
 
     def draw(self, codes: Codes, rng: np.random.Generator, n_bins: int) -> NDArray[Any]:
-        """Return for every code a cell that has it, as :meth:`read` would: uniform in its bin."""
+        """Return for every code a cell that has it, as :meth:`read` would: uniform in its bin.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (n,)
+            Codes of this column.
+        rng : numpy.random.Generator
+            Public randomness.
+        n_bins : int
+            Largest number of bins of a number.
+
+        Returns
+        -------
+        values : ndarray of shape (n,)
+            As of :meth:`read`.
+        """
         if self.kind == "category":
             return np.where(codes >= len(self.values), -1, codes)
         starts, ends = self.bin_starts(n_bins), self.bin_ends(n_bins)
@@ -232,7 +354,13 @@ class Column:
     # JSON, and checks.
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields that are not at their defaults, for JSON."""
+        """Return the fields that are not at their defaults, for JSON.
+
+        Returns
+        -------
+        record : dict
+            JSON-serialisable.
+        """
         record = {
             field.name: getattr(self, field.name)
             for field in fields(self)
@@ -242,7 +370,13 @@ class Column:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Column:
-        """Make a column of what :meth:`to_dict` returned."""
+        """Make a column from the result of :meth:`to_dict`.
+
+        Parameters
+        ----------
+        record : mapping
+            Names and values of fields.
+        """
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
         }

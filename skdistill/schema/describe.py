@@ -1,4 +1,4 @@
-"""Columns as they are written down, said by a dtype, or seen in public rows."""
+"""Columns from a description by hand, from dtypes, or from public rows."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def columns_of_dtypes(
     bounds: Mapping[str, tuple[float, float]],
     categories: Mapping[str, Iterable[Any]],
 ) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Return what :func:`described` takes: columns, which are whole, which are nullable."""
+    """Return the arguments of :func:`described`: columns, names of whole and of nullable ones."""
     found: dict[str, Any] = {}
     whole, nullable = [], []
     for name, dtype in _named_dtypes(dtypes):
@@ -155,7 +155,7 @@ def _observed(name: str, cells: Any, edges: Any, may_be_dates: bool) -> Column:
 
 
 def _warned(column: Column, present: Any) -> Column:
-    """Warn about a column of public rows that is not what it seems."""
+    """Warn about a column of public rows that looks like another kind than its own."""
     found = suspicion(column, present)
     if found is not None:
         warnings.warn(found, UserWarning, stacklevel=2)
@@ -228,7 +228,7 @@ def _hashable(edges: Any) -> Any:
 
 def _named_dtypes(dtypes: Any) -> list[tuple[str, Any]]:
     """Return (name, dtype) of a pandas or polars frame, a Series of dtypes or a mapping."""
-    if hasattr(dtypes, "columns"):  # of polars, what names them is called schema
+    if hasattr(dtypes, "columns"):  # polars calls the mapping of names to dtypes a schema
         dtypes = getattr(dtypes, "schema", dtypes.dtypes)
     if hasattr(dtypes, "items"):
         return [(str(name), dtype) for name, dtype in dtypes.items()]

@@ -18,7 +18,7 @@ __all__ = ["ColumnReport", "SchemaReport", "column_report", "target_column"]
 
 @dataclass(frozen=True)
 class ColumnReport:
-    """What becomes of the cells of one column; the counts add up to the number of rows.
+    """Counts of clipped, unknown and missing cells of a column; they add up to the rows.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class SchemaReport:
 
 
 def column_report(column: Column, cells: Any) -> ColumnReport:
-    """Count what becomes of the cells of a column, which may be private. No cell raises."""
+    """Count the clipped, unknown and missing cells of a column. No cell raises an error."""
     missing = _missing(cells)
     if column.low is not None and column.high is not None:  # a number
         numbers = column.numbers(cells)

@@ -28,7 +28,7 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True, init=False, repr=False)
 class Schema:
-    """Public knowledge about the columns of a table: bounds, categories, what may be missing.
+    """Public knowledge about the columns of a table: bounds, categories, missing values.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ class Schema:
     missing : bool or iterable of str, default=()
         Names of columns whose values may be missing; True for all.
     edges : mapping, optional
-        From names of numbers to where their bins begin, or to "log"; see :class:`Column`.
+        From names of numbers to where their bins begin, or to "log"; see
+        :class:`~skdistill.transfer.Column`.
 
     Attributes
     ----------
@@ -51,7 +52,7 @@ class Schema:
 
     Notes
     -----
-    Whatever is in a schema counts as public and is published with the model. A schema that was
+    All entries of a schema count as public and are published with the model. A schema that was
     read off private rows voids the guarantee, so nothing here infers bounds or categories, except
     :meth:`from_public`, from rows that are public themselves.
 
@@ -143,8 +144,10 @@ class Schema:
             From the names of numbers to ``(low, high)``.
         categories : mapping
             From names to categories, for columns whose dtype does not say.
-        missing, edges
+        missing : bool or iterable of str, default=()
             As for :class:`Schema`. Columns of pandas' nullable dtypes may be missing anyway.
+        edges : mapping, default=None
+            As for :class:`Schema`.
 
         Returns
         -------
@@ -182,8 +185,8 @@ class Schema:
         Parameters
         ----------
         X_public : array-like or DataFrame of shape (m, d)
-            Public rows. Bounds, categories and what may be missing are read off them, so this
-            must never be given private rows.
+            Public rows. Bounds, categories and the columns with missing values are read off
+            them, so they must never be private rows.
         edges : mapping, optional
             As for :class:`Schema`.
         dates : iterable of str, default=()
@@ -211,13 +214,30 @@ class Schema:
         return cls(observed(X_public, edges or {}, set(dates)))
 
     def to_json(self, **options: Any) -> str:
-        """Return the schema as JSON text; `options` go to :func:`json.dumps`."""
+        """Return the schema as JSON text; `options` go to :func:`json.dumps`.
+
+        Parameters
+        ----------
+        **options : dict
+            For :func:`json.dumps`.
+
+        Returns
+        -------
+        text : str
+            All columns in order.
+        """
         record = {"version": 1, "columns": [column.to_dict() for column in self.columns]}
         return json.dumps(record, **options)
 
     @classmethod
     def from_json(cls, text: str) -> Schema:
-        """Read what :meth:`to_json` wrote."""
+        """Read the text that :meth:`to_json` wrote.
+
+        Parameters
+        ----------
+        text : str
+            The result of :meth:`to_json`.
+        """
         record = json.loads(text)
         if not isinstance(record, dict) or record.get("version") != 1:
             raise ValueError("This is no schema of version 1.")
@@ -226,11 +246,33 @@ class Schema:
     # Reading tables, which may be private.
 
     def check_columns(self, X: Any) -> None:
-        """Raise ValueError where the columns of X are not those of the schema; public."""
+        """Raise ValueError where the columns of X are not those of the schema; public.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n, d)
+            Only its shape and its column names are looked at.
+
+        Raises
+        ------
+        ValueError
+            With the names that differ.
+        """
         self._table(X)
 
     def n_codes(self, n_bins: int = 300) -> tuple[int, ...]:
-        """Count the codes of every column; public."""
+        """Count the codes of every column; public.
+
+        Parameters
+        ----------
+        n_bins : int, default=300
+            Largest number of bins of a number.
+
+        Returns
+        -------
+        n_codes : tuple of int
+            One number for each column.
+        """
         _check_bins(n_bins)
         return tuple(column.n_codes(n_bins) for column in self.columns)
 
@@ -255,8 +297,9 @@ class Schema:
         ValueError
             Where the columns are not those of the schema: their names, order and number, which
             are public. No cell raises: a number outside its bounds is clipped; an unknown category
-            becomes `other`; what cannot be one (text in a column of numbers, say) is missing; and
-            what is missing where nothing may be becomes the lower bound, or `other`.
+            becomes `other`; a cell of the wrong kind (text in a column of numbers, say) is
+            missing; and in a column without missing values a missing cell becomes the lower
+            bound, or `other`.
 
         Warns
         -----
@@ -277,8 +320,8 @@ class Schema:
     def sanitize(self, X: Any) -> Any:
         """Return the table with every value inside the schema.
 
-        This is what a teacher should be trained on: it then meets nothing that a row of
-        :meth:`decode` could not have.
+        Train a teacher on this table: it then meets no value that a row of :meth:`decode`
+        could not have.
 
         Parameters
         ----------
@@ -312,7 +355,7 @@ class Schema:
         n_bins : int, default=300
             Most bins of a number.
         kind : {"array", "pandas", "polars"}, default="array"
-            What to return; :meth:`kind_of` tells that of a given table.
+            Type of the result; :meth:`kind_of` returns that of a given table.
 
         Returns
         -------
@@ -370,8 +413,10 @@ class Schema:
             Private rows.
         y : array-like of shape (n,), optional
             Private target.
-        classes, output_range
-            What the target should be, where y is given: its classes, or ``(low, high)``.
+        classes : iterable, default=None
+            Expected classes of the target, if it is one of classes.
+        output_range : tuple of (float, float), default=None
+            Expected range of the target, if it is a number.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Columns that are not what they seem: ids, dates, numbers stored as text, types that cannot match.
+"""Columns of a misleading kind: ids, dates, numbers stored as text, types that cannot match.
 
 The first part reads public rows only. :func:`mismatch` also reads private columns. It tells the
 owner that a column cannot fit the schema at all; no cell is shown, and nothing that is released
@@ -99,7 +99,7 @@ def suspicion(column: Column, present: Sequence[Any] | NDArray[Any]) -> str | No
     Parameters
     ----------
     column : Column
-        What it was taken for.
+        The column as it was read.
     present : sequence
         Its public cells that are not missing.
     """
@@ -145,7 +145,7 @@ def mismatch(column: Column, cells: Any) -> str | None:
     Parameters
     ----------
     column : Column
-        What the schema says.
+        The column as the schema describes it.
     cells : array-like
         The column, which may be private. No cell is shown.
     """

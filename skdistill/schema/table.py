@@ -15,7 +15,18 @@ __all__ = ["Table", "build_table", "kind_of"]
 
 
 def kind_of(X: Any) -> str:
-    """Tell what kind of table X is: "pandas", "polars" or "array"."""
+    """Return the kind of a table: "pandas", "polars" or "array".
+
+    Parameters
+    ----------
+    X : object
+        A table.
+
+    Returns
+    -------
+    kind : {"pandas", "polars", "array"}
+        Everything that is not a frame counts as an array.
+    """
     module = type(X).__module__.split(".")[0]
     return module if module in ("pandas", "polars") and hasattr(X, "columns") else "array"
 
@@ -33,7 +44,7 @@ class Table:
     Raises
     ------
     ValueError, TypeError
-        For what is not two-dimensional, empty, or sparse: its shape is public.
+        If X is not two-dimensional, is empty, or is sparse. Its shape is public.
     """
 
     def __init__(self, X: Any, width: int | None = None) -> None:
@@ -70,7 +81,7 @@ class Table:
 def build_table(
     columns: Sequence[Column], cells: Sequence[NDArray[Any]], kind: str, index: Any = None
 ) -> Any:
-    """Return a table of this kind from what :meth:`Column.read` or :meth:`Column.draw` gave."""
+    """Return a table of this kind from the results of `Column.read` or `Column.draw`."""
     if kind == "pandas":
         import pandas as pd
 

@@ -19,14 +19,14 @@ __all__ = ["fit_logistic", "takes_soft_cross_entropy"]
 
 Array = NDArray[np.float64]
 
-# What a block of rows, their scores and their labels may take: it stays in a processor's cache.
+# Size of a block of rows with their scores and labels: it stays in a processor's cache.
 _BLOCK_BYTES = 2**19
 # Rounding may keep a solver from a smaller gradient of the mean loss.
 _LEAST_TOLERANCE = 1e-6
 
 
 def takes_soft_cross_entropy(student: Any) -> bool:
-    """Whether :func:`fit_logistic` minimises what a student's own ``fit`` would minimise.
+    """Whether :func:`fit_logistic` minimises the objective of the student's own ``fit``.
 
     It does for a LogisticRegression that has one smooth loss for all classes: not for a subclass,
     weights of classes, one loss for each class, or callbacks that follow scikit-learn's iterations.

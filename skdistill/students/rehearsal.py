@@ -49,7 +49,7 @@ def rehearse(
     noise_scale: float = 0.0,
     fit_params: dict[str, Any] | None = None,
 ) -> None:
-    """Train a clone of the student on made-up labels, find its threshold, and raise what it raises.
+    """Train a clone of the student on made-up labels, and find its threshold; errors pass.
 
     The function that trains the student later trains it here, on some 500 rows, and it predicts all
     rows. (A network is trained on 64 rows and predicts these.) A student that raises is tried once
@@ -75,6 +75,11 @@ def rehearse(
         the range, and so do two made-up values.
     fit_params : dict, default=None
         For the student's ``fit``; those with one entry per row of X follow the rows.
+
+    Returns
+    -------
+    None
+        The student can learn from these rows, as far as the trial shows.
 
     Raises
     ------
@@ -228,7 +233,7 @@ def _columns(X: Any) -> Iterator[NDArray[Any]]:
 
 
 def _codes(cells: NDArray[Any]) -> Array:
-    """Return numbers as they are, and other cells as the number of their text in its order."""
+    """Return numbers as they are, and other cells as the rank of their text."""
     numbers = as_floats(cells.tolist())
     if np.isfinite(numbers).any():
         return numbers

@@ -35,7 +35,7 @@ _SIGNED_SOLVERS = frozenset(["lbfgs", "newton-cg", "newton-cholesky"])
 
 
 def how_to_train(student: Any) -> str:
-    """Say which of the ways below suits a student, from its methods, class and tags.
+    """Return the way of training that suits a student, by its methods, class and tags.
 
     "fit_soft" for a classifier with a method of that name, and for a network of Keras or skorch;
     "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier; "soft

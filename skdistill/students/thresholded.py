@@ -13,6 +13,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from skdistill._doc_links import DocLink
 from skdistill.students.soft_targets import class_scores, probabilities
 from skdistill.students.threshold import predicted_codes
 
@@ -41,10 +42,10 @@ def _offered(method: str) -> Any:
     return available_if(check)
 
 
-class ThresholdedStudent(BaseEstimator):
+class ThresholdedStudent(DocLink, BaseEstimator):
     """A fitted student with its class labels and its decision threshold.
 
-    This is what remains of a distiller once it is published: an ordinary fitted classifier or
+    A distiller is published in this form: as an ordinary fitted classifier or
     regressor. It is never fitted again; ``fit`` and :func:`sklearn.base.clone` return it as it is.
 
     Parameters
@@ -103,6 +104,7 @@ class ThresholdedStudent(BaseEstimator):
         Returns
         -------
         self : ThresholdedStudent
+            Unchanged.
         """
         return self
 
@@ -112,10 +114,12 @@ class ThresholdedStudent(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
 
         Returns
         -------
         y : ndarray of shape (m,)
+            Class labels, or numbers.
         """
         X = self._checked(X)
         scored = None if self.classes is None else class_scores(self.student, X, self.classes)
@@ -131,6 +135,7 @@ class ThresholdedStudent(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
 
         Returns
         -------
@@ -146,10 +151,12 @@ class ThresholdedStudent(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
 
         Returns
         -------
         logarithms : ndarray of shape (m, n_classes)
+            −∞ for a probability of 0.
         """
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(self.predict_proba(X)))
@@ -161,10 +168,12 @@ class ThresholdedStudent(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
 
         Returns
         -------
         scores : ndarray of shape (m,) or (m, n_classes)
+            As the student returns them.
         """
         return np.asarray(self.student.decision_function(self._checked(X)))
 
@@ -174,12 +183,16 @@ class ThresholdedStudent(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (m, d)
+            Rows.
         y : array-like of shape (m,)
+            True labels or numbers.
         sample_weight : array-like of shape (m,), default=None
+            Weights of the rows.
 
         Returns
         -------
         score : float
+            At most 1.
         """
         metric = r2_score if self.classes is None else accuracy_score
         return float(metric(y, self.predict(X), sample_weight=sample_weight))

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
 from skdistill._cells import as_floats
+from skdistill._doc_links import DocLink
 from skdistill._randomness import put_back_once
 from skdistill._silenced import warn_caller
 from skdistill._tables import Table, canonical_rows, check_label_types, layout_of, n_rows
@@ -67,7 +68,7 @@ def _is_classification(ensemble: TeacherEnsemble) -> bool:
     return bool(is_classifier(ensemble.estimator))
 
 
-class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Teachers trained on disjoint shards of private data; their average is the answer.
 
     One record sits in one shard and so reaches one of k teachers: it moves the average by at most
@@ -80,9 +81,10 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Classifier or regressor, cloned for each shard. A classifier without `predict_proba`
         votes for one class.
     n_teachers : int or "auto", default="auto"
-        Number of shards. "auto" takes a public rule: see :func:`default_n_teachers`.
+        Number of shards. "auto" takes a public rule: see
+        :func:`~skdistill.teachers.shards.default_n_teachers`.
     classes : array-like of shape (n_classes,), default=None
-        All labels that may occur. Public: give it where which labels occur is itself private;
+        All labels that may occur; public. Give them if the set of labels in `y` is private;
         records with another label are left out. None takes the labels found in `y`, and the
         privacy statement then lists "the set of labels is public" under "assumes".
     n_jobs : int, default=None
@@ -104,7 +106,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     classes_given_ : bool
         Whether `classes` was given. Classification only.
     class_count_ : ndarray of shape (n_classes,)
-        Records of each class, as integers; with groups, see :func:`label_counts`. **Private**.
+        Records of each class, as integers; with groups, see ``label_counts``. **Private**.
         Classification only.
     n_left_out_ : int
         Rows with a label outside `classes`, or a target that is no finite number. **Private**.
@@ -117,7 +119,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     group_level_ : bool
         Whether `groups` were given: the unit of privacy is then a group.
     fit_id_ : str
-        Drawn anew by every fit, at random: a ledger tells by it that a refitted teacher is another.
+        Random, drawn anew by every fit. It tells a ledger that a refitted teacher is another one.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of str
@@ -131,11 +133,12 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     -----
     Shards are drawn by row position, never by content. The relation is therefore "record i is
     replaced, all others stay where they are"; sort or filter the rows by their content before
-    `fit`, and one record may move many. With `groups`, see :func:`shards_of_groups`.
+    `fit`, and one record may move many. With `groups`, see ``shards_of_groups`` in
+    `teachers/shards.py`.
 
     **A member is a function of its own rows, of public rows and of a public seed.** Every member
     gets rows of its own, whose cells and dtypes no other shard has touched
-    (:func:`skdistill._tables.read_table`), and public rows that it cannot change for others: a
+    (``read_table`` in `_tables.py`), and public rows that it cannot change for others: a
     copy, or an array that nobody can write into. The generators named under `random_state` start
     from its seed. NumPy's error state, scikit-learn's configuration, filters of warnings and
     environment variables are put back after it. State that the code of `estimator` keeps elsewhere
@@ -222,6 +225,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         self : TeacherEnsemble
+            Fitted.
 
         Raises
         ------
@@ -269,11 +273,12 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Class of highest average vote, or the average answer. Not private.
+        """Return the class of the highest average vote, or the average answer. Not private.
 
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (m, d)
+            Rows, with the columns of the private ones.
 
         Returns
         -------
@@ -298,6 +303,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (m, d)
+            Rows, with the columns of the private ones.
 
         Returns
         -------
@@ -308,16 +314,19 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         return total / len(self.estimators_)
 
     def score(self, X: Any, y: ArrayLike) -> float:
-        """Accuracy of a classifier, R² of a regressor. Not private.
+        """Return the accuracy of a classifier, or R² of a regressor. Not private.
 
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (m, d)
+            Rows, with the columns of the private ones.
         y : array-like of shape (m,)
+            True labels or targets.
 
         Returns
         -------
         score : float
+            At most 1.
         """
         measure = accuracy_score if _is_classification(self) else r2_score
         return float(measure(y, self.predict(X)))
@@ -366,7 +375,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             yield from votes
 
     def report(self) -> EnsembleReport:
-        """Say what became of members and records: whether training failed, which labels fit.
+        """Report on members and records: failed trainings, and how well the votes fit the labels.
 
         Returns
         -------
@@ -399,7 +408,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            With the text of whatever the clone raised, which is public.
+            With the text of the exception of the clone, which is public.
         """
         check_is_fitted(self)
         if transformer is not None:
@@ -450,7 +459,7 @@ class TeacherEnsemble(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     def _report(self, parallel: Parallel, tasks: list[Any]) -> Iterator[Any]:
         """Run `tasks` in order and tell the callbacks of each: that it is there, nothing else.
 
-        The same calls whatever the members made of their shards. How many members there are is
+        The calls do not depend on the results of the members. How many members there are is
         public and stays so: a callback that asks to stop is not heeded.
         """
         progress = self._init_callback_context(max_subtasks=len(tasks))

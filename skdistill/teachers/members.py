@@ -48,7 +48,7 @@ def nothing(classes: Classes) -> ConstantVoter:
 def fit_member(
     member: Any, X: Any, y: NDArray[Any], classes: Classes, seed: int, away: bool = False
 ) -> Any:
-    """Train `member` on one shard; whatever it raises, the voter that knows nothing comes back.
+    """Train `member` on one shard; after any exception, return a voter of uniform votes.
 
     Runs in the worker. No exception and no warning leaves it: both can quote a private cell. `y`
     holds indices of classes, or targets. With `away`, the member is packed for another process.
@@ -161,7 +161,7 @@ def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDAr
 def rehearse(estimator: Any, X: Any, classes: Classes) -> None:
     """Train a clone of a member on public rows with made-up labels, and ask it for all of them.
 
-    No private row and no fitted member takes part, so whatever it raises is public.
+    No private row and no fitted member takes part, so every exception of it is public.
     """
     n, k = n_rows(X), 2 if classes is None else len(classes)
     rows = np.arange(max(min(n, _MOST_REHEARSED), 10 * k)) % n

@@ -14,6 +14,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._cells import as_floats
+from skdistill._doc_links import DocLink
 from skdistill._numbers import check_range
 from skdistill._partitions import header_of, is_dask
 from skdistill._scores import probabilities_of
@@ -45,7 +46,7 @@ _OWNERS_ROWS, _OWNERS_CURVATURE = 30_000, 5_000
 _OWNERS_RULE = Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001)
 
 
-class _NewtonTeacher(BaseEstimator):
+class _NewtonTeacher(DocLink, BaseEstimator):
     """Private rows in a canonical form, and a model of them for their owner."""
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
@@ -68,7 +69,8 @@ class _NewtonTeacher(BaseEstimator):
 
         Returns
         -------
-        self : estimator
+        self : NewtonClassifier or NewtonRegressor
+            Fitted. It holds the private rows.
 
         Raises
         ------
@@ -168,12 +170,12 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
 
     The teacher keeps its private rows. A release asks them, round by round, for the sum of their
     gradients, each clipped, and adds noise to it; the curvature of each step comes from public
-    rows. See :func:`skdistill.release.gradient_rounds.gradient_rounds`.
+    rows. See `release/gradient_rounds.py`.
 
     Parameters
     ----------
     classes : array-like of shape (n_classes,), default=None
-        All labels that may occur. Public: give it where which labels occur is itself private;
+        All labels that may occur; public. Give them if the set of labels in `y` is private;
         records with another label teach nothing. None takes the labels found in `y`, and the
         privacy statement then lists "the set of labels is public" under "assumes".
     curvature : {array-like, sparse matrix} of shape (m, n_features), default=None
@@ -189,9 +191,9 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         Whether `classes` was given.
     class_count_ : ndarray of shape (n_classes,)
         Records of each class; with groups, see
-        :func:`skdistill.teachers.ensemble.label_counts`. **Private**.
+        ``label_counts`` in `teachers/ensemble.py`. **Private**.
     private_rows_ : PrivateRows
-        What a release asks. **Private**.
+        The rows of which a release asks sums. **Private**.
     coef_, intercept_ : ndarray of shape (k, n_features) and (k,)
         The model without noise, k = 1 for two classes and n_classes for more. **Private**.
     curvature_ : ndarray, CSR matrix or None
@@ -251,7 +253,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         return partial(_class_indices, classes=classes), len(classes), state
 
     def decision_function(self, X: Any) -> Array:
-        """Logits of the model without noise. Not private.
+        """Return the logits of the model without noise. Not private.
 
         Parameters
         ----------
@@ -260,12 +262,13 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         Returns
         -------
         ndarray of shape (m,) for two classes, else (m, n_classes)
+            Positive for the second of two classes.
         """
         scores = self._scores(X)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict_proba(self, X: Any) -> Array:
-        """Probabilities of the model without noise. Not private.
+        """Return the probabilities of the model without noise. Not private.
 
         Parameters
         ----------
@@ -280,7 +283,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         return np.ones((len(scores), 1)) if len(self.classes_) == 1 else probabilities_of(scores)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Likeliest class of the model without noise. Not private.
+        """Return the likeliest class of the model without noise. Not private.
 
         Parameters
         ----------
@@ -289,6 +292,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         Returns
         -------
         ndarray of shape (m,)
+            Class labels.
         """
         probabilities = self.predict_proba(X)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
@@ -313,7 +317,7 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
     output_range_ : tuple of (float, float)
         The range, checked.
     private_rows_ : PrivateRows
-        What a release asks. **Private**.
+        The rows of which a release asks sums. **Private**.
     coef_, intercept_ : ndarray of shape (1, n_features) and (1,)
         The model without noise, in units of half the range from its middle. **Private**.
     curvature_, n_units_, group_level_, fit_id_, n_features_in_, feature_names_in_
@@ -367,7 +371,7 @@ def _owners_model(rows: PrivateRows) -> LinearRelease:
     """Fit by the mechanism's own steps, without noise, with the private rows' own curvature."""
     some = rows.some(_OWNERS_ROWS)
     curvature = some.X[:: max(1, some.n_units // _OWNERS_CURVATURE)]
-    loss = PrivacyLoss.of_mu(50.0, 1e-6)  # what there would be noise for
+    loss = PrivacyLoss.of_mu(50.0, 1e-6)  # a loss of which the noise would be added
     return _without_noise(gradient_rounds(some, curvature, loss, rule=_OWNERS_RULE))
 
 

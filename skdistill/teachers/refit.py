@@ -32,14 +32,14 @@ def refit(
 ) -> Any:
     """Fit clones of a model on disjoint shards of the private data: a teacher with a certificate.
 
-    One fitted model of any kind has no bound but the worst case, and the labels of it are noise at
-    a small ε. Of its kind, trained on shards, one record reaches one of k members.
+    One fitted model of any kind has no bound but the worst case, so at a small ε its labels are
+    mostly noise. If models of its kind are trained on shards, one record reaches one of k members.
 
     Parameters
     ----------
     teacher : estimator
         A classifier, a regressor, or a Pipeline that ends in one, fitted or not. Its settings are
-        used and nothing of what it learned. It is not changed.
+        used, not its fitted attributes. It is not changed.
     X_private : array-like, sparse matrix or data frame of shape (n, d)
         Private rows, as the teacher takes them.
     y_private : array-like of shape (n,)
@@ -48,7 +48,8 @@ def refit(
         Label of the group (a person, say) that each row belongs to. The unit of privacy becomes
         the group.
     n_teachers : int or "auto", default="auto"
-        Number of shards; a number makes an ensemble of a teacher that has a proof of its own, too.
+        Number of shards. With a number, a teacher that has a proof of its own becomes an ensemble,
+        too.
     classes : array-like of shape (n_classes,), default=None
         All labels that may occur; public. See :class:`~skdistill.TeacherEnsemble`.
     n_jobs : int, default=None

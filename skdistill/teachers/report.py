@@ -15,7 +15,7 @@ __all__ = ["EnsembleReport", "ensemble_report"]
 
 @dataclass(frozen=True, repr=False)
 class EnsembleReport:
-    """What became of the members and the records of an ensemble. Private: for the owner alone.
+    """The state of the members and records of an ensemble. Private: for the owner alone.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class EnsembleReport:
 def ensemble_report(
     members: Sequence[Any], classes: Any, class_count: Any, left_out: int
 ) -> EnsembleReport:
-    """Count the members by what they learned."""
+    """Count the members by the result of their training."""
     votes = [np.asarray(each.vote) for each in members if type(each) is ConstantVoter]
     one_class = sum(bool((vote == 1).any()) for vote in votes)
     records = (

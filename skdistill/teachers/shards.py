@@ -34,6 +34,7 @@ def default_n_teachers(n: int, n_classes: int = 1) -> int:
     Returns
     -------
     n_teachers : int
+        Number of shards; public.
 
     Examples
     --------
@@ -62,8 +63,8 @@ def shards_of_groups(groups: Sequence[Any], n_shards: int, key: bytes) -> list[N
     """Give every group to the shard that a keyed hash of its own label names.
 
     *Replacing one group's records changes one shard.* The shard of a row is a function of its own
-    label and the public key, of nothing else. So whatever a group is replaced by, and however
-    many rows come or go, the rows of all other labels keep their shards and, within them, their
+    label and the public key, of nothing else. So if a group is replaced by any other one, with
+    any number of rows, the rows of all other labels keep their shards and, within them, their
     order: only the shard of the replaced label differs. Ranks of labels (``np.unique``, order of
     appearance) do not have this property: a new label moves everybody behind it.
 

@@ -1,4 +1,4 @@
-"""The transfer set: what it is known to be, made from noisy marginals, or given.
+"""The transfer set: its schema, synthetic rows from noisy marginals, and features of rows.
 
 A basis is computed from the transfer set alone, which is public, and so costs nothing. Where there
 is no public table, :class:`MarginalSampler` makes synthetic rows from a private one.

@@ -74,7 +74,7 @@ def public_bases(
         Largest number of functions in a basis.
     encoder : transformer, default=None
         Makes numbers of rows that hold texts or categories; see
-        :func:`~skdistill.transfer.encoding.public_features`.
+        :func:`~skdistill.transfer.public_features`.
 
     Returns
     -------

@@ -63,7 +63,7 @@ class NumberMap:
         Parameters
         ----------
         column : Column
-            What is known of the column.
+            Public knowledge about the column.
         values : ndarray of shape (m,)
             Values of public rows, NaN where missing.
         n_knots : int

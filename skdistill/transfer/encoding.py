@@ -93,7 +93,7 @@ def _array(X: Any) -> Array:
 
 
 def _scaled(table: Array) -> Array:
-    """Centre and scale numbers (see :func:`public_features`); fill in and mark what is missing."""
+    """Centre and scale numbers (see :func:`public_features`); fill in and mark missing ones."""
     finite = np.isfinite(table)
     whole = bool(finite.all())
     if not whole:
@@ -136,5 +136,5 @@ def _sparse_features(table: Any) -> Array:
 
 
 def transformed(transformer: Any, table: NDArray[Any]) -> Array:
-    """Fit and transform, to an array whatever the user's ``transform_output`` is."""
+    """Fit and transform to an array, under any setting of ``transform_output``."""
     return np.asarray(transformer.set_output(transform="default").fit_transform(table))

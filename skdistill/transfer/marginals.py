@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._doc_links import DocLink
 from skdistill._tables import layout_of
 from skdistill.accounting.charging import bind_to_process, charge, check_accountant, for_pickle
 from skdistill.accounting.loss import PrivacyLoss
@@ -26,7 +27,7 @@ from skdistill.statement import PrivacyStatement
 __all__ = ["MarginalSampler"]
 
 
-class MarginalSampler(BaseEstimator):
+class MarginalSampler(DocLink, BaseEstimator):
     """Make synthetic rows from noisy counts of the columns of a private table.
 
     Beside the counts, the columns' dependence is released as one noisy matrix, and rows follow a
@@ -35,7 +36,7 @@ class MarginalSampler(BaseEstimator):
     Parameters
     ----------
     schema : Schema or tuple of (float, float)
-        What is publicly known of the columns; ``(low, high)`` where every column is a number in
+        Public knowledge about the columns; ``(low, high)`` where every column is a number in
         these bounds.
     epsilon, delta : float, default=1.0, 1e-6
         The price of a `fit`: all marginals together are (epsilon, delta)-differentially private.
@@ -48,11 +49,11 @@ class MarginalSampler(BaseEstimator):
     Attributes
     ----------
     table_ : SyntheticTable
-        What was released.
+        The released table.
     schema_ : Schema
         The schema in use.
     privacy_ : PrivacyStatement
-        What the release promises.
+        The statement of the release.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of str
@@ -60,8 +61,8 @@ class MarginalSampler(BaseEstimator):
 
     See Also
     --------
-    skdistill.release.synthesis.measure_table : The release, and its proof.
-    skdistill.release.copula : How rows are drawn.
+    SyntheticTable : The released table, from which rows are drawn.
+    skdistill.PrivateClassifier : A model of a private table, with synthetic rows inside.
 
     References
     ----------
@@ -101,7 +102,7 @@ class MarginalSampler(BaseEstimator):
         Parameters
         ----------
         X : array-like or DataFrame of shape (n, d)
-            Private rows. What is outside the schema is clipped, silently.
+            Private rows. Values outside the schema are clipped, silently.
         y : None
             Ignored.
         groups : array-like of shape (n,), optional
@@ -111,11 +112,12 @@ class MarginalSampler(BaseEstimator):
         Returns
         -------
         self : MarginalSampler
+            Fitted.
 
         Raises
         ------
         ValueError, TypeError
-            For what is public: parameters, shapes, names of columns.
+            For public faults: parameters, shapes, names of columns.
         """
         loss = self._loss()
         check_accountant(self.accountant)
@@ -133,7 +135,7 @@ class MarginalSampler(BaseEstimator):
         return self
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
-        """Draw rows; free, however many.
+        """Draw synthetic rows, as many as you like, at no cost.
 
         Parameters
         ----------
@@ -145,7 +147,8 @@ class MarginalSampler(BaseEstimator):
         Returns
         -------
         DataFrame or ndarray of shape (n_rows, d)
-            Of the kind of table that was fitted, with the dtypes of :meth:`Schema.decode`.
+            Of the kind of table that was fitted, with the dtypes of
+            :meth:`skdistill.Schema.decode`.
         """
         check_is_fitted(self)
         state = check_random_state(self.random_state if random_state is None else random_state)
@@ -193,7 +196,7 @@ class MarginalSampler(BaseEstimator):
 def _statement(
     table: SyntheticTable, loss: PrivacyLoss | None, sampler: Sampler, grouped: bool
 ) -> PrivacyStatement:
-    """Say what the release of marginals promises."""
+    """Return the statement of the release of marginals."""
     unit, d = "group" if grouped else "record", len(table.shares)
     return PrivacyStatement(
         epsilon=math.inf if loss is None else loss.epsilon,

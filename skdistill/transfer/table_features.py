@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._doc_links import DocLink
 from skdistill._tables import layout_of
 from skdistill.schema import as_schema
 from skdistill.schema.table import Table
@@ -42,7 +43,7 @@ _WIDEST = 2048  # so many features of largest variance enter the principal direc
 _CHUNK = 2**14  # rows that are expanded at a time
 
 
-class TableFeatures(TransformerMixin, BaseEstimator):
+class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
     r"""Map the rows of a table to bounded numbers, by quantiles and categories of public rows.
 
     Numbers are measured by their rank among the public rows, so a heavy tail needs no logarithm.
@@ -55,13 +56,13 @@ class TableFeatures(TransformerMixin, BaseEstimator):
     first p columns.
 
     The map is a function of the public rows alone. A row of the result is a function of that row
-    alone, bit for bit, and finite whatever its cells are. Fit the map on public rows and freeze
+    alone, bit for bit, and it is always finite. Fit the map on public rows and freeze
     it in front of a teacher: ``FrozenEstimator(TableFeatures(schema).fit(X_public))``.
 
     Parameters
     ----------
     schema : Schema or tuple of (float, float)
-        What is publicly known of the columns; ``(low, high)`` where every column is a number in
+        Public knowledge about the columns; ``(low, high)`` where every column is a number in
         these bounds.
     pairs : "auto", None or iterable of (str, str), default="auto"
         Pairs of numbers whose splines are multiplied. "auto" takes all pairs, with 4 knots for
@@ -148,6 +149,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : TableFeatures
+            Fitted.
 
         Raises
         ------
@@ -187,7 +189,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Array:
-        """Map rows, each by itself.
+        """Map the rows, each by itself, to their features.
 
         Parameters
         ----------
@@ -207,7 +209,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         width = len(self.schema_.columns)
-        Table(X, width)  # raises for what is no table, before its columns are counted
+        Table(X, width)  # raises an error if X is not a table, before its columns are counted
         validate_data(self, layout_of(X, width), reset=False, skip_check_array=True)
         rows = self._expand(self._cells(X))
         if self.max_norm is not None:
@@ -227,6 +229,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str
+            One name for each column of the result.
         """
         check_is_fitted(self)
         if self.directions:

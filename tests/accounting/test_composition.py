@@ -1,4 +1,4 @@
-"""The two counters: exact, never below the true loss, and a filter whatever was seen before."""
+"""The two counters: exact, never below the true loss, and a filter after any past."""
 
 import itertools
 import math

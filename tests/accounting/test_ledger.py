@@ -1,4 +1,4 @@
-"""The accountant: what it charges, refuses and says; its handles in other threads and processes."""
+"""The accountant: charges, refusals, texts; its handles in other threads and processes."""
 
 import copy
 import math
@@ -400,7 +400,7 @@ except RuntimeError as error:
 
 @pytest.mark.slow
 def test_copies_in_another_process(path):
-    """What spawn and every cluster do: a pickle in a new interpreter."""
+    """As spawn and every cluster do: a pickle in a new interpreter."""
     on_disk = PrivacyLedger.create(path, epsilon=1.0, delta=0.0)
     assert run(OTHER_PROCESS, pickle.dumps(on_disk).hex()) == "charged\n"
     assert on_disk.total() == (0.25, 0)

@@ -215,7 +215,7 @@ def fail_at(step, error):
 
 
 def replace_step(step, other):
-    """Put something before or after a step of an append; return what undoes it."""
+    """Put something before or after a step of an append; return a function that undoes it."""
     name = step.removeprefix("after ")
     owner = ledger_file if name == "_insert" else ledger_file.Store
     original = getattr(owner, name)

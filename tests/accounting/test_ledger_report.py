@@ -1,4 +1,4 @@
-"""What a ledger says: history, text, HTML."""
+"""The reports of a ledger: history, text, HTML."""
 
 import re
 import sqlite3

@@ -1,4 +1,4 @@
-"""Audits of whole distillers: what they find, what they cost, and what they leave alone."""
+"""Audits of whole distillers: findings, price, and side effects."""
 
 import json
 import math
@@ -115,7 +115,7 @@ def test_the_sign_of_the_guess(wrong):
 
 
 def test_a_reference_takes_off_what_the_neighbourhood_says():
-    """Five neighbours dilute a canary; what they say without it can be taken off.
+    """Five neighbours dilute a canary; their answers without it can be taken off.
 
     Some 5 of 30 guesses are gained, with a standard deviation of 3.5: over 30 audits 8 σ.
     """

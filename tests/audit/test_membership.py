@@ -1,4 +1,4 @@
-"""Membership reports: what is found, and what is refused."""
+"""Membership reports: findings and refusals."""
 
 import math
 
@@ -126,7 +126,7 @@ def test_an_audit_charges_nothing_and_changes_nothing(overfitted):
 
 @pytest.mark.slow
 def test_members_are_never_their_own_reference(overfitted):
-    """What sets the thresholds is neither a member nor scored."""
+    """Records that set the thresholds are neither members nor scored."""
     forest, X, y, X_other, y_other, _ = overfitted
     seen = {}
 

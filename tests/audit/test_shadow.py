@@ -1,4 +1,4 @@
-"""Shadow models: who is trained on what, what they say, and what they do not."""
+"""Shadow models: the records of each, their answers, and their silence about errors."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""What diffprivlib's models are private for, and which of them are not certified."""
+"""The guarantees of diffprivlib's models, and the models that are not certified."""
 
 import copy
 import math

@@ -18,7 +18,7 @@ from skdistill.testing import no_noise
 
 
 def fit(X, y, k, **options):
-    # All three classes appear whatever the record that is replaced.
+    # All three classes appear, no matter which record is replaced.
     return KNeighborsClassifier(k, **options).fit(
         np.vstack([X, 1e6 + np.zeros((3, X.shape[1]))]), np.concatenate([y, [0, 1, 2]])
     )

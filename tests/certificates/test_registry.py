@@ -1,4 +1,4 @@
-"""Proofs of users: what they are handed, and what may come back."""
+"""Proofs of users: their arguments, and the results that are accepted."""
 
 import importlib
 import pickle

@@ -1,4 +1,4 @@
-"""What must hold for a network of any library. Each library's test file makes the networks."""
+"""Rules for a network of any library. Each library's test file makes the networks."""
 
 import pickle
 import random

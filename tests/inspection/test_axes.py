@@ -1,4 +1,4 @@
-"""matplotlib is an extra: what needs it says so, and nothing else needs it."""
+"""matplotlib is an extra: pictures ask for it by name, and nothing else needs it."""
 
 import subprocess
 import sys

@@ -9,7 +9,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def history():
-    """What a ledger tells: it was opened, three charges, a new cap between them."""
+    """The history of a ledger: its opening, three charges, a new cap between them."""
     rows = [("open", 0.0, 0.0), ("gaussian", 0.4, 0.4), ("pure", 0.5, 0.9), ("cap", 0.0, 0.9),
             ("gaussian", 0.3, 1.1)]  # fmt: skip
     return [

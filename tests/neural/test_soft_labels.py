@@ -29,7 +29,7 @@ NOISY = np.eye(3)[np.arange(90) % 3] + np.random.default_rng(1).normal(0, 2, (90
 
 
 class Soft(ClassifierMixin, BaseEstimator):
-    """Predicts the mean soft label, and remembers what it was given."""
+    """Predicts the mean soft label, and remembers its arguments."""
 
     def fit_soft(self, X, Y, classes, sample_weight=None, **others):
         self.X_, self.Y_, self.classes_, self.others_ = X, Y, classes, others

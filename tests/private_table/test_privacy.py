@@ -1,4 +1,4 @@
-"""What tries to break the promise of a whole fit, from the private table to the student.
+"""Attacks on the promise of a whole fit, from the private table to the student.
 
 *Neighbouring tables, the same past.* Adaptive composition bounds each release given all earlier
 ones. So the same fit is run on two tables that differ in one record (or group), and the second
@@ -131,7 +131,7 @@ def compare(model, data, neighbour, X=None):
 
 
 def same_to_the_last_bit(one, two, X=None):
-    """Whatever is public of two models is equal."""
+    """All public parts of two models are equal."""
     X = table(200, 9)[0] if X is None else X
     assert (one.student_.predict(X) == two.student_.predict(X)).all()
     assert (one.predict(X) == two.predict(X)).all()
@@ -334,7 +334,7 @@ def canaries():
 
 
 def everything(model):
-    """Return whatever a published model shows of itself."""
+    """Return everything that a published model shows of itself."""
     pickled = io.BytesIO()
     pickle.dump(model, pickled)
     shown = [repr(model), model._repr_html_(), estimator_html_repr(model), str(model.privacy_)]

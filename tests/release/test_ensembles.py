@@ -167,7 +167,7 @@ def test_the_statement_names_the_rounds(ensemble):
 
 
 class Recorder:
-    """A sampler without noise that notes what it is asked for."""
+    """A sampler without noise that notes each request."""
 
     name, private = "recorder", False
 

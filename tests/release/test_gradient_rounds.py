@@ -142,7 +142,7 @@ def problem(n_classes=2, n=3000, d=7, m=500, seed=0):
 
 
 def transcript(mechanism, answers=None, seed=0):
-    """Queries of a mechanism, what was sent, and what it returned."""
+    """Queries of a mechanism, the answers sent to it, and its result."""
     sampler, queries, sent = _SeededSampler(seed), [], []
     query = next(mechanism)
     while True:
@@ -186,7 +186,7 @@ def test_replay_with_a_neighbour(n_classes, kind):
 
 
 def test_only_private_sums_depend_on_private_rows():
-    """Curvature from private rows would change what is asked after the same answers."""
+    """Curvature from private rows would change the next query after the same answers."""
     X, y, public = problem()
     _, sent, result = transcript(gradient_rounds(rows_of(X, y, 2), public, LOSS))
     X2, y2, _ = problem(seed=1)  # other data of the same size, not a neighbour

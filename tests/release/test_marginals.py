@@ -46,7 +46,7 @@ class Replay:
 
 
 def compare(first, second, loss, **options):
-    """Check every release of two neighbouring tables, and what they cost together."""
+    """Check every release of two neighbouring tables, and their joint price."""
     codes, groups = first
     other, other_groups = second
     n_codes = options.pop("n_codes")

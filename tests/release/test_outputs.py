@@ -131,7 +131,7 @@ class Lazy:
 @pytest.mark.parametrize("method", ["predict_proba", "decision_function", "predict"])
 @pytest.mark.parametrize("panics", [True, False])
 def test_a_lazy_answer_is_computed_behind_the_boundary(method, panics):
-    """Whatever it raises makes it no answer."""
+    """Any exception makes it no answer."""
     teacher = type("Teacher", (), {method: lambda self, X: Lazy(panics)})()
     X = np.zeros((2, 1))
     calls = [lambda: class_outputs(teacher, X, 2, CLASSES)]

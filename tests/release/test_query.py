@@ -14,7 +14,7 @@ VALUES = np.arange(4, dtype=np.int64)
 
 
 class Recorder:
-    """Adds nothing, and keeps what it was called with."""
+    """Adds nothing, and keeps its arguments."""
 
     name, private = "recorder", False
 

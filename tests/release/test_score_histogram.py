@@ -1,4 +1,4 @@
-"""Counts of records by score and class: a record moves two counts, whatever its score is."""
+"""Counts of records by score and class: a record of any score moves two counts."""
 
 from dataclasses import replace
 from fractions import Fraction

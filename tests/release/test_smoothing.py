@@ -1,4 +1,4 @@
-"""Shrinkage takes noise away, keeps signal, and looks at nothing but what was released."""
+"""Shrinkage takes noise away, keeps signal, and looks at released values alone."""
 
 import functools
 import math

@@ -24,7 +24,7 @@ WORST = RowBound(2.0, math.sqrt(2))
 
 
 class Says:
-    """Answers what it is told to."""
+    """Answers as it is told."""
 
     def __init__(self, answer):
         self.answer = answer

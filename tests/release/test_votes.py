@@ -1,4 +1,4 @@
-"""Labels by vote: what one member can move, what it costs, when it stops, what it shows.
+"""Labels by vote: the move of one member, the price, the end of a release, and leaks.
 
 The distinguishing experiments follow tests/test_privacy.py: one-sided Clopper-Pearson bounds at
 level 5e-7 each, with a threshold from releases of their own, so a correct mechanism fails with

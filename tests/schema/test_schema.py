@@ -1,4 +1,4 @@
-"""A schema reads tables cell by cell, is total, and never shows what it read."""
+"""A schema reads tables cell by cell, is total, and never shows a cell."""
 
 import copy
 import pickle
@@ -80,7 +80,7 @@ CONTAINERS = [list, object_array, object_frame, inferred_frame]
 @settings(max_examples=60, deadline=None)
 @given(rows=TABLE, n_bins=st.integers(1, 30))
 def test_it_is_total(container, rows, n_bins):
-    """Whatever the cells are: codes in range, and a sanitised table of the same codes."""
+    """For any cells: codes in range, and a sanitised table of the same codes."""
     X = container(rows)
     codes = SCHEMA.encode(X, n_bins)
     assert codes.shape == (len(rows), 6)

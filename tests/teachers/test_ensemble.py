@@ -1,4 +1,4 @@
-"""TeacherEnsemble: one record reaches one teacher, whatever happens."""
+"""TeacherEnsemble: one record reaches one teacher, always."""
 
 import logging
 import pickle
@@ -43,7 +43,7 @@ CANARY = "CANARY-8471"
 
 
 class Recorder(ClassifierMixin, BaseEstimator):
-    """Remembers what it was trained on."""
+    """Remembers its training data."""
 
     def fit(self, X, y):
         self.X_, self.y_, self.classes_ = np.asarray(X), np.asarray(y), np.unique(y)

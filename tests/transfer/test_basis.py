@@ -1,4 +1,4 @@
-"""Public bases: orthonormal, nested, of whatever holds a transfer set."""
+"""Public bases: orthonormal, nested, of every container of a transfer set."""
 
 import gzip
 import subprocess

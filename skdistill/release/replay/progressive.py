@@ -9,8 +9,8 @@ of ideal releases at all levels together is that of
 
 because 1/b of it has mean f and variance s²/b, and more noise of its own turns a finer release
 into a coarser one. So a finer release (an *upgrade*, from level a to b) adds the independent
-increment B(b) − B(a) = (b − a)·N(f, s²/(b − a)), a Gaussian release at level b − a, which is what
-it costs: all releases of a row together cost what the finest alone does. A coarser one is drawn
+increment B(b) − B(a) = (b − a)·N(f, s²/(b − a)), a Gaussian release at level b − a, which is its
+price: all releases of a row together cost as much as the finest alone. A coarser one is drawn
 from the Brownian bridge between the levels around it and never looks at f: it is free.
 
 Laplace releases have no increments of their own kind that are cheap to draw; a coarser one is

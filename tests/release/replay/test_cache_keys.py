@@ -1,4 +1,4 @@
-"""What counts as the same teacher and the same row."""
+"""Teachers and rows that count as the same."""
 
 import pickle
 import subprocess

@@ -1,4 +1,4 @@
-"""Upgrades and bridges: the law of several releases of a row, and what they cost together."""
+"""Upgrades and bridges: the law of several releases of a row, and their joint price."""
 
 import math
 from fractions import Fraction
@@ -100,7 +100,7 @@ def test_releases_at_several_levels_have_the_law_of_the_ideal_ones(levels):
 
 
 def test_a_fresh_draw_at_the_price_of_the_difference_is_caught():
-    """What the law forbids: y₂ independent of y₁ lets an attacker average the two."""
+    """The law forbids this: y₂ independent of y₁ lets an attacker average the two."""
     first, _ = climb_to((0.5,), TRUTH)
     second, _ = climb_to((2.0,), TRUTH)
     assert chi_square_p(uniform_scores((0.5, 2.0), [*first, *second], TRUTH)) < 1e-30

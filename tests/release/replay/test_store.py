@@ -1,4 +1,4 @@
-"""Releases through a ledger: charged for what is new, replayed for what is not.
+"""Releases through a ledger: new ones are charged, earlier ones replayed.
 
 The ledger here is a dictionary; what a file does to it is tested in tests/accounting.
 """

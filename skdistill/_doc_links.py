@@ -1,0 +1,38 @@
+"""Links from the diagrams of notebooks to the documentation of a class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["DocLink", "doc_link"]
+
+#: The file of a class on the project's forge, which holds its full docstring. No built pages are
+#: published; once they are, this is the one address to change.
+TEMPLATE = "https://github.com/skdistill/skdistill/blob/main/{path}"
+
+
+class DocLink:
+    """Mixin of our estimators: scikit-learn's diagrams link them to their documentation.
+
+    The three attributes are scikit-learn's convention for third parties. The mixin stands before
+    ``BaseEstimator``.
+    """
+
+    _doc_link_module = "skdistill"
+    _doc_link_template = TEMPLATE
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        return {"path": type(self).__module__.replace(".", "/") + ".py"}
+
+
+def doc_link(model: Any) -> str:
+    """Return the address of the documentation of a model's class, or an empty text.
+
+    The class alone decides. Only methods of scikit-learn's classes and of ours are called, because
+    a method of a user's teacher might return private values.
+    """
+    kind = type(model)
+    if kind.__module__.split(".")[0] not in ("sklearn", "skdistill"):
+        return ""
+    link = getattr(kind, "_get_doc_link", None)
+    return "" if link is None else str(link(model))
