@@ -11,8 +11,9 @@ constant changes at a time, the others are those of the package::
 AUC and log loss, or RMSE: the mean over runs, and the mean difference from the package's constants
 with its standard error. Both have the same split in a run; the package's constants get three
 releases on each, since the differences share their noise. `--records` learns from so many of the
-private rows, which stands for small tables. With some fifty differences a table, one in twenty is
-two standard errors from zero by chance: repeat one that looks good with another `--first-run`.
+private rows, which stands for small tables; `--together N_BINS=64 _MOST_KNOTS=8` tries several
+changes as one. With some fifty differences a table, one in twenty is two standard errors from zero
+by chance: repeat one that looks good with another `--first-run`.
 """
 
 import argparse
@@ -73,15 +74,14 @@ RULE: dict[str, tuple[Any, ...]] = {
 
 
 @contextmanager
-def constant(name: str, value: Any) -> Iterator[None]:
-    """Set one constant of the package."""
+def constants(values: dict[str, Any]) -> Iterator[None]:
+    """Set constants of the package."""
     with ExitStack() as stack:
-        if name in RULE:
-            rule = partial(Rule, **{name: value})
-            stack.enter_context(patch.object(gradient_rounds, "Rule", rule))
-        else:
+        rule = partial(Rule, **{name: value for name, value in values.items() if name in RULE})
+        stack.enter_context(patch.object(gradient_rounds, "Rule", rule))
+        for name in values.keys() - RULE.keys():
             for module in MODULES[name][0]:
-                stack.enter_context(patch.object(module, name, value))
+                stack.enter_context(patch.object(module, name, values[name]))
         yield
 
 
@@ -106,19 +106,21 @@ def figures(data: Data, epsilon: float) -> Array:
     return np.array([roc_auc_score(data.y_scored, scores), log_loss(data.y_scored, scores)])
 
 
-def study(parts: list[Data], epsilon: float, names: list[str]) -> Iterator[str]:
-    """Yield a line for each value of each constant."""
+def study(parts: list[Data], epsilon: float, changes: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line for the package's constants, and for each change of them."""
     fits = [[figures(data, epsilon) for _ in range(RELEASES)] for data in parts]
     before = np.mean(fits, axis=1)
     yield f"{'as in the package':34}" + _cells(before.mean(axis=0))
-    for name in names:
-        for value in RULE[name] if name in RULE else MODULES[name][1]:
-            with constant(name, value):
-                change = np.array([figures(data, epsilon) for data in parts]) - before
-            mean, error = change.mean(axis=0), change.std(axis=0, ddof=1) / np.sqrt(len(parts))
-            label = f"{name} {float(current(name)):.3g} -> {float(value):.3g}"
-            clear = " *" if (np.abs(mean) > 2 * error).any() else ""
-            yield f"{label:34}" + _cells(mean, error) + clear
+    for change in changes:
+        with constants(change):
+            apart = np.array([figures(data, epsilon) for data in parts]) - before
+        mean, error = apart.mean(axis=0), apart.std(axis=0, ddof=1) / np.sqrt(len(parts))
+        label = ", ".join(
+            f"{name} {float(current(name)):.3g} -> {float(value):.3g}"
+            for name, value in change.items()
+        )
+        clear = " *" if (np.abs(mean) > 2 * error).any() else ""
+        yield f"{label:33} " + _cells(mean, error) + clear
 
 
 def _cells(mean: Array, error: Array | None = None) -> str:
@@ -133,10 +135,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=tables, default=tables)
     parser.add_argument("--epsilons", type=float, nargs="+", default=[0.25, 0.5, 1, 2])
     parser.add_argument("--constants", nargs="+", choices=names, default=names)
+    parser.add_argument("--together", nargs="+", metavar="NAME=VALUE", help="one change of several")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--first-run", type=int, default=0)
     parser.add_argument("--records", type=int, help="private rows to learn from; all of them")
     args = parser.parse_args()
+    changes = [{n: v} for n in args.constants for v in (RULE.get(n) or MODULES[n][1])]
+    if args.together:
+        pairs = [text.split("=") for text in args.together]
+        changes = [{name: type(current(name))(value) for name, value in pairs}]
     warnings.simplefilter("ignore")
     print(environment())
     for table in args.only:
@@ -146,7 +153,7 @@ def main() -> None:
             heads = "AUC, log loss" if data.output_range is None else "RMSE"
             size = f"{len(parts[0].y):,} records, ε={epsilon:g}, δ={data.delta:g}"
             print(f"\n{table}: {size}; {heads}, {args.runs} runs")
-            for line in study(parts, epsilon, args.constants):
+            for line in study(parts, epsilon, changes):
                 print(line, flush=True)
 
 
