@@ -9,7 +9,8 @@ from pathlib import Path
 def environment() -> str:
     """Return one line: Python, package versions, processor, cores."""
     found = []
-    for name in ("numpy", "scipy", "scikit-learn", "diffprivlib", "interpret-core"):
+    peers = ("diffprivlib", "interpret-core", "smartnoise-synth")
+    for name in ("numpy", "scipy", "scikit-learn", *peers):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

@@ -199,18 +199,25 @@ def held_out() -> Iterator[tuple[Case, tuple[float, ...]]]:
     yield image_case("mnist", *parts), (0.25, 1)
 
 
-def study(draws: int) -> None:
-    """Change one number of the rule at a time."""
+def study(draws: int, only: str = "") -> None:
+    """Change one number of the rule at a time; differences with their standard errors."""
+
+    def releases(case: Case, epsilon: float, rule: Rule | None = None) -> tuple[float, float]:
+        found = [case.figures(epsilon, 1, rule)[0] for _ in range(draws)]
+        return float(np.mean(found)), float(np.var(found, ddof=min(1, draws - 1)) / draws)
+
     for case, epsilons in held_out():
-        for epsilon in epsilons:
-            base = case.figures(epsilon, draws)[0]
+        for epsilon in epsilons if only in case.name else ():
+            base, noise = releases(case, epsilon)
             print(f"\n{case.name}, epsilon={epsilon}: {base:,.4f}", flush=True)
             for field in fields(Rule):
                 value = getattr(Rule(), field.name)
                 for factor in (0.5, 2):
                     rule = Rule(**{field.name: type(value)(value * Fraction(factor))})
-                    found = case.figures(epsilon, draws, rule)[0]
-                    print(f"  {field.name} x {factor}: {found - base:+,.4f}", flush=True)
+                    found, more = releases(case, epsilon, rule)
+                    error = np.sqrt(noise + more)
+                    change = f"{found - base:+,.4f} ±{error:,.4f}"
+                    print(f"  {field.name} x {factor}: {change}", flush=True)
 
 
 def check(draws: int) -> None:
@@ -316,7 +323,9 @@ if __name__ == "__main__":
     }
     parser.add_argument("what", nargs="+", choices=chosen)
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--only", default="", help="cases of the study whose name holds this")
     arguments = parser.parse_args()
     print(environment())
     for what in arguments.what:
-        chosen[what](arguments.draws)
+        more = {"only": arguments.only} if what == "study" else {}
+        chosen[what](arguments.draws, **more)
