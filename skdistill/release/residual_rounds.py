@@ -337,7 +337,7 @@ class _Reduce:
             total = np.concatenate([total, b * _UNIT - total])
         pairs = zip(self.bases, self.offsets, strict=True)
         coefficients = tuple(self._coefficients(exact, *pair) for pair in pairs)
-        return total.T.astype(np.int32), coefficients, b
+        return total.T.astype(np.int64).astype(np.int32), coefficients, b
 
     def _coefficients(self, exact: Array, U: Array, offset: Array) -> Array:
         c, b, m = exact.shape
