@@ -380,6 +380,9 @@ def classes_in(y: Any) -> NDArray[Any]:
 
     Whole numbers are integers, since one missing label makes floats of all in many containers.
     """
+    if isinstance(y, np.ndarray) and y.ndim == 1 and len(y) and y.dtype in (np.int64, np.bool_):
+        check_classification_targets(y)
+        return np.unique(y)
     pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
     present = [cell for cell, read in pairs if read == read]
     if len({isinstance(read, str) for _, read in pairs if read == read}) > 1:

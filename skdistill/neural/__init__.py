@@ -6,7 +6,7 @@ taken, and adapted without being asked. Neither library is imported before the u
 """
 
 from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_network
-from skdistill.neural.soft_labels import adapted, fit_soft, fresh, takes_soft_labels
+from skdistill.neural.soft_labels import adapted, fit_soft, fresh, fresh_members, takes_soft_labels
 
 __all__ = [
     "NetworkClassifier",
@@ -15,5 +15,6 @@ __all__ = [
     "clone_network",
     "fit_soft",
     "fresh",
+    "fresh_members",
     "takes_soft_labels",
 ]

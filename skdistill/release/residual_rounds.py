@@ -343,25 +343,65 @@ def basis_size(n_members: int, mu: float, n_classes: int | None) -> int:
 # -- One pass over the members ------------------------------------------------------------------
 
 
-def _reduced(
-    n_classes: int | None,
-    output_range: tuple[float, float] | None,
-    temperature: float,
-    bases: tuple[Array, ...],
-    offsets: tuple[Array, ...],
-    n_rows: int,
-    votes: Any,
-) -> tuple[NDArray[np.int32], tuple[Array, ...]]:
-    """Return one member's votes as integers, and their coefficients from `offsets`. Total."""
-    if n_classes is None:
-        assert output_range is not None
-        integers = quantize_range(as_outputs(votes, (n_rows,)), *output_range)[:, None]
-    else:
-        rows = as_outputs(votes, (n_rows, n_classes))
-        integers = quantize_simplex(to_simplex(rows, temperature))
-    exact = integers.astype(np.float64)
-    pairs = zip(bases, offsets, strict=True)
-    return integers.astype(np.int32), tuple(U.T @ exact - offset for U, offset in pairs)
+_Reduced = tuple[NDArray[np.int32], tuple[Array, ...], int]
+
+
+@dataclass(frozen=True)
+class _Reduce:
+    """Make integers of votes, and coefficients from `offsets` in the bases. Total; picklable.
+
+    Both calls return the sum of the integers, shape (m, c), each member's coefficients, shape
+    (b, n_columns, c) for every basis, and the number b of members.
+    """
+
+    n_classes: int | None
+    output_range: tuple[float, float] | None
+    temperature: float
+    bases: tuple[Array, ...]
+    offsets: tuple[Array, ...]
+    n_rows: int
+
+    def __call__(self, votes: Any) -> _Reduced:
+        """Take one member's votes, whatever they are."""
+        if self.n_classes is None:
+            return self.stacked(as_outputs(votes, (self.n_rows,))[None])
+        rows = to_simplex(as_outputs(votes, (self.n_rows, self.n_classes)), self.temperature)
+        return self._sums(quantize_simplex(rows).astype(np.float64).T[:, None])
+
+    def stacked(self, votes: Array) -> _Reduced:
+        """Take any votes of b < 2^11 regressors, (b, m), or probability vectors, (b, m, c)."""
+        if self.n_classes is None:
+            assert self.output_range is not None
+            return self._sums(quantize_range(votes, *self.output_range).astype(np.float64)[None])
+        if self.temperature != 1.0:
+            flat = to_simplex(votes.reshape(-1, self.n_classes), self.temperature)
+            votes = flat.reshape(votes.shape)
+        if self.n_classes == 2:
+            return self._sums(np.rint(votes[:, :, 0] * _UNIT)[None])
+        integers = quantize_simplex(votes.reshape(-1, self.n_classes)).T
+        return self._sums(integers.astype(np.float64).reshape(self.n_classes, *votes.shape[:2]))
+
+    def _sums(self, exact: Array) -> _Reduced:
+        """Add up integers, shape (c, b, m); the first of two classes is enough.
+
+        The vote for the second is the rest of S, and its coefficients are those of the first with
+        the other sign; all of these numbers are exact.
+        """
+        b, is_binary = exact.shape[1], self.n_classes == 2
+        exact = exact[:1] if is_binary else exact
+        total = exact.sum(axis=1)
+        if is_binary:
+            total = np.concatenate([total, b * _UNIT - total])
+        pairs = zip(self.bases, self.offsets, strict=True)
+        coefficients = tuple(self._coefficients(exact, *pair) for pair in pairs)
+        return total.T.astype(np.int64).astype(np.int32), coefficients, b
+
+    def _coefficients(self, exact: Array, U: Array, offset: Array) -> Array:
+        c, b, m = exact.shape
+        found = (exact.reshape(c * b, m) @ U).reshape(c, b, -1) - offset
+        if self.n_classes == 2:
+            found = np.concatenate([found, -found])
+        return found.transpose(1, 2, 0)
 
 
 def collect_votes(
@@ -388,21 +428,25 @@ def collect_votes(
     # is sums and products of single entries, which IEEE 754 fixes.
     exact = tuple(_on_lattice(np.asarray(U, dtype=np.float64)) for U in bases)
     middle = _UNIT / (n_classes or 2)
-    offsets = tuple(middle * U.sum(axis=0)[:, None] for U in exact)
-    reduce = partial(_reduced, n_classes, output_range, temperature, exact, offsets, n_rows)
+    offsets = tuple(middle * U.sum(axis=0) for U in exact)
+    reduce = _Reduce(n_classes, output_range, temperature, exact, offsets, n_rows)
     total = np.zeros((n_rows, n_classes or 1), dtype=np.int64)
     kept: list[tuple[Array, ...]] = []
+    n_members = 0
 
     def add_up(rows: Any) -> None:
+        nonlocal n_members
         for part in member_votes(rows, reduce):
             np.add(total, part[0], out=total)
             kept.append(part[1])
+            n_members += part[2]
             del part  # or it would live on beside the next member's
 
     call_privately(add_up, X)
     if not kept:
         raise ValueError("There are no members to ask.")
-    return Votes(total, tuple(np.stack(each) for each in zip(*kept, strict=True)), len(kept))
+    coefficients = tuple(np.concatenate(each) for each in zip(*kept, strict=True))
+    return Votes(total, coefficients, n_members)
 
 
 def _on_lattice(U: Array) -> Array:

@@ -6,10 +6,11 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from itertools import islice
+from itertools import chain, islice
 from numbers import Integral
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
@@ -24,11 +25,20 @@ from skdistill._cells import as_floats
 from skdistill._doc_links import DocLink
 from skdistill._randomness import put_back_once
 from skdistill._silenced import warn_caller
-from skdistill._tables import Table, canonical_rows, check_label_types, layout_of, n_rows
-from skdistill.neural import fresh
-from skdistill.release.boundary import own_copy
+from skdistill._tables import (
+    Table,
+    canonical_rows,
+    check_label_types,
+    layout_of,
+    n_rows,
+    read_table,
+)
+from skdistill.neural import fresh_members
+from skdistill.release.boundary import call_privately, own_copy
 from skdistill.teachers.fitted import read_arguments, read_classes, set_fitted
-from skdistill.teachers.members import fit_member, frozen, pack, rehearse, unpack, votes_of
+from skdistill.teachers.linear_members import fit_together
+from skdistill.teachers.linear_votes import linear_votes
+from skdistill.teachers.members import fit_member, frozen, pack, rehearse, unpack, votes_of_stack
 from skdistill.teachers.report import EnsembleReport, ensemble_report
 from skdistill.teachers.shards import default_n_teachers, shards_of_groups, shards_of_records
 
@@ -46,15 +56,28 @@ def _on_simplex(votes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rows)
 
 
-def _streaming(**settings: Any) -> Parallel:
-    """Build a `Parallel` that hands over results one by one, in order, where the backend can.
+def _parallel(n_jobs: int | None, verbose: int, **settings: Any) -> tuple[Any, Any, bool]:
+    """Return joblib's `Parallel`, its `delayed`, and whether jobs leave this thread.
+
+    Those of scikit-learn hand its configuration to other threads and processes. That takes longer
+    than many a small member, so one job goes without.
+    """
+    parallel = Parallel(n_jobs=n_jobs, verbose=verbose, **settings)
+    if parallel.n_jobs != 1:
+        return parallel, delayed, True
+    settings |= {"n_jobs": 1, "verbose": verbose, "backend": "sequential"}
+    return joblib.Parallel(**settings), joblib.delayed, False
+
+
+def _streaming(n_jobs: int | None, verbose: int) -> tuple[Any, Any, bool]:
+    """Return a `Parallel` that hands over results one by one, in order, where the backend can.
 
     Pools of multiprocessing, for instance, cannot; they hand over all results at the end.
     """
     try:
-        return Parallel(return_as="generator", **settings)
+        return _parallel(n_jobs, verbose, return_as="generator")
     except ValueError:
-        return Parallel(**settings)
+        return _parallel(n_jobs, verbose)
 
 
 def _quietly(parallel: Callable[[list[Any]], Iterable[Any]], tasks: list[Any]) -> list[Any]:
@@ -62,6 +85,16 @@ def _quietly(parallel: Callable[[list[Any]], Iterable[Any]], tasks: list[Any]) -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return list(parallel(tasks))
+
+
+def _in_order(
+    members: list[Any], solved: NDArray[np.bool_], trained: Iterable[Any]
+) -> Iterator[Any]:
+    """Yield the members that are solved, and for each of the others the next of `trained`."""
+    others = iter(trained)
+    for member, known in zip(members, solved.tolist(), strict=True):
+        yield member if known else next(others)
+    yield from others  # none; a generator of joblib wants to be told that it is at its end
 
 
 def _is_classification(ensemble: TeacherEnsemble) -> bool:
@@ -165,6 +198,13 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     processes (the default of joblib) to train several at once. There is no time limit for a member:
     all of them share a machine, so a record that slows its own member could push *others* over it.
 
+    Members of the exact classes LogisticRegression (L2 penalty, a solver that converges to the
+    optimum, ``max_iter`` of 100 or more), Ridge and GaussianNB are fitted together, in this
+    process, on arrays of numbers or frames of numeric columns, and their votes come from products
+    of matrices. Each stops by its own gradient, with scikit-learn's criterion, and none of its
+    numbers depends on another shard (:mod:`skdistill.teachers.linear_members`). A member that does
+    not reach the optimum in 200 steps gets its own `fit`, as all members of other kinds do.
+
     From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows `fit` with one step for each
     member. Callbacks run in the process that called `fit` and are told the number of the step and
     no data; they are not passed on to the members, so which of them failed does not show. (The
@@ -232,7 +272,8 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         ValueError
             For public reasons alone: shapes, dtypes, lengths, parameters.
         """
-        table, cells, names, state = read_arguments(self, X, y, groups)
+        table, cells, names, columns = read_arguments(self, X, y, groups)
+        state = dict(columns)
         targets: NDArray[Any]
         if _is_classification(self):
             targets, classes = read_classes(self, y, cells, names)
@@ -240,7 +281,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             state |= classes
         else:
             check_label_types(y)
-            targets = as_floats(cells)
+            targets = as_floats(y if isinstance(y, np.ndarray) and y.ndim == 1 else cells)
             known = np.isfinite(targets)
         random_state = check_random_state(self.random_state)
         n_units = table.n_rows if names is None else len(set(names))
@@ -255,8 +296,9 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
                 f"{k} teachers for {table.n_rows} records: most shards hold one or none, "
                 'and a model learns nothing from that. n_teachers="auto" keeps forty of each class.'
             )
-        members = [fresh(self.estimator, random_state) for _ in shards]
+        members = fresh_members(self.estimator, k, random_state)
         seeds = random_state.randint(np.iinfo(np.int32).max, size=k)
+        lengths = [len(shard) for shard in shards]
         shards = [shard[known[shard]] for shard in shards]
         state |= {
             "n_teachers_": k,
@@ -265,10 +307,15 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             "group_level_": names is not None,
             "n_left_out_": int(np.count_nonzero(~known)),
             "fit_id_": uuid.uuid4().hex,
-            "estimators_": self._fit_members(
-                members, table, targets, shards, seeds, state.get("classes_")
-            ),
         }
+        solved = call_privately(
+            lambda: fit_together(
+                members, table, targets, shards, lengths, state.get("classes_"), columns
+            )
+        )
+        state["estimators_"] = self._fit_members(
+            members, solved, table, targets, shards, seeds, state.get("classes_")
+        )
         set_fitted(self, state, X)
         return self
 
@@ -347,6 +394,9 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         function : callable, optional
             Applied to each member's votes in the worker: normalise, quantise, project. It must
             not raise, whatever the votes are, and must be picklable for backends of processes.
+            Where it has a method ``stacked``, the votes of several linear members may be handed to
+            that in one array, whose first axis is the members', with rows of classes on the
+            simplex; its result stands for all of them.
 
         Yields
         ------
@@ -356,23 +406,38 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             raises votes uniform, or NaN in a regression.
         """
         check_is_fitted(self)
-        rows = frozen(canonical_rows(X, getattr(self, "n_features_in_", None)))
+        table = read_table(X, getattr(self, "n_features_in_", None))
+        rows = frozen(table.take())
         validate_data(self, layout_of(X), reset=False, skip_check_array=True)
         n, classes = n_rows(rows), getattr(self, "classes_", None)
-        parallel = Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
-        away = parallel.n_jobs != 1
-        if not away:
-            parallel = Parallel(n_jobs=1, verbose=self.verbose, backend="sequential")
-        size = 8 * n * (1 if classes is None else len(classes))
-        members = zip(self.estimators_, self.seeds_.tolist(), strict=True)
-        while batch := list(islice(members, max(parallel.n_jobs, (64 << 20) // size, 1))):
-            tasks = [
-                delayed(votes_of)(pack(m, classes) if away else m, rows, n, classes, seed, function)
-                for m, seed in batch
-            ]
+        parallel, later, away = _parallel(self.n_jobs, self.verbose)
+        members, seeds = self.estimators_, self.seeds_.tolist()
+        linear = linear_votes(self.estimator, members, table, classes)
+        parts = [slice(i, i + 1) for i in range(len(members))] if linear is None else linear.parts()
+        tasks = (
+            later(votes_of_stack)(
+                [
+                    None
+                    if linear and linear.usable[i]
+                    else pack(member, classes)
+                    if away
+                    else member
+                    for i, member in enumerate(members[part], part.start)
+                ],
+                rows,
+                n,
+                classes,
+                seeds[part],
+                function,
+                linear and linear.take(part),
+            )
+            for part in parts
+        )
+        size = 8 * n * (1 if classes is None else len(classes)) * (parts[0].stop - parts[0].start)
+        while batch := list(islice(tasks, max(parallel.n_jobs, (64 << 20) // size, 1))):
             with nullcontext() if away else put_back_once():
-                votes = _quietly(parallel, tasks)
-            yield from votes
+                found = _quietly(parallel, batch)
+            yield from chain.from_iterable(found)
 
     def report(self) -> EnsembleReport:
         """Report on members and records: failed trainings, and how well the votes fit the labels.
@@ -440,35 +505,40 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     def _fit_members(
         self,
         members: list[Any],
+        solved: NDArray[np.bool_],
         table: Table,
         targets: NDArray[Any],
         shards: list[NDArray[np.intp]],
         seeds: NDArray[Any],
         classes: NDArray[Any] | None,
     ) -> list[Any]:
-        """Train the members, each on its own shard and on nothing else."""
-        parallel = _streaming(n_jobs=self.n_jobs, verbose=self.verbose)
-        away = parallel.n_jobs != 1
+        """Train the members not yet solved, each on its own shard and on nothing else."""
+        parallel, later, away = _streaming(self.n_jobs, self.verbose)
         tasks = [
-            delayed(fit_member)(member, table.take(shard), targets[shard], classes, seed, away)
-            for member, shard, seed in zip(members, shards, seeds.tolist(), strict=True)
+            later(fit_member)(
+                members[i], table.take(shards[i]), targets[shards[i]], classes, int(seeds[i]), away
+            )
+            for i in np.flatnonzero(~solved)
         ]
-        fitted = _quietly(lambda tasks: self._report(parallel, tasks), tasks)
-        return [unpack(member, classes) for member in fitted]
+        with nullcontext() if away else put_back_once():
+            found = _quietly(lambda tasks: self._report(members, solved, parallel, tasks), tasks)
+        return [unpack(member, classes) for member in found]
 
-    def _report(self, parallel: Parallel, tasks: list[Any]) -> Iterator[Any]:
-        """Run `tasks` in order and tell the callbacks of each: that it is there, nothing else.
+    def _report(
+        self, members: list[Any], solved: NDArray[np.bool_], parallel: Parallel, tasks: list[Any]
+    ) -> Iterator[Any]:
+        """Run `tasks` and yield all members in order; tell the callbacks of each that it is there.
 
         The calls do not depend on the results of the members. How many members there are is
         public and stays so: a callback that asks to stop is not heeded.
         """
-        progress = self._init_callback_context(max_subtasks=len(tasks))
+        progress = self._init_callback_context(max_subtasks=len(members))
         progress.call_on_fit_task_begin(estimator=self)
         steps = (
             progress.subcontext(task_name="fit-member").call_on_fit_task_begin(estimator=self)
-            for _ in tasks
+            for _ in members
         )
-        for step, member in zip(steps, parallel(tasks), strict=True):
+        for step, member in zip(steps, _in_order(members, solved, parallel(tasks)), strict=True):
             step.call_on_fit_task_end(estimator=self)
             yield member
         progress.call_on_fit_task_end(estimator=self)

@@ -48,9 +48,10 @@ def read_classes(
     estimator: Any, y: Any, cells: list[Any], names: list[str] | None = None
 ) -> tuple[NDArray[np.intp], dict[str, Any]]:
     """Return the index of each label, -1 for an unknown one, and the state of the classes."""
-    classes = known_classes(y, estimator.classes, cells)
     numbers = isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "biuf"
-    codes = label_codes(y if numbers else cells, classes)
+    labels = y if numbers else cells
+    classes = known_classes(y, estimator.classes, labels)
+    codes = label_codes(labels, classes)
     return codes, {
         "classes_": classes,
         "classes_given_": estimator.classes is not None,

@@ -16,8 +16,18 @@ from skdistill._randomness import own_randomness
 from skdistill._tables import copy_rows, label_codes, n_rows, take_rows
 from skdistill.neural import clone_network, fit_soft, fresh, takes_soft_labels
 from skdistill.release.boundary import TeacherError, call_privately, silenced
+from skdistill.release.quantization import to_simplex
+from skdistill.teachers.linear_votes import LinearVotes
 
-__all__ = ["ConstantVoter", "fit_member", "pack", "rehearse", "unpack", "votes_of"]
+__all__ = [
+    "ConstantVoter",
+    "fit_member",
+    "pack",
+    "rehearse",
+    "unpack",
+    "votes_of",
+    "votes_of_stack",
+]
 
 Classes = NDArray[Any] | None
 
@@ -146,6 +156,36 @@ def votes_of(
         except TeacherError:
             votes = _ask_again(member, X, n, classes, seed)
     return votes if function is None else function(votes)
+
+
+def votes_of_stack(
+    members: list[Any],
+    X: Any,
+    n: int,
+    classes: Classes,
+    seeds: list[int],
+    function: Callable[..., Any] | None = None,
+    linear: LinearVotes | None = None,
+) -> list[Any]:
+    """Return the votes of several members, those that are None taken from `linear`.
+
+    A function with a method ``stacked`` takes the votes of all at once, in an array of shape
+    (b, m, n_classes) or (b, m), and there is one result. Rows of classes are probability vectors
+    then (:func:`~skdistill.release.quantization.to_simplex`).
+    """
+    if linear is None:
+        pairs = zip(members, seeds, strict=True)
+        return [votes_of(member, X, n, classes, seed, function) for member, seed in pairs]
+    votes, stacked = linear.votes(), getattr(function, "stacked", None)
+    sanitised = to_simplex if stacked is not None and classes is not None else None
+    if sanitised and not np.isfinite(votes.sum()):
+        votes = to_simplex(votes.reshape(-1, votes.shape[2])).reshape(votes.shape)
+    for i, (member, seed) in enumerate(zip(members, seeds, strict=True)):
+        if member is not None:
+            votes[i] = votes_of(member, X, n, classes, seed, sanitised)
+    if stacked is not None:
+        return [stacked(votes)]
+    return [*votes] if function is None else [*map(function, votes)]
 
 
 def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:

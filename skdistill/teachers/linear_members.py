@@ -1,0 +1,561 @@
+"""Linear members of an ensemble, fitted many at a time: logistic, ridge, Gaussian naive Bayes.
+
+A thousand fits of a small model are a thousand times the overhead of one. Here the shards are
+stacked in an array of shape (b, n, d) and fitted together.
+
+*A member stays a function of its own shard.* Every operation below is one of single entries, or
+NumPy's loop over the b slabs of a stack (``matmul``, ``inv``, ``solve``, reductions of other axes
+than the first), which computes slab i from slab i alone. The length that a shard is padded to
+depends on its own number of rows, and rows of padding have weight zero. The number of steps is
+fixed, and a member stops by its own gradient: from then on its weights are not touched, whatever
+the others still do. A shard with a cell that is no finite number is replaced by zeros before any
+arithmetic, not multiplied by them. A member that is not solved in the fixed number of steps, or
+whose numbers overflow, is reported as such, and scikit-learn's own fit takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+
+from skdistill._tables import Table
+
+__all__ = ["fit_together", "is_linear"]
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+_STEPS = 200  # public: no member takes more
+_NEW_HESSIAN = (19, 29, 49, 79)  # the steps after which it is computed again
+_LEAST_CURVATURE = 1e-6  # of a row, in these
+_PAIRS = 5  # pairs of steps and gradients that a direction is made of, as in scipy's L-BFGS-B
+_SUFFICIENT = 1e-4  # Armijo's condition
+_CELLS = 1 << 18  # most cells in one stack of more than one shard
+_PLAIN_CLASSES = 64  # most classes of a member fitted here
+
+
+@dataclass(frozen=True, repr=False)
+class Fitted:
+    """The result of :func:`fit_stack`. Private.
+
+    Parameters
+    ----------
+    solved : ndarray of bool, shape (b,)
+        Which members were solved; the state of the others is meaningless.
+    state : dict of str to ndarray of shape (b, ...)
+        Fitted attributes, with a row for every class of the ensemble.
+    present : ndarray of bool, shape (b, n_classes)
+        The classes in each shard.
+    """
+
+    solved: Flags
+    state: dict[str, NDArray[Any]]
+    present: Flags
+
+
+# -- Which estimators, and which shards together ---------------------------------------------------
+
+
+def is_linear(estimator: Any, classes: NDArray[Any] | None) -> bool:
+    """Whether :func:`fit_stack` finds the optimum that this estimator's own fit looks for.
+
+    Subclasses and unusual settings are left to the estimator itself. The answer is public.
+    """
+    kind = type(estimator)
+    if kind not in _SUPPORTED or (kind is Ridge) != (classes is None):
+        return False
+    if classes is not None and not 2 <= len(classes) <= _PLAIN_CLASSES:
+        return False
+    return _SUPPORTED[kind](estimator.get_params(deep=False), classes)
+
+
+def _supports_logistic(params: dict[str, Any], classes: NDArray[Any]) -> bool:
+    weight, most_steps = params["class_weight"], params["max_iter"]
+    return bool(
+        params.get("penalty") in ("l2", "deprecated")
+        and params.get("l1_ratio") in (None, 0)
+        and params.get("multi_class", "deprecated") == "deprecated"
+        and not params["dual"]
+        and not params["warm_start"]
+        and _positive(params["C"])
+        and type(params["fit_intercept"]) is bool
+        and params["solver"] in ("lbfgs", "newton-cg", "newton-cholesky")
+        and _positive(most_steps)
+        and most_steps >= 100
+        and _positive(params["tol"])
+        and (weight is None or (isinstance(weight, str) and weight == "balanced"))
+        and _plain_seed(params["random_state"])
+    )
+
+
+def _supports_ridge(params: dict[str, Any], classes: None) -> bool:
+    return bool(
+        _positive(params["alpha"])
+        and type(params["fit_intercept"]) is bool
+        and params["solver"] in ("auto", "cholesky")
+        and not params["positive"]
+        and _plain_seed(params["random_state"])
+    )
+
+
+def _supports_naive_bayes(params: dict[str, Any], classes: NDArray[Any]) -> bool:
+    return params["priors"] is None and _positive(params["var_smoothing"])
+
+
+_SUPPORTED: dict[type, Callable[[dict[str, Any], Any], bool]] = {
+    LogisticRegression: _supports_logistic,
+    Ridge: _supports_ridge,
+    GaussianNB: _supports_naive_bayes,
+}
+
+
+def _positive(value: Any) -> bool:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and 0 < float(value) < np.inf
+
+
+def _plain_seed(seed: Any) -> bool:
+    return seed is None or isinstance(seed, Integral)
+
+
+def padded_length(n: int) -> int:
+    """Return the number of rows that a shard of `n` rows is padded to: an eighth more at most.
+
+    A multiple of eight, so that every slab of a stack begins at the same place of a vector
+    register: an operation on single entries then has no remainder that is computed otherwise.
+
+    Examples
+    --------
+    >>> padded_length(3), padded_length(100), padded_length(300)
+    (8, 104, 320)
+    """
+    step = max(8, 1 << max(0, n.bit_length() - 4))
+    return max(1, -(-n // step)) * step
+
+
+def stacks(lengths: list[int], width: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield padded lengths and the numbers of the shards that are fitted in one stack.
+
+    Takes the number of rows of each shard as the public assignment made it, before rows without
+    a known label were left out, and the number of columns.
+    """
+    of_length: dict[int, list[int]] = {}
+    for i, n in enumerate(lengths):
+        of_length.setdefault(padded_length(n), []).append(i)
+    for length, shards in sorted(of_length.items()):
+        size = max(1, _CELLS // (length * (width + 1)))
+        for start in range(0, len(shards), size):
+            yield length, shards[start : start + size]
+
+
+def numeric_rows(table: Table) -> Array | None:
+    """Return the rows of a table as floats, NaN for all but numbers; None for other layouts.
+
+    The layout is public. Rows of single precision are left to the estimators themselves.
+    """
+    if len(table.shape) != 2 or table.kind == "sparse":
+        return None
+    rows = table.numbers() if table.values is None else table.values
+    return rows if rows.dtype == np.float64 else None
+
+
+def fit_together(
+    members: list[Any],
+    table: Table,
+    targets: NDArray[Any],
+    shards: list[NDArray[np.intp]],
+    lengths: list[int],
+    classes: NDArray[Any] | None,
+    columns: dict[str, Any],
+) -> Flags:
+    """Fit those of the members that can be fitted together; return which of them are fitted.
+
+    Parameters
+    ----------
+    members : list of estimator
+        Clones of one estimator, one for each shard.
+    table : Table
+        Private rows.
+    targets : ndarray of shape (n,)
+        Indices of classes, or targets.
+    shards : list of ndarray
+        Rows of each member, with a known label.
+    lengths : list of int
+        Numbers of rows of each shard, with and without a known label.
+    classes : ndarray or None
+    columns : dict
+        Attributes that say which columns were seen.
+    """
+    solved = np.zeros(len(members), dtype=bool)
+    rows = numeric_rows(table) if is_linear(members[0], classes) else None
+    if rows is None:
+        return solved
+    finite = np.asarray(np.isfinite(rows).all(axis=1))
+    n_classes = 0 if classes is None else len(classes)
+    for length, numbers in stacks(lengths, rows.shape[1]):
+        stack = stack_of(rows, targets, finite, [shards[i] for i in numbers], length)
+        fitted = fit_stack(members[0], *stack, n_classes)
+        set_fitted_state([members[i] for i in numbers], fitted, classes, columns)
+        solved[numbers] = fitted.solved
+    return solved
+
+
+# -- Members -------------------------------------------------------------------------------------
+
+
+def set_fitted_state(
+    members: list[Any],
+    fitted: Fitted,
+    classes: NDArray[Any] | None,
+    columns: dict[str, Any],
+) -> None:
+    """Set the attributes that a fit sets, in those members that were solved.
+
+    `columns` are the attributes that say which columns were seen.
+    """
+    for i in np.flatnonzero(fitted.solved):
+        own = {name: values[i].copy() for name, values in fitted.state.items()}
+        own = _ATTRIBUTES[type(members[i])](own, fitted.present[i], classes)
+        vars(members[i]).update(columns, **own)
+
+
+def _ridge_attributes(own: dict[str, Any], present: Any, classes: Any) -> dict[str, Any]:
+    return own | {"n_iter_": None, "solver_": "cholesky"}
+
+
+def _logistic_attributes(
+    own: dict[str, Any], present: Flags, classes: NDArray[Any]
+) -> dict[str, Any]:
+    """Return one row a class, or one in all for two classes."""
+    own["n_iter_"] = np.array([own["n_iter_"]])
+    if len(own["coef_"]) > 1:
+        for name in ("coef_", "intercept_"):
+            rows = own[name][present]
+            own[name] = rows[1:] - rows[:1] if len(rows) == 2 else rows
+    return own | {"classes_": classes[present]}
+
+
+def _naive_bayes_attributes(
+    own: dict[str, Any], present: Flags, classes: NDArray[Any]
+) -> dict[str, Any]:
+    rows = {name: values[present] for name, values in own.items() if name != "epsilon_"}
+    return rows | {"epsilon_": own["epsilon_"], "classes_": classes[present]}
+
+
+_ATTRIBUTES: dict[type, Callable[..., dict[str, Any]]] = {
+    LogisticRegression: _logistic_attributes,
+    Ridge: _ridge_attributes,
+    GaussianNB: _naive_bayes_attributes,
+}
+
+
+# -- Fits ------------------------------------------------------------------------------------------
+
+
+def stack_of(
+    values: Array,
+    targets: NDArray[Any],
+    finite: Flags,
+    shards: list[NDArray[np.intp]],
+    length: int,
+) -> tuple[Array, NDArray[Any], Flags]:
+    """Return rows, targets and which rows are used, of shards padded to `length`.
+
+    `finite` says which rows of `values` hold nothing but finite numbers. No row of a shard that
+    holds others is used.
+    """
+    rows = np.zeros((len(shards), length), dtype=np.intp)
+    used = np.zeros(rows.shape, dtype=bool)
+    for i, shard in enumerate(shards):
+        if finite[shard].all():
+            rows[i, : len(shard)] = shard
+            used[i, : len(shard)] = True
+    X, y = values[rows], targets[rows]
+    X[~used] = 0.0
+    y[~used] = 0
+    return X, y, used
+
+
+def fit_stack(estimator: Any, X: Array, y: NDArray[Any], used: Flags, n_classes: int) -> Fitted:
+    """Fit one member for each slab of X. Never raises for a value.
+
+    Parameters
+    ----------
+    estimator : estimator
+        One that :func:`is_linear` accepts; it is not changed.
+    X : ndarray of shape (b, n, d)
+        Private rows, as :func:`stack_of` returns them. Overwritten.
+    y : ndarray of shape (b, n)
+        Indices of classes, or targets.
+    used : ndarray of bool, shape (b, n)
+    n_classes : int
+        Of the ensemble; 0 for a regression.
+    """
+    kind = type(estimator)
+    with np.errstate(all="ignore"):
+        if kind is Ridge:
+            present = np.asarray(used.any(axis=1, keepdims=True))
+            state = _ridge(estimator, X, y, used)
+            solved = present[:, 0]
+        else:
+            hot: Flags = np.equal(y[:, None, :], np.arange(n_classes)[:, None]) & used[:, None, :]
+            present = np.asarray(hot.any(axis=2))
+            fit = _logistic if kind is LogisticRegression else _naive_bayes
+            state = fit(estimator, X, hot, used)
+            solved = np.greater(present.sum(axis=1), 1)
+        solved = solved & state.pop("converged", solved)
+        for values in state.values():
+            solved = solved & np.isfinite(values).reshape(len(X), -1).all(axis=1)
+    return Fitted(solved, state, present)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """Return the product of each slab of `a` with that of `b`."""
+    return np.asarray(np.einsum("bd,bd->b", a.reshape(len(a), -1), b.reshape(len(b), -1)))
+
+
+def _per_slab(function: Callable[..., Array], *arrays: Array) -> Array:
+    """Apply a function of numpy.linalg to each slab; NaN where a matrix is singular.
+
+    NumPy raises for the whole stack where one matrix is singular. The others are then computed
+    one by one, by the same routine of LAPACK on the same numbers.
+    """
+    try:
+        return function(*arrays)
+    except np.linalg.LinAlgError:
+        pass
+    result = np.full(arrays[-1].shape, np.nan)
+    for i, slabs in enumerate(zip(*arrays, strict=True)):
+        try:
+            result[i] = function(*slabs)
+        except np.linalg.LinAlgError:
+            continue
+    return result
+
+
+def _ridge(estimator: Any, X: Array, y: Array, used: Flags) -> dict[str, NDArray[Any]]:
+    """Solve the normal equations of each slab, in the smaller of the two dimensions."""
+    b, n, d = X.shape
+    x_mean, y_mean = np.zeros((b, 1, d)), np.zeros((b, 1))
+    if estimator.fit_intercept:
+        count = used.sum(axis=1)[:, None]
+        x_mean, y_mean = X.sum(axis=1, keepdims=True) / count[:, :, None], y.sum(1)[:, None] / count
+        X -= x_mean
+        X[~used] = 0.0
+        y = np.where(used, y - y_mean, 0.0)
+    Xt = X.transpose(0, 2, 1)
+    size = min(n, d)
+    gram = X @ Xt if n < d else Xt @ X
+    gram[:, np.arange(size), np.arange(size)] += float(estimator.alpha)
+    right = y[:, :, None] if n < d else Xt @ y[:, :, None]
+    found = _per_slab(np.linalg.solve, gram, right)
+    coef = (Xt @ found if n < d else found)[:, :, 0]
+    return {"coef_": coef, "intercept_": y_mean[:, 0] - _dot(x_mean, coef)}
+
+
+def _naive_bayes(estimator: Any, X: Array, hot: Flags, used: Flags) -> dict[str, NDArray[Any]]:
+    """Means, variances and counts of each class."""
+    members = hot.astype(np.float64)
+    count = members.sum(axis=2)
+    divisor = np.maximum(count, 1.0)[:, :, None]
+    n = np.maximum(used.sum(axis=1), 1)[:, None]
+    spread = X - (X.sum(axis=1) / n)[:, None, :]
+    spread[~used] = 0.0
+    epsilon = estimator.var_smoothing * ((spread * spread).sum(axis=1) / n).max(axis=1)
+    theta = members @ X / divisor
+    X -= members.transpose(0, 2, 1) @ theta  # exact: one of the summands is not zero
+    X *= X
+    var = members @ X / divisor + epsilon[:, None, None]
+    return {
+        "theta_": theta,
+        "var_": var,
+        "class_count_": count,
+        "class_prior_": count / n,
+        "epsilon_": epsilon,
+        "converged": epsilon > 0,
+    }
+
+
+def _logistic(estimator: Any, X: Array, hot: Flags, used: Flags) -> dict[str, NDArray[Any]]:
+    """Minimise the penalised log loss of each slab; the loss is divided by the weights' sum."""
+    d, n_classes = X.shape[2], hot.shape[1]
+    n_present = np.maximum(hot.any(axis=2).sum(axis=1), 1)
+    weight = used.astype(np.float64)
+    if estimator.class_weight == "balanced":
+        count = np.maximum(hot.sum(axis=2), 1)
+        of_class = used.sum(axis=1)[:, None] / (n_present[:, None] * count)
+        weight = np.einsum("bcn,bc->bn", hot.astype(np.float64), of_class)
+    total = np.maximum(weight.sum(axis=1), np.finfo(float).tiny)
+    # A member that has two of more classes is one of one logit in scikit-learn: ridge on w, not
+    # on the two halves w/2 and -w/2 that stand for it here.
+    halves = np.where(n_present == 2, 2.0 if n_classes > 2 else 1.0, 1.0)
+    penalties = np.zeros((len(X), 1, d + 1 if estimator.fit_intercept else d))
+    penalties[:, :, :d] = _wide(halves / (float(estimator.C) * total))
+    loss = _LogLoss(X, hot, weight / total[:, None], penalties)
+    W, n_steps, converged = _minimise(loss, float(estimator.tol))
+    intercept = W[:, :, d] if estimator.fit_intercept else np.zeros(W.shape[:2])
+    if n_classes > 2:  # a constant that all of them share changes nothing
+        present = hot.any(axis=2)
+        common = (intercept * present).sum(axis=1) / n_present
+        intercept = np.where(present, intercept - common[:, None], 0.0)
+    return {
+        "coef_": W[:, :, :d],
+        "intercept_": intercept,
+        "n_iter_": n_steps,
+        "converged": converged,
+    }
+
+
+@dataclass(frozen=True, repr=False)
+class _LogLoss:
+    """The log loss of each slab; weights W have shape (b, c, q), and one row for two classes."""
+
+    X: Array  # (b, n, d)
+    hot: Flags  # (b, n_classes, n)
+    weight: Array  # (b, n)
+    penalties: Array  # (b, 1, q): q is d + 1 with an intercept, whose penalty is zero
+
+    def start(self) -> Array:
+        """Return weights of zero."""
+        b, n_classes, _ = self.hot.shape
+        return np.zeros((b, 1 if n_classes == 2 else n_classes, self.penalties.shape[2]))
+
+    def __call__(self, W: Array) -> tuple[Array, Array]:
+        """Return the loss of each slab, and its gradient."""
+        value, probability, hot = self._losses(W)
+        slope = (probability - hot) * self.weight[:, None, :]
+        G, d = self.penalties * W, self.X.shape[2]
+        value = _dot(value, self.weight) + 0.5 * _dot(G, W)
+        G[:, :, :d] += slope @ self.X
+        if W.shape[2] > d:
+            G[:, :, d] += slope.sum(axis=2)
+        return value, G
+
+    def inverse(self, W: Array | None = None) -> Array:
+        """Return the inverse of the Hessian at W for each class, (b, c, q, q); or (b, 1, q, q).
+
+        Without W, at zero. Terms that mix two classes are left out, and so are class weights at
+        zero: the inverse is where directions start from, and need not be exact.
+        """
+        if W is None:
+            present = np.maximum(self.hot.any(axis=2).sum(axis=1), 1)
+            rows = np.maximum((self.weight > 0).sum(axis=1), 1)
+            scale = (0.25 if self.hot.shape[1] == 2 else 1.0 / present) / rows
+            return self._inverse(
+                self.X.transpose(0, 2, 1) @ self.X * _wide(scale),
+                (self.weight > 0) * scale[:, None],
+            )[:, None]
+        probability = self._losses(W)[1]
+        inverses = []
+        for p in np.moveaxis(probability, 1, 0):
+            curvature = np.maximum(p * (1.0 - p), _LEAST_CURVATURE) * self.weight
+            root = self.X * np.sqrt(curvature)[:, :, None]
+            inverses.append(self._inverse(root.transpose(0, 2, 1) @ root, curvature))
+        return np.stack(inverses, axis=1)
+
+    def _inverse(self, gram: Array, curvature: Array) -> Array:
+        """Return the inverse of a gram matrix with penalties and, maybe, the intercept's row."""
+        b, d, q = len(gram), gram.shape[1], self.penalties.shape[2]
+        H = np.zeros((b, q, q))
+        H[:, :d, :d] = gram
+        if q > d:
+            H[:, d, :d] = H[:, :d, d] = (curvature[:, None, :] @ self.X)[:, 0]
+            H[:, d, d] = curvature.sum(axis=1)
+        H[:, np.arange(q), np.arange(q)] += self.penalties[:, 0, :]
+        H[~self.hot.any(axis=(1, 2))] = np.eye(q)
+        return _per_slab(np.linalg.inv, H)
+
+    def _losses(self, W: Array) -> tuple[Array, Array, Flags]:
+        """Return each row's loss, and probabilities and labels for every row of W."""
+        d = self.X.shape[2]
+        z = W[:, :, :d] @ self.X.transpose(0, 2, 1)
+        if W.shape[2] > d:
+            z += W[:, :, d:]
+        if self.hot.shape[1] == 2:
+            hot, small = self.hot[:, 1:], np.exp(-np.abs(z))
+            value = np.maximum(z, 0.0) - np.where(hot, z, 0.0) + np.log1p(small)
+            return value[:, 0], np.where(z >= 0, 1.0, small) / (1.0 + small), hot
+        z = np.where(
+            np.asarray(self.hot.any(axis=2))[:, :, None], z, -np.inf
+        )  # no class that is not there
+        z -= np.maximum(z.max(axis=1, keepdims=True), -np.finfo(float).max)
+        e = np.exp(z)
+        total = e.sum(axis=1, keepdims=True)
+        value = np.log(total[:, 0]) - np.where(self.hot, z, 0.0).sum(axis=1)
+        return value, e / total, self.hot
+
+
+def _minimise(loss: _LogLoss, tolerance: float) -> tuple[Array, NDArray[np.int32], Flags]:
+    """Minimise a strictly convex function of each slab of W by L-BFGS (Nocedal 1980).
+
+    Returns the slabs, their numbers of steps, and which of them converged: no entry of the
+    gradient exceeds `tolerance`. All take the same number of steps; one that has converged is not
+    changed by later ones. A step that does not lower a slab's own value enough is halved, for that
+    slab. In a few public steps, directions start again from the Hessian at W.
+    """
+    W = loss.start()
+    value, G = loss(W)
+    inverse = loss.inverse()
+    active = ~_is_small(G, tolerance)
+    D = -_times(G, inverse)
+    size, n_steps = np.ones(len(W)), np.zeros(len(W), dtype=np.int32)
+    pairs: list[tuple[Array, Array, Array]] = []
+    for step in range(_STEPS):
+        if not active.any():  # the remaining steps would change nothing
+            break
+        n_steps += active
+        trial = np.where(_wide(active), W + _wide(size) * D, W)
+        new_value, new_G = loss(trial)
+        slope = size * _dot(G, D)
+        better = active & (new_value <= value + _SUFFICIENT * slope + 1e-14 * np.abs(value))
+        S, Y = trial - W, new_G - G
+        curvature = _dot(S, Y)
+        kept = better & (curvature > 0)
+        S, Y = np.where(_wide(kept), S, 0.0), np.where(_wide(kept), Y, 0.0)
+        pairs = [*pairs, (S, Y, np.where(kept, 1.0 / curvature, 0.0))][-_PAIRS:]
+        W, G = np.where(_wide(better), trial, W), np.where(_wide(better), new_G, G)
+        value = np.where(better, new_value, value)
+        active = active & ~_is_small(G, tolerance) & np.isfinite(slope)
+        if step in _NEW_HESSIAN and active.any():
+            inverse = loss.inverse(W)
+            better = active
+        D = np.where(_wide(better), _direction(G, pairs, inverse), D)
+        size = np.where(better, 1.0, size / 2)
+    return W, n_steps, _is_small(G, tolerance)
+
+
+def _is_small(G: Array, tolerance: float) -> Flags:
+    return np.less_equal(np.abs(G).max(axis=(1, 2)), tolerance)
+
+
+def _times(D: Array, inverse: Array) -> Array:
+    """Return the product of each row of each slab with its matrix."""
+    if inverse.shape[1] == 1:
+        return D @ inverse[:, 0]
+    return (D[:, :, None, :] @ inverse)[:, :, 0, :]
+
+
+def _direction(G: Array, pairs: list[tuple[Array, Array, Array]], inverse: Array) -> Array:
+    """Return the direction of L-BFGS (its two loops); a pair of zeros changes nothing."""
+    D = -G
+    factors = []
+    for S, Y, rho in reversed(pairs):
+        factors.append(rho * _dot(S, D))
+        D = D - _wide(factors[-1]) * Y
+    _, Y, rho = pairs[-1]
+    scale = np.where(rho > 0, 1.0 / (rho * _dot(_times(Y, inverse), Y)), 1.0)
+    D = _times(D, inverse) * _wide(scale)
+    for (S, Y, rho), factor in zip(pairs, reversed(factors), strict=True):
+        D = D + _wide(factor - rho * _dot(Y, D)) * S
+    return D
+
+
+def _wide(values: NDArray[Any]) -> NDArray[Any]:
+    return values[:, None, None]

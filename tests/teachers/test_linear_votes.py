@@ -1,0 +1,175 @@
+"""Votes in one product: those of the members, and each of its own member."""
+
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+from linear_data import data, fit
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+
+from skdistill._tables import read_table
+from skdistill.release.residual_rounds import collect_votes
+from skdistill.release.votes import count_votes
+from skdistill.teachers import ensemble as module
+from skdistill.teachers import linear_votes as votes_module
+from skdistill.teachers.linear_votes import linear_votes
+from skdistill.teachers.members import ConstantVoter
+
+K = 30
+KINDS = {
+    "logistic": (LogisticRegression(), 2),
+    "softmax": (LogisticRegression(), 4),
+    "without intercept": (LogisticRegression(fit_intercept=False), 3),
+    "ridge": (Ridge(), 0),
+    "naive Bayes": (GaussianNB(), 2),
+    "naive Bayes, four classes": (GaussianNB(), 4),
+}
+
+
+@pytest.fixture(params=KINDS)
+def fitted(request):
+    estimator, n_classes = KINDS[request.param]
+    return fit(estimator, *data(n_classes), K)
+
+
+@pytest.fixture
+def asked_one_by_one(monkeypatch):
+    def ask(function):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "linear_votes", lambda *_: None)
+            return function()
+
+    return ask
+
+
+def public(n=50):
+    return data(2, n=n, seed=5)[0]
+
+
+def rows_of(model, X):
+    return np.array(list(model.member_votes(X)))
+
+
+def linear_of(model, X):
+    classes = getattr(model, "classes_", None)
+    return linear_votes(model.estimator, model.estimators_, read_table(X), classes)
+
+
+def test_votes_are_those_of_the_members(fitted, asked_one_by_one, monkeypatch):
+    """Also of members that lack a class, or are constant; in stacks of any size."""
+    X = public()
+    own = asked_one_by_one(lambda: rows_of(fitted, X))
+    usable = linear_of(fitted, X).usable
+    learned = np.array([type(m) is not ConstantVoter for m in fitted.estimators_])
+    if isinstance(fitted.estimator, GaussianNB):  # a class of two rows may have a tiny variance
+        assert usable.any() and not (usable & ~learned).any()
+    else:
+        assert_array_equal(usable, learned)
+    for cells in (1, 300, 1 << 18):
+        monkeypatch.setattr(votes_module, "_CELLS", cells)
+        assert_allclose(rows_of(fitted, X), own, rtol=1e-6, atol=1e-9)
+
+
+def collected(model, X, function):
+    n_classes = len(model.classes_) if hasattr(model, "classes_") else None
+    bounds = None if n_classes else (-3.0, 3.0)
+    bases = (np.linalg.qr(np.random.default_rng(0).normal(size=(len(X), 6)))[0],)
+    return function(model.member_votes, X, bases, len(X), n_classes, bounds)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_released_integers_are_those_of_the_members(fitted, asked_one_by_one, temperature):
+    X = public()
+    collect = partial(collected, fitted, X, partial(collect_votes, temperature=temperature))
+    one, other = collect(), asked_one_by_one(collect)
+    assert one.n_members == other.n_members == K
+    assert np.abs(one.total - other.total).max() <= (2 if isinstance(fitted.estimator, GaussianNB)
+                                                     else 0)  # fmt: skip
+    assert_allclose(one.coefficients[0], other.coefficients[0], atol=20.0)
+    if hasattr(fitted, "classes_"):
+        assert (one.total.sum(axis=1) == K << 20).all()
+
+
+def test_counts_are_those_of_the_members(fitted, asked_one_by_one):
+    if not hasattr(fitted, "classes_"):
+        return
+    X, c = public(), len(fitted.classes_)
+    counts = [
+        run(lambda: count_votes(fitted.member_votes, X, len(X), c))
+        for run in (lambda ask: ask(), asked_one_by_one)
+    ]
+    assert_array_equal(*counts)
+    assert counts[0].sum() > 0
+
+
+HOSTILE = [np.nan, np.inf, 1e308, -1e200, 1e20, 0.0]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_members_numbers_reach_its_own_votes(fitted, value):
+    """Whatever it has learned, in stacks with others, to the last bit."""
+    X = public()
+    before = rows_of(fitted, X), collected(fitted, X, collect_votes)
+    victim = next(i for i in range(8, K) if type(fitted.estimators_[i]) is not ConstantVoter)
+    name = "theta_" if isinstance(fitted.estimator, GaussianNB) else "coef_"
+    getattr(fitted.estimators_[victim], name)[..., 0] = value
+    after = rows_of(fitted, X), collected(fitted, X, collect_votes)
+    others = np.arange(K) != victim
+    assert_array_equal(before[0][others], after[0][others])
+    pairs = zip(before[1].coefficients, after[1].coefficients, strict=True)
+    assert all((a[others] == b[others]).all() for a, b in pairs)
+    moved = np.abs(before[1].total - after[1].total)
+    assert moved.max() <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda m: vars(m).pop("coef_"),
+        lambda m: setattr(m, "coef_", "text"),
+        lambda m: setattr(m, "coef_", np.zeros((3, 99))),
+        lambda m: setattr(m, "intercept_", None),
+        lambda m: setattr(m, "classes_", np.array(["a", "b"])),
+    ],
+)
+def test_a_spoilt_member_is_asked_by_itself(spoil, asked_one_by_one):
+    model, X = fit(LogisticRegression(), *data(), 5), public()
+    spoil(model.estimators_[2])
+    assert_array_equal(linear_of(model, X).usable, np.arange(5) != 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own = asked_one_by_one(lambda: rows_of(model, X))
+    assert_allclose(rows_of(model, X), own, atol=1e-12)
+
+
+def test_naive_bayes_with_tiny_variances(asked_one_by_one):
+    """Constant columns of whole numbers are exact; others are not trusted to a product."""
+    X, y = data(2)
+    whole = np.column_stack([X[:, [0, 1, 3]], X[:, 1] * 0 + 7.0])
+    model = fit(GaussianNB(), whole, y, K)
+    asked = np.column_stack([public()[:, [0, 1, 3]], np.arange(50) % 2 + 6.0])
+    assert linear_of(model, asked).usable.any()
+    own = asked_one_by_one(lambda: rows_of(model, asked))
+    assert_allclose(rows_of(model, asked), own, atol=1e-6)
+    model = fit(GaussianNB(var_smoothing=1e-12), whole + 1e-3 * np.pi, y, K)
+    assert not linear_of(model, asked + 0.3).usable.any()
+    own = asked_one_by_one(lambda: rows_of(model, asked + 0.3))
+    assert_array_equal(rows_of(model, asked + 0.3), own)
+
+
+def test_public_rows_that_are_not_numbers_are_left_to_the_members():
+    model, X = fit(LogisticRegression(), *data(), 5), public()
+    X[0, 0] = np.nan
+    assert linear_of(model, X) is None
+    assert_array_equal(rows_of(model, X), 0.5)
+    assert linear_of(model, X[1:].astype(np.float32)) is None
+
+
+def test_stacks_are_public():
+    model = fit(LogisticRegression(), *data(), K)
+    found = linear_of(model, public(50_000))
+    assert [part.start for part in found.parts()][:2] == [0, 8]
+    assert found.take(slice(3, 5)).votes().shape == (2, 50_000, 2)
