@@ -17,7 +17,6 @@ from sklearn.utils.validation import validate_data
 from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
 from skdistill._silenced import warn_caller
-from skdistill._tables import check_table
 from skdistill._validate import Inputs, check_fit_params, check_inputs, check_student, clear_fitted
 from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
@@ -438,9 +437,6 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         if self.student is not None:
             return self.student
         return Ridge() if self._predicts() == "regressor" else LogisticRegression()
-
-    def _check_rows(self, X: Any) -> Any:
-        return check_table(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
