@@ -62,15 +62,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 from scipy.special import ndtri_exp
 
+from skdistill._numbers import check_number
 from skdistill.accounting.loss import (
     _SMALLEST_DELTA,
     PrivacyLoss,
     _bisect,
+    _normal,
     _positive,
     gaussian_delta,
     gaussian_epsilon,
@@ -348,14 +349,9 @@ def _root(units: int) -> float:
 
 def _amount(value: Any, name: str) -> float:
     """Return `value` as a finite, normal float that is not negative, or raise."""
-    if isinstance(value, Real) and not isinstance(value, bool) and value == 0:
-        return 0.0
-    return _positive(value, name)
+    return check_number(name, value, "0, or positive and finite", lambda v: v == 0 or _normal(v))
 
 
 def _probability(delta: Any) -> float:
     """Return `delta` as a float in [0, 1), or raise."""
-    number = _amount(delta, "delta")
-    if number >= 1:
-        raise ValueError(f"delta must be in [0, 1), got {delta!r}.")
-    return number
+    return check_number("delta", delta, "in [0, 1)", lambda v: v == 0 or (_normal(v) and v < 1))

@@ -10,6 +10,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 
 from skdistill._html import html_table
 from skdistill._tables import take_rows
+from skdistill._trained_on import last_step
 from skdistill.accounting.charging import replays
 from skdistill.accounting.composition import Totals
 from skdistill.accounting.loss import PrivacyLoss
@@ -234,8 +235,5 @@ def _distinct(grid: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _held_by(search: Any) -> Any:
     """Return the ledger of the distiller in a search, if it has one that replays."""
-    estimator = getattr(search, "estimator", search)
-    while getattr(estimator, "steps", None):
-        estimator = estimator.steps[-1][1]
-    ledger = getattr(estimator, "accountant", None)
+    ledger = getattr(last_step(getattr(search, "estimator", search)), "accountant", None)
     return ledger if replays(ledger) else None

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 
+from skdistill._numbers import check_number, check_whole
 from skdistill.accounting.relation import Relation, Unit, as_replace_one
 from skdistill.statement import (
     NOT_PROTECTED,
@@ -173,18 +174,14 @@ class RowBound(Certificate):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("l1", "l2"):
-            _check_positive(self, name)
+        _check_positive(self, "l1", "l2")
         if not self.l2 <= self.l1 * (1 + 1e-12):
             raise ValueError(
                 f"RowBound(l1={self.l1!r}, l2={self.l2!r}): a vector's L2 norm never exceeds its "
                 "L1 norm, so the smaller valid bound is l2 <= l1. Did you swap them?"
             )
-        n_votes = self.n_votes
-        if n_votes is None:
-            return
-        if isinstance(n_votes, bool) or not isinstance(n_votes, (int, np.integer)) or n_votes < 1:
-            raise ValueError(f"RowBound: n_votes must be a positive integer, got {n_votes!r}.")
+        if self.n_votes is not None:
+            check_whole("n_votes", self.n_votes)
 
     @property
     def vote_bounds(self) -> tuple[float, float] | None:
@@ -344,12 +341,9 @@ class AlreadyPrivate(Certificate):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_positive(self, "epsilon", zero=True)
-        _check_number(self, "delta")
-        if not 0 <= self.delta < 1:
-            raise ValueError(f"AlreadyPrivate: delta must be in [0, 1), got {self.delta!r}.")
-        if self.mu is not None:
-            _check_positive(self, "mu", zero=True)
+        for name in ("epsilon",) if self.mu is None else ("epsilon", "mu"):
+            check_number(name, getattr(self, name), "finite, at least 0", lambda v: 0 <= v < np.inf)
+        check_number("delta", self.delta, "in [0, 1)", lambda v: 0 <= v < 1)
 
     @property
     def bound_text(self) -> str:
@@ -416,20 +410,10 @@ class AlreadyPrivate(Certificate):
         )
 
 
-def _check_number(certificate: Certificate, name: str) -> None:
-    value = getattr(certificate, name)
-    is_number = isinstance(value, (int, float, np.integer, np.floating))
-    if isinstance(value, (bool, np.bool_)) or not is_number:
-        raise TypeError(f"{type(certificate).__name__}: {name} must be a number, got {value!r}.")
-
-
-def _check_positive(certificate: Certificate, name: str, zero: bool = False) -> None:
-    _check_number(certificate, name)
-    value = getattr(certificate, name)
-    if not (0 < value < np.inf or (zero and value == 0)):
-        raise ValueError(
-            f"{type(certificate).__name__}: {name} must be positive and finite, got {value!r}."
-        )
+def _check_positive(certificate: Certificate, *names: str) -> None:
+    for name in names:
+        value, of = getattr(certificate, name), type(certificate).__name__
+        check_number(f"{of}: {name}", value, "positive and finite", lambda v: 0 < v < np.inf)
 
 
 def unwrap(teacher: Any) -> Any:

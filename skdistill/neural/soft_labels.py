@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
+from skdistill._trained_on import last_step
 from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_network
 from skdistill.neural.backends import backend_of
 
@@ -23,9 +24,7 @@ Array = NDArray[np.float64]
 
 def takes_soft_labels(estimator: Any) -> bool:
     """Whether a classifier can be trained by :func:`fit_soft`."""
-    last = estimator
-    while hasattr(last, "steps"):
-        last = last.steps[-1][1]
+    last = last_step(estimator)
     return hasattr(last, "fit_soft") or (backend_of(last) is not None and not is_regressor(last))
 
 

@@ -15,7 +15,6 @@ from skdistill.students.defaults import default_classifier, default_regressor
 from skdistill.students.soft_targets import (
     class_scores,
     fit_on_soft_labels,
-    fit_on_values,
     fit_with_unlabelled,
     how_to_train,
     looks_at_labels,
@@ -65,7 +64,7 @@ def train(
     X = X if len(rows) == n_rows(X) else take_rows(X, rows)
     if classes is None:
         student = student or default_regressor(X, values, noise_scale, output_range)
-        return fit_on_values(fresh(student, random_state), X, values, params)
+        return fresh(student, random_state).fit(X, values, **params)
     if student is None:
         student = default_classifier(X, noise_scale)
     return fit_on_soft_labels(fresh(student, random_state), X, values, classes, params)

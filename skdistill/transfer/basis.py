@@ -12,7 +12,6 @@ constant of the mechanism that uses it. For the same reason all random numbers h
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from sklearn.decomposition import PCA
 from sklearn.neighbors import kneighbors_graph
 
+from skdistill._numbers import check_whole
 from skdistill._tables import n_rows
 from skdistill.transfer.encoding import public_features, transformed
 
@@ -99,7 +99,7 @@ def public_bases(
     >>> bool(np.abs(line.T @ line - np.eye(2)).max() < 1e-14)
     True
     """
-    size, m = _check_size(size), n_rows(X)
+    size, m = check_whole("size", size), n_rows(X)
     if not isinstance(basis, str):
         return (_users_basis(X, basis, size),)
     if basis not in ("auto", "pca", "graph"):
@@ -143,7 +143,7 @@ def principal_components(features: Any, size: int = 64) -> Array:
         Orthonormal columns: 1/sqrt(m), then the scores of the principal components by decreasing
         variance, each divided by its norm. The first q columns are the basis of size q.
     """
-    size, features = _check_size(size), _check_matrix(features, "features")
+    size, features = check_whole("size", size), _check_matrix(features, "features")
     constant = np.ones((len(features), 1))
     return _orthonormal(np.hstack([constant, _scores(features, size - 1)]), size)
 
@@ -182,7 +182,7 @@ def graph_eigenvectors(features: Any, size: int = 64) -> Array:
     .. [3] Zhang, Rohe. "Understanding regularized spectral clustering via graph conductance".
        NeurIPS 2018.
     """
-    size, features = _check_size(size), _check_matrix(features, "features")
+    size, features = check_whole("size", size), _check_matrix(features, "features")
     seen: dict[bytes, int] = {}
     rows = (row.tobytes() for row in features + 0.0)  # -0.0 becomes 0.0
     node_of_row = np.array([seen.setdefault(row, len(seen)) for row in rows])
@@ -321,9 +321,3 @@ def _check_matrix(values: Any, name: str) -> Array:
     if not np.isfinite(matrix).all():
         raise ValueError(f"{name} contains NaN or infinity. Functions on X must be finite.")
     return matrix
-
-
-def _check_size(size: Any) -> int:
-    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-        raise ValueError(f"size={size!r} must be a positive integer: how many functions at most.")
-    return int(size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._numbers import check_whole
 from skdistill._tables import layout_of
 from skdistill.schema import as_schema
 from skdistill.schema.table import Table
@@ -325,10 +325,10 @@ class TableFeatures(TransformerMixin, BaseEstimator):
     def _check_settings(self) -> None:
         if isinstance(self.pairs, str) and self.pairs != "auto":
             raise ValueError(f'pairs={self.pairs!r} must be "auto", None or pairs of names.')
-        if self.n_knots != "auto" and not _is_count(self.n_knots, 0):
-            raise ValueError(f'n_knots={self.n_knots!r} must be "auto" or a whole number.')
-        if self.n_components is not None and not _is_count(self.n_components, 1):
-            raise ValueError(f"n_components={self.n_components!r} must be None or at least 1.")
+        if self.n_knots != "auto":
+            check_whole("n_knots", self.n_knots, 0, ', or "auto"')
+        if self.n_components is not None:
+            check_whole("n_components", self.n_components, 1, ", or None")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -344,7 +344,3 @@ def _product(first: Block, second: Block) -> Block:
     places = p[:, :, None] * n_second + q[:, None, :]
     values = v[:, :, None] * w[:, None, :]
     return n_first * n_second, places.reshape(len(p), -1), values.reshape(len(p), -1)
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
