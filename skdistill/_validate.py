@@ -166,7 +166,8 @@ def check_settings(distiller: Any) -> None:
     if distiller.max_queries is not None:
         check_whole("max_queries", distiller.max_queries, 1, ", or None for all rows")
     _check_threshold(distiller.threshold)
-    check_output_range(distiller.output_range)
+    if distiller.output_range is not None:
+        check_range(distiller.output_range)
     _check_public_settings(distiller)
     check_accountant(distiller.accountant)
     if math.isinf(epsilon) and distiller.accountant is not None:
@@ -194,12 +195,6 @@ def _check_threshold(value: Any) -> None:
             f'threshold={value!r} must be "prior", None (the student\'s own decision), or for two '
             "classes a probability strictly between 0 and 1."
         )
-
-
-def check_output_range(value: Any) -> None:
-    """Raise unless `value` is None or (low, high) with low < high, both finite."""
-    if value is not None:
-        check_range(value)
 
 
 def check_teacher(teacher: Any) -> NDArray[Any] | None:

@@ -197,7 +197,7 @@ class Cap:
         factor = self.factor(loss)
         yield totals.plus(*_cost(loss, factor))
         if loss.mu is None:
-            yield totals.plus(_dominating_squares(loss.epsilon, factor), 0)
+            yield totals.plus(_square(dominating_mu(factor * loss.epsilon)), 0)
 
     def factor(self, loss: PrivacyLoss) -> int:
         """Return the number of times that a loss counts under the relation of this budget: 1 or 2.
@@ -278,10 +278,6 @@ def _cost(loss: PrivacyLoss, factor: int = 1) -> tuple[int, int]:
     if loss.mu is not None:
         return factor**2 * _square(_positive(loss.mu, "mu")), 0
     return 0, factor * _units(_positive(loss.epsilon, "epsilon"), ROUND_CEILING)
-
-
-def _dominating_squares(epsilon: float, factor: int = 1) -> int:
-    return _square(dominating_mu(factor * epsilon))
 
 
 @lru_cache(maxsize=256)

@@ -137,18 +137,10 @@ def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = Non
 
 @dataclass
 class _DryLedger:
-    """A ledger in memory that forbids nothing, beside what a real one holds.
+    """A ledger in memory that forbids nothing, beside what a real one holds."""
 
-    Parameters
-    ----------
-    ledger : PrivacyLedger or None
-        Read, never charged.
-    replay : bool
-        Whether known rows are free.
-    """
-
-    ledger: Any
-    replay: bool = True
+    ledger: Any  # a PrivacyLedger, read and never charged, or None
+    replay: bool = True  # whether known rows are free
     losses: tuple[PrivacyLoss, ...] = ()
     held: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._tables import n_rows
+from skdistill._tables import n_rows, read_table
 
 __all__ = ["as_numbers", "frame_like", "n_rows", "row_keys", "stack_rows"]
 
@@ -48,22 +48,14 @@ def as_numbers(X: Any) -> NDArray[np.float64]:
             "The quantile regression attack needs a dense X. Leave it out of `attacks`, or pass "
             "X.toarray()."
         )
-    if hasattr(X, "columns"):
-        columns = [np.asarray(X[name]) for name in X.columns]
-    else:
-        table = np.asarray(X) if hasattr(X, "dtype") else np.asarray(X, dtype=object)
-        table = table.reshape(len(table), -1)
-        if table.dtype.kind in "biuf":
-            return table.astype(float)
-        columns = list(table.T)
-    return np.column_stack([_numeric_column(column) for column in columns])
-
-
-def _numeric_column(column: NDArray[Any]) -> NDArray[np.float64]:
-    try:
-        return np.asarray(column, dtype=float)
-    except (TypeError, ValueError):
-        return np.unique(column.astype(str), return_inverse=True)[1].astype(float)
+    table = read_table(X)
+    if table.values is not None:
+        return np.asarray(table.values.reshape(len(table.values), -1), dtype=float)
+    numbers = [
+        np.unique(cells.astype(str), return_inverse=True)[1] if cells.dtype == object else cells
+        for cells in table.columns
+    ]
+    return np.column_stack([cells.astype(float) for cells in numbers])
 
 
 def row_keys(X: Any, y: NDArray[Any]) -> list[bytes]:

@@ -26,7 +26,6 @@ from skdistill.accounting.relation import Relation, Unit, as_replace_one
 from skdistill.statement import (
     NOT_PROTECTED,
     PUBLIC_TRANSFER_SET,
-    TEACHER_DATA,
     PrivacyStatement,
 )
 
@@ -42,11 +41,6 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-
-
-def iter_nothing(X: Any, function: Callable[[Any], Any]) -> Iterator[Any]:
-    """Iterate over the votes of no teacher."""
-    return iter(())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +85,7 @@ class Certificate:
     """
 
     kind: ClassVar[str] = "none"
+    _text: ClassVar[str] = "none"  # of the bound; {0} is the certificate
     #: Whether the release is a model, which is the default student itself.
     gives_model: ClassVar[bool] = False
 
@@ -119,7 +114,7 @@ class Certificate:
     @property
     def bound_text(self) -> str:
         """The bound in words, for the privacy statement."""
-        return "none"
+        return self._text.format(self)
 
     @property
     def proof(self) -> dict[str, str]:
@@ -166,6 +161,7 @@ class RowBound(Certificate):
     """
 
     kind: ClassVar[str] = "rows"
+    _text: ClassVar[str] = "each row moves by at most {0.l1:.6g} (L1), {0.l2:.6g} (L2)"
 
     l1: float
     l2: float
@@ -196,11 +192,6 @@ class RowBound(Certificate):
         # 1e-9: l1 = 2/k times k is 2 up to rounding, and must not become 3.
         return float(math.ceil(l1 - 1e-9)), math.sqrt(math.ceil(l2**2 - 1e-9))
 
-    @property
-    def bound_text(self) -> str:
-        """The bound in words, for the privacy statement."""
-        return f"each row moves by at most {self.l1:.6g} (L1), {self.l2:.6g} (L2)"
-
 
 @dataclass(frozen=True)
 class DisjointTeachers(RowBound):
@@ -226,7 +217,7 @@ class DisjointTeachers(RowBound):
 
     n_teachers: int = 1
     member_votes: Callable[[Any, Callable[[Any], Any]], Iterator[Any]] = field(
-        default=iter_nothing, repr=False
+        default=lambda X, function: iter(()), repr=False
     )
     rehearsal: Callable[[Any, Any], None] | None = field(default=None, repr=False, kw_only=True)
 
@@ -261,6 +252,7 @@ class ParameterBall(Certificate):
     """
 
     kind: ClassVar[str] = "parameters"
+    _text: ClassVar[str] = "the parameters move by at most {0.radius:.6g} (L2)"
 
     radius: float
     weights: Callable[[], Array] = field(repr=False)
@@ -272,11 +264,6 @@ class ParameterBall(Certificate):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_positive(self, "radius")
-
-    @property
-    def bound_text(self) -> str:
-        """The bound in words, for the privacy statement."""
-        return f"the parameters move by at most {self.radius:.6g} (L2)"
 
 
 @dataclass(frozen=True)
@@ -293,15 +280,13 @@ class GradientSums(Certificate):
     """
 
     kind: ClassVar[str] = "gradients"
+    _text: ClassVar[str] = (
+        "one {0.unit} moves each sum of gradients by at most twice their clip (L2)"
+    )
     gives_model: ClassVar[bool] = True
 
     rows: Any = field(repr=False)
     curvature: Any = field(default=None, repr=False)
-
-    @property
-    def bound_text(self) -> str:
-        """The bound in words, for the privacy statement."""
-        return f"one {self.unit} moves each sum of gradients by at most twice their clip (L2)"
 
 
 @dataclass(frozen=True)
@@ -333,6 +318,7 @@ class AlreadyPrivate(Certificate):
     """
 
     kind: ClassVar[str] = "private"
+    _text: ClassVar[str] = "nothing more is released than the teacher already protects"
 
     epsilon: float
     delta: float = 0.0
@@ -344,11 +330,6 @@ class AlreadyPrivate(Certificate):
         for name in ("epsilon",) if self.mu is None else ("epsilon", "mu"):
             check_number(name, getattr(self, name), "finite, at least 0", lambda v: 0 <= v < np.inf)
         check_number("delta", self.delta, "in [0, 1)", lambda v: 0 <= v < 1)
-
-    @property
-    def bound_text(self) -> str:
-        """The bound in words, for the privacy statement."""
-        return "nothing more is released than the teacher already protects"
 
     def statement(self, n_queries: int) -> PrivacyStatement:
         """Return the statement of a student: the teacher's in full, and that X is public.
@@ -362,26 +343,15 @@ class AlreadyPrivate(Certificate):
         -------
         statement : PrivacyStatement
         """
-        own = self.inherited
-        public = NOT_PROTECTED if own is None else (PUBLIC_TRANSFER_SET,)
-        return PrivacyStatement(
-            epsilon=self.epsilon,
-            delta=self.delta,
-            mu=self.mu,
-            relation=self.relation,
-            unit=self.unit,
-            subject=TEACHER_DATA if own is None else own.subject,
-            mechanism="post-processing",
-            certificate=self.proof,
-            n_queries=n_queries,
-            assumes=self.assumes,
-            not_protected=tuple(dict.fromkeys((*self.not_protected, *public))),
-            sampler="the teacher's own noise" if own is None else own.sampler,
-            private=True,
-            accounted=own is not None and own.accounted,
-            cap=None if own is None else own.cap,
-            cap_relation=Relation.REPLACE_ONE if own is None else own.cap_relation,
-        )
+        public = NOT_PROTECTED if self.inherited is None else (PUBLIC_TRANSFER_SET,)
+        names = ("epsilon", "delta", "mu", "relation", "unit", "assumes")
+        changed: dict[str, Any] = {name: getattr(self, name) for name in names}
+        changed |= {"mechanism": "post-processing", "certificate": self.proof, "private": True}
+        changed["not_protected"] = tuple(dict.fromkeys((*self.not_protected, *public)))
+        changed["n_queries"] = n_queries
+        if self.inherited is not None:
+            return replace(self.inherited, **changed)
+        return PrivacyStatement(**changed, sampler="the teacher's own noise")
 
     def as_replace_one(self) -> AlreadyPrivate:
         """Return the same guarantee under the relation replace-one.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,9 +21,9 @@ Array = NDArray[np.float64]
 class _Network(BaseEstimator):
     """The common part of the two adapters."""
 
-    estimator: Any
-    random_state: Any
-    network_: Any
+    def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
+        self.estimator = estimator
+        self.random_state = random_state
 
     def _backend(self) -> Backend:
         backend = backend_of(self.estimator)
@@ -46,12 +46,13 @@ class _Network(BaseEstimator):
         check_is_fitted(self, "network_")
         return self._backend().outputs(self.network_, X)
 
-    def _take_fitted(self) -> bool:
-        """Take over the network of an estimator that is already trained."""
+    def _take_fitted(self) -> None:
+        """Take over the network of an estimator, and its classes, where it is already trained."""
         network = self._backend().fitted(self.estimator)
         if network is not None:
             self.network_ = network
-        return network is not None
+            if is_classifier(self):
+                self.classes_ = np.asarray(self.estimator.classes_)
 
     def __sklearn_clone__(self) -> Any:
         return type(self)(
@@ -115,10 +116,6 @@ class NetworkClassifier(ClassifierMixin, _Network):
     ...     keras.wrappers.SKLearnClassifier(build, fit_kwargs={"epochs": 20, "verbose": 0}))
     """
 
-    def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
-        self.estimator = estimator
-        self.random_state = random_state
-
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkClassifier:
         """Train on class labels; `fit_params` are for the network's own ``fit``."""
         classes, codes = np.unique(np.asarray(y), return_inverse=True)
@@ -148,22 +145,12 @@ class NetworkClassifier(ClassifierMixin, _Network):
         """Return the class of the highest probability."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
-    def _take_fitted(self) -> bool:
-        if super()._take_fitted():
-            self.classes_ = np.asarray(self.estimator.classes_)
-            return True
-        return False
-
 
 class NetworkRegressor(RegressorMixin, _Network):
     """A Keras or PyTorch regressor with targets and predictions of one dimension.
 
     Parameters and attributes are those of :class:`NetworkClassifier`, without classes.
     """
-
-    def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
-        self.estimator = estimator
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkRegressor:
         """Train the network; `fit_params` are for its own ``fit``."""
