@@ -25,8 +25,6 @@ from skdistill.publishing import Published, publish, without_memory
 from skdistill.statement import PrivacyStatement
 from skdistill.students import ThresholdedStudent, student_has
 
-__all__ = ["DistilledEstimator"]
-
 Array = NDArray[np.float64]
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_number", "check_range", "check_whole"]
-
 
 def check_number(name: str, value: Any, requirement: str, ok: Callable[[Any], bool]) -> float:
     """Return a number for which `ok` holds; raise a TypeError or a ValueError for anything else."""

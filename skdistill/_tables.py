@@ -36,27 +36,6 @@ from skdistill._cells import (
     usual_nan,
 )
 
-__all__ = [
-    "Table",
-    "canonical_rows",
-    "cells_of",
-    "check_label_types",
-    "check_lengths",
-    "check_not_empty",
-    "check_table",
-    "classes_in",
-    "copy_rows",
-    "group_names",
-    "known_classes",
-    "label_codes",
-    "layout_of",
-    "n_rows",
-    "read_table",
-    "row_blocks",
-    "rows_of_list",
-    "take_rows",
-]
-
 # Rows of any container, as they are.
 
 

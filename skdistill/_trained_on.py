@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["last_step", "n_records", "remember", "was_trained_on"]
-
 # By the `fit_id_` of a teacher. Which objects a program puts together is its text and not its data;
 # to compare contents would tell whether a guess of private rows is right.
 _TABLES: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()

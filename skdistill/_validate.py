@@ -34,17 +34,6 @@ from skdistill.publishing import refuse_private_settings
 from skdistill.release.calibration import check_mechanism
 from skdistill.students import check_threshold
 
-__all__ = [
-    "Inputs",
-    "check_fit_params",
-    "check_inputs",
-    "check_settings",
-    "check_student",
-    "clear_fitted",
-    "type_name",
-]
-
-
 _FEW_RECORDS = 10
 
 

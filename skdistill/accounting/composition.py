@@ -79,8 +79,6 @@ from skdistill.accounting.loss import (
 )
 from skdistill.accounting.relation import Relation, Unit
 
-__all__ = ["Cap", "Totals", "dominating_mu"]
-
 _DIGITS = 40
 _UNIT = 10**_DIGITS
 _EXACT = Context(prec=60)  # a float prints 17 digits

@@ -31,8 +31,6 @@ from skdistill._diffprivlib import load
 from skdistill._numbers import check_number
 from skdistill.accounting.relation import Relation, Unit
 
-__all__ = ["PrivacyLoss", "gaussian_delta", "gaussian_epsilon", "gaussian_mu"]
-
 # gaussian_delta is accurate to 2**-40, relatively (tested); demanding this much less of it
 # keeps every calibration on the safe side of its rounding errors.
 _DELTA_MARGIN = 1 - 2.0**-36

@@ -16,8 +16,6 @@ from skdistill.accounting.composition import Totals
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates.base import unwrap
 
-__all__ = ["SearchCost", "search_cost"]
-
 
 @dataclass(frozen=True)
 class SearchCost:

@@ -26,16 +26,6 @@ from scipy.stats import binom
 
 from skdistill._numbers import check_number, check_whole
 
-__all__ = [
-    "check_confidence",
-    "check_delta",
-    "clopper_pearson",
-    "clopper_pearson_epsilon",
-    "clopper_pearson_mu",
-    "one_run_epsilon",
-    "one_run_p_value",
-]
-
 Array = NDArray[np.float64]
 
 # SciPy's binomial and beta functions are accurate to more digits than this. Every result is moved

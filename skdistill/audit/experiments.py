@@ -24,8 +24,6 @@ from skdistill.audit.bounds import (
     one_run_p_value,
 )
 
-__all__ = ["OneRunAudit", "TwoWorldAudit", "one_run_audit", "two_world_audit"]
-
 Array = NDArray[np.float64]
 Coins = NDArray[np.bool_]
 

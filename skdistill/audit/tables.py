@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._tables import n_rows, read_table
-
-__all__ = ["as_numbers", "frame_like", "n_rows", "row_keys", "stack_rows"]
+from skdistill._tables import read_table
 
 
 def stack_rows(first: Any, *others: Any) -> Any:

@@ -29,17 +29,6 @@ from skdistill.statement import (
     PrivacyStatement,
 )
 
-__all__ = [
-    "AlreadyPrivate",
-    "Certificate",
-    "DisjointTeachers",
-    "GradientSums",
-    "ParameterBall",
-    "RowBound",
-    "is_exactly",
-    "unwrap",
-]
-
 Array = NDArray[np.float64]
 
 

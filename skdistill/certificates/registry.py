@@ -17,8 +17,6 @@ from skdistill.certificates.newton import gradient_sums
 from skdistill.certificates.pipelines import pipeline
 from skdistill.certificates.worst_case import worst_case
 
-__all__ = ["FAMILIES", "certify", "has_family", "prove", "register"]
-
 Prover = Callable[..., "Certificate | None"]
 
 #: The package's families: a class, and the function that proves a bound for its objects (for

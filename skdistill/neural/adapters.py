@@ -13,8 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from skdistill._randomness import own_randomness
 from skdistill.neural.backends import Backend, backend_of
 
-__all__ = ["NetworkClassifier", "NetworkRegressor", "clone_network"]
-
 Array = NDArray[np.float64]
 
 

@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-__all__ = ["Backend", "backend_of"]
-
 Array = NDArray[Any]
 
 

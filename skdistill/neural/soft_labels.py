@@ -17,8 +17,6 @@ from skdistill._trained_on import last_step
 from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_network
 from skdistill.neural.backends import backend_of
 
-__all__ = ["adapted", "fit_soft", "fresh", "takes_soft_labels"]
-
 Array = NDArray[np.float64]
 
 

@@ -14,8 +14,6 @@ from sklearn.frozen import FrozenEstimator
 from skdistill.certificates.base import unwrap
 from skdistill.certificates.public_maps import is_public_map
 
-__all__ = ["refuse_private_parts", "refuse_private_settings", "without_memory"]
-
 _OPAQUE = (type, types.ModuleType, str, bytes, int, float, complex, type(None), np.dtype)
 
 

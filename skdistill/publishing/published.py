@@ -11,8 +11,6 @@ from skdistill._html import folded
 from skdistill.publishing.private_parts import refuse_private_parts, without_memory
 from skdistill.statement import PrivacyStatement
 
-__all__ = ["Published", "publish"]
-
 _OF_THE_ESTIMATOR = (
     *("predict", "predict_proba", "predict_log_proba", "decision_function", "score"),
     *("classes_", "n_features_in_", "feature_names_in_"),

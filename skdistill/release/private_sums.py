@@ -31,8 +31,6 @@ from scipy.special import exp2, expit
 
 from skdistill.accounting.relation import Unit
 
-__all__ = ["MISSING", "TARGET_ONE", "Lattice", "PrivateRows", "Sum", "IntegerMap"]
-
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 

@@ -19,8 +19,6 @@ from skdistill._tables import n_rows, read_table, take_rows
 from skdistill.neural import takes_soft_labels
 from skdistill.students.training import match_threshold, rows_of_params, train
 
-__all__ = ["rehearse"]
-
 Array = NDArray[np.float64]
 
 _MOST_ROWS, _MOST_ROWS_OF_A_NETWORK = 500, 64

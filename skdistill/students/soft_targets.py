@@ -19,15 +19,6 @@ from skdistill.neural import fit_soft, fresh, takes_soft_labels
 from skdistill.students.logistic import fit_logistic, takes_soft_cross_entropy
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
-__all__ = [
-    "class_scores",
-    "fit_on_soft_labels",
-    "fit_with_unlabelled",
-    "hard_labels",
-    "how_to_train",
-    "probabilities",
-]
-
 Array = NDArray[np.float64]
 
 # Solvers of LogisticRegression that minimise the weighted sum for weights of either sign.

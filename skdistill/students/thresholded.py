@@ -16,8 +16,6 @@ from sklearn.utils.validation import validate_data
 from skdistill.students.soft_targets import class_scores, probabilities
 from skdistill.students.threshold import predicted_codes
 
-__all__ = ["ThresholdedStudent", "student_has"]
-
 Array = NDArray[np.float64]
 
 

@@ -21,8 +21,6 @@ from skdistill.students.soft_targets import (
 )
 from skdistill.students.threshold import fixed_offsets, offsets_for_prior
 
-__all__ = ["check_threshold", "encoder_of", "match_threshold", "rows_of_params", "train"]
-
 Array = NDArray[np.float64]
 
 # Rows of X on which the share of each class is matched: it is known to .001 then.

@@ -26,13 +26,6 @@ from skdistill._numbers import check_whole
 from skdistill._tables import n_rows
 from skdistill.transfer.encoding import public_features, transformed
 
-__all__ = [
-    "MAX_GRAPH_ROWS",
-    "graph_eigenvectors",
-    "principal_components",
-    "public_bases",
-]
-
 Array = NDArray[np.float64]
 
 #: Largest transfer set for which the neighbour graph is offered: its time grows as m².

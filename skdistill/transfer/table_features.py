@@ -26,8 +26,6 @@ from skdistill.transfer.column_maps import (
     smooth_metric,
 )
 
-__all__ = ["TableFeatures"]
-
 Array = NDArray[np.float64]
 Block = tuple[int, NDArray[np.int64], Array]  # width, places and values
 

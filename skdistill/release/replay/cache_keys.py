@@ -28,8 +28,6 @@ from numpy.typing import NDArray
 from skdistill.certificates.base import unwrap
 from skdistill.release.boundary import TeacherError, call_privately
 
-__all__ = ["assumed_of", "digest", "layout", "row_keys", "teacher_digest"]
-
 Keys = NDArray[np.bytes_]
 
 
