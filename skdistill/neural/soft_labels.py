@@ -32,12 +32,12 @@ def adapted(estimator: Any) -> Any:
     Pipelines, finished searches (their best estimator) and FrozenEstimators are looked into.
     Nothing is changed; a fitted network is the same network in its adapter.
     """
+    held = getattr(estimator, "best_estimator_", None)
     if isinstance(estimator, FrozenEstimator):
-        inner = adapted(estimator.estimator)
-        return estimator if inner is estimator.estimator else inner
-    if hasattr(estimator, "best_estimator_"):
-        inner = adapted(estimator.best_estimator_)
-        return estimator if inner is estimator.best_estimator_ else inner
+        held = estimator.estimator
+    if held is not None:
+        inner = adapted(held)
+        return estimator if inner is held else inner
     if hasattr(estimator, "steps"):
         *earlier, (name, last) = estimator.steps
         inner = adapted(last)
