@@ -187,6 +187,18 @@ def read_table(X: Any, width: int | None = None) -> Table:
     return Table("array", array.shape, columns=tuple(map(canonical_column, flat.T)))
 
 
+def as_numbers(X: Any) -> NDArray[np.float64]:
+    """Return a dense table as numbers, shape ``(n, d)``; columns of other cells become codes."""
+    table = read_table(X)
+    if table.values is not None:
+        return np.asarray(table.values.reshape(table.n_rows, -1), dtype=np.float64)
+    numbers = [
+        np.unique(cells.astype(str), return_inverse=True)[1] if cells.dtype == object else cells
+        for cells in table.columns
+    ]
+    return np.column_stack([cells.astype(np.float64) for cells in numbers])
+
+
 def canonical_rows(X: Any, width: int | None = None) -> Any:
     """Return all rows of X as :func:`read_table` reads them, in a container of the same layout."""
     return read_table(X, width).take()

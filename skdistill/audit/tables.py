@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._tables import read_table
+from skdistill._tables import as_numbers
 
 
 def stack_rows(first: Any, *others: Any) -> Any:
@@ -39,23 +39,6 @@ def _library(frame: Any) -> Any:
     return sys.modules[type(frame).__module__.partition(".")[0]]
 
 
-def as_numbers(X: Any) -> NDArray[np.float64]:
-    """Return a table as numbers, shape ``(n, d)``; other columns become codes."""
-    if hasattr(X, "tocsr"):
-        raise ValueError(
-            "The quantile regression attack needs a dense X. Leave it out of `attacks`, or pass "
-            "X.toarray()."
-        )
-    table = read_table(X)
-    if table.values is not None:
-        return np.asarray(table.values.reshape(len(table.values), -1), dtype=float)
-    numbers = [
-        np.unique(cells.astype(str), return_inverse=True)[1] if cells.dtype == object else cells
-        for cells in table.columns
-    ]
-    return np.column_stack([cells.astype(float) for cells in numbers])
-
-
 def row_keys(X: Any, y: NDArray[Any]) -> list[bytes]:
     """Return one key for each record. Equal keys mean equal cells and labels."""
     labels = np.unique(y, return_inverse=True)[1]
@@ -69,5 +52,4 @@ def row_keys(X: Any, y: NDArray[Any]) -> list[bytes]:
             for a, b, label in spans
         ]
     numbers = np.column_stack([as_numbers(X), labels]) + 0.0  # -0 becomes 0
-    numbers[np.isnan(numbers)] = np.nan  # NaN has many bit patterns
     return [row.tobytes() for row in np.ascontiguousarray(numbers)]
