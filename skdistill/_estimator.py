@@ -21,7 +21,8 @@ from skdistill._withheld import SetAside, Withheld, WithheldTeacher, set_aside_i
 from skdistill.accounting.charging import DetachedAccountant, bind_to_process, for_pickle
 from skdistill.certificates.base import unwrap
 from skdistill.neural import adapted, clone_network
-from skdistill.publishing import Published, publish, without_memory
+from skdistill.publishing.private_parts import without_memory
+from skdistill.publishing.published import Published, publish
 from skdistill.statement import PrivacyStatement
 from skdistill.students import ThresholdedStudent, student_has
 

@@ -61,16 +61,6 @@ def without_memory(student: Any) -> Any:
     """Set ``memory=None`` in every pipeline inside a student, in place, and return the student.
 
     The setting names a folder of the curator, and a fitted pipeline predicts without its cache.
-
-    Parameters
-    ----------
-    student : estimator
-        Changed in place.
-
-    Returns
-    -------
-    student : estimator
-        The same object.
     """
     for each in _reachable(student):
         if _is_estimator(each) and vars(each).get("memory") is not None:
