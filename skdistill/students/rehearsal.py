@@ -15,7 +15,8 @@ from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced
 from skdistill._tables import as_numbers, n_rows, take_rows
 from skdistill.neural import takes_soft_labels
-from skdistill.students.training import match_threshold, rows_of_params, train
+from skdistill.students.soft_targets import rows_of_params
+from skdistill.students.training import match_threshold, train
 
 Array = NDArray[np.float64]
 

@@ -163,11 +163,7 @@ def _fit_on_copies(
     if own is not None:
         weights = weights * np.asarray(own, dtype=np.float64).reshape(-1, 1)
     codes, rows = np.nonzero(weights.T)
-    fit_params = {
-        key: take_rows(value, rows) if _per_row(value, m) else value
-        for key, value in fit_params.items()
-    }
-    fit_params[name] = weights[rows, codes]
+    fit_params = {**rows_of_params(fit_params, rows, m), name: weights[rows, codes]}
     return student.fit(take_rows(X, rows), classes[codes], **fit_params)
 
 
@@ -189,12 +185,15 @@ def thinned(labels: Array, copies: int = 10) -> Array:
     return result
 
 
-def _per_row(value: Any, m: int) -> bool:
-    """Whether a fit parameter has one entry per row."""
-    shape = getattr(value, "shape", None)
-    if shape is not None:
-        return len(shape) > 0 and shape[0] == m
-    return isinstance(value, (list, tuple)) and len(value) == m
+def rows_of_params(params: dict[str, Any], rows: NDArray[np.intp], m: int) -> dict[str, Any]:
+    """Return fit parameters, those with one entry for each of m rows at some rows."""
+
+    def per_row(value: Any) -> bool:
+        if hasattr(value, "shape"):
+            return bool(value.shape[:1] == (m,))
+        return isinstance(value, (list, tuple)) and len(value) == m
+
+    return {key: take_rows(each, rows) if per_row(each) else each for key, each in params.items()}
 
 
 def _weight_parameter(student: Any) -> str:
