@@ -34,7 +34,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 
 from skdistill import NewtonClassifier, PrivateDistiller, SoftLabels
-from skdistill.students import fit_on_soft_labels
+from skdistill.students.soft_targets import fit_on_soft_labels
 
 TEACHERS = {
     "LogisticRegression": LogisticRegression(),

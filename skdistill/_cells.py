@@ -14,19 +14,6 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "NANOSECONDS",
-    "as_days",
-    "as_floats",
-    "canonical_cell",
-    "canonical_column",
-    "is_missing",
-    "narrow",
-    "objects",
-    "plain",
-    "usual_nan",
-]
-
 NANOSECONDS = np.dtype("datetime64[ns]")
 _NO_DAY = np.datetime64("NaT", "D")
 _ISO_DATE = re.compile(r"(1[6-9]|2[0-2])\d\d-\d\d-\d\d([T ].*)?", re.ASCII)

@@ -13,8 +13,6 @@ from skdistill._doc_links import doc_link
 from skdistill._html import folded, html_steps
 from skdistill.certificates.base import unwrap
 
-__all__ = ["as_html", "as_text", "print_once", "visual_block"]
-
 
 def as_text(model: Any) -> str:
     """Return one line: the settings that are not at their defaults.

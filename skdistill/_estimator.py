@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import wraps
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,21 +17,34 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._display import as_html, as_text, visual_block
 from skdistill._doc_links import DocLink
+from skdistill._tables import check_table
 from skdistill._withheld import SetAside, Withheld, WithheldTeacher, set_aside_in_grids
 from skdistill.accounting.charging import DetachedAccountant, bind_to_process, for_pickle
 from skdistill.certificates.base import unwrap
 from skdistill.neural import adapted, clone_network
-from skdistill.publishing import Published, publish, without_memory
+from skdistill.publishing.private_parts import without_memory
+from skdistill.publishing.published import Published, publish
 from skdistill.statement import PrivacyStatement
 from skdistill.students import ThresholdedStudent, student_has
-
-__all__ = ["DistilledEstimator"]
 
 Array = NDArray[np.float64]
 
 
+def _by_student(method: str) -> Any:
+    """Return a method of ThresholdedStudent, documentation included, that asks the student."""
+
+    @wraps(getattr(ThresholdedStudent, method))
+    def ask(self: DistilledEstimator, X: Any, *more: Any, **named: Any) -> Any:
+        check_is_fitted(self)
+        X = check_table(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        return getattr(self._thresholded(), method)(X, *more, **named)
+
+    return ask
+
+
 def _offered(method: str) -> Any:
-    """Make a method available where the student has it."""
+    """Return such a method that is there where the student has it."""
 
     def check(self: DistilledEstimator) -> bool:
         student = getattr(self, "student_", None)
@@ -38,15 +52,15 @@ def _offered(method: str) -> Any:
             student = adapted(self._blank_student())
         return student_has(student, method, classifies=self._predicts() == "classifier")
 
-    return available_if(check)
+    return available_if(check)(_by_student(method))
 
 
 class DistilledEstimator(DocLink, BaseEstimator):
     """An estimator that predicts by a student, which learned from private labels.
 
     A class derived from it has a ``fit`` that sets ``student_``, ``privacy_``,
-    ``decision_offsets_`` and, for a classifier, ``classes_``. It says how rows are checked
-    (``_check_rows``) and which student it would train (``_blank_student``).
+    ``decision_offsets_`` and, for a classifier, ``classes_``. It says which student it would train
+    (``_blank_student``).
 
     Notes
     -----
@@ -71,87 +85,11 @@ class DistilledEstimator(DocLink, BaseEstimator):
 
     # ---------------------------------------------------------------------------------- predicting
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Predict with the student, at the decision threshold.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-            Rows, with the columns of the transfer rows.
-
-        Returns
-        -------
-        y : ndarray of shape (m,)
-            Class labels, or numbers for a regressor.
-        """
-        return self._by_student("predict", X)
-
-    @_offered("predict_proba")
-    def predict_proba(self, X: Any) -> Array:
-        """Return the student's class probabilities; the threshold does not change them.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-            Rows, with the columns of the transfer rows.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (m, n_classes)
-            For a regressor as student, its outputs projected on the simplex.
-        """
-        return self._by_student("predict_proba", X)
-
-    @_offered("predict_log_proba")
-    def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of :meth:`predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-            Rows, with the columns of the transfer rows.
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (m, n_classes)
-            −∞ for a probability of 0.
-        """
-        return self._by_student("predict_log_proba", X)
-
-    @_offered("decision_function")
-    def decision_function(self, X: Any) -> Array:
-        """Return the student's decision function.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-            Rows, with the columns of the transfer rows.
-
-        Returns
-        -------
-        scores : ndarray of shape (m,) or (m, n_classes)
-            Those of the student.
-        """
-        return self._by_student("decision_function", X)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy (classification) or R² (regression) of :meth:`predict`.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-            Rows, with the columns of the transfer rows.
-        y : array-like of shape (m,)
-            True labels or numbers.
-        sample_weight : array-like of shape (m,), default=None
-            Weights of the rows.
-
-        Returns
-        -------
-        score : float
-            At most 1.
-        """
-        return self._by_student("score", X, y, sample_weight)
+    predict = _by_student("predict")
+    score = _by_student("score")
+    predict_proba = _offered("predict_proba")
+    predict_log_proba = _offered("predict_log_proba")
+    decision_function = _offered("decision_function")
 
     def export(self) -> Published:
         """Return the student as an ordinary estimator, and its statement, to be published.
@@ -191,15 +129,6 @@ class DistilledEstimator(DocLink, BaseEstimator):
 
     def _blank_student(self) -> Any:
         raise NotImplementedError
-
-    def _check_rows(self, X: Any) -> Any:
-        raise NotImplementedError
-
-    def _by_student(self, method: str, X: Any, *more: Any) -> Any:
-        check_is_fitted(self)
-        X = self._check_rows(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        return getattr(self._thresholded(), method)(X, *more)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "privacy_")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-__all__ = ["folded", "html_steps", "html_table"]
-
 # Of a bar beside the caption: no green or red has enough contrast as text on light and on dark.
 _COLORS = {True: "#2a7d4f", False: "#b3261e"}
 

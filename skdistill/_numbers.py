@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-
-__all__ = ["check_number", "check_range"]
 
 
 def check_number(name: str, value: Any, requirement: str, ok: Callable[[Any], bool]) -> float:
@@ -19,6 +17,15 @@ def check_number(name: str, value: Any, requirement: str, ok: Callable[[Any], bo
     if math.isnan(value) or not ok(value):
         raise ValueError(f"{name}={value!r} is out of range; {name} must be {requirement}.")
     return float(value)
+
+
+def check_whole(name: str, value: Any, least: int = 1, others: str = "") -> int:
+    """Return a whole number of at least `least`, or raise; `others` names other valid values."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        raise TypeError(f"{name}={value!r} must be a whole number of at least {least}{others}.")
+    if value < least:
+        raise ValueError(f"{name}={value!r} must be at least {least}{others}.")
+    return int(value)
 
 
 def check_range(value: Any) -> tuple[float, float]:

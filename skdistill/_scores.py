@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-__all__ = ["probabilities_of", "scores_are_pairs"]
-
 # Where meta-estimators keep the one estimator whose scores they pass on.
 _INNER = ("best_estimator_", "estimator_", "estimator")
 

@@ -13,8 +13,6 @@ from typing import Any
 
 import sklearn
 
-__all__ = ["silenced", "warn_caller"]
-
 _INNER = tuple(f"{Path(path).parent}{os.sep}" for path in (__file__, inspect.getfile(sklearn)))
 
 

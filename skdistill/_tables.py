@@ -36,28 +36,6 @@ from skdistill._cells import (
     usual_nan,
 )
 
-__all__ = [
-    "Table",
-    "canonical_rows",
-    "cells_of",
-    "check_label_types",
-    "check_lengths",
-    "check_not_empty",
-    "check_table",
-    "classes_in",
-    "copy_rows",
-    "group_names",
-    "known_classes",
-    "label_codes",
-    "layout_of",
-    "n_rows",
-    "read_table",
-    "row_blocks",
-    "rows_of_list",
-    "take_rows",
-    "text_or_numbers",
-]
-
 # Rows of any container, as they are.
 
 
@@ -207,6 +185,18 @@ def read_table(X: Any, width: int | None = None) -> Table:
         return _table_of_list(array.tolist(), width, cells="array")
     flat = array.reshape(len(array), -1)
     return Table("array", array.shape, columns=tuple(map(canonical_column, flat.T)))
+
+
+def as_numbers(X: Any) -> NDArray[np.float64]:
+    """Return a dense table as numbers, shape ``(n, d)``; columns of other cells become codes."""
+    table = read_table(X)
+    if table.values is not None:
+        return np.asarray(table.values.reshape(table.n_rows, -1), dtype=np.float64)
+    numbers = [
+        np.unique(cells.astype(str), return_inverse=True)[1] if cells.dtype == object else cells
+        for cells in table.columns
+    ]
+    return np.column_stack([cells.astype(np.float64) for cells in numbers])
 
 
 def canonical_rows(X: Any, width: int | None = None) -> Any:

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["n_records", "remember", "was_trained_on"]
-
 # By the `fit_id_` of a teacher. Which objects a program puts together is its text and not its data;
 # to compare contents would tell whether a guess of private rows is right.
 _TABLES: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
@@ -16,7 +14,7 @@ _TABLES: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
 def remember(teacher: Any, X: Any) -> None:
     """Remember, as long as it lives in this process, the table that a teacher was fitted on."""
-    fit_id = getattr(_last_step(teacher), "fit_id_", None)
+    fit_id = getattr(last_step(teacher), "fit_id_", None)
     if fit_id is None:
         return
     try:
@@ -31,7 +29,7 @@ def was_trained_on(teacher: Any, X: Any) -> bool:
     Told by the teachers of this package, which remember the table, and by nearest neighbours that
     keep it in place.
     """
-    last = _last_step(teacher)
+    last = last_step(teacher)
     fit_id = getattr(last, "fit_id_", None)
     if fit_id is not None and _TABLES.get(fit_id) is X:
         return True
@@ -43,7 +41,7 @@ def was_trained_on(teacher: Any, X: Any) -> bool:
 
 def n_records(teacher: Any) -> int | None:
     """Return how many records (or groups) a teacher was fitted on, where it says so; public."""
-    last = _last_step(teacher)
+    last = last_step(teacher)
     for name in ("n_units_", "n_samples_", "n_samples_fit_"):
         value = getattr(last, name, None)
         if isinstance(value, (int, np.integer)):
@@ -51,7 +49,8 @@ def n_records(teacher: Any) -> int | None:
     return None
 
 
-def _last_step(teacher: Any) -> Any:
-    while hasattr(teacher, "steps"):
-        teacher = teacher.steps[-1][1]
-    return teacher
+def last_step(estimator: Any) -> Any:
+    """Return the estimator at the end of pipelines, however many are inside of each other."""
+    while getattr(estimator, "steps", None):
+        estimator = estimator.steps[-1][1]
+    return estimator

@@ -23,7 +23,7 @@ from sklearn.utils import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._numbers import check_number, check_range
+from skdistill._numbers import check_number, check_range, check_whole
 from skdistill._silenced import warn_caller
 from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
 from skdistill._trained_on import n_records, was_trained_on
@@ -33,19 +33,6 @@ from skdistill.certificates.base import Certificate, unwrap
 from skdistill.publishing import refuse_private_settings
 from skdistill.release.calibration import check_mechanism
 from skdistill.students import check_threshold
-
-__all__ = [
-    "Inputs",
-    "check_count",
-    "check_fit_params",
-    "check_inputs",
-    "check_settings",
-    "check_student",
-    "clear_fitted",
-    "type_name",
-    "warn_of_own_table",
-]
-
 
 _FEW_RECORDS = 10
 
@@ -166,9 +153,10 @@ def check_settings(distiller: Any) -> None:
             'privacy. Use mechanism="laplace", or a delta such as 1e-6.'
         )
     if distiller.max_queries is not None:
-        check_count("max_queries", distiller.max_queries, ", or None for all rows")
+        check_whole("max_queries", distiller.max_queries, 1, ", or None for all rows")
     _check_threshold(distiller.threshold)
-    check_output_range(distiller.output_range)
+    if distiller.output_range is not None:
+        check_range(distiller.output_range)
     _check_public_settings(distiller)
     check_accountant(distiller.accountant)
     if math.isinf(epsilon) and distiller.accountant is not None:
@@ -188,12 +176,6 @@ def _check_public_settings(distiller: Any) -> None:
         raise TypeError(f"verbose={verbose!r} must be a number.")
 
 
-def check_count(name: str, value: Any, others: str = "") -> None:
-    """Raise unless `value` is a whole number of at least 1; `others` names other valid values."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name}={value!r} must be a whole number of at least 1{others}.")
-
-
 def _check_threshold(value: Any) -> None:
     if value is None or (isinstance(value, str) and value == "prior"):
         return
@@ -202,12 +184,6 @@ def _check_threshold(value: Any) -> None:
             f'threshold={value!r} must be "prior", None (the student\'s own decision), or for two '
             "classes a probability strictly between 0 and 1."
         )
-
-
-def check_output_range(value: Any) -> None:
-    """Raise unless `value` is None or (low, high) with low < high, both finite."""
-    if value is not None:
-        check_range(value)
 
 
 def check_teacher(teacher: Any) -> NDArray[Any] | None:

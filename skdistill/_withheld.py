@@ -26,8 +26,6 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import ClassifierTags, RegressorTags
 
-__all__ = ["SetAside", "Withheld", "WithheldTeacher", "set_aside_in_grids"]
-
 _NUMBER = re.compile("[0-9a-f]{32}")
 # The number of each object that was set aside, by process and id; and the objects by number.
 _NUMBERS: dict[tuple[int, int], str] = {}

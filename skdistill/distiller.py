@@ -18,7 +18,6 @@ from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
 from skdistill._partitions import is_dask
 from skdistill._silenced import warn_caller
-from skdistill._tables import check_table
 from skdistill._validate import (
     Inputs,
     check_fit_params,
@@ -450,9 +449,6 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         if self.student is not None:
             return self.student
         return Ridge() if self._predicts() == "regressor" else LogisticRegression()
-
-    def _check_rows(self, X: Any) -> Any:
-        return check_table(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

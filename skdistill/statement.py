@@ -17,8 +17,6 @@ from skdistill.accounting.attack_limits import (
 )
 from skdistill.accounting.relation import Relation, Unit
 
-__all__ = ["NOT_PROTECTED", "PRIVATE_TABLE", "TEACHER_DATA", "PrivacyStatement"]
-
 #: The data that a distiller's statement is about.
 TEACHER_DATA = "the teacher's training data"
 

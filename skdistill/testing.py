@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import ExactSampler, Sampler, _test_sampler
 from skdistill.release.query import Queries, Query, RowQuery
+from skdistill.release.replay.cache_keys import digest
 
 __all__ = ["ReplayAudit", "ReplayAuditError", "no_noise", "replay_audit", "seeded_noise"]
 
@@ -69,6 +70,7 @@ def replay_audit(
     make_mechanism : callable
         ``make_mechanism(data)`` returns a generator of queries that has not been started. It must
         be a function of its argument: give a `random_state` to everything that has one.
+        Its result must be picklable, since results are compared by their pickles.
     data, neighbour : object
         Two data sets that differ in one record (or one group).
     loss : PrivacyLoss, default=None
@@ -181,7 +183,7 @@ def _compare(first: _Run, other: _Run, where: str) -> None:
             raise ReplayAuditError(f"{where} changes query {i}: {public[0]} becomes {public[1]}")
         if where.startswith("a second run") and (a.values != b.values).any():
             raise ReplayAuditError(f"{where} gives other values in query {i}")
-    if not _equal(first.result, other.result):
+    if digest(first.result) != digest(other.result):
         raise ReplayAuditError(f"{where} changes the result, although the answers are the same")
 
 
@@ -208,32 +210,6 @@ def _differences(a: NDArray[Any], b: NDArray[Any]) -> list[int]:
     different = a != b
     pairs = zip(a[different].tolist(), b[different].tolist(), strict=True)
     return [x - y for x, y in pairs]
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Whether two results are the same to the last bit."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and _equal_cells(a, b)
-    if is_dataclass(a) and not isinstance(a, type):
-        names = [field.name for field in fields(a)]
-        return all(_equal(getattr(a, name), getattr(b, name)) for name in names)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    if isinstance(a, float):
-        return a == b or (a != a and b != b)
-    if getattr(type(a), "__eq__", None) is object.__eq__:
-        return _equal(vars(a), vars(b)) if hasattr(a, "__dict__") else True
-    return bool(a == b)
-
-
-def _equal_cells(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    if a.dtype.hasobject:
-        return all(map(_equal, a.ravel().tolist(), b.ravel().tolist()))
-    return a.tobytes() == b.tobytes()
 
 
 class _SeededSampler(ExactSampler):

@@ -323,3 +323,15 @@ def test_settings_inside_the_teacher_are_neither_shown_nor_set():
     with pytest.raises(ValueError, match="teacher__n_neighbors cannot be set"):
         model.set_params(teacher__n_neighbors=3)
     assert model.set_params(student__C=7).student.C == 7
+
+
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_proba", "predict_log_proba", "decision_function"]
+)
+def test_predictions_are_those_of_the_student_and_errors_name_the_distiller(method):
+    fitted = distiller().fit(X)
+    student = fitted.export()
+    assert np.array_equal(getattr(fitted, method)(X), getattr(student, method)(X))
+    with pytest.raises(ValueError, match="X has 3 features, but PrivateDistiller is expecting 2"):
+        getattr(fitted, method)(np.zeros((4, 3)))
+    assert "Parameters" in getattr(PrivateDistiller, method).__doc__

@@ -725,7 +725,7 @@ def test_encoders_of_raw_tables_are_read_again(tmp_path, which):
             (OneHotEncoder(handle_unknown="ignore"), ["b"]),
         ),
         "table features": TableFeatures(schema),
-        "frozen": FrozenEstimator(TableFeatures(schema, max_norm=1.0).fit(table)),
+        "frozen": FrozenEstimator(TableFeatures(schema).fit(table)),
         "ranks": TableFeatures(schema, None, n_knots=0, directions=False),
     }[which]
     student = make_pipeline(encode, LogisticRegression())

@@ -62,23 +62,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 from scipy.special import ndtri_exp
 
+from skdistill._numbers import check_number
 from skdistill.accounting.loss import (
     _SMALLEST_DELTA,
     PrivacyLoss,
     _bisect,
+    _normal,
     _positive,
     gaussian_delta,
     gaussian_epsilon,
     gaussian_mu,
 )
 from skdistill.accounting.relation import Relation, Unit
-
-__all__ = ["Cap", "Totals", "dominating_mu"]
 
 _DIGITS = 40
 _UNIT = 10**_DIGITS
@@ -196,7 +195,7 @@ class Cap:
         factor = self.factor(loss)
         yield totals.plus(*_cost(loss, factor))
         if loss.mu is None:
-            yield totals.plus(_dominating_squares(loss.epsilon, factor), 0)
+            yield totals.plus(_square(dominating_mu(factor * loss.epsilon)), 0)
 
     def factor(self, loss: PrivacyLoss) -> int:
         """Return the number of times that a loss counts under the relation of this budget: 1 or 2.
@@ -279,10 +278,6 @@ def _cost(loss: PrivacyLoss, factor: int = 1) -> tuple[int, int]:
     return 0, factor * _units(_positive(loss.epsilon, "epsilon"), ROUND_CEILING)
 
 
-def _dominating_squares(epsilon: float, factor: int = 1) -> int:
-    return _square(dominating_mu(factor * epsilon))
-
-
 @lru_cache(maxsize=256)
 def _largest_squares(epsilon: float, delta: float, pure: float) -> int:
     """Return the largest Σμ² for which the Gaussian releases are (ε - pure, δ)-DP, rounded down.
@@ -349,14 +344,9 @@ def _root(units: int) -> float:
 
 def _amount(value: Any, name: str) -> float:
     """Return `value` as a finite, normal float that is not negative, or raise."""
-    if isinstance(value, Real) and not isinstance(value, bool) and value == 0:
-        return 0.0
-    return _positive(value, name)
+    return check_number(name, value, "0, or positive and finite", lambda v: v == 0 or _normal(v))
 
 
 def _probability(delta: Any) -> float:
     """Return `delta` as a float in [0, 1), or raise."""
-    number = _amount(delta, "delta")
-    if number >= 1:
-        raise ValueError(f"delta must be in [0, 1), got {delta!r}.")
-    return number
+    return check_number("delta", delta, "in [0, 1)", lambda v: v == 0 or (_normal(v) and v < 1))

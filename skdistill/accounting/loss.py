@@ -28,9 +28,8 @@ import numpy as np
 from scipy.special import erfcx, ndtr
 
 from skdistill._diffprivlib import load
+from skdistill._numbers import check_number
 from skdistill.accounting.relation import Relation, Unit
-
-__all__ = ["PrivacyLoss", "gaussian_delta", "gaussian_epsilon", "gaussian_mu"]
 
 # gaussian_delta is accurate to 2**-40, relatively (tested); demanding this much less of it
 # keeps every calibration on the safe side of its rounding errors.
@@ -325,7 +324,7 @@ class PrivacyLoss:
             scale = float(mechanism.sensitivity / mechanism.epsilon) * _ROUND_UP
         else:
             scale = sensitivity / self.mu * _ROUND_UP
-        if not sys.float_info.min <= scale < math.inf:
+        if not _normal(scale):
             raise ValueError(
                 f"The noise scale for sensitivity={sensitivity!r} at epsilon={self.epsilon!r} "
                 "is outside the range of floating point. Choose a less extreme epsilon."
@@ -362,20 +361,16 @@ def _bisect(holds: Callable[[float], bool], failing: float, holding: float) -> f
 
 def _positive(value: Any, name: str) -> float:
     """Return `value` as a positive, finite, normal float, or raise."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a real number, got {value!r} ({type(value).__name__}).")
-    number = float(value)
-    if not sys.float_info.min <= number < math.inf:
-        raise ValueError(
-            f"{name} must be positive and finite (at least {sys.float_info.min:.3g}), "
-            f"got {value!r}."
-        )
-    return number
+    return check_number(name, value, "positive and finite", _normal)
+
+
+def _normal(value: Any) -> bool:
+    return bool(sys.float_info.min <= value < math.inf)
 
 
 def _probability(delta: Any) -> float:
     """Return `delta` as a float in (0, 1), or raise."""
-    if isinstance(delta, Real) and not isinstance(delta, bool) and delta == 0:
+    if isinstance(delta, Real) and delta is not False and delta == 0:
         raise ValueError(
             "Gaussian noise needs delta > 0, got 0. Set a delta below 1 / (number of records), "
             "such as 1e-6, or use mechanism='laplace', which needs none."

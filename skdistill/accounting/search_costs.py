@@ -10,12 +10,11 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 
 from skdistill._html import html_table
 from skdistill._tables import take_rows
+from skdistill._trained_on import last_step
 from skdistill.accounting.charging import replays
 from skdistill.accounting.composition import Totals
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates.base import unwrap
-
-__all__ = ["SearchCost", "search_cost"]
 
 
 @dataclass(frozen=True)
@@ -136,18 +135,10 @@ def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = Non
 
 @dataclass
 class _DryLedger:
-    """A ledger in memory without a limit, on top of the entries of a real one.
+    """A ledger in memory without a limit, on top of the entries of a real one."""
 
-    Parameters
-    ----------
-    ledger : PrivacyLedger or None
-        Read, never charged.
-    replay : bool
-        Whether known rows are free.
-    """
-
-    ledger: Any
-    replay: bool = True
+    ledger: Any  # a PrivacyLedger, read and never charged, or None
+    replay: bool = True  # whether known rows are free
     losses: tuple[PrivacyLoss, ...] = ()
     held: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
 
@@ -234,8 +225,5 @@ def _distinct(grid: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _held_by(search: Any) -> Any:
     """Return the ledger of the distiller in a search, if it has one that replays."""
-    estimator = getattr(search, "estimator", search)
-    while getattr(estimator, "steps", None):
-        estimator = estimator.steps[-1][1]
-    ledger = getattr(estimator, "accountant", None)
+    ledger = getattr(last_step(getattr(search, "estimator", search)), "accountant", None)
     return ledger if replays(ledger) else None

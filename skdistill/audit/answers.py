@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from skdistill.release.boundary import call_privately
 
-__all__ = ["ask", "class_codes", "class_probabilities"]
-
 
 def ask(function: Callable[..., Any], name: str, *data: Any) -> Any:
     """Call a model's method on copies of the data; its exception is replaced by a fixed text."""

@@ -17,17 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, xlog1py, xlogy
 
-__all__ = [
-    "classwise_attack",
-    "lira_attack",
-    "log_odds",
-    "loss_attack",
-    "modified_entropy_attack",
-    "quantile_attack",
-    "rmia_attack",
-    "squared_error_attack",
-]
-
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -25,18 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincc, betainccinv, betaincinv, expit, ndtri
 from scipy.stats import binom
 
-from skdistill._numbers import check_number
-
-__all__ = [
-    "check_confidence",
-    "check_delta",
-    "check_whole",
-    "clopper_pearson",
-    "clopper_pearson_epsilon",
-    "clopper_pearson_mu",
-    "one_run_epsilon",
-    "one_run_p_value",
-]
+from skdistill._numbers import check_number, check_whole
 
 Array = NDArray[np.float64]
 
@@ -320,15 +308,6 @@ def _check_counts(name: str, hits: Any, of: str, n: Any) -> tuple[Any, Any]:
             f"{of} must be at least 1."
         )
     return counts.astype(np.float64), totals.astype(np.float64)
-
-
-def check_whole(name: str, value: Any, least: int) -> int:
-    """Return a whole number that is at least `least`, or raise TypeError or ValueError."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-        raise TypeError(f"{name}={value!r} must be a whole number.")
-    if value < least:
-        raise ValueError(f"{name}={value!r} must be at least {least}.")
-    return int(value)
 
 
 def check_delta(delta: Any) -> float:

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from skdistill._tables import take_rows
-from skdistill.audit.bounds import check_whole
-from skdistill.audit.tables import frame_like, n_rows
-
-__all__ = ["KINDS", "Canaries", "make_canaries"]
+from skdistill._numbers import check_whole
+from skdistill._tables import n_rows, take_rows
+from skdistill.audit.tables import frame_like
 
 #: The kinds that :func:`make_canaries` knows.
 KINDS = ("mislabelled", "outlier", "duplicated")

@@ -15,19 +15,17 @@ from sklearn.base import clone, is_regressor
 from sklearn.utils import check_consistent_length, check_random_state
 
 from skdistill._html import html_table
-from skdistill._tables import take_rows
+from skdistill._tables import n_rows, take_rows
 from skdistill._validate import check_settings
 from skdistill.accounting.relation import Unit
 from skdistill.audit.answers import ask, class_codes, class_probabilities
 from skdistill.audit.canaries import Canaries, make_canaries
 from skdistill.audit.experiments import OneRunAudit, one_run_audit
-from skdistill.audit.tables import n_rows, stack_rows
+from skdistill.audit.tables import stack_rows
 from skdistill.certificates import Certificate
 from skdistill.certificates.base import unwrap
 from skdistill.distiller import PrivateDistiller
 from skdistill.statement import PrivacyStatement
-
-__all__ = ["AuditResult", "audit_distiller"]
 
 Array = NDArray[np.float64]
 

@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdistill._numbers import check_whole
 from skdistill.audit.bounds import (
     check_confidence,
     check_delta,
-    check_whole,
     clopper_pearson_epsilon,
     clopper_pearson_mu,
     one_run_epsilon,
     one_run_p_value,
 )
-
-__all__ = ["OneRunAudit", "TwoWorldAudit", "one_run_audit", "two_world_audit"]
 
 Array = NDArray[np.float64]
 Coins = NDArray[np.bool_]

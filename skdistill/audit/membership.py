@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 
-from skdistill._tables import take_rows
+from skdistill._tables import as_numbers, n_rows, take_rows
 from skdistill.audit.answers import ask, class_codes, class_probabilities
 from skdistill.audit.attacks import (
     classwise_attack,
@@ -41,10 +41,8 @@ from skdistill.audit.roc import (
     tpr_at_fpr,
 )
 from skdistill.audit.shadow import ShadowModels, train_shadow_models
-from skdistill.audit.tables import as_numbers, n_rows, row_keys, stack_rows
+from skdistill.audit.tables import row_keys, stack_rows
 from skdistill.certificates.base import unwrap
-
-__all__ = ["ATTACKS", "attack", "membership_report"]
 
 Array = NDArray[np.float64]
 Records = tuple[Any, NDArray[Any]]
@@ -268,6 +266,11 @@ def _scores(
     ours, others = slice(0, n), slice(n, None)
 
     def quantile() -> Array:
+        if hasattr(X, "tocsr"):
+            raise ValueError(
+                "The quantile regression attack needs a dense X. Leave it out of `attacks`, or "
+                "pass X.toarray()."
+            )
         features = np.column_stack([as_numbers(X), np.eye(len(classes))[codes]])
         return quantile_attack(
             confidences[ours], features[ours], confidences[others], features[others]

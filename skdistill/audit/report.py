@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from skdistill._html import html_table
 
-__all__ = ["AttackResult", "MembershipReport"]
-
 Array = NDArray[np.float64]
 
 NOT_FOR_PUBLICATION = (

@@ -15,15 +15,6 @@ from sklearn.utils import check_random_state
 
 from skdistill.audit.bounds import clopper_pearson
 
-__all__ = [
-    "auc_interval",
-    "balanced_accuracy_interval",
-    "check_fprs",
-    "check_sizes",
-    "roc_points",
-    "tpr_at_fpr",
-]
-
 Array = NDArray[np.float64]
 
 

@@ -20,8 +20,6 @@ from skdistill.audit.answers import ask, class_probabilities
 from skdistill.audit.attacks import log_odds
 from skdistill.certificates.base import unwrap
 
-__all__ = ["ShadowDistiller", "ShadowModels", "train_shadow_models"]
-
 Array = NDArray[np.float64]
 
 

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._tables import n_rows
-
-__all__ = ["as_numbers", "frame_like", "n_rows", "row_keys", "stack_rows"]
+from skdistill._tables import as_numbers
 
 
 def stack_rows(first: Any, *others: Any) -> Any:
@@ -41,31 +39,6 @@ def _library(frame: Any) -> Any:
     return sys.modules[type(frame).__module__.partition(".")[0]]
 
 
-def as_numbers(X: Any) -> NDArray[np.float64]:
-    """Return a table as numbers, shape ``(n, d)``; other columns become codes."""
-    if hasattr(X, "tocsr"):
-        raise ValueError(
-            "The quantile regression attack needs a dense X. Leave it out of `attacks`, or pass "
-            "X.toarray()."
-        )
-    if hasattr(X, "columns"):
-        columns = [np.asarray(X[name]) for name in X.columns]
-    else:
-        table = np.asarray(X) if hasattr(X, "dtype") else np.asarray(X, dtype=object)
-        table = table.reshape(len(table), -1)
-        if table.dtype.kind in "biuf":
-            return table.astype(float)
-        columns = list(table.T)
-    return np.column_stack([_numeric_column(column) for column in columns])
-
-
-def _numeric_column(column: NDArray[Any]) -> NDArray[np.float64]:
-    try:
-        return np.asarray(column, dtype=float)
-    except (TypeError, ValueError):
-        return np.unique(column.astype(str), return_inverse=True)[1].astype(float)
-
-
 def row_keys(X: Any, y: NDArray[Any]) -> list[bytes]:
     """Return one key for each record. Equal keys mean equal cells and labels."""
     labels = np.unique(y, return_inverse=True)[1]
@@ -79,5 +52,4 @@ def row_keys(X: Any, y: NDArray[Any]) -> list[bytes]:
             for a, b, label in spans
         ]
     numbers = np.column_stack([as_numbers(X), labels]) + 0.0  # -0 becomes 0
-    numbers[np.isnan(numbers)] = np.nan  # NaN has many bit patterns
     return [row.tobytes() for row in np.ascontiguousarray(numbers)]

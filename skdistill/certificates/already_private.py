@@ -7,8 +7,6 @@ from typing import Any
 from skdistill.certificates.base import AlreadyPrivate, Certificate
 from skdistill.statement import PrivacyStatement
 
-__all__ = ["stated_privacy"]
-
 
 def stated_privacy(teacher: Any) -> Certificate | None:
     """Certify a teacher whose fitted attribute `privacy_` is a private PrivacyStatement.

@@ -21,31 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 
+from skdistill._numbers import check_number, check_whole
 from skdistill.accounting.relation import Relation, Unit, as_replace_one
 from skdistill.statement import (
     NOT_PROTECTED,
     PUBLIC_TRANSFER_SET,
-    TEACHER_DATA,
     PrivacyStatement,
 )
 
-__all__ = [
-    "AlreadyPrivate",
-    "Certificate",
-    "DisjointTeachers",
-    "GradientSums",
-    "ParameterBall",
-    "RowBound",
-    "is_exactly",
-    "unwrap",
-]
-
 Array = NDArray[np.float64]
-
-
-def iter_nothing(X: Any, function: Callable[[Any], Any]) -> Iterator[Any]:
-    """Iterate over the votes of no teacher."""
-    return iter(())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +74,7 @@ class Certificate:
     """
 
     kind: ClassVar[str] = "none"
+    _text: ClassVar[str] = "none"  # of the bound; {0} is the certificate
     #: Whether the release is a model, which is the default student itself.
     gives_model: ClassVar[bool] = False
 
@@ -118,7 +103,7 @@ class Certificate:
     @property
     def bound_text(self) -> str:
         """The bound in words, for the privacy statement."""
-        return "none"
+        return self._text.format(self)
 
     @property
     def proof(self) -> dict[str, str]:
@@ -171,6 +156,7 @@ class RowBound(Certificate):
     """
 
     kind: ClassVar[str] = "rows"
+    _text: ClassVar[str] = "each row moves by at most {0.l1:.6g} (L1), {0.l2:.6g} (L2)"
 
     l1: float
     l2: float
@@ -179,18 +165,14 @@ class RowBound(Certificate):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("l1", "l2"):
-            _check_positive(self, name)
+        _check_positive(self, "l1", "l2")
         if not self.l2 <= self.l1 * (1 + 1e-12):
             raise ValueError(
                 f"RowBound(l1={self.l1!r}, l2={self.l2!r}): a vector's L2 norm never exceeds its "
                 "L1 norm, so the smaller valid bound is l2 <= l1. Did you swap them?"
             )
-        n_votes = self.n_votes
-        if n_votes is None:
-            return
-        if isinstance(n_votes, bool) or not isinstance(n_votes, (int, np.integer)) or n_votes < 1:
-            raise ValueError(f"RowBound: n_votes must be a positive integer, got {n_votes!r}.")
+        if self.n_votes is not None:
+            check_whole("n_votes", self.n_votes)
 
     @property
     def vote_bounds(self) -> tuple[float, float] | None:
@@ -204,11 +186,6 @@ class RowBound(Certificate):
         l1, l2 = self.l1 * self.n_votes, self.l2 * self.n_votes
         # 1e-9: l1 = 2/k times k is 2 up to rounding, and must not become 3.
         return float(math.ceil(l1 - 1e-9)), math.sqrt(math.ceil(l2**2 - 1e-9))
-
-    @property
-    def bound_text(self) -> str:
-        """The bound in words, for the privacy statement."""
-        return f"each row moves by at most {self.l1:.6g} (L1), {self.l2:.6g} (L2)"
 
 
 @dataclass(frozen=True)
@@ -235,7 +212,7 @@ class DisjointTeachers(RowBound):
 
     n_teachers: int = 1
     member_votes: Callable[[Any, Callable[[Any], Any]], Iterator[Any]] = field(
-        default=iter_nothing, repr=False
+        default=lambda X, function: iter(()), repr=False
     )
     rehearsal: Callable[[Any, Any], None] | None = field(default=None, repr=False, kw_only=True)
 
@@ -270,6 +247,7 @@ class ParameterBall(Certificate):
     """
 
     kind: ClassVar[str] = "parameters"
+    _text: ClassVar[str] = "the parameters move by at most {0.radius:.6g} (L2)"
 
     radius: float
     weights: Callable[[], Array] = field(repr=False)
@@ -281,11 +259,6 @@ class ParameterBall(Certificate):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_positive(self, "radius")
-
-    @property
-    def bound_text(self) -> str:
-        """The bound in words, for the privacy statement."""
-        return f"the parameters move by at most {self.radius:.6g} (L2)"
 
 
 @dataclass(frozen=True)
@@ -302,15 +275,13 @@ class GradientSums(Certificate):
     """
 
     kind: ClassVar[str] = "gradients"
+    _text: ClassVar[str] = (
+        "one {0.unit} moves each sum of gradients by at most twice their clip (L2)"
+    )
     gives_model: ClassVar[bool] = True
 
     rows: Any = field(repr=False)
     curvature: Any = field(default=None, repr=False)
-
-    @property
-    def bound_text(self) -> str:
-        """The bound in words, for the privacy statement."""
-        return f"one {self.unit} moves each sum of gradients by at most twice their clip (L2)"
 
 
 @dataclass(frozen=True)
@@ -342,6 +313,7 @@ class AlreadyPrivate(Certificate):
     """
 
     kind: ClassVar[str] = "private"
+    _text: ClassVar[str] = "nothing more is released than the teacher already protects"
 
     epsilon: float
     delta: float = 0.0
@@ -350,17 +322,9 @@ class AlreadyPrivate(Certificate):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_positive(self, "epsilon", zero=True)
-        _check_number(self, "delta")
-        if not 0 <= self.delta < 1:
-            raise ValueError(f"AlreadyPrivate: delta must be in [0, 1), got {self.delta!r}.")
-        if self.mu is not None:
-            _check_positive(self, "mu", zero=True)
-
-    @property
-    def bound_text(self) -> str:
-        """The bound in words, for the privacy statement."""
-        return "nothing more is released than the teacher already protects"
+        for name in ("epsilon",) if self.mu is None else ("epsilon", "mu"):
+            check_number(name, getattr(self, name), "finite, at least 0", lambda v: 0 <= v < np.inf)
+        check_number("delta", self.delta, "in [0, 1)", lambda v: 0 <= v < 1)
 
     def statement(self, n_queries: int) -> PrivacyStatement:
         """Return the statement of a student: the teacher's in full, and the fact that X is public.
@@ -375,26 +339,15 @@ class AlreadyPrivate(Certificate):
         statement : PrivacyStatement
             The guarantee of the student.
         """
-        own = self.inherited
-        public = NOT_PROTECTED if own is None else (PUBLIC_TRANSFER_SET,)
-        return PrivacyStatement(
-            epsilon=self.epsilon,
-            delta=self.delta,
-            mu=self.mu,
-            relation=self.relation,
-            unit=self.unit,
-            subject=TEACHER_DATA if own is None else own.subject,
-            mechanism="post-processing",
-            certificate=self.proof,
-            n_queries=n_queries,
-            assumes=self.assumes,
-            not_protected=tuple(dict.fromkeys((*self.not_protected, *public))),
-            sampler="the teacher's own noise" if own is None else own.sampler,
-            private=True,
-            accounted=own is not None and own.accounted,
-            cap=None if own is None else own.cap,
-            cap_relation=Relation.REPLACE_ONE if own is None else own.cap_relation,
-        )
+        public = NOT_PROTECTED if self.inherited is None else (PUBLIC_TRANSFER_SET,)
+        names = ("epsilon", "delta", "mu", "relation", "unit", "assumes")
+        changed: dict[str, Any] = {name: getattr(self, name) for name in names}
+        changed |= {"mechanism": "post-processing", "certificate": self.proof, "private": True}
+        changed["not_protected"] = tuple(dict.fromkeys((*self.not_protected, *public)))
+        changed["n_queries"] = n_queries
+        if self.inherited is not None:
+            return replace(self.inherited, **changed)
+        return PrivacyStatement(**changed, sampler="the teacher's own noise")
 
     def as_replace_one(self) -> AlreadyPrivate:
         """Return the same guarantee under the relation replace-one.
@@ -424,20 +377,10 @@ class AlreadyPrivate(Certificate):
         )
 
 
-def _check_number(certificate: Certificate, name: str) -> None:
-    value = getattr(certificate, name)
-    is_number = isinstance(value, (int, float, np.integer, np.floating))
-    if isinstance(value, (bool, np.bool_)) or not is_number:
-        raise TypeError(f"{type(certificate).__name__}: {name} must be a number, got {value!r}.")
-
-
-def _check_positive(certificate: Certificate, name: str, zero: bool = False) -> None:
-    _check_number(certificate, name)
-    value = getattr(certificate, name)
-    if not (0 < value < np.inf or (zero and value == 0)):
-        raise ValueError(
-            f"{type(certificate).__name__}: {name} must be positive and finite, got {value!r}."
-        )
+def _check_positive(certificate: Certificate, *names: str) -> None:
+    for name in names:
+        value, of = getattr(certificate, name), type(certificate).__name__
+        check_number(f"{of}: {name}", value, "positive and finite", lambda v: 0 < v < np.inf)
 
 
 def unwrap(teacher: Any) -> Any:

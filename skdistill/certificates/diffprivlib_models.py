@@ -30,8 +30,6 @@ from skdistill.accounting.relation import Relation, as_replace_one
 from skdistill.certificates.base import AlreadyPrivate, Certificate, is_exactly
 from skdistill.statement import NOT_PROTECTED
 
-__all__ = ["diffprivlib_model", "why_not_private"]
-
 _PACKAGE = "diffprivlib.models"
 _ASSUMES = (
     "the diffprivlib model was fitted once, with the parameters it has now",

@@ -11,8 +11,6 @@ from sklearn.frozen import FrozenEstimator
 from skdistill.accounting.relation import Unit
 from skdistill.certificates.base import Certificate, DisjointTeachers
 
-__all__ = ["disjoint_teachers"]
-
 
 def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) -> Certificate | None:
     """Certify a TeacherEnsemble of k members: RowBound(2/k, √2/k), or the range by k.

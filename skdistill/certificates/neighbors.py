@@ -11,8 +11,6 @@ import numpy as np
 
 from skdistill.certificates.base import Array, Certificate, RowBound
 
-__all__ = ["neighbor_votes", "uniform_neighbors"]
-
 # Metrics that look at two rows alone. Others ("seuclidean", "mahalanobis") may take a scale from
 # all training rows, and then every distance moves with one record. A function of the user's, or
 # "precomputed" distances, may do the same.

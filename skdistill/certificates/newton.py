@@ -7,8 +7,6 @@ from typing import Any
 from skdistill.accounting.relation import Unit
 from skdistill.certificates.base import Certificate, GradientSums
 
-__all__ = ["gradient_sums"]
-
 
 def gradient_sums(
     teacher: Any, X: Any, output_range: tuple[float, float] | None

@@ -9,8 +9,6 @@ from typing import Any
 from skdistill.certificates.base import Certificate, unwrap
 from skdistill.certificates.public_maps import public_map_assumptions
 
-__all__ = ["pipeline"]
-
 
 def pipeline(teacher: Any, X: Any, prove: Callable[[Any, Any], Any]) -> Certificate | None:
     """Certify a Pipeline by its last step, if no earlier step learned from the private rows.

@@ -10,8 +10,6 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill.certificates.base import is_exactly
 
-__all__ = ["is_public_map", "public_map_assumptions"]
-
 _HASHERS = (
     "sklearn.feature_extraction.FeatureHasher",
     "sklearn.feature_extraction.text.HashingVectorizer",

@@ -16,8 +16,7 @@ from skdistill.certificates.neighbors import uniform_neighbors
 from skdistill.certificates.newton import gradient_sums
 from skdistill.certificates.pipelines import pipeline
 from skdistill.certificates.worst_case import worst_case
-
-__all__ = ["FAMILIES", "certify", "has_family", "prove", "register"]
+from skdistill.release.boundary import call_privately
 
 Prover = Callable[..., "Certificate | None"]
 
@@ -156,21 +155,14 @@ def prove(
 def _ask(proof: Prover, teacher: Any, public: dict[str, Any]) -> Certificate | None:
     """Call a user's proof; see :func:`certify` for its errors."""
     name = getattr(proof, "__qualname__", type(proof).__name__)
-    arguments = _public_arguments(proof, public)
-    found, raised = None, None
-    try:
-        found = proof(teacher, **arguments)
-    except BaseException as error:
-        raised = type(error)
-    # Raised after the except block, so that no context keeps the exception and its frames.
-    if raised in (KeyboardInterrupt, SystemExit):
-        raise raised
-    if raised is not None:
-        raise RuntimeError(
+    found = call_privately(
+        partial(proof, teacher, **_public_arguments(proof, public)),
+        error=lambda: RuntimeError(
             f"The proof {name} registered for {type(teacher).__name__} raised an exception; its "
             "message is withheld because it may quote private data. Call the proof by itself to "
             "see it, and let it return None where it does not apply."
-        )
+        ),
+    )
     if found is not None and not isinstance(found, Certificate):
         raise TypeError(
             f"The proof {name} registered for {type(teacher).__name__} must return a Certificate, "

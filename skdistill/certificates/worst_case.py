@@ -9,8 +9,6 @@ from sklearn.base import is_regressor
 
 from skdistill.certificates.base import Certificate, RowBound
 
-__all__ = ["worst_case"]
-
 
 def worst_case(teacher: Any, output_range: tuple[float, float] | None) -> Certificate:
     """Bound each row by the diameter of the simplex, or of the output range.

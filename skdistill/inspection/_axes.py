@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["NEUTRAL", "axes_and_figure", "need_matplotlib", "place_legend"]
-
 # A grey that reads on white and on black: for baselines, limits and chance.
 NEUTRAL = "#7f7f7f"
 

@@ -10,8 +10,6 @@ import numpy as np
 
 from skdistill.inspection._axes import NEUTRAL, axes_and_figure, place_legend
 
-__all__ = ["BudgetDisplay"]
-
 
 class BudgetDisplay:
     """A ledger's total ε, release by release, below its budget.

@@ -16,8 +16,6 @@ from skdistill.audit.report import MembershipReport
 from skdistill.audit.roc import roc_points
 from skdistill.inspection._axes import NEUTRAL, axes_and_figure, need_matplotlib, place_legend
 
-__all__ = ["MembershipDisplay", "private_tpr"]
-
 Array = NDArray[np.float64]
 
 _STYLES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))

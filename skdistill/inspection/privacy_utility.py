@@ -14,8 +14,6 @@ from sklearn.metrics import check_scoring
 
 from skdistill.inspection._axes import NEUTRAL, axes_and_figure, need_matplotlib, place_legend
 
-__all__ = ["PrivacyUtilityDisplay"]
-
 
 class PrivacyUtilityDisplay:
     """A metric against ε: mean and standard deviation over releases, with baselines.

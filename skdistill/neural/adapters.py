@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,17 +14,15 @@ from skdistill._doc_links import DocLink
 from skdistill._randomness import own_randomness
 from skdistill.neural.backends import Backend, backend_of
 
-__all__ = ["NetworkClassifier", "NetworkRegressor", "clone_network"]
-
 Array = NDArray[np.float64]
 
 
 class _Network(DocLink, BaseEstimator):
     """The common part of the two adapters."""
 
-    estimator: Any
-    random_state: Any
-    network_: Any
+    def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
+        self.estimator = estimator
+        self.random_state = random_state
 
     def _backend(self) -> Backend:
         backend = backend_of(self.estimator)
@@ -47,12 +45,13 @@ class _Network(DocLink, BaseEstimator):
         check_is_fitted(self, "network_")
         return self._backend().outputs(self.network_, X)
 
-    def _take_fitted(self) -> bool:
-        """Take over the network of an estimator that is already trained."""
+    def _take_fitted(self) -> None:
+        """Take over the network of an estimator, and its classes, where it is already trained."""
         network = self._backend().fitted(self.estimator)
         if network is not None:
             self.network_ = network
-        return network is not None
+            if is_classifier(self):
+                self.classes_ = np.asarray(self.estimator.classes_)
 
     def __sklearn_clone__(self) -> Any:
         return type(self)(
@@ -115,10 +114,6 @@ class NetworkClassifier(ClassifierMixin, _Network):
     >>> student = NetworkClassifier(  # doctest: +SKIP
     ...     keras.wrappers.SKLearnClassifier(build, fit_kwargs={"epochs": 20, "verbose": 0}))
     """
-
-    def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
-        self.estimator = estimator
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkClassifier:
         """Train on class labels; `fit_params` are for the network's own ``fit``.
@@ -203,12 +198,6 @@ class NetworkClassifier(ClassifierMixin, _Network):
         """
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
-    def _take_fitted(self) -> bool:
-        if super()._take_fitted():
-            self.classes_ = np.asarray(self.estimator.classes_)
-            return True
-        return False
-
 
 class NetworkRegressor(RegressorMixin, _Network):
     """A Keras or PyTorch regressor with targets and predictions of one dimension.
@@ -225,10 +214,6 @@ class NetworkRegressor(RegressorMixin, _Network):
     network_ : estimator
         The fitted network.
     """
-
-    def __init__(self, estimator: Any, *, random_state: Any = None) -> None:
-        self.estimator = estimator
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkRegressor:
         """Train the network; `fit_params` are for its own ``fit``.

@@ -5,28 +5,13 @@ from __future__ import annotations
 import copy
 import sys
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-__all__ = ["Backend", "backend_of"]
-
 Array = NDArray[Any]
-
-
-class Backend(Protocol):
-    """How to train and ask one kind of network."""
-
-    def fit(self, estimator: Any, X: Any, targets: Array, fit_params: dict[str, Any]) -> Any:
-        """Build a new network as `estimator` describes it and train it on `targets`."""
-
-    def fitted(self, estimator: Any) -> Any:
-        """Return the trained network inside `estimator`, or None."""
-
-    def outputs(self, network: Any, X: Any) -> Array:
-        """Ask a trained network: probabilities of a classifier, values of a regressor."""
 
 
 class _Keras:
@@ -37,6 +22,7 @@ class _Keras:
     """
 
     def fit(self, estimator: Any, X: Any, targets: Array, fit_params: dict[str, Any]) -> Any:
+        """Build a new network as `estimator` describes it and train it on `targets`."""
         keras = sys.modules["keras"]
         # Copied, since Keras's callbacks and optimizers have a state: two fits share nothing.
         options, settings = copy.deepcopy((estimator.fit_kwargs or {}, estimator.model_kwargs))
@@ -55,9 +41,11 @@ class _Keras:
         return network
 
     def fitted(self, estimator: Any) -> Any:
+        """Return the trained network inside `estimator`, or None."""
         return getattr(estimator, "model_", None)
 
     def outputs(self, network: Any, X: Any) -> Array:
+        """Ask a trained network: probabilities of a classifier, values of a regressor."""
         values = np.asarray(network.predict(_as_array(X), verbose=0))
         if getattr(network.loss, "from_logits", False):
             from scipy.special import expit, softmax
@@ -89,6 +77,7 @@ class _Skorch:
         return np.asarray(ask(_as_floats(X)))
 
 
+Backend = _Keras | _Skorch
 _KERAS, _SKORCH = _Keras(), _Skorch()
 _KNOWN: dict[tuple[str, str], Backend] = {
     ("keras", "SKLearnClassifier"): _KERAS,

@@ -13,19 +13,16 @@ from sklearn.base import BaseEstimator, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
+from skdistill._trained_on import last_step
 from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_network
 from skdistill.neural.backends import backend_of
-
-__all__ = ["adapted", "fit_soft", "fresh", "fresh_members", "takes_soft_labels"]
 
 Array = NDArray[np.float64]
 
 
 def takes_soft_labels(estimator: Any) -> bool:
     """Whether a classifier can be trained by :func:`fit_soft`."""
-    last = estimator
-    while hasattr(last, "steps"):
-        last = last.steps[-1][1]
+    last = last_step(estimator)
     return hasattr(last, "fit_soft") or (backend_of(last) is not None and not is_regressor(last))
 
 
@@ -35,12 +32,12 @@ def adapted(estimator: Any) -> Any:
     Pipelines, finished searches (their best estimator) and FrozenEstimators are looked into.
     Nothing is changed; a fitted network is the same network in its adapter.
     """
+    held = getattr(estimator, "best_estimator_", None)
     if isinstance(estimator, FrozenEstimator):
-        inner = adapted(estimator.estimator)
-        return estimator if inner is estimator.estimator else inner
-    if hasattr(estimator, "best_estimator_"):
-        inner = adapted(estimator.best_estimator_)
-        return estimator if inner is estimator.best_estimator_ else inner
+        held = estimator.estimator
+    if held is not None:
+        inner = adapted(held)
+        return estimator if inner is held else inner
     if hasattr(estimator, "steps"):
         *earlier, (name, last) = estimator.steps
         inner = adapted(last)

@@ -11,8 +11,6 @@ try:
 except ImportError:  # for tools that import every module; nothing here is used without PyTorch
     NLLLoss = object
 
-__all__ = ["SoftNLLLoss", "soft_accuracy"]
-
 
 class SoftNLLLoss(NLLLoss):
     """Negative log-likelihood whose target is a distribution: −Σ_c y_c·log p_c, row by row.

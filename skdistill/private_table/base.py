@@ -562,9 +562,6 @@ class PrivateTable(DistilledEstimator):
     _shared: ClassVar[tuple[str, ...]] = ("accountant",)
     _prototypes: ClassVar[tuple[str, ...]] = ("teacher", "student")
 
-    def _check_rows(self, X: Any) -> Any:
-        return check_table(X)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True

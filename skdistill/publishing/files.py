@@ -18,8 +18,6 @@ from typing import Any
 from skdistill.publishing.published import Published, publish
 from skdistill.statement import PrivacyStatement
 
-__all__ = ["UnsafeFileError", "load", "save"]
-
 _STATEMENT = "privacy.json"
 
 # Types that a student may hold beside those skops trusts. They store arrays, numbers and other

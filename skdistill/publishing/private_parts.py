@@ -14,8 +14,6 @@ from sklearn.frozen import FrozenEstimator
 from skdistill.certificates.base import unwrap
 from skdistill.certificates.public_maps import is_public_map
 
-__all__ = ["refuse_private_parts", "refuse_private_settings", "without_memory"]
-
 _OPAQUE = (type, types.ModuleType, str, bytes, int, float, complex, type(None), np.dtype)
 
 
@@ -75,16 +73,6 @@ def without_memory(student: Any) -> Any:
     """Set ``memory=None`` in every pipeline inside a student, in place, and return the student.
 
     The setting names a folder of the curator, and a fitted pipeline predicts without its cache.
-
-    Parameters
-    ----------
-    student : estimator
-        Changed in place.
-
-    Returns
-    -------
-    student : estimator
-        The same object.
     """
     for each in _reachable(student):
         if _is_estimator(each) and vars(each).get("memory") is not None:

@@ -11,8 +11,6 @@ from skdistill._html import folded
 from skdistill.publishing.private_parts import refuse_private_parts, without_memory
 from skdistill.statement import PrivacyStatement
 
-__all__ = ["Published", "publish"]
-
 _OF_THE_ESTIMATOR = (
     *("predict", "predict_proba", "predict_log_proba", "decision_function", "score"),
     *("classes_", "n_features_in_", "feature_names_in_"),
@@ -80,32 +78,13 @@ def _parts(estimator: Any) -> tuple[Any, ...]:
 def publish(model: Any, statement: PrivacyStatement, teacher: Any = None) -> Published:
     """Tie a student to the statement of its fit, after a search for the teacher in it.
 
-    The student loses the folder of its cache (:func:`without_memory`).
+    The student loses the folder of its cache (:func:`without_memory`). One that holds the teacher,
+    or a part of it, raises a ValueError.
 
-    Parameters
-    ----------
-    model : estimator
-        The fitted student.
-    statement : PrivacyStatement
-        The promise of its fit.
-    teacher : estimator, default=None
-        Searched for in the student.
-
-    Returns
-    -------
-    published : Published
-
-    Raises
-    ------
-    ValueError
-        If the student holds the teacher or a part of it, such as a frozen step of a pipeline.
-
-    Notes
-    -----
-    Post-processing: the student, the offsets and the classes are functions of released labels, the
-    public X and public settings, so the export has the guarantee of the release and no other cost
-    (Dwork and Roth 2014, Proposition 2.1). The *student* is such a function unless the user put
-    private parts into it. The function searches for them.
+    Proof. Post-processing: the student, the offsets and the classes are functions of released
+    labels, the public X and public settings, so the export has the guarantee of the release and no
+    other cost (Dwork and Roth 2014, Proposition 2.1). The *student* is such a function unless the
+    user put private parts into it. The function searches for them.
     """
     refuse_private_parts(model, teacher)
     published = Published(without_memory(model), statement)

@@ -31,8 +31,6 @@ from scipy.special import exp2, expit
 
 from skdistill.accounting.relation import Unit
 
-__all__ = ["MISSING", "TARGET_ONE", "IntegerMap", "Lattice", "PrivateRows", "Sum", "added"]
-
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Question = Callable[..., Any]

@@ -19,16 +19,6 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.query import Queries, RowQuery
 
-__all__ = [
-    "MAX_BASIS",
-    "MIN_BASIS",
-    "centred",
-    "row_labels",
-    "shrunk",
-    "smoothed_labels",
-    "smooths",
-]
-
 Array = NDArray[np.float64]
 
 #: At least (where a basis has them) and at most this many functions of a basis are used.

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-__all__ = ["calibration_of", "offsets_from_counts"]
-
 Array = NDArray[np.float64]
 
 _DOUBT = 15.0  # chosen on simulated histograms of 200 to 30,000 records at noise of 3 to 2,700

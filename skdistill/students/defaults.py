@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 
-__all__ = ["default_classifier", "default_regressor"]
-
 Array = NDArray[np.float64]
 
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
-__all__ = ["linear_student"]
-
 
 def linear_student(
     model: Any,

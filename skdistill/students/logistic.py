@@ -15,8 +15,6 @@ from sklearn.utils import check_array
 
 from skdistill._tables import n_rows, row_blocks, take_rows
 
-__all__ = ["fit_logistic", "takes_soft_cross_entropy"]
-
 Array = NDArray[np.float64]
 
 # Size of a block of rows with their scores and labels: it stays in a processor's cache.

@@ -5,21 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from joblib import parallel_config
 from numpy.typing import NDArray
 
-from skdistill._cells import as_floats
 from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced
-from skdistill._tables import n_rows, read_table, take_rows
+from skdistill._tables import as_numbers, n_rows, take_rows
 from skdistill.neural import takes_soft_labels
-from skdistill.students.training import match_threshold, rows_of_params, train
-
-__all__ = ["rehearse"]
+from skdistill.students.soft_targets import rows_of_params
+from skdistill.students.training import match_threshold, train
 
 Array = NDArray[np.float64]
 
@@ -202,11 +199,13 @@ def _signal(X: Any, n: int) -> Array:
 
     Zeros for rows that are no table.
     """
-    total, weight = np.zeros(n), 1.0
-    for cells in islice(_columns(X), 8 * _MOST_COLUMNS):
-        values = cells if cells.dtype.kind in "fiub" else _codes(cells)
+    total, weight, first = np.zeros(n), 1.0, 8 * _MOST_COLUMNS
+    try:
+        numbers = as_numbers(X.tocsr()[:, :first].toarray() if hasattr(X, "tocsr") else X)
+    except (TypeError, ValueError):
+        return total
+    for values in numbers.T[:first]:
         with np.errstate(all="ignore"):
-            values = np.asarray(values, dtype=np.float64)
             values = np.where(np.isfinite(values), values, np.nanmedian(values))
             scaled = (values - values.mean()) / values.std()
         if np.isfinite(scaled).all():
@@ -214,27 +213,3 @@ def _signal(X: Any, n: int) -> Array:
         if weight < 0.5**_MOST_COLUMNS:
             break
     return total
-
-
-def _columns(X: Any) -> Iterator[NDArray[Any]]:
-    try:
-        table = read_table(X)
-    except (TypeError, ValueError):
-        return
-    if table.values is None:
-        yield from table.columns
-        return
-    values = table.values
-    if table.kind != "sparse":
-        values = values.reshape(table.n_rows, -1)
-    for j in range(values.shape[1]):
-        column = values[:, [j]]
-        yield np.asarray(column.todense() if table.kind == "sparse" else column).ravel()
-
-
-def _codes(cells: NDArray[Any]) -> Array:
-    """Return numbers as they are, and other cells as the rank of their text."""
-    numbers = as_floats(cells.tolist())
-    if np.isfinite(numbers).any():
-        return numbers
-    return np.unique([str(cell) for cell in cells.tolist()], return_inverse=True)[1].astype(float)

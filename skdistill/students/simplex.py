@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["project_rows", "with_unit_sums", "with_mean_inside"]
-
 Array = NDArray[np.float64]
 
 

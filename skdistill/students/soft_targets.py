@@ -14,19 +14,10 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skdistill._scores import scores_are_pairs
 from skdistill._tables import take_rows
+from skdistill._trained_on import last_step
 from skdistill.neural import fit_soft, fresh, takes_soft_labels
 from skdistill.students.logistic import fit_logistic, takes_soft_cross_entropy
 from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
-
-__all__ = [
-    "class_scores",
-    "fit_on_soft_labels",
-    "fit_on_values",
-    "fit_with_unlabelled",
-    "hard_labels",
-    "how_to_train",
-    "probabilities",
-]
 
 Array = NDArray[np.float64]
 
@@ -52,7 +43,7 @@ def how_to_train(student: Any) -> str:
         return "fit_soft"
     if is_regressor(student):
         return "least squares"
-    last = _last_step(student)
+    last = last_step(student)
     if isinstance(last, (LabelPropagation, LabelSpreading, SelfTrainingClassifier)):
         return "unlabelled rows"
     if not has_fit_parameter(last, "sample_weight"):
@@ -90,14 +81,14 @@ def fit_on_soft_labels(
     way = how_to_train(student)
     student = fresh(student)
     if way == "fit_soft":
-        signed = getattr(_last_step(student), "signed_soft_labels", False)
+        signed = getattr(last_step(student), "signed_soft_labels", False)
         Y = with_unit_sums(labels) if signed else project_rows(labels)
         return fit_soft(student, X, Y, classes, hard_labels(labels), fit_params)
     if way == "least squares":
         targets = with_unit_sums(labels)
         if len(classes) == 2:
             return student.fit(X, targets[:, 1], **fit_params)
-        if not get_tags(_last_step(student)).target_tags.multi_output:
+        if not get_tags(last_step(student)).target_tags.multi_output:
             from sklearn.multioutput import MultiOutputRegressor
 
             student = MultiOutputRegressor(student)
@@ -129,16 +120,11 @@ def fit_with_unlabelled(
     """
     if classes.dtype.kind not in "iu" or classes.min() < 0:
         raise ValueError(
-            f"{type(_last_step(student)).__name__} marks rows without a label by -1, so class "
+            f"{type(last_step(student)).__name__} marks rows without a label by -1, so class "
             "labels must be whole numbers from 0 on. Train the teacher on encoded labels "
             "(sklearn.preprocessing.LabelEncoder)."
         )
     return fresh(student).fit(X, np.where(codes >= 0, classes[codes], -1), **fit_params)
-
-
-def fit_on_values(student: Any, X: Any, values: Array, fit_params: dict[str, Any]) -> Any:
-    """Fit a clone of a regressor on noisy outputs, by its own loss."""
-    return fresh(student).fit(X, values, **fit_params)
 
 
 def hard_labels(labels: Array) -> NDArray[np.intp]:
@@ -177,11 +163,7 @@ def _fit_on_copies(
     if own is not None:
         weights = weights * np.asarray(own, dtype=np.float64).reshape(-1, 1)
     codes, rows = np.nonzero(weights.T)
-    fit_params = {
-        key: take_rows(value, rows) if _per_row(value, m) else value
-        for key, value in fit_params.items()
-    }
-    fit_params[name] = weights[rows, codes]
+    fit_params = {**rows_of_params(fit_params, rows, m), name: weights[rows, codes]}
     return student.fit(take_rows(X, rows), classes[codes], **fit_params)
 
 
@@ -203,12 +185,15 @@ def thinned(labels: Array, copies: int = 10) -> Array:
     return result
 
 
-def _per_row(value: Any, m: int) -> bool:
-    """Whether a fit parameter has one entry per row."""
-    shape = getattr(value, "shape", None)
-    if shape is not None:
-        return len(shape) > 0 and shape[0] == m
-    return isinstance(value, (list, tuple)) and len(value) == m
+def rows_of_params(params: dict[str, Any], rows: NDArray[np.intp], m: int) -> dict[str, Any]:
+    """Return fit parameters, those with one entry for each of m rows at some rows."""
+
+    def per_row(value: Any) -> bool:
+        if hasattr(value, "shape"):
+            return bool(value.shape[:1] == (m,))
+        return isinstance(value, (list, tuple)) and len(value) == m
+
+    return {key: take_rows(each, rows) if per_row(each) else each for key, each in params.items()}
 
 
 def _weight_parameter(student: Any) -> str:
@@ -220,7 +205,7 @@ def _weight_parameter(student: Any) -> str:
     if not sklearn.get_config()["enable_metadata_routing"]:
         name, last = student.steps[-1]
         return f"{name}__{_weight_parameter(last)}"
-    _last_step(student).set_fit_request(sample_weight=True)
+    last_step(student).set_fit_request(sample_weight=True)
     return "sample_weight"
 
 
@@ -249,12 +234,6 @@ def _earlier_steps(student: Any) -> list[Any]:
         found += [step for _, step in student.steps[:-1] if step not in (None, "passthrough")]
         student = student.steps[-1][1]
     return found
-
-
-def _last_step(student: Any) -> Any:
-    while hasattr(student, "steps"):
-        student = student.steps[-1][1]
-    return student
 
 
 def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, str] | None:

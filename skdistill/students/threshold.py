@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fixed_offsets", "offsets_for_prior", "predicted_codes"]
-
 Array = NDArray[np.float64]
 
 # Rows that are looked at for more than two classes, where the offsets are found by iteration.

@@ -17,8 +17,6 @@ from skdistill._doc_links import DocLink
 from skdistill.students.soft_targets import class_scores, probabilities
 from skdistill.students.threshold import predicted_codes
 
-__all__ = ["ThresholdedStudent", "student_has"]
-
 Array = NDArray[np.float64]
 
 

@@ -15,14 +15,12 @@ from skdistill.students.defaults import default_classifier, default_regressor
 from skdistill.students.soft_targets import (
     class_scores,
     fit_on_soft_labels,
-    fit_on_values,
     fit_with_unlabelled,
     how_to_train,
     looks_at_labels,
+    rows_of_params,
 )
 from skdistill.students.threshold import fixed_offsets, offsets_for_prior
-
-__all__ = ["check_threshold", "encoder_of", "match_threshold", "rows_of_params", "train"]
 
 Array = NDArray[np.float64]
 
@@ -61,11 +59,11 @@ def train(
             'Use mechanism="noisy_max", a larger epsilon, or a semi-supervised student.'
         )
     rows, values = rows[answered], values[answered]
-    params = rows_of_params(params, rows, n_rows(X))
-    X = X if len(rows) == n_rows(X) else take_rows(X, rows)
+    if len(rows) < n_rows(X):
+        params, X = rows_of_params(params, rows, n_rows(X)), take_rows(X, rows)
     if classes is None:
         student = student or default_regressor(X, values, noise_scale, output_range)
-        return fit_on_values(fresh(student, random_state), X, values, params)
+        return fresh(student, random_state).fit(X, values, **params)
     if student is None:
         student = default_classifier(X, noise_scale)
     return fit_on_soft_labels(fresh(student, random_state), X, values, classes, params)
@@ -119,13 +117,3 @@ def match_threshold(
     # Margins of more than two classes have no common scale to shift them on.
     comparable = scale != "margin" or len(prior) == 2
     return offsets_for_prior(scores, prior) if comparable else None
-
-
-def rows_of_params(params: dict[str, Any], rows: NDArray[np.intp], m: int) -> dict[str, Any]:
-    """Restrict fit parameters with one entry per row of X to the rows that were labelled."""
-    if len(rows) == m:
-        return params
-    return {
-        name: take_rows(value, rows) if hasattr(value, "__len__") and len(value) == m else value
-        for name, value in params.items()
-    }

@@ -12,7 +12,6 @@ constant of the mechanism that uses it. For the same reason all random numbers h
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -21,16 +20,11 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from sklearn.decomposition import PCA
 from sklearn.neighbors import kneighbors_graph
+from sklearn.utils import check_array
 
+from skdistill._numbers import check_whole
 from skdistill._tables import n_rows
 from skdistill.transfer.encoding import public_features, transformed
-
-__all__ = [
-    "MAX_GRAPH_ROWS",
-    "graph_eigenvectors",
-    "principal_components",
-    "public_bases",
-]
 
 Array = NDArray[np.float64]
 
@@ -48,8 +42,6 @@ _RESTARTS = 100
 _NEGLIGIBLE = 1e-6
 # A unit column closer than this to the span of earlier ones depends on them.
 _DEPENDENT = 1e-7
-# One farther than this from it loses no digits in a Cholesky factor of the Gram matrix.
-_NEARLY_DEPENDENT = 1e-3
 
 
 def public_bases(
@@ -99,7 +91,7 @@ def public_bases(
     >>> bool(np.abs(line.T @ line - np.eye(2)).max() < 1e-14)
     True
     """
-    size, m = _check_size(size), n_rows(X)
+    size, m = check_whole("size", size), n_rows(X)
     if not isinstance(basis, str):
         return (_users_basis(X, basis, size),)
     if basis not in ("auto", "pca", "graph"):
@@ -143,7 +135,7 @@ def principal_components(features: Any, size: int = 64) -> Array:
         Orthonormal columns: 1/sqrt(m), then the scores of the principal components by decreasing
         variance, each divided by its norm. The first q columns are the basis of size q.
     """
-    size, features = _check_size(size), _check_matrix(features, "features")
+    size, features = check_whole("size", size), _check_matrix(features, "features")
     constant = np.ones((len(features), 1))
     return _orthonormal(np.hstack([constant, _scores(features, size - 1)]), size)
 
@@ -182,7 +174,7 @@ def graph_eigenvectors(features: Any, size: int = 64) -> Array:
     .. [3] Zhang, Rohe. "Understanding regularized spectral clustering via graph conductance".
        NeurIPS 2018.
     """
-    size, features = _check_size(size), _check_matrix(features, "features")
+    size, features = check_whole("size", size), _check_matrix(features, "features")
     seen: dict[bytes, int] = {}
     rows = (row.tobytes() for row in features + 0.0)  # -0.0 becomes 0.0
     node_of_row = np.array([seen.setdefault(row, len(seen)) for row in rows])
@@ -242,51 +234,20 @@ def _scores(features: Array, size: int) -> Array:
 def _orthonormal(columns: Array, size: int) -> Array:
     """Orthonormalise columns in their order, without those that depend on earlier ones.
 
-    Of columns far from dependent, Cholesky QR twice (Yamamoto, Nakatsukasa, Yanagisawa and Fukaya
-    2015). Else Gram-Schmidt with every projection repeated ("twice is enough", Giraud, Langou and
-    Rozloznik 2005). A Householder QR would put any direction in a dependent column's place.
+    A dependent column is taken out before the factorisation that counts: Householder's QR would put
+    any direction in its place.
     """
-    quick = _cholesky_qr(columns[:, : min(size, *columns.shape)])
-    if quick is not None:
-        return quick
-    basis = np.empty((len(columns), min(size, *columns.shape)), order="F")
-    p = 0
-    for column in columns.T:
-        if p == basis.shape[1]:
-            break
-        peak = np.abs(column).max()
-        if peak == 0:
-            continue
-        v = column / peak
-        v /= np.linalg.norm(v)
-        for _ in range(3):
-            v = v - basis[:, :p] @ (basis[:, :p].T @ v)
-            new = float(np.linalg.norm(v))
-            if new <= _DEPENDENT:
-                break
-            v /= new
-        else:
-            basis[:, p] = v
-            p += 1
-    return np.ascontiguousarray(basis[:, :p])
-
-
-def _cholesky_qr(columns: Array) -> Array | None:
-    """Orthonormalise columns in their order; None where one is nearly dependent on earlier ones."""
-    peaks = np.abs(columns).max(axis=0, initial=0.0)
-    if not columns.size or not (peaks > 0).all():
-        return None
-    basis = columns / peaks
-    basis /= np.sqrt(np.einsum("ij,ij->j", basis, basis))
-    for _ in range(2):
-        try:
-            factor = np.linalg.cholesky(basis.T @ basis)
-        except np.linalg.LinAlgError:
-            return None
-        if factor.diagonal().min() < _NEARLY_DEPENDENT:
-            return None
-        basis = basis @ np.linalg.inv(factor).T
-    return np.ascontiguousarray(basis)
+    columns = columns[:, columns.any(axis=0)]
+    columns = columns / np.abs(columns).max(axis=0)
+    columns /= np.linalg.norm(columns, axis=0)
+    while columns.shape[1]:
+        basis, factor = np.linalg.qr(columns[:, :size])
+        lengths = factor.diagonal()
+        dependent = np.flatnonzero(np.abs(lengths) <= _DEPENDENT)
+        if not len(dependent):
+            return np.ascontiguousarray(basis * np.sign(lengths))
+        columns = np.delete(columns, dependent[0], axis=1)
+    return columns
 
 
 def _users_basis(X: Any, basis: Any, size: int) -> Array:
@@ -306,24 +267,5 @@ def _users_basis(X: Any, basis: Any, size: int) -> Array:
 
 def _check_matrix(values: Any, name: str) -> Array:
     """Return a finite matrix with at least one row, or raise."""
-    try:
-        matrix = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
-        if matrix.dtype.kind not in "biufO":
-            raise TypeError
-        matrix = matrix.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be an array of real numbers.") from None
-    if matrix.ndim != 2 or len(matrix) == 0:
-        raise ValueError(
-            f"{name} must be two-dimensional, one row per transfer row; got shape {matrix.shape}. "
-            "Use reshape(-1, 1) for a single function."
-        )
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} contains NaN or infinity. Functions on X must be finite.")
-    return matrix
-
-
-def _check_size(size: Any) -> int:
-    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-        raise ValueError(f"size={size!r} must be a positive integer: how many functions at most.")
-    return int(size)
+    values = values.toarray() if hasattr(values, "toarray") else values
+    return np.asarray(check_array(values, dtype=np.float64, ensure_min_features=0, input_name=name))

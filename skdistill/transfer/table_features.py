@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._doc_links import DocLink
+from skdistill._numbers import check_whole
 from skdistill._tables import layout_of
 from skdistill.schema import as_schema
 from skdistill.schema.table import Table
@@ -26,8 +26,6 @@ from skdistill.transfer.column_maps import (
     least_count,
     smooth_metric,
 )
-
-__all__ = ["TableFeatures"]
 
 Array = NDArray[np.float64]
 Block = tuple[int, NDArray[np.int64], Array]  # width, places and values
@@ -77,10 +75,6 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         columns, and are neither centred nor rotated.
     n_components : int, default=None
         Most directions. None: all whose public variance is not negligible.
-    max_norm : float, default=None
-        If given, no row is longer, and the public rows have this norm on average (root mean
-        square) before longer rows are scaled down. Each direction is divided by the root of
-        its standard deviation first, which suits a teacher with equal noise on all weights.
 
     Attributes
     ----------
@@ -127,14 +121,12 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         n_knots: int | str = "auto",
         directions: bool = True,
         n_components: int | None = None,
-        max_norm: float | None = None,
     ) -> None:
         self.schema = schema
         self.pairs = pairs
         self.n_knots = n_knots
         self.directions = directions
         self.n_components = n_components
-        self.max_norm = max_norm
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn quantiles, frequent categories and directions from public rows.
@@ -180,12 +172,6 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         self.norm_bound_ = math.sqrt(longest) * (1 + 1e-9)
         if self.directions:
             self._find_directions(cells)
-        if self.max_norm is not None:
-            self._scale = 1.0
-            rows = self._expand(cells)
-            size = math.sqrt(float(np.einsum("ij,ij->", rows, rows)) / len(rows))
-            self._scale = self.max_norm / size if size > 0 else 1.0
-            self.norm_bound_ = self.max_norm * (1 + 1e-9)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -211,12 +197,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         width = len(self.schema_.columns)
         Table(X, width)  # raises an error if X is not a table, before its columns are counted
         validate_data(self, layout_of(X, width), reset=False, skip_check_array=True)
-        rows = self._expand(self._cells(X))
-        if self.max_norm is not None:
-            norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-            longer = norms > self.max_norm
-            rows[longer] *= (self.max_norm / norms[longer])[:, None]
-        return rows
+        return self._expand(self._cells(X))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return a distinct name for each feature.
@@ -285,8 +266,6 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
             self.variances_, axes = np.ones(1), np.zeros((len(kept), 1))
         largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
         axes = axes * np.where(largest < 0, -1, 1)  # their signs are arbitrary otherwise
-        if self.max_norm is not None:
-            axes /= self.variances_**0.25
         self._axes = np.zeros((raw.shape[1], axes.shape[1]))
         self._axes[kept] = smooth @ axes
         self._centre = mean @ self._axes
@@ -306,18 +285,17 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         return [c.read(x) if c.kind == "number" else c.encode(x, 1) for c, x in columns]
 
     def _expand(self, cells: Sequence[NDArray[Any]]) -> Array:
-        """Return the features before any row is scaled down.
+        """Return the features.
 
         A product of a sparse with a dense matrix adds up every row by itself, in the order of its
         entries; the product of two dense ones may depend on how many rows there are.
         """
-        scale = getattr(self, "_scale", 1.0) if self.max_norm is not None else 1.0
         found = np.empty((0, 0))
         for start, rows in zip(range(0, len(cells[0]), _CHUNK), self._sparse(cells), strict=True):
             part = rows @ self._axes - self._centre if self.directions else rows.toarray()
             if not found.size:
                 found = np.empty((len(cells[0]), part.shape[1]))
-            np.multiply(part, scale, out=found[start : start + len(part)])
+            found[start : start + len(part)] = part
         return found
 
     def _sparse(self, cells: Sequence[NDArray[Any]]) -> Iterator[sp.csr_matrix]:
@@ -348,13 +326,10 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
     def _check_settings(self) -> None:
         if isinstance(self.pairs, str) and self.pairs != "auto":
             raise ValueError(f'pairs={self.pairs!r} must be "auto", None or pairs of names.')
-        if self.n_knots != "auto" and not _is_count(self.n_knots, 0):
-            raise ValueError(f'n_knots={self.n_knots!r} must be "auto" or a whole number.')
-        if self.n_components is not None and not _is_count(self.n_components, 1):
-            raise ValueError(f"n_components={self.n_components!r} must be None or at least 1.")
-        good = isinstance(self.max_norm, Real) and 0 < self.max_norm < math.inf
-        if self.max_norm is not None and not good:
-            raise ValueError(f"max_norm={self.max_norm!r} must be None or a positive number.")
+        if self.n_knots != "auto":
+            check_whole("n_knots", self.n_knots, 0, ', or "auto"')
+        if self.n_components is not None:
+            check_whole("n_components", self.n_components, 1, ", or None")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -370,7 +345,3 @@ def _product(first: Block, second: Block) -> Block:
     places = p[:, :, None] * n_second + q[:, None, :]
     values = v[:, :, None] * w[:, None, :]
     return n_first * n_second, places.reshape(len(p), -1), values.reshape(len(p), -1)
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

@@ -407,7 +407,7 @@ def test_types(bad):
         lambda: total([by_mu(0.1)]).epsilon(bad),
         lambda: Totals().add(PrivacyLoss("laplace", bad, 0.0, None)),
     ):
-        with pytest.raises(TypeError, match=r"must be a real number, got .*\("):
+        with pytest.raises(TypeError, match="is not a number"):
             call()
 
 
@@ -419,7 +419,7 @@ def test_values(bad):
         "delta": lambda: Cap.of(1.0, bad),
         "pure": lambda: Cap.of(1.0, 1e-6, bad),
     }.items():
-        with pytest.raises(ValueError, match=f"{name} must be .* got"):
+        with pytest.raises(ValueError, match=f"{name} must be"):
             call()
     for call in (lambda: Cap.of(1.0, 1.0), lambda: Cap.of(1.0, 1e-6, 1.1), lambda: Cap.of(0, 0.1)):
         with pytest.raises(ValueError, match="must be"):

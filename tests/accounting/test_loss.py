@@ -184,7 +184,7 @@ def test_types(bad):
         lambda: loss.part(bad),
         lambda: gaussian_delta(bad, 1.0),
     ):
-        with pytest.raises(TypeError, match=r"must be a real number, got .*\("):
+        with pytest.raises(TypeError, match="is not a number"):
             call()
 
 
@@ -197,7 +197,7 @@ def test_values(bad):
         "sensitivity": lambda: loss.scale(bad),
         "fraction": lambda: loss.part(bad),
     }.items():
-        with pytest.raises(ValueError, match=f"{name}.*got"):
+        with pytest.raises(ValueError, match=name):
             call()
 
 

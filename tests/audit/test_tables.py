@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from skdistill.audit.tables import as_numbers, row_keys, stack_rows
+from skdistill._tables import as_numbers
+from skdistill.audit.tables import row_keys, stack_rows
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 NAMES = ["a", "b", "c"]

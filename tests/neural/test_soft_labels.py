@@ -21,7 +21,7 @@ from skdistill.neural import (
     takes_soft_labels,
 )
 from skdistill.neural.backends import backend_of
-from skdistill.students import fit_on_soft_labels, how_to_train
+from skdistill.students.soft_targets import fit_on_soft_labels, how_to_train
 
 X = np.random.default_rng(0).normal(size=(90, 3))
 CLASSES = np.array(["a", "b", "c"])

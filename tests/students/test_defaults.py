@@ -2,7 +2,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from skdistill.students import default_classifier, default_regressor
+from skdistill.students.defaults import default_classifier, default_regressor
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2000, 8))
@@ -32,7 +32,7 @@ def test_under_heavy_noise_the_default_beats_the_fixed_penalty():
     errors = {"default": [], "fixed": []}
     for _ in range(20):
         labels = np.column_stack([1 - p, p]) + RNG.normal(0, 6, size=(2000, 2))
-        from skdistill.students import fit_on_soft_labels
+        from skdistill.students.soft_targets import fit_on_soft_labels
 
         for name, student in (
             ("default", default_classifier(X, 6.0)),

@@ -135,22 +135,21 @@ def test_a_users_frame_callable_sparse_and_badly_scaled_columns():
     [
         ("pcs", ValueError, "'pcs' is unknown"),
         (np.ones((3, 1)), ValueError, r"shape \(3, 1\), but the transfer set has 4 rows"),
-        (np.ones(4), ValueError, "two-dimensional"),
-        (np.ones((4, 2, 1)), ValueError, "two-dimensional"),
-        (np.ones((0, 2)), ValueError, "two-dimensional"),
+        (np.ones(4), ValueError, "Expected 2D array"),
+        (np.ones((4, 2, 1)), ValueError, "dim 3"),
+        (np.ones((0, 2)), ValueError, "0 sample"),
         (np.ones((4, 0)), ValueError, "no column"),
         (np.zeros((4, 2)), ValueError, "no column"),
-        ([[1.0], [2.0], [np.nan], [0.0]], ValueError, "NaN or infinity"),
-        (lambda X: np.full((4, 1), np.inf), ValueError, "NaN or infinity"),
-        (np.ones((4, 1)) * 1j, TypeError, "real numbers"),
-        (lambda X: [["a"]] * 4, TypeError, "real numbers"),
-        (None, TypeError, "real numbers|two-dimensional"),
-        ([[1.0], [1.0, 2.0], [1.0], [1.0]], TypeError, "real numbers"),
+        ([[1.0], [2.0], [np.nan], [0.0]], ValueError, "basis contains NaN"),
+        (lambda X: np.full((4, 1), np.inf), ValueError, "basis contains infinity"),
+        (np.ones((4, 1)) * 1j, ValueError, "Complex data not supported"),
+        (lambda X: [["a"]] * 4, ValueError, "could not convert"),
+        (None, ValueError, "Expected 2D array"),
+        ([[1.0], [1.0, 2.0], [1.0], [1.0]], ValueError, "inhomogeneous"),
     ],
 )
 def test_what_is_no_basis_is_refused(basis, error, message):
-    # None becomes an array without dimensions.
-    with pytest.raises((error, ValueError), match=message):
+    with pytest.raises(error, match=message):
         public_bases(np.eye(4), basis)
 
 
@@ -160,7 +159,7 @@ def test_a_size_that_is_no_positive_integer_is_refused(size):
         lambda: public_bases(np.eye(4), size=size),
         *(lambda f=f: f(np.eye(4), size) for f in MAKERS),
     ):
-        with pytest.raises(ValueError, match="must be a positive integer"):
+        with pytest.raises((TypeError, ValueError), match="at least 1"):
             call()
 
 
@@ -315,9 +314,9 @@ def test_two_processes_agree():
 @EACH
 def test_features_must_be_a_finite_matrix(make):
     for bad in (np.ones(3), [[np.nan]], np.empty((0, 2))):
-        with pytest.raises(ValueError, match="features"):
+        with pytest.raises(ValueError, match="feature|0 sample"):
             make(bad)
-    with pytest.raises(TypeError, match="real numbers"):
+    with pytest.raises(ValueError, match="could not convert"):
         make([["a"]])
 
 
@@ -368,15 +367,23 @@ def test_graph_says_more_of_handwritten_digits_than_principal_components():
 
 
 @pytest.mark.parametrize("nearly", [1.0, 1e-2, 1e-5, 1e-9, 0.0])
-def test_cholesky_finds_what_gram_schmidt_finds(nearly, monkeypatch):
-    """Columns nearly or quite dependent are left to Gram-Schmidt, which drops those within 1e-7."""
+def test_columns_within_1e_7_of_the_earlier_ones_are_left_out(nearly):
     rng = np.random.default_rng(0)
     columns = rng.normal(size=(500, 6)) * 10.0 ** np.arange(-3, 3)
     columns[:, 4] = columns[:, 1] + nearly * np.abs(columns[:, 1]).max() * rng.normal(size=500)
-    quick = basis_module._orthonormal(columns, 64)
-    assert (basis_module._cholesky_qr(columns) is None) == (nearly < 1e-3)
-    monkeypatch.setattr(basis_module, "_cholesky_qr", lambda columns: None)
-    slow = basis_module._orthonormal(columns, 64)
-    assert quick.shape == slow.shape == (500, 6 if nearly > 1e-7 else 5)
-    assert_orthonormal(quick, 500, 64)
-    np.testing.assert_allclose(quick, slow, atol=1e-8)
+    basis = basis_module._orthonormal(columns, 64)
+    assert basis.shape == (500, 6 if nearly > 1e-7 else 5)
+    assert_orthonormal(basis, 500, 64)
+    expected = gram_schmidt(columns[:, [0, 1, 2, 3, 4, 5] if nearly > 1e-7 else [0, 1, 2, 3, 5]])
+    np.testing.assert_allclose(basis, expected, atol=1e-8)
+
+
+def gram_schmidt(columns):
+    """Orthonormalise independent columns, with every projection repeated."""
+    basis = np.empty((len(columns), 0))
+    for column in columns.T / np.linalg.norm(columns, axis=0)[:, None]:
+        for _ in range(3):
+            column = column - basis @ (basis.T @ column)
+            column = column / np.linalg.norm(column)
+        basis = np.column_stack([basis, column])
+    return basis

@@ -29,8 +29,6 @@ from skdistill.certificates.base import unwrap
 from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.partitioned_rows import PartitionedRows
 
-__all__ = ["assumed_of", "digest", "layout", "row_keys", "teacher_digest"]
-
 Keys = NDArray[np.bytes_]
 
 

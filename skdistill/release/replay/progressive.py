@@ -42,8 +42,6 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler
 from skdistill.release.query import Queries, Query, answer
 
-__all__ = ["Missing", "ProgressiveRelease", "level_of"]
-
 Array = NDArray[np.float64]
 Keys = NDArray[np.bytes_]
 Kind = Literal["gaussian", "laplace"]

@@ -38,8 +38,6 @@ from skdistill.release.query import Queries, RowQuery, answer
 from skdistill.release.replay.cache_keys import Keys, digest, layout, row_keys, teacher_digest
 from skdistill.release.replay.progressive import Missing, ProgressiveRelease, level_of
 
-__all__ = ["charge_dry_run", "replayed"]
-
 Array = NDArray[np.float64]
 
 _ONE = np.array([b"\1"], dtype="S16")
