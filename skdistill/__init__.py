@@ -15,7 +15,7 @@ from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsembl
 if TYPE_CHECKING:
     from skdistill._show_versions import show_versions
     from skdistill.accounting import PrivacyLedger
-    from skdistill.private_table import PrivateClassifier, PrivateRegressor
+    from skdistill.private_table import PrivateClassifier, PrivateRegressor, learn_bounds
     from skdistill.publishing import load, save
     from skdistill.schema import Schema
     from skdistill.teachers.refit import refit
@@ -39,6 +39,7 @@ __all__ = [
     "TableFeatures",
     "TeacherEnsemble",
     "__version__",
+    "learn_bounds",
     "load",
     "refit",
     "save",
@@ -54,6 +55,7 @@ _LATER = {
     "PrivateRegressor": "skdistill.private_table",
     "Schema": "skdistill.schema",
     "TableFeatures": "skdistill.transfer",
+    "learn_bounds": "skdistill.private_table",
     "load": "skdistill.publishing",
     "refit": "skdistill.teachers.refit",
     "save": "skdistill.publishing",

@@ -43,6 +43,7 @@ from skdistill.private_table.teaching import (
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
 from skdistill.release.copula import SyntheticTable
+from skdistill.release.domain import with_domain
 from skdistill.release.gradient_rounds import least_noise
 from skdistill.release.marginals import group_numbers
 from skdistill.release.mechanism import Labels, TransferSet
@@ -103,6 +104,7 @@ class Task:
 class Found:
     """Everything that one fit released, and its post-processing; public."""
 
+    schema: Schema  # with all bounds
     table: SyntheticTable | None  # None where transfer rows were given
     inputs: Any  # the transformer from rows of the schema to the rows that the teacher sees
     rows: Any  # transfer rows, as the teacher sees them
@@ -158,15 +160,15 @@ class PrivateTable(DistilledEstimator):
         Notes
         -----
         Proof. Let the whole loss be μ-GDP (or (ε, 0)-DP). The fit is one generator of queries,
-        ``_queries``, whose parts have shares of the loss that sum to at most 1. (1) The codes
-        of a row are a function of that row, so ``measure_table`` (`release/synthesis.py`)
-        sees one row of codes replaced. (2) The transfer rows and the map to features are computed
-        from its answers and from public values. Given them, the map takes private rows one by one,
-        so one record of the teacher's training rows changes, and its labels or its model cost
-        their share by the teacher's certificate. (3) The histogram of scores asks the same rows
-        about the released model. Adaptive composition adds μ² (Dong, Roth and Su 2022, Corollary
-        2) or ε (Dwork and Roth 2014, Theorem 3.16). The student, its threshold and all synthetic
-        rows are post-processing. Groups take the place of records throughout.
+        ``_queries``, whose parts have shares of the loss that sum to at most 1. (0) Private
+        bounds: ``measure_domain`` (`release/domain.py`). (1) The codes of a row are a
+        function of that row, so ``measure_table`` sees one row of
+        codes replaced. (2) The transfer rows and the map to features are functions of its answers.
+        Given them, the map takes private rows one by one, so one training row of the teacher
+        changes, and its labels or its model cost their share by the teacher's certificate. (3) The
+        histogram of scores asks the same rows about the released model. Adaptive composition adds
+        μ² (Dong, Roth, Su 2022, Corollary 2) or ε (Dwork, Roth 2014, Theorem 3.16). The student,
+        its threshold and all synthetic rows are post-processing. Groups replace records throughout.
         """
         clear_fitted(self)  # should this fit fail, no earlier statement is left
         task = self._check(X, y, groups, X_public)
@@ -180,6 +182,8 @@ class PrivateTable(DistilledEstimator):
         self._train(task, found, random_state)
         self.costs_ = {name: _part(loss, share) for name, share in found.costs.items()}
         self.privacy_ = self._statement(task, found, loss)
+        said = self.privacy_ if task.schema.unbounded else task.schema.privacy
+        self.schema_ = Schema(found.schema.columns, privacy=said)
         if self.verbose > 0:
             print_once(str(self.privacy_))
         return self
@@ -249,11 +253,11 @@ class PrivateTable(DistilledEstimator):
         else:
             schema = as_schema(self.schema, X)
         validate_data(self, layout_of(X, len(schema.columns)), skip_check_array=True)
-        rows, cells = schema.sanitize(X), cells_of(y)
+        rows, cells = schema.on_grid().sanitize(X), cells_of(y)
         numbers = None if groups is None else group_numbers(groups)
         check_lengths(X, y=cells, groups=numbers)
         if X_public is not None:
-            X_public = schema.sanitize(check_table(X_public))
+            X_public = schema.on_grid().sanitize(check_table(X_public))
         targets = self._read_targets(y, cells)
         n_units = len(cells) if numbers is None else int(numbers.max()) + 1
         return Task(schema, Schema.kind_of(X), rows, targets, groups, n_units, X_public)
@@ -272,11 +276,11 @@ class PrivateTable(DistilledEstimator):
         A clone of the teacher is trained on public rows, or on rows drawn from the schema alone,
         with made-up labels.
         """
-        rows, rng = task.X_public, np.random.default_rng(0)
+        rows, rng, schema = task.X_public, np.random.default_rng(0), task.schema.assumed()
         if rows is None:
-            sizes = task.schema.n_codes()
+            sizes = schema.n_codes()
             codes = rng.integers(0, sizes, (_REHEARSED, len(sizes)))
-            rows = task.schema.decode(codes, rng, kind=task.kind)
+            rows = schema.decode(codes, rng, kind=task.kind)
         teacher, targets = self._configured(task, loss, 0), self._made_up(n_rows(rows))
         if isinstance(last_step(teacher), TeacherEnsemble):
             last_step(teacher).set_params(n_teachers=2, n_jobs=None)
@@ -287,7 +291,7 @@ class PrivateTable(DistilledEstimator):
                 "not of a group of records. Use the default teacher, or a TeacherEnsemble."
             )
         with own_randomness(0), silenced():
-            inputs = self._inputs(task.schema, rows, snapped=False)
+            inputs = self._inputs(schema, rows, snapped=False)
             seen = inputs.transform(rows)
             teacher.fit(seen, targets, **group_params(teacher, groups))
             bound, student = self._bound(teacher, seen, loss), self._chosen_student(inputs)
@@ -327,6 +331,18 @@ class PrivateTable(DistilledEstimator):
         return replace(loss, unit=task.unit)
 
     def _queries(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
+        """Learn bounds that are private, then the model, under one price."""
+
+        def learn(schema: Schema, loss: PrivacyLoss | None) -> Queries[Found]:
+            bare = Schema(schema.columns)  # the student keeps it, and needs no statement
+            return self._learn(replace(task, schema=bare), loss, random_state)
+
+        known = {"n_units": task.n_units, "groups": task.groups}
+        share, found = yield from with_domain(task.schema, task.rows, loss, learn, **known)
+        costs = {name: (1 - share) * cost for name, cost in found.costs.items()}
+        return replace(found, costs={"bounds": share} | costs if share else costs)
+
+    def _learn(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Join the table, the labels of rows drawn from it, and the scores, under one price."""
         table, rows, costs = None, task.X_public, {}
         left = Fraction(1)
@@ -355,7 +371,7 @@ class PrivateTable(DistilledEstimator):
             scores = measure_scores(last_step(teacher).private_rows_, seen, labels.model, part)
             histogram = yield from at_share(scores, HISTOGRAM_SHARE)
             costs["scores"] = HISTOGRAM_SHARE
-        return Found(table, inputs, seen, release, labels, histogram, costs)
+        return Found(task.schema, table, inputs, seen, release, labels, histogram, costs)
 
     def _inputs(self, schema: Schema, rows: Any, *, snapped: bool) -> Any:
         """Return the fitted public map from rows to the features of teacher and student."""
@@ -473,7 +489,7 @@ class PrivateTable(DistilledEstimator):
             if offsets is None:
                 offsets = match_threshold(trained, found.rows, threshold, labels.prior, classes)
             self.class_prior_, self.decision_offsets_ = labels.prior, offsets
-        self.schema_, self._kind, self.table_ = task.schema, task.kind, found.table
+        self._kind, self.table_ = task.kind, found.table
         self.student_ = Pipeline([("inputs", found.inputs), ("student", trained)])
         self.n_teachers_ = int(getattr(found.release.bound, "n_teachers", 1))
 
@@ -498,12 +514,14 @@ class PrivateTable(DistilledEstimator):
         not_protected = [f"the number of {unit}s", *_NOT_PROTECTED, self._public_targets()]
         bound = release.bound.bound_text
         if self.schema is not None:
-            assumes.append("the schema was not read off the private table")
+            assumes.append(task.schema.origin)
         if task.X_public is not None:
             not_protected.append("the rows X_public")
         if found.table is not None:
             d = len(found.table.shares)
             bound += f"; one {unit} moves two cells of each of {d} marginals by one"
+        if k := len(task.schema.unbounded):
+            bound += f", and of each of {k} histograms that bounds are read off"
         rows = "synthetic" if task.X_public is None else "public"
         whole = release.statement(tuple(assumes), self.accountant)
         return replace(

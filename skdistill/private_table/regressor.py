@@ -31,7 +31,7 @@ class PrivateRegressor(RegressorMixin, PrivateTable):
     student : regressor, default=None
         Trained on the released labels. None is the released model itself after gradient rounds,
         else a Ridge.
-    schema : Schema or tuple of (float, float)
+    schema : Schema, tuple of (float, float), float or int
         Public knowledge about the columns; see :class:`PrivateClassifier`.
     output_range : tuple of (float, float)
         Public range of the targets, in their unit. A target outside is clipped, and one that is no

@@ -35,9 +35,11 @@ class Column:
         Its name; in arrays, columns are told by their position.
     kind : {"number", "category"}
         The kind of its cells.
-    low, high : float
+    low, high : float or None
         Bounds of a number, ``low <= high``. Values outside are clipped. Two dates (of datetime,
-        NumPy or pandas) make a column of dates, which are whole days since 1970.
+        NumPy or pandas) make a column of dates, which are whole days since 1970. None, for both:
+        the bounds are private, and must be learned before any cell is read; see
+        :func:`skdistill.learn_bounds`.
     integer : bool
         Whether a number is whole. Values are rounded.
     categories : tuple of str, int or bool
@@ -53,7 +55,8 @@ class Column:
         The value that unknown categories become. None: they count as missing, and where nothing
         may be missing they become the first category.
     date : bool
-        Whether a number is the day of a date. Set where the bounds are dates.
+        Whether a number is the day of a date. Set where the bounds are dates; to be given where
+        they are private.
     hashed : bool
         Whether values that are none of the categories go to one of them by a hash of their text:
         for texts whose domain is private. The categories are cells then, such as "cell 0".
@@ -81,7 +84,7 @@ class Column:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise TypeError(f"A column's name must be a string, got {self.name!r}.")
-        for flag in ("integer", "missing"):
+        for flag in ("integer", "missing", "date"):
             object.__setattr__(self, flag, bool(getattr(self, flag)))
         if self.kind == "number":
             self._check_number()
@@ -93,6 +96,11 @@ class Column:
             )
 
     # Public facts.
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the bounds of a number are known; True for a category."""
+        return self.kind == "category" or self.low is not None
 
     @property
     def values(self) -> tuple[Hashable, ...]:
@@ -115,6 +123,9 @@ class Column:
             named = ", ".join(repr(value) for value in self.categories[:10])
             more = len(self.categories) - 10
             return named + (f", and {more} more" if more > 0 else "")
+        if not self.bounded:
+            name = "dates" if self.date else f"{'whole ' * self.integer}numbers"
+            return f"{name} whose bounds are private"
         if self.date:
             return "dates from {} to {}".format(*self.as_dates(np.array([self.low, self.high])))
         return f"{'whole ' * self.integer}numbers from {self.low:g} to {self.high:g}"
@@ -383,7 +394,12 @@ class Column:
         return cls(**values)
 
     def _bounds(self) -> tuple[float, float]:
-        assert self.low is not None and self.high is not None
+        if self.low is None or self.high is None:
+            raise ValueError(
+                f"Column {self.name!r}: its bounds are private and have not been learned. Use "
+                "learn_bounds(schema, X, epsilon=...), a PrivateClassifier or a PrivateRegressor; "
+                "or give bounds that are public knowledge."
+            )
         return self.low, self.high
 
     def _check_number(self) -> None:
@@ -391,13 +407,20 @@ class Column:
             for end in ("low", "high"):
                 object.__setattr__(self, end, float(as_days([getattr(self, end)])[0]))
             object.__setattr__(self, "date", True)
-            object.__setattr__(self, "integer", True)
+        object.__setattr__(self, "integer", self.integer or self.date)
+        if self.categories or self.other is not None:
+            raise ValueError(f"Column {self.name!r}: a number has no categories.")
+        if self.low is None and self.high is None:
+            if self.edges is not None:
+                raise ValueError(f"Column {self.name!r}: edges need public bounds.")
+            return
         for end in ("low", "high"):
             value = getattr(self, end)
             if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
                 raise ValueError(
                     f"Column {self.name!r}: {end}={value!r} must be a finite number. Bounds are "
-                    "public knowledge: give them by hand, or use Schema.from_public."
+                    "public knowledge: give them by hand, or use Schema.from_public; or give "
+                    "neither, and have them learned."
                 )
             object.__setattr__(self, end, float(value))
         low, high = self._bounds()
@@ -412,8 +435,6 @@ class Column:
             )
         if self.integer and max(abs(low), abs(high)) > LARGEST_INTEGER:
             raise ValueError(f"Column {self.name!r}: integers must be below 2**53.")
-        if self.categories or self.other is not None:
-            raise ValueError(f"Column {self.name!r}: a number has no categories.")
         self._check_edges()
 
     def _check_edges(self) -> None:

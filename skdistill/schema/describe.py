@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -23,6 +23,7 @@ from skdistill.schema.table import Table
 # Dtypes of numbers; not "interval[int64, right]".
 _NUMBERS = re.compile(r"(u?int\d*|float\d*|double|decimal)\b")
 _BINS = 24  # of a number, at quantiles of public rows
+_PRIVATE_BOUNDS = (float, int, date, datetime)
 _HASHED = tuple(f"cell {k}" for k in range(256))  # of texts whose values are private
 
 __all__ = ["cell_size", "columns_of_dtypes", "described", "observed"]
@@ -34,7 +35,7 @@ def described(
     missing: bool | Iterable[str],
     edges: Mapping[str, Any],
 ) -> Iterator[Column]:
-    """Yield columns from ``name: (low, high)`` and ``name: [categories]``."""
+    """Yield columns from ``name: (low, high)``, ``name: [categories]`` and ``name: float``."""
     whole = set(integer)
     absent = set() if missing is False else set(columns) if missing is True else set(missing)
     unknown = sorted((whole | absent | set(edges)) - set(columns), key=str)
@@ -45,6 +46,14 @@ def described(
             yield meaning
         elif meaning is str:
             yield replace(_category(name, _HASHED, name in absent), other=None, hashed=True)
+        elif isinstance(meaning, type) and meaning in _PRIVATE_BOUNDS:
+            yield Column(
+                name,
+                integer=meaning is int or name in whole,
+                missing=name in absent,
+                edges=_hashable(edges.get(name)),
+                date=issubclass(meaning, date),
+            )
         elif isinstance(meaning, tuple) and len(meaning) == 2 and not _has_text(meaning):
             low, high = meaning
             yield Column(
@@ -70,13 +79,14 @@ def described(
         else:
             raise TypeError(
                 f"Column {name!r}: give (low, high), a tuple of two numbers or dates, a list of "
-                f"categories, or the class str for texts with a private domain; got {meaning!r}."
+                "categories, the class str for texts with a private domain, or float, int or "
+                f"datetime.date for numbers or dates with private bounds; got {meaning!r}."
             )
 
 
 def columns_of_dtypes(
     dtypes: Any,
-    bounds: Mapping[str, tuple[float, float]],
+    bounds: Mapping[str, Any],
     categories: Mapping[str, Iterable[Any]],
 ) -> tuple[dict[str, Any], list[str], list[str]]:
     """Return the arguments of :func:`described`: columns, names of whole and of nullable ones."""
@@ -87,12 +97,15 @@ def columns_of_dtypes(
         if name in categories or listed is not None:
             found[name] = list(categories.get(name, listed or []))
         elif name in bounds:
-            low, high = bounds[name]
-            found[name] = (low, high)
+            found[name] = bounds[name]
+            if not isinstance(found[name], type):
+                low, high = bounds[name]
+                found[name] = (low, high)
         elif number:
             raise ValueError(
                 f"The bounds of column {name!r} would have to be read off private data; give "
-                f"bounds={{{name!r}: (low, high)}}, or use Schema.from_public on public rows."
+                f"bounds={{{name!r}: (low, high)}}, or {{{name!r}: float}} to have them learned at "
+                "a price, or use Schema.from_public on public rows."
             )
         else:
             raise ValueError(
@@ -100,7 +113,7 @@ def columns_of_dtypes(
                 f"categories={{{name!r}: [...]}}, a CategoricalDtype, or use Schema.from_public on "
                 "public rows."
             )
-        if isinstance(found[name], tuple) and _dtype_name(dtype).startswith(("int", "uint")):
+        if name in bounds and _dtype_name(dtype).startswith(("int", "uint")):
             whole.append(name)
         if _is_nullable(dtype):
             nullable.append(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from skdistill._html import html_table
 from skdistill.schema.column import Column
 from skdistill.schema.describe import columns_of_dtypes, described, observed
+from skdistill.schema.domain import assumed, on_grid
 from skdistill.schema.report import SchemaReport, column_report, target_column
 from skdistill.schema.suspects import mismatch
 from skdistill.schema.table import Table, build_table, kind_of
+from skdistill.statement import PrivacyStatement
 
 __all__ = ["Schema", "as_schema"]
 
@@ -34,8 +36,10 @@ class Schema:
     ----------
     columns : mapping or iterable of Column
         A mapping from names to ``(low, high)``, a tuple of two numbers or dates; to a list of
-        categories; or to the class `str`, for texts whose domain is private: these are hashed to
-        256 cells, so that a few texts may share one. Or the columns themselves.
+        categories; to the class `float`, `int` or `datetime.date`, for numbers or dates whose
+        bounds are private, which are then learned at a price (:func:`skdistill.learn_bounds`); or
+        to the class `str`, for texts whose domain is private: these are hashed to 256 cells, so
+        that a few texts may share one. Or the columns themselves.
     integer : iterable of str
         Names of numbers that are whole.
     missing : bool or iterable of str, default=()
@@ -43,6 +47,8 @@ class Schema:
     edges : mapping, optional
         From names of numbers to where their bins begin, or to "log"; see
         :class:`~skdistill.transfer.Column`.
+    privacy : PrivacyStatement, optional
+        The statement of the release that the bounds were learned from.
 
     Attributes
     ----------
@@ -54,7 +60,9 @@ class Schema:
     -----
     All entries of a schema count as public and are published with the model. A schema that was
     read off private rows voids the guarantee, so nothing here infers bounds or categories, except
-    :meth:`from_public`, from rows that are public themselves.
+    :meth:`from_public`, from rows that are public themselves. Bounds that nobody knows are learned
+    with noise, and paid for. Which columns are numbers, which are text and which are whole is
+    public in any case: one record could change it.
 
     Examples
     --------
@@ -71,6 +79,7 @@ class Schema:
     """
 
     columns: tuple[Column, ...]
+    privacy: PrivacyStatement | None = field(default=None, compare=False)
 
     def __init__(
         self,
@@ -79,6 +88,7 @@ class Schema:
         integer: Iterable[str] = (),
         missing: bool | Iterable[str] = (),
         edges: Mapping[str, Any] | None = None,
+        privacy: PrivacyStatement | None = None,
     ) -> None:
         if isinstance(columns, Mapping):
             columns = described(columns, integer, missing, edges or {})
@@ -94,6 +104,7 @@ class Schema:
                 "names. Rename them, or keep the first: table.loc[:, ~table.columns.duplicated()]."
             )
         object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "privacy", privacy)
 
     @property
     def names(self) -> list[str]:
@@ -124,7 +135,7 @@ class Schema:
         cls,
         dtypes: Any,
         *,
-        bounds: Mapping[str, tuple[float, float]] | None = None,
+        bounds: Mapping[str, Any] | None = None,
         categories: Mapping[str, Iterable[Any]] | None = None,
         missing: bool | Iterable[str] = (),
         edges: Mapping[str, Any] | None = None,
@@ -141,7 +152,8 @@ class Schema:
             a pandas ``CategoricalDtype`` or a polars ``Enum`` are taken; booleans are categories;
             integers are whole numbers.
         bounds : mapping
-            From the names of numbers to ``(low, high)``.
+            From the names of numbers to ``(low, high)``, or to `float`, `int` or `datetime.date`
+            where bounds are private.
         categories : mapping
             From names to categories, for columns whose dtype does not say.
         missing : bool or iterable of str, default=()
@@ -226,7 +238,10 @@ class Schema:
         text : str
             All columns in order.
         """
-        record = {"version": 1, "columns": [column.to_dict() for column in self.columns]}
+        columns = [column.to_dict() for column in self.columns]
+        record: dict[str, Any] = {"version": 1, "columns": columns}
+        if self.privacy is not None:
+            record["privacy"] = self.privacy.to_dict()
         return json.dumps(record, **options)
 
     @classmethod
@@ -241,7 +256,38 @@ class Schema:
         record = json.loads(text)
         if not isinstance(record, dict) or record.get("version") != 1:
             raise ValueError("This is no schema of version 1.")
-        return cls(Column.from_dict(column) for column in record["columns"])
+        said = record.get("privacy")
+        privacy = None if said is None else PrivacyStatement.from_dict(said)
+        return cls(map(Column.from_dict, record["columns"]), privacy=privacy)
+
+    # Bounds that are private.
+
+    @property
+    def unbounded(self) -> list[str]:
+        """Names of the numbers and dates whose bounds are private and have not been learned."""
+        return [column.name for column in self.columns if not column.bounded]
+
+    def on_grid(self) -> Schema:
+        """Return the schema with bounds that hold all numbers; what has bounds keeps them.
+
+        Its cells (:func:`skdistill.schema.domain.on_grid`) are the same for every table.
+        """
+        return Schema(c if c.bounded else on_grid(c) for c in self.columns)
+
+    def assumed(self) -> Schema:
+        """Return the schema with bounds that stand for those that are private, to try things on."""
+        return Schema(map(assumed, self.columns))
+
+    @property
+    def origin(self) -> str:
+        """The condition on the schema that a guarantee rests on, in words."""
+        if self.privacy is None:
+            return "the schema was not read off the private table"
+        said = self.privacy
+        return (
+            "the bounds in the schema, which were learned from private rows at "
+            f"ε={said.epsilon:.6g} and δ={said.delta:.3g}, are counted elsewhere"
+        )
 
     # Reading tables, which may be private.
 
@@ -433,12 +479,16 @@ class Schema:
         age        0        1      0        1           1
         sex        2        0      1        0           0
         """
-        columns, cells = list(self.columns), list(self._table(X).columns)
+        columns, cells = list(self.on_grid().columns), list(self._table(X).columns)
         if y is not None:
             columns.append(target_column(classes, output_range))
             cells.extend(Table([[cell] for cell in y]).columns)
         counted = map(column_report, columns, cells)
         return SchemaReport(tuple(counted))
+
+    def cells(self, X: Any) -> list[Any]:
+        """Return the columns of a table; none has been looked into."""
+        return self._table(X).columns
 
     def _table(self, X: Any) -> Table:
         table = Table(X, len(self.columns))
@@ -463,8 +513,9 @@ def as_schema(schema: Any, X: Any) -> Schema:
 
     Parameters
     ----------
-    schema : Schema or tuple of (float, float)
-        A tuple ``(low, high)`` means that every column is a number within these bounds.
+    schema : Schema, tuple of (float, float), or the class float or int
+        A tuple ``(low, high)`` means that every column is a number within these bounds; a class
+        that every column is a number whose bounds are private.
     X : array-like or DataFrame of shape (n, d)
         Its number of columns and their names are looked at, nothing else.
 
@@ -475,12 +526,16 @@ def as_schema(schema: Any, X: Any) -> Schema:
     """
     if isinstance(schema, Schema):
         return schema
+    if schema is float or schema is int:
+        return Schema(dict.fromkeys(Table(X).names_or_default(), schema))
     pair = isinstance(schema, (tuple, list)) and len(schema) == 2
     if not pair or not all(isinstance(end, Real) for end in schema):
         raise TypeError(
             f"schema={schema!r} must be a Schema, or (low, high) where every column is a number "
             "within these bounds. Bounds and categories are public knowledge; they are never read "
-            "off private data. Use Schema({...}), Schema.from_dtypes or Schema.from_public."
+            "off private data. Use Schema({...}), Schema.from_dtypes or Schema.from_public; or "
+            'Schema({"age": float, "town": str}) where they are private, which costs a part of '
+            "epsilon."
         )
     low, high = schema
     return Schema(Column(name, low=low, high=high) for name in Table(X).names_or_default())

@@ -17,9 +17,10 @@ from skdistill.accounting.charging import bind_to_process, charge, check_account
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.copula import SyntheticTable
+from skdistill.release.domain import with_domain
 from skdistill.release.marginals import group_numbers
 from skdistill.release.noise import Sampler, active_sampler
-from skdistill.release.query import answer
+from skdistill.release.query import Queries, answer
 from skdistill.release.synthesis import N_BINS, measure_table
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PrivacyStatement
@@ -35,9 +36,10 @@ class MarginalSampler(DocLink, BaseEstimator):
 
     Parameters
     ----------
-    schema : Schema or tuple of (float, float)
+    schema : Schema, tuple of (float, float), float or int
         Public knowledge about the columns; ``(low, high)`` where every column is a number in
-        these bounds.
+        these bounds. Private bounds are learned first, as in
+        :class:`~skdistill.PrivateClassifier`.
     epsilon, delta : float, default=1.0, 1e-6
         The price of a `fit`: all marginals together are (epsilon, delta)-differentially private.
         ``delta=0`` uses Laplace noise. ``epsilon=float("inf")``: no noise, no privacy.
@@ -123,15 +125,23 @@ class MarginalSampler(DocLink, BaseEstimator):
         check_accountant(self.accountant)
         schema = as_schema(self.schema, X)
         validate_data(self, layout_of(X, len(schema.columns)), skip_check_array=True)
-        codes = schema.encode(X, N_BINS)
+        rows = schema.on_grid().sanitize(X)
         numbers = None if groups is None else group_numbers(groups)
-        check_consistent_length(codes, numbers)
+        check_consistent_length(rows, numbers)
         sampler = active_sampler("exact")
         charge(self.accountant, loss)
-        self.table_ = answer(measure_table(schema, codes, loss, groups=groups), loss, sampler)
-        self.schema_ = schema
+
+        def learn(schema: Schema, loss: PrivacyLoss | None) -> Queries[SyntheticTable]:
+            return measure_table(schema, schema.encode(rows, N_BINS), loss, groups=groups)
+
+        n_units = len(rows) if numbers is None else int(numbers.max()) + 1
+        queries = with_domain(schema, rows, loss, learn, n_units=n_units, groups=groups)
+        _, self.table_ = answer(queries, loss, sampler)
         self.kind_ = Schema.kind_of(X)
-        self.privacy_ = _statement(self.table_, loss, sampler, groups is not None)
+        self.privacy_ = _statement(self.table_, schema, loss, sampler, groups is not None)
+        self.schema_ = schema
+        if schema.unbounded:
+            self.schema_ = Schema(self.table_.schema.columns, privacy=self.privacy_)
         return self
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
@@ -194,10 +204,15 @@ class MarginalSampler(DocLink, BaseEstimator):
 
 
 def _statement(
-    table: SyntheticTable, loss: PrivacyLoss | None, sampler: Sampler, grouped: bool
+    table: SyntheticTable,
+    schema: Schema,
+    loss: PrivacyLoss | None,
+    sampler: Sampler,
+    grouped: bool,
 ) -> PrivacyStatement:
     """Return the statement of the release of marginals."""
-    unit, d = "group" if grouped else "record", len(table.shares)
+    unit, d, k = "group" if grouped else "record", len(table.shares), len(schema.unbounded)
+    histograms = f", and of each of {k} histograms that bounds are read off" if k else ""
     return PrivacyStatement(
         epsilon=math.inf if loss is None else loss.epsilon,
         delta=0.0 if loss is None else loss.delta,
@@ -208,14 +223,14 @@ def _statement(
         certificate={
             "name": "marginals",
             "bound": (
-                f"one {unit} moves two cells of each of {d} marginals by one, and the mean "
-                "product of normal scores by a bounded matrix"
+                f"one {unit} moves two cells of each of {d} marginals by one{histograms}, and the "
+                "mean product of normal scores by a bounded matrix"
             ),
             "reason": f"Every {unit} weighs one in every marginal.",
             "reference": "Li, Xiong and Jiang (EDBT 2014).",
         },
         n_queries=0,
-        assumes=("the schema was not read off the private table",),
+        assumes=(schema.origin,),
         not_protected=(f"the number of {unit}s", "the schema: names, bounds, categories"),
         sampler="no noise" if loss is None else sampler.name,
         private=loss is not None and sampler.private,

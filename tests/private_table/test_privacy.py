@@ -45,6 +45,7 @@ from skdistill.transfer import Schema, TableFeatures
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The model will be mostly noise"),
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
+    pytest.mark.filterwarnings("ignore:The bounds of"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
 
@@ -56,6 +57,9 @@ SCHEMA = Schema(
     integer=["age"],
     missing=["income", "town"],
     edges={"income": "log"},
+)
+PRIVATE_BOUNDS = Schema(
+    {"age": int, "income": float, "town": str, "owner": [False, True]}, missing=["income", "town"]
 )
 
 
@@ -193,6 +197,12 @@ CLASSIFIERS = {
     "raw": PrivateClassifier(
         TeacherEnsemble(make_pipeline(TableFeatures(SCHEMA), TREE), 20), **NAMES
     ),
+    "bounds": PrivateClassifier(**{**NAMES, "schema": PRIVATE_BOUNDS, "epsilon": 8.0}),
+    "bounds laplace": PrivateClassifier(delta=0, **{**NAMES, "schema": PRIVATE_BOUNDS}),
+    "bounds raw": PrivateClassifier(
+        TeacherEnsemble(make_pipeline(TableFeatures(SCHEMA), TREE), 20),
+        **{**NAMES, "schema": PRIVATE_BOUNDS, "epsilon": 8.0},
+    ),
     "neighbours": PrivateClassifier(KNeighborsClassifier(50), **{**NAMES, "epsilon": 50.0}),
 }
 
@@ -217,7 +227,13 @@ def test_nor_in_a_regression(teacher, stranger):
     compare(model, (X, y), neighbour(X, y, stranger, TARGETS[stranger]))
 
 
-@pytest.mark.parametrize("name", ["newton", "ensemble"])
+@pytest.mark.parametrize("stranger", ["extreme", "unknown"])
+def test_nor_where_bounds_are_private(stranger):
+    X, y, _, _ = table()
+    compare(CLASSIFIERS["bounds"], (X, y), neighbour(X, y, stranger, LABELS[stranger]))
+
+
+@pytest.mark.parametrize("name", ["newton", "ensemble", "bounds"])
 @pytest.mark.parametrize("stranger", STRANGERS)
 def test_nor_with_public_rows(stranger, name):
     X, y, _, _ = table()
@@ -228,7 +244,9 @@ def test_nor_with_public_rows(stranger, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("copies", [0, 1, 40])
-@pytest.mark.parametrize("name", ["newton", "newton laplace", "newton pipeline", "ensemble"])
+@pytest.mark.parametrize(
+    "name", ["newton", "newton laplace", "newton pipeline", "ensemble", "bounds"]
+)
 def test_one_group_moves_no_release_further_than_declared(name, copies):
     """Group 2 (rows 6 to 8) is replaced by one of 1 to 41 strange rows."""
     X, y, _, groups = table()
