@@ -16,8 +16,6 @@ import threading
 import warnings
 from types import ModuleType
 
-__all__ = ["SUBMODULES", "load"]
-
 SUBMODULES = ("mechanisms", "accountant", "utils", "validation")
 
 _PACKAGE = "diffprivlib"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["DocLink", "doc_link"]
-
 #: The file of a class on the project's forge, which holds its full docstring. No built pages are
 #: published; once they are, this is the one address to change.
 TEMPLATE = "https://github.com/skdistill/skdistill/blob/main/{path}"

@@ -8,8 +8,6 @@ import numpy as np
 
 from skdistill._tables import n_rows
 
-__all__ = ["blocks_of", "counted", "header_of", "is_dask"]
-
 
 def is_dask(X: Any) -> bool:
     """Whether X is a dask collection. Does not import dask."""

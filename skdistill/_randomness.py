@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["own_randomness", "put_back_once"]
-
 # Global generators serve one seeded fit at a time: threads wait for each other.
 _TURN = threading.RLock()
 

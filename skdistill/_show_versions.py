@@ -6,8 +6,6 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["show_versions"]
-
 _NEEDED = ("skdistill", "scikit-learn", "numpy", "scipy", "joblib", "diffprivlib")
 _OPTIONAL = (
     *("mpmath", "pandas", "polars", "matplotlib", "dask", "distributed", "pyarrow"),

@@ -36,8 +36,6 @@ from skdistill.statement import PrivacyStatement
 from skdistill.students import encoder_of, linear_student, match_threshold, rehearse, train
 from skdistill.transfer.dask_rows import fetch_rows
 
-__all__ = ["PrivateDistiller"]
-
 Array = NDArray[np.float64]
 
 

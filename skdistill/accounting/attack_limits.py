@@ -21,8 +21,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
-__all__ = ["gaussian_tpr", "largest_balanced_accuracy", "private_tpr"]
-
 Array = NDArray[np.float64]
 
 

@@ -12,17 +12,6 @@ from skdistill._silenced import warn_caller
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Relation
 
-__all__ = [
-    "bind_to_process",
-    "charge",
-    "check_accountant",
-    "counted_by",
-    "for_pickle",
-    "is_ledger",
-    "replays",
-    "warn_uncounted",
-]
-
 _LOCK = threading.Lock()
 # The process in which each accountant was first handed to a distiller.
 _HOME: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()

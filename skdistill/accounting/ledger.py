@@ -17,8 +17,6 @@ from skdistill.accounting.ledger_file import Entry, MemoryStore, Store
 from skdistill.accounting.ledger_place import LedgerError, real_path
 from skdistill.accounting.loss import PrivacyLoss
 
-__all__ = ["BudgetError", "LedgerError", "PrivacyLedger"]
-
 _Budget: Any = load("utils").Budget
 _BudgetError: Any = load("utils").BudgetError
 

@@ -49,8 +49,6 @@ from skdistill.accounting.ledger_place import LedgerError, check_place, foreign_
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Relation, Unit
 
-__all__ = ["Entry", "MemoryStore", "Store"]
-
 _APPLICATION = 0x736B646C  # "skdl"
 _VERSION = 3
 _BUSY_SECONDS = 60.0

@@ -11,8 +11,6 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from typing import Any
 
-__all__ = ["CONNECTED", "IO", "locked_file"]
-
 # Held during every call of SQLite, and across `fork`: no child is born while a thread of its
 # parent is inside SQLite, whose own mutexes would stay locked in the child for ever. Nobody waits
 # for a lock of another process while holding it.

@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["LedgerError", "check_place", "foreign_filesystem", "real_path"]
-
 # File systems of one machine. On others, locks or the order of writes may not hold, or two
 # machines may use one file. Unknown ones count as others.
 LOCAL = re.compile(

@@ -14,18 +14,6 @@ from skdistill.accounting.ledger_file import Entry, Store
 from skdistill.accounting.ledger_place import LedgerError
 from skdistill.accounting.loss import PrivacyLoss
 
-__all__ = [
-    "as_frame",
-    "as_html",
-    "as_table",
-    "as_text",
-    "composed",
-    "history",
-    "figures",
-    "statement",
-    "verify",
-]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Between versions of the numerical libraries the last digits of a cost may differ.
 _SAME = 2**30

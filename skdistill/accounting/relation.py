@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
-__all__ = ["Relation", "Unit", "as_replace_one"]
-
 
 class Relation(StrEnum):
     """How two neighbouring data sets differ."""

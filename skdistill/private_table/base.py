@@ -68,8 +68,6 @@ from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsembl
 from skdistill.transfer.features import SchemaRows
 from skdistill.transfer.table_features import TableFeatures
 
-__all__ = ["PrivateStepError", "PrivateTable"]
-
 #: Part of μ² (or of ε) that synthetic rows take. Chosen, as all parts, on private rows held out of
 #: Adult, California housing and credit default.
 SYNTHESIS_SHARE = Fraction(17, 100)
@@ -160,15 +158,15 @@ class PrivateTable(DistilledEstimator):
         Notes
         -----
         Proof. Let the whole loss be μ-GDP (or (ε, 0)-DP). The fit is one generator of queries,
-        ``_queries``, whose parts have shares of the loss that sum to at most 1. (0) Private
-        bounds: ``measure_domain`` (`release/domain.py`). (1) The codes of a row are a
-        function of that row, so ``measure_table`` sees one row of
-        codes replaced. (2) The transfer rows and the map to features are functions of its answers.
-        Given them, the map takes private rows one by one, so one training row of the teacher
-        changes, and its labels or its model cost their share by the teacher's certificate. (3) The
-        histogram of scores asks the same rows about the released model. Adaptive composition adds
-        μ² (Dong, Roth, Su 2022, Corollary 2) or ε (Dwork, Roth 2014, Theorem 3.16). The student,
-        its threshold and all synthetic rows are post-processing. Groups replace records throughout.
+        ``_queries``, whose parts have shares of the loss that sum to at most 1. (0) Private bounds:
+        ``measure_domain`` (`release/domain.py`). (1) The codes of a row are a function of that row,
+        so ``measure_table`` sees one row of codes replaced. (2) The transfer rows and the map to
+        features are functions of its answers. Given them, the map takes private rows one by one, so
+        one training row of the teacher changes, and its labels or its model cost their share by the
+        teacher's certificate. (3) The histogram of scores asks the same rows about the released
+        model. Adaptive composition adds μ² (Dong, Roth, Su 2022, Corollary 2) or ε (Dwork, Roth
+        2014, Theorem 3.16). The student, its threshold and all synthetic rows are post-processing.
+        Groups replace records throughout.
         """
         clear_fitted(self)  # should this fit fail, no earlier statement is left
         task = self._check(X, y, groups, X_public)
@@ -304,8 +302,7 @@ class PrivateTable(DistilledEstimator):
         cut = "prior" if cut in _CUTS else cut
         check_threshold(student, cut, classes)
         if student is not None or not bound.gives_model:
-            of_labels: dict[str, Any] = {"output_range": range_, "noise_scale": noise}
-            rehearse(student, seen, classes, threshold=cut, **of_labels)
+            rehearse(student, seen, classes, threshold=cut, output_range=range_, noise_scale=noise)
 
     def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:
         """Warn where even a model of a few weights would be mostly noise."""

@@ -16,8 +16,6 @@ from skdistill.release.query import answer
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
 
-__all__ = ["learn_bounds"]
-
 
 def learn_bounds(
     schema: Any,

@@ -13,8 +13,6 @@ from skdistill._tables import check_label_types, classes_in, label_codes
 from skdistill.private_table.base import PrivateTable
 from skdistill.teachers import NewtonClassifier
 
-__all__ = ["PrivateClassifier"]
-
 
 class PrivateClassifier(ClassifierMixin, PrivateTable):
     """A private classifier from a private table alone: no public rows are needed.

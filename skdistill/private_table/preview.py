@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.gradient_rounds import least_noise
 
-__all__ = ["MOSTLY_NOISE", "NoisePreview", "preview_noise"]
-
 #: Noise on a prediction, in its range, from which on a model says little: on 800 records of German
 #: credit the AUC is .61 at a noise of .10, .63 at .05 and .71 at .03 (docs/benchmarks.rst).
 MOSTLY_NOISE = 0.08

@@ -15,8 +15,6 @@ from skdistill.private_table.base import PrivateTable
 from skdistill.schema import Column
 from skdistill.teachers import NewtonRegressor
 
-__all__ = ["PrivateRegressor"]
-
 
 class PrivateRegressor(RegressorMixin, PrivateTable):
     """A private regressor from a private table alone: no public rows are needed.

@@ -9,8 +9,6 @@ import numpy as np
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.teachers.shards import default_n_teachers
 
-__all__ = ["noisy_n_teachers"]
-
 #: k·μ from which on the noise of a vote of k teachers matters less than the size of their shards.
 _ENOUGH = 120.0
 

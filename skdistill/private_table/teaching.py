@@ -9,8 +9,6 @@ from sklearn.pipeline import Pipeline
 from skdistill.certificates import Certificate
 from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsemble
 
-__all__ = ["group_params", "last_step", "refuse_teacher", "takes_groups"]
-
 
 def last_step(teacher: Any) -> Any:
     """Return the last step of a pipeline, or the estimator itself."""

@@ -19,8 +19,6 @@ import sklearn
 from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced
 
-__all__ = ["TeacherError", "call_privately", "silenced"]
-
 
 class TeacherError(ValueError):
     """The teacher raised while it labelled the transfer set.

@@ -30,14 +30,6 @@ from skdistill.release.soft_labels import SoftLabels, Unprotected
 from skdistill.release.votes import ConfidentMax, NoisyMax
 from skdistill.statement import NOT_PROTECTED, PrivacyStatement
 
-__all__ = [
-    "PRIOR_SHARE",
-    "Release",
-    "calibrate",
-    "check_mechanism",
-    "choose_queries",
-]
-
 #: Part of μ² (or, without δ, of ε) that buys the class prior, where a teacher keeps class counts.
 PRIOR_SHARE = Fraction(1, 50)
 

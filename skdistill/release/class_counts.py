@@ -13,8 +13,6 @@ from skdistill.release.boundary import call_privately
 from skdistill.release.quantization import as_outputs
 from skdistill.release.query import SQRT_2, Queries, RowQuery
 
-__all__ = ["class_counts", "mean_label"]
-
 Array = NDArray[np.float64]
 
 # A share that is less certain than this says less than the mean released label does.

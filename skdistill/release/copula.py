@@ -18,8 +18,6 @@ from scipy.special import ndtri
 
 from skdistill.schema import Column, Schema
 
-__all__ = ["SyntheticTable", "correlations", "denoised", "normal_scores"]
-
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 

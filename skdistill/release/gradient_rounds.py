@@ -32,8 +32,6 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows, Sum
 from skdistill.release.query import Queries, Query
 
-__all__ = ["LinearRelease", "Rule", "gradient_rounds", "least_noise", "prediction_noise"]
-
 Array = NDArray[np.float64]
 Answer = Generator[Query, NDArray[Any], Array]
 
@@ -67,9 +65,10 @@ class Rule:
     ----------
     directions : float
         Number of principal directions, in units of n·μ: the noise on a prediction is
-        proportional to their quotient.
+        proportional to their quotient. Twice as many for a regression and for many classes.
     ridge : float
-        Penalty, in units of the noise on a prediction and of the mean curvature.
+        Penalty, in units of the noise on a prediction and of the mean curvature; half of it for a
+        regression.
     mix : float
         Part of the public covariance that is replaced by its mean eigenvalue.
     rounds, rounds_fall : float
@@ -305,7 +304,7 @@ class _Steps:
         self.level = _level(q, rows, loss)
         factor = rule.clip * self.level**-rule.clip_falls
         self.clip = 2 * min(max(factor, 0.25), rule.largest_clip) * math.sqrt(frame.length2)
-        relative = rule.ridge * noise
+        relative = rule.ridge * noise if rows.n_classes else rule.ridge / 2 * noise
         self.penalty = float(np.clip(relative, 1e-3, 0.5)) * frame.start.T @ frame.start
         self.rest = np.diag(frame.rest)
         self.secants = np.zeros((q, q))
@@ -434,7 +433,7 @@ def _rarity(totals: Array, n_classes: int) -> float:
 
 def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule, rarity: float = 1.0) -> int:
     """Return the number of directions that the noise allows."""
-    kinds = 1.5 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
+    kinds = 1 if rows.n_classes and rows.n_scores == 1 else 2
     part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units / rarity
     most = min(_MOST_DIRECTIONS, rows.width, max(_FEWEST_DIRECTIONS, _MOST_NUMBERS // rows.width))
     while most > _FEWEST_DIRECTIONS and most * _relative(loss, most * rows.n_scores) > part:

@@ -17,8 +17,6 @@ from skdistill.release.mechanism import Labels, Mechanism, TransferSet
 from skdistill.release.outputs import before_last_step
 from skdistill.release.query import Queries
 
-__all__ = ["GradientRounds"]
-
 Array = NDArray[np.float64]
 
 

@@ -29,8 +29,6 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.quantization import lattice_bits
 from skdistill.release.query import ROUND_UP, Integers, Queries, Query, noise_deviation
 
-__all__ = ["NoisyMarginals", "group_numbers", "measure_marginals"]
-
 Array = NDArray[np.float64]
 
 

@@ -17,8 +17,6 @@ from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.query import Queries
 
-__all__ = ["Labels", "Mechanism", "TransferSet", "WHOLE"]
-
 Array = NDArray[np.float64]
 
 WHOLE = Fraction(1)

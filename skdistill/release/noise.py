@@ -33,8 +33,6 @@ from scipy.special import ndtri, ndtri_exp
 from skdistill._diffprivlib import load
 from skdistill.accounting.loss import PrivacyLoss
 
-__all__ = ["ExactSampler", "Sampler", "active_sampler", "check_scale"]
-
 MAX_SCALE = 2.0**50
 """Largest noise scale, in lattice units: sums of values and noise then fit 64-bit integers."""
 

@@ -17,11 +17,10 @@ from scipy.special import expit, softmax
 from sklearn.utils import gen_batches
 
 from skdistill._scores import scores_are_pairs
+from skdistill._silenced import silenced
 from skdistill.neural import adapted
-from skdistill.release.boundary import TeacherError, call_privately, silenced
+from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.quantization import as_outputs
-
-__all__ = ["before_last_step", "class_outputs", "in_chunks", "member_votes", "value_outputs"]
 
 Array = NDArray[np.float64]
 

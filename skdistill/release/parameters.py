@@ -15,8 +15,6 @@ from skdistill.release.mechanism import Labels, Mechanism, TransferSet
 from skdistill.release.outputs import before_last_step, in_chunks
 from skdistill.release.query import ROUND_UP, Integers, Queries, RowQuery
 
-__all__ = ["Parameters"]
-
 Array = NDArray[np.float64]
 
 # The rounding of the parameters costs at most this part of the radius.

@@ -31,8 +31,6 @@ from skdistill._tables import check_lengths, check_not_empty, text_or_numbers
 from skdistill.release.boundary import call_privately
 from skdistill.release.private_sums import IntegerMap, Integers, PrivateRows, Question, added
 
-__all__ = ["PartitionError", "PartitionedRows", "partitioned_rows"]
-
 _FAN = 16  # answers that one task adds
 _RETRIES = 2  # of a task that raised: a file that could not be read at this moment
 

@@ -16,19 +16,6 @@ from numpy.typing import NDArray
 from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.query import SQRT_2, Integers
 
-__all__ = [
-    "LATTICE_BITS",
-    "Lattice",
-    "as_outputs",
-    "lattice_bits",
-    "quantize_range",
-    "quantize_simplex",
-    "range_lattice",
-    "simplex_lattice",
-    "to_simplex",
-    "vote_lattice",
-]
-
 Array = NDArray[np.float64]
 
 #: A soft label is a row of integers that sum to 2**LATTICE_BITS.

@@ -20,18 +20,6 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler, check_scale
 
-__all__ = [
-    "ROUND_UP",
-    "SQRT_2",
-    "Integers",
-    "Queries",
-    "Query",
-    "RowQuery",
-    "answer",
-    "at_share",
-    "noise_deviation",
-]
-
 Integers = NDArray[np.int64]
 Result = TypeVar("Result")
 

@@ -39,17 +39,6 @@ from skdistill.release.quantization import (
 from skdistill.release.query import ROUND_UP, SQRT_2, Integers, Queries, Query, RowQuery
 from skdistill.release.smoothing import MAX_BASIS, MIN_BASIS, centred, row_labels, shrunk
 
-__all__ = [
-    "ResidualRounds",
-    "Votes",
-    "automatic_rounds",
-    "basis_size",
-    "clip_to_lattice",
-    "collect_votes",
-    "default_shares",
-    "residual_rounds",
-]
-
 Array = NDArray[np.float64]
 
 _UNIT = 1 << LATTICE_BITS

@@ -16,8 +16,6 @@ from skdistill.release.gradient_rounds import LinearRelease
 from skdistill.release.private_sums import Lattice, PrivateRows
 from skdistill.release.query import Queries, Query, noise_deviation
 
-__all__ = ["HISTOGRAM_SHARE", "ScoreHistogram", "measure_scores"]
-
 Array = NDArray[np.float64]
 
 #: Part of μ² (or of ε) that the histogram takes.

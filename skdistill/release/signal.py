@@ -17,8 +17,6 @@ from skdistill.release.mechanism import TransferSet
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.teachers.shards import default_n_teachers
 
-__all__ = ["noise_table", "noise_warning", "spread_of_labels"]
-
 # The number of private records is not known to a release of a teacher without a certificate.
 _RECORDS = (1_000, 10_000, 100_000)
 

@@ -24,8 +24,6 @@ from skdistill.release.quantization import (
 from skdistill.release.query import Integers, Queries, RowQuery
 from skdistill.release.smoothing import MAX_BASIS, row_labels, smooths
 
-__all__ = ["SoftLabels", "Unprotected"]
-
 Array = NDArray[np.float64]
 
 # A neighbour graph of more rows takes longer than most teachers take to answer.

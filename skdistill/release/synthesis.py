@@ -15,8 +15,6 @@ from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows
 from skdistill.release.query import Integers, Queries, Query, at_share, noise_deviation
 from skdistill.schema import Schema
 
-__all__ = ["MARGINALS_PART", "N_BINS", "measure_table"]
-
 #: Most bins of a number whose column has no edges of its own.
 N_BINS = 300
 #: Part of the price that the counts of several columns take; the moment takes the rest.

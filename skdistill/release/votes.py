@@ -37,8 +37,6 @@ from skdistill.release.outputs import member_votes
 from skdistill.release.quantization import as_outputs, lattice_bits, to_simplex
 from skdistill.release.query import SQRT_2, Integers, Queries, Query, RowQuery
 
-__all__ = ["ConfidentMax", "NoisyMax", "confident_max", "count_votes", "most_queries"]
-
 #: The label of a row without an answer; scikit-learn's semi-supervised students read it so.
 NO_ANSWER = -1
 

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from skdistill._cells import as_days, as_floats, canonical_cell, canonical_column, plain
 
-__all__ = ["LARGEST_INTEGER", "OTHER", "Column"]
-
 Codes = NDArray[np.int64]
 Edges = tuple[float, ...] | Literal["log"] | None
 

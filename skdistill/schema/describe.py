@@ -26,8 +26,6 @@ _BINS = 24  # of a number, at quantiles of public rows
 _PRIVATE_BOUNDS = (float, int, date, datetime)
 _HASHED = tuple(f"cell {k}" for k in range(256))  # of texts whose values are private
 
-__all__ = ["cell_size", "columns_of_dtypes", "described", "observed"]
-
 
 def described(
     columns: Mapping[str, Any],

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from skdistill.schema.column import LARGEST_INTEGER, Column
 
-__all__ = ["assumed", "is_narrow", "on_grid", "with_bounds"]
-
 Array = NDArray[np.float64]
 
 # Few cells, since the noise on many together hides rare values; bounds may be generous.

@@ -13,8 +13,6 @@ from skdistill._cells import is_missing
 from skdistill._tables import cells_of
 from skdistill.schema.column import Column
 
-__all__ = ["ColumnReport", "SchemaReport", "column_report", "target_column"]
-
 
 @dataclass(frozen=True)
 class ColumnReport:

@@ -21,8 +21,6 @@ from skdistill.schema.suspects import mismatch
 from skdistill.schema.table import Table, build_table, kind_of
 from skdistill.statement import PrivacyStatement
 
-__all__ = ["Schema", "as_schema"]
-
 _SHOWN_COLUMNS = 50  # in HTML
 
 Codes = NDArray[np.int64]
@@ -270,12 +268,23 @@ class Schema:
     def on_grid(self) -> Schema:
         """Return the schema with bounds that hold all numbers; what has bounds keeps them.
 
-        Its cells (:func:`skdistill.schema.domain.on_grid`) are the same for every table.
+        Its cells are the same for every table.
+
+        Returns
+        -------
+        schema : Schema
+            With bounds in every column.
         """
         return Schema(c if c.bounded else on_grid(c) for c in self.columns)
 
     def assumed(self) -> Schema:
-        """Return the schema with bounds that stand for those that are private, to try things on."""
+        """Return the schema with bounds that stand for those that are private, to try things on.
+
+        Returns
+        -------
+        schema : Schema
+            With bounds in every column.
+        """
         return Schema(map(assumed, self.columns))
 
     @property
@@ -487,7 +496,18 @@ class Schema:
         return SchemaReport(tuple(counted))
 
     def cells(self, X: Any) -> list[Any]:
-        """Return the columns of a table; none has been looked into."""
+        """Return the columns of a table, as they are.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n, d)
+            A table.
+
+        Returns
+        -------
+        columns : list of array-like
+            One for each column of the schema.
+        """
         return self._table(X).columns
 
     def _table(self, X: Any) -> Table:

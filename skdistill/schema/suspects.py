@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from skdistill.schema.column import Column
 
-__all__ = ["check_observed", "mismatch", "suspicion"]
-
 _FEW_ROWS = 30  # fewer public rows say nothing about how many values there are
 _MANY_CATEGORIES = 1000
 _NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d+)*|\.\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)

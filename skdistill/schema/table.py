@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from skdistill._tables import check_not_empty, layout_of, rows_of_list
 from skdistill.schema.column import Column
 
-__all__ = ["Table", "build_table", "kind_of"]
-
 
 def kind_of(X: Any) -> str:
     """Return the kind of a table: "pandas", "polars" or "array".

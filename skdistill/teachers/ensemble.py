@@ -42,8 +42,6 @@ from skdistill.teachers.members import fit_member, frozen, pack, rehearse, unpac
 from skdistill.teachers.report import EnsembleReport, ensemble_report
 from skdistill.teachers.shards import default_n_teachers, shards_of_groups, shards_of_records
 
-__all__ = ["TeacherEnsemble"]
-
 
 def _on_simplex(votes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows on the simplex: normalised, or uniform where that is impossible."""

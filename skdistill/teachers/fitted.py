@@ -22,8 +22,6 @@ from skdistill._tables import (
 from skdistill._trained_on import remember
 from skdistill.teachers.shards import label_counts
 
-__all__ = ["read_arguments", "read_classes", "set_fitted"]
-
 
 def read_arguments(
     estimator: Any, X: Any, y: Any, groups: Any = None, read: Callable[[Any], Any] | None = None

@@ -27,8 +27,6 @@ from sklearn.naive_bayes import GaussianNB
 
 from skdistill._tables import Table
 
-__all__ = ["fit_together", "is_linear"]
-
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 

@@ -19,8 +19,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from skdistill._tables import Table, label_codes
 from skdistill.teachers.linear_members import is_linear, numeric_rows
 
-__all__ = ["LinearVotes", "linear_votes"]
-
 Array = NDArray[np.float64]
 
 _CELLS = 1 << 17  # votes of one stack

@@ -13,21 +13,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 
 from skdistill._randomness import own_randomness
+from skdistill._silenced import silenced
 from skdistill._tables import copy_rows, label_codes, n_rows, take_rows
 from skdistill.neural import clone_network, fit_soft, fresh, takes_soft_labels
-from skdistill.release.boundary import TeacherError, call_privately, silenced
+from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.quantization import to_simplex
 from skdistill.teachers.linear_votes import LinearVotes
-
-__all__ = [
-    "ConstantVoter",
-    "fit_member",
-    "pack",
-    "rehearse",
-    "unpack",
-    "votes_of",
-    "votes_of_stack",
-]
 
 Classes = NDArray[Any] | None
 

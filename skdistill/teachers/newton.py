@@ -35,8 +35,6 @@ from skdistill.release.query import Queries
 from skdistill.teachers.fitted import read_arguments, set_fitted
 from skdistill.teachers.shards import label_counts
 
-__all__ = ["NewtonClassifier", "NewtonRegressor"]
-
 Array = NDArray[np.float64]
 
 _LARGEST = 1e100  # larger cells are moved here, so that no sum of squares overflows

@@ -16,8 +16,6 @@ from skdistill.certificates.registry import has_family, prove
 from skdistill.neural import fresh
 from skdistill.teachers.ensemble import TeacherEnsemble
 
-__all__ = ["refit"]
-
 
 def refit(
     teacher: Any,

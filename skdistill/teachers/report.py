@@ -10,8 +10,6 @@ import numpy as np
 
 from skdistill.teachers.members import ConstantVoter
 
-__all__ = ["EnsembleReport", "ensemble_report"]
-
 
 @dataclass(frozen=True, repr=False)
 class EnsembleReport:

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["default_n_teachers", "label_counts", "shards_of_groups", "shards_of_records"]
-
 ROWS_PER_CLASS = 40
 MOST_TEACHERS = 1000
 

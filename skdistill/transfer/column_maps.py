@@ -18,8 +18,6 @@ from scipy.special import ndtri
 from skdistill.schema import Column
 from skdistill.schema.describe import cell_size
 
-__all__ = ["LONGEST_SCORE", "CategoryMap", "NumberMap", "least_count", "smooth_metric"]
-
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 

@@ -12,8 +12,6 @@ from sklearn.utils.random import sample_without_replacement
 from skdistill._partitions import blocks_of, counted
 from skdistill._tables import take_rows
 
-__all__ = ["fetch_rows"]
-
 
 def fetch_rows(X: Any, n: int | None, random_state: Any) -> tuple[NDArray[np.intp], Any]:
     """Bring n random rows of X into this process.

@@ -12,8 +12,6 @@ from sklearn.utils.extmath import randomized_svd
 
 from skdistill._tables import n_rows
 
-__all__ = ["holds_numbers", "public_features", "transformed"]
-
 Array = NDArray[np.float64]
 
 # Numbers whose ranges differ by no more than this factor are taken to share a unit.

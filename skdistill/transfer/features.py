@@ -8,8 +8,6 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from skdistill.schema import Schema
 
-__all__ = ["SchemaRows"]
-
 
 class SchemaRows(TransformerMixin, BaseEstimator):
     """Bring every cell inside a schema; row by row, and nothing to fit.

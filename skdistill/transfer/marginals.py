@@ -25,8 +25,6 @@ from skdistill.release.synthesis import N_BINS, measure_table
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PrivacyStatement
 
-__all__ = ["MarginalSampler"]
-
 
 class MarginalSampler(DocLink, BaseEstimator):
     """Make synthetic rows from noisy counts of the columns of a private table.
