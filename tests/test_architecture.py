@@ -106,6 +106,7 @@ TESTED_ELSEWHERE = {
     "neural/backends.py": "tests/deep/test_torch.py, tests/deep/test_keras.py",
     "neural/torch_losses.py": "tests/deep/test_torch.py: networks of skorch",
     "private_table/base.py": "tests/private_table: the fit that both estimators share",
+    "private_table/task.py": "tests/private_table: arguments and results of that fit",
     "private_table/classifier.py": "tests/private_table/test_estimators.py: settings, results",
     "private_table/regressor.py": "tests/private_table/test_estimators.py: settings, results",
     "private_table/preview.py": "tests/private_table/test_estimators.py: a table of noise",

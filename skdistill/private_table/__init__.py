@@ -1,10 +1,10 @@
 """A private table in, a model to publish out: PrivateClassifier, PrivateRegressor."""
 
-from skdistill.private_table.base import PrivateStepError
 from skdistill.private_table.bounds import learn_bounds
 from skdistill.private_table.classifier import PrivateClassifier
 from skdistill.private_table.regressor import PrivateRegressor
 from skdistill.private_table.shards import noisy_n_teachers
+from skdistill.private_table.task import PrivateStepError
 
 __all__ = [
     "PrivateClassifier",

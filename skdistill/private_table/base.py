@@ -9,7 +9,7 @@ for all of it, and every output went through :mod:`skdistill.release`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, ClassVar, Self
 
@@ -29,11 +29,11 @@ from skdistill._tables import cells_of, check_lengths, check_table, layout_of, n
 from skdistill._validate import check_settings, clear_fitted, type_name
 from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.accounting.relation import Unit
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
 from skdistill.private_table.preview import MOSTLY_NOISE, NoisePreview, preview_noise
 from skdistill.private_table.shards import noisy_n_teachers
+from skdistill.private_table.task import Found, PrivateStepError, Task
 from skdistill.private_table.teaching import (
     group_params,
     last_step,
@@ -42,16 +42,15 @@ from skdistill.private_table.teaching import (
 )
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
-from skdistill.release.copula import SyntheticTable
 from skdistill.release.domain import with_domain
 from skdistill.release.gradient_rounds import least_noise
 from skdistill.release.marginals import group_numbers
-from skdistill.release.mechanism import Labels, TransferSet
+from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Queries, answer, at_share
 from skdistill.release.residual_rounds import ResidualRounds
-from skdistill.release.score_histogram import HISTOGRAM_SHARE, ScoreHistogram, measure_scores
-from skdistill.release.synthesis import N_BINS, measure_table
+from skdistill.release.score_histogram import HISTOGRAM_SHARE, measure_scores
+from skdistill.release.synthesis import bins_for, measure_table
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
 from skdistill.students import (
@@ -66,61 +65,19 @@ from skdistill.students import (
 )
 from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsemble
 from skdistill.transfer.features import SchemaRows
-from skdistill.transfer.table_features import TableFeatures
+from skdistill.transfer.table_features import TableFeatures, usual_knots
 
 #: Part of μ² (or of ε) that synthetic rows take. Chosen, as all parts, on private rows held out of
 #: Adult, California housing and credit default.
 SYNTHESIS_SHARE = Fraction(17, 100)
 _N_ROWS = 10_000  # synthetic rows
+_FEWEST_KNOTS, _BINS_PER_KNOT = 6, 10  # of a number, where rows are drawn from counts
 _REHEARSED = 300  # rows drawn from the schema to try the teacher on
 _CUTS = ("accuracy", "f1")
 _NOT_PROTECTED = (
     "the schema: names, bounds and categories of the columns",
     "that a fit raised an exception, where it did (not the private rows that it met)",
 )
-
-
-@dataclass(frozen=True)
-class Task:
-    """The arguments of a fit, every cell inside its public range; private."""
-
-    schema: Schema
-    kind: str
-    rows: Any
-    targets: NDArray[Any]
-    groups: Any
-    n_units: int
-    X_public: Any
-
-    @property
-    def unit(self) -> Unit:
-        """The unit that one replacement changes: a record or a group."""
-        return Unit.RECORD if self.groups is None else Unit.GROUP
-
-
-@dataclass(frozen=True)
-class Found:
-    """Everything that one fit released, and its post-processing; public."""
-
-    schema: Schema  # with all bounds
-    table: SyntheticTable | None  # None where transfer rows were given
-    inputs: Any  # the transformer from rows of the schema to the rows that the teacher sees
-    rows: Any  # transfer rows, as the teacher sees them
-    release: Release  # of the labels, at their part of the price
-    labels: Labels
-    histogram: ScoreHistogram | None
-    costs: dict[str, Fraction]  # the part of the price that each release took
-
-
-class PrivateStepError(ValueError):
-    """A step before the teacher, or the teacher, raised on private rows."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "A step before the teacher, or the teacher itself, raised on the private rows; its "
-            "message is withheld because it may quote them. Try it on rows you may see, such as "
-            "model.sample(100)."
-        )
 
 
 class PrivateTable(DistilledEstimator):
@@ -289,7 +246,7 @@ class PrivateTable(DistilledEstimator):
                 "not of a group of records. Use the default teacher, or a TeacherEnsemble."
             )
         with own_randomness(0), silenced():
-            inputs = self._inputs(schema, rows, snapped=False)
+            inputs = self._inputs(schema, rows)
             seen = inputs.transform(rows)
             teacher.fit(seen, targets, **group_params(teacher, groups))
             bound, student = self._bound(teacher, seen, loss), self._chosen_student(inputs)
@@ -341,20 +298,21 @@ class PrivateTable(DistilledEstimator):
 
     def _learn(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Join the table, the labels of rows drawn from it, and the scores, under one price."""
-        table, rows, costs = None, task.X_public, {}
+        table, rows, costs, bins = None, task.X_public, {}, None
         left = Fraction(1)
         if rows is None:
             costs["synthetic rows"] = SYNTHESIS_SHARE
-            codes = task.schema.encode(task.rows, N_BINS)
             part = _part(loss, SYNTHESIS_SHARE)
-            measured = measure_table(task.schema, codes, part, groups=task.groups)
+            bins = bins_for(task.n_units, part)
+            codes = task.schema.encode(task.rows, bins)
+            measured = measure_table(task.schema, codes, part, bins, groups=task.groups)
             table = yield from at_share(measured, SYNTHESIS_SHARE)
             rng, snapped = _generator(random_state), self._learns_weights()
             rows = table.rows(_N_ROWS, rng, task.kind, snapped=snapped)
             left -= SYNTHESIS_SHARE
         counted = self._counts_scores() and loss is not None
         left -= HISTOGRAM_SHARE if counted else 0
-        inputs = self._inputs(task.schema, rows, snapped=table is not None)
+        inputs = self._inputs(task.schema, rows, bins)
         seen = inputs.transform(rows)
         teacher = self._teach(task, inputs, _part(loss, left), random_state)
         release = self._calibrate(teacher, inputs, seen, _part(loss, left))
@@ -370,8 +328,11 @@ class PrivateTable(DistilledEstimator):
             costs["scores"] = HISTOGRAM_SHARE
         return Found(task.schema, table, inputs, seen, release, labels, histogram, costs)
 
-    def _inputs(self, schema: Schema, rows: Any, *, snapped: bool) -> Any:
-        """Return the fitted public map from rows to the features of teacher and student."""
+    def _inputs(self, schema: Schema, rows: Any, n_bins: int | None = None) -> Any:
+        """Return the fitted public map from rows to the features of teacher and student.
+
+        Rows drawn from counts have one value for each of `n_bins` bins of a number.
+        """
         sanitize = SchemaRows(schema)
         if isinstance(self._blank_teacher(), Pipeline) or isinstance(
             getattr(self._blank_teacher(), "estimator", None), Pipeline
@@ -380,9 +341,13 @@ class PrivateTable(DistilledEstimator):
         if not self._learns_weights():
             features = TableFeatures(schema, None, n_knots=0, directions=False)
         else:
-            sanitize = SchemaRows(schema, N_BINS if snapped else None)
+            sanitize = SchemaRows(schema, n_bins)
             # Products of numbers helped on housing, and not on Adult and credit default.
-            features = TableFeatures(schema, "auto" if self._predicts() == "regressor" else None)
+            pairs = "auto" if self._predicts() == "regressor" else None
+            knots = usual_knots(schema)
+            if n_bins is not None:
+                knots = min(knots, max(_FEWEST_KNOTS, n_bins // _BINS_PER_KNOT))
+            features = TableFeatures(schema, pairs, n_knots=knots)
         return Pipeline([("rows", sanitize), ("features", features)]).fit(rows)
 
     def _learns_weights(self) -> bool:

@@ -65,7 +65,8 @@ class Rule:
     ----------
     directions : float
         Number of principal directions, in units of n·μ: the noise on a prediction is
-        proportional to their quotient. Twice as many for a regression and for many classes.
+        proportional to their quotient. Twice as many for many classes, three times as many
+        for a regression.
     ridge : float
         Penalty, in units of the noise on a prediction and of the mean curvature; half of it for a
         regression.
@@ -433,7 +434,7 @@ def _rarity(totals: Array, n_classes: int) -> float:
 
 def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule, rarity: float = 1.0) -> int:
     """Return the number of directions that the noise allows."""
-    kinds = 1 if rows.n_classes and rows.n_scores == 1 else 2
+    kinds = 3 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
     part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units / rarity
     most = min(_MOST_DIRECTIONS, rows.width, max(_FEWEST_DIRECTIONS, _MOST_NUMBERS // rows.width))
     while most > _FEWEST_DIRECTIONS and most * _relative(loss, most * rows.n_scores) > part:

@@ -21,7 +21,7 @@ from skdistill.release.domain import with_domain
 from skdistill.release.marginals import group_numbers
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.query import Queries, answer
-from skdistill.release.synthesis import N_BINS, measure_table
+from skdistill.release.synthesis import bins_for, measure_table
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PrivacyStatement
 
@@ -130,7 +130,8 @@ class MarginalSampler(DocLink, BaseEstimator):
         charge(self.accountant, loss)
 
         def learn(schema: Schema, loss: PrivacyLoss | None) -> Queries[SyntheticTable]:
-            return measure_table(schema, schema.encode(rows, N_BINS), loss, groups=groups)
+            bins = bins_for(n_units, loss)
+            return measure_table(schema, schema.encode(rows, bins), loss, bins, groups=groups)
 
         n_units = len(rows) if numbers is None else int(numbers.max()) + 1
         queries = with_domain(schema, rows, loss, learn, n_units=n_units, groups=groups)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdistill._doc_links import DocLink
 from skdistill._numbers import check_whole
 from skdistill._tables import layout_of
-from skdistill.schema import as_schema
+from skdistill.schema import Schema, as_schema
 from skdistill.schema.table import Table
 from skdistill.transfer.column_maps import (
     LONGEST_SCORE,
@@ -39,6 +39,12 @@ _RARE_ROWS, _RARE_SHARE = 10, 1 / 300  # fewer public rows than this are too few
 _MOST_CATEGORIES = 1000  # of all columns together
 _WIDEST = 2048  # so many features of largest variance enter the principal directions
 _CHUNK = 2**14  # rows that are expanded at a time
+
+
+def usual_knots(schema: Schema) -> int:
+    """Return the number of knots of each number that is chosen for a table of these columns."""
+    n_numbers = sum(column.kind == "number" for column in schema.columns)
+    return min(_MOST_KNOTS, max(4, _ALL_KNOTS // max(1, n_numbers)))
 
 
 class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
@@ -152,10 +158,9 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         validate_data(self, layout_of(X), skip_check_array=True)
         self.schema_ = as_schema(self.schema, X)
         cells = self._cells(X)
-        n_numbers = sum(column.kind == "number" for column in self.schema_.columns)
         n_knots = self.n_knots
         if isinstance(n_knots, str):
-            n_knots = min(_MOST_KNOTS, max(4, _ALL_KNOTS // max(1, n_numbers)))
+            n_knots = usual_knots(self.schema_)
         least = max(_RARE_ROWS, len(cells[0]) * _RARE_SHARE)
         rare = least_count(self.schema_.columns, cells, least, _MOST_CATEGORIES)
         self.maps_ = tuple(

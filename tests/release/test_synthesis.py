@@ -19,7 +19,7 @@ from skdistill.release import synthesis
 from skdistill.release.copula import normal_scores
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Query, answer, noise_deviation
-from skdistill.release.synthesis import MARGINALS_PART, N_BINS, measure_table
+from skdistill.release.synthesis import MARGINALS_PART, N_BINS, bins_for, measure_table
 from skdistill.schema import Column, Schema
 from skdistill.testing import ReplayAuditError, no_noise, replay_audit
 
@@ -267,7 +267,8 @@ def test_the_whole_price_is_spent(loss, d):
 def test_the_noise_that_is_known_is_the_noise_that_was_added(monkeypatch):
     """The moment of 60 columns without dependence, at 4 of the noise's standard errors.
 
-    Columns of two codes in exact balance: every score is ±s and the scores' products sum to 0.
+    The rows are few: they are shortened to .6 of their square length, and the moment is enlarged
+    by 1.6. Columns of two codes in exact balance: every score is ±s and the scores' products sum to 0.
     """
     told = []
     honest = synthesis.correlations
@@ -285,7 +286,7 @@ def test_the_noise_that_is_known_is_the_noise_that_was_added(monkeypatch):
     independent = (np.arange(d)[:, None] - np.arange(d)) % 6 != 0
     size = moment[independent].std()
     assert abs(size / noise - 1) < 4 / math.sqrt(2 * independent.sum())
-    radius2 = 1.2 * 60 * normal_scores(np.array([0.5, 0.5]), np.arange(2))[0][0] ** 2
+    radius2 = 1.6 * 0.6 * 60 * normal_scores(np.array([0.5, 0.5]), np.arange(2))[0][0] ** 2
     part = loss.part(1 - MARGINALS_PART)
     assert noise == pytest.approx(noise_deviation(part, 0, math.sqrt(2) * radius2) / 1280, rel=0.2)
 
@@ -295,6 +296,13 @@ def normal_columns(n, rho, seed=0):
     z = rng.multivariate_normal([0, 0, 0], [[1, rho, 0], [rho, 1, 0], [0, 0, 1]], n)
     schema = Schema({"a": (-5, 5), "b": (-5, 5), "c": (-5, 5)})
     return schema, schema.encode(z, N_BINS)
+
+
+def test_bins_follow_the_budget():
+    loss = LOSSES["gaussian"]
+    found = [bins_for(round(s / loss.mu), loss) for s in (10, 604, 1604, 3000)]
+    assert found == [64, 75, 200, 300]
+    assert bins_for(10, None) == 300
 
 
 @pytest.mark.parametrize("rho", [-0.9, -0.3, 0.0, 0.6])
