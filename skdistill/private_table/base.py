@@ -42,7 +42,7 @@ from skdistill.private_table.teaching import (
 )
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
-from skdistill.release.domain import with_domain
+from skdistill.release.domain import warn_of_hidden, with_domain
 from skdistill.release.gradient_rounds import least_noise
 from skdistill.release.marginals import group_numbers
 from skdistill.release.mechanism import TransferSet
@@ -141,6 +141,7 @@ class PrivateTable(DistilledEstimator):
         self.schema_ = Schema(found.schema.columns, privacy=said)
         if self.verbose > 0:
             print_once(str(self.privacy_))
+        warn_of_hidden(found.hidden)  # at the end: a warning may be an error
         return self
 
     def preview(
@@ -292,9 +293,10 @@ class PrivateTable(DistilledEstimator):
             return self._learn(replace(task, schema=bare), loss, random_state)
 
         known = {"n_units": task.n_units, "groups": task.groups}
-        share, found = yield from with_domain(task.schema, task.rows, loss, learn, **known)
+        share, hidden, found = yield from with_domain(task.schema, task.rows, loss, learn, **known)
         costs = {name: (1 - share) * cost for name, cost in found.costs.items()}
-        return replace(found, costs={"bounds": share} | costs if share else costs)
+        costs = {"bounds": share} | costs if share else costs
+        return replace(found, costs=costs, hidden=tuple(hidden))
 
     def _learn(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Join the table, the labels of rows drawn from it, and the scores, under one price."""

@@ -9,7 +9,7 @@ from skdistill._tables import check_lengths, check_table
 from skdistill.accounting.charging import charge, check_accountant, counted_by
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
-from skdistill.release.domain import measure_domain
+from skdistill.release.domain import measure_domain, warn_of_hidden
 from skdistill.release.marginals import group_numbers
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import answer
@@ -99,7 +99,7 @@ def learn_bounds(
         loss = replace(loss, unit=Unit.GROUP)
     sampler = active_sampler("exact")
     charge(accountant, loss, f"bounds of {k} columns")
-    found = answer(measure_domain(schema, rows, loss, groups=groups), loss, sampler)
+    found, hidden = answer(measure_domain(schema, rows, loss, groups=groups), loss, sampler)
     unit = loss.unit
     statement = PrivacyStatement(
         epsilon=loss.epsilon,
@@ -124,4 +124,5 @@ def learn_bounds(
         private=sampler.private,
         **counted_by(accountant),
     )
+    warn_of_hidden(hidden)
     return Schema(found.columns, privacy=statement)

@@ -46,6 +46,7 @@ class Found:
     labels: Labels
     histogram: ScoreHistogram | None
     costs: dict[str, Fraction]  # the part of the price that each release took
+    hidden: tuple[str, ...] = ()  # columns whose bounds cannot be told from noise
 
 
 class PrivateStepError(ValueError):

@@ -49,7 +49,7 @@ def domain_share(schema: Schema, loss: PrivacyLoss | None, n_units: int) -> Frac
 
 def measure_domain(
     schema: Schema, X: Any, loss: PrivacyLoss | None, *, groups: Any = None
-) -> Queries[Schema]:
+) -> Queries[tuple[Schema, list[str]]]:
     r"""Release noisy counts of the columns without bounds in public cells, and read bounds off.
 
     Columns whose bounds turn out to be near each other and far from zero are counted once more,
@@ -68,8 +68,10 @@ def measure_domain(
 
     Returns
     -------
-    Schema
+    schema : Schema
         With bounds for all numbers.
+    hidden : list of str
+        Names of the columns whose bounds cannot be told from noise: -1 to 1 is assumed there.
 
     Notes
     -----
@@ -88,12 +90,17 @@ def measure_domain(
     if narrow:
         second = _bounds(narrow, cells, _part(loss, 1 - _FIRST), groups)
         found |= yield from at_share(second, 1 - _FIRST)
-    if hidden:
+    columns = (found.get(j, assumed(column)) for j, column in enumerate(schema.columns))
+    return Schema(columns), hidden
+
+
+def warn_of_hidden(columns: Sequence[str]) -> None:
+    """Warn of the columns whose bounds cannot be told from noise, at the end of a fit."""
+    if columns:
         warn_caller(
-            f"The bounds of {hidden} cannot be told from noise, so that {_ASSUMED}. Give bounds "
-            "that are public knowledge, or use more records or a larger epsilon."
+            f"The bounds of {list(columns)} cannot be told from noise, so that {_ASSUMED}. Give "
+            "bounds that are public knowledge, or use more records or a larger epsilon."
         )
-    return Schema(found.get(j, assumed(column)) for j, column in enumerate(schema.columns))
 
 
 def with_domain(
@@ -104,21 +111,25 @@ def with_domain(
     *,
     n_units: int,
     groups: Any = None,
-) -> Queries[tuple[Fraction, Result]]:
+) -> Queries[tuple[Fraction, list[str], Result]]:
     """Learn private bounds, then run ``learn(schema, loss)`` at the rest of the price.
 
     Returns
     -------
     share : Fraction
         The part of the price that the bounds took; 0 where none were private.
+    hidden : list of str
+        For :func:`warn_of_hidden`.
     result : object
         The result of `learn`.
     """
+    hidden: list[str] = []
     share = domain_share(schema, loss, n_units)
     if share:
         bounds = measure_domain(schema, X, _part(loss, share), groups=groups)
-        schema = yield from at_share(bounds, share)
-    return share, (yield from at_share(learn(schema, _part(loss, 1 - share)), 1 - share))
+        schema, hidden = yield from at_share(bounds, share)
+    result = yield from at_share(learn(schema, _part(loss, 1 - share)), 1 - share)
+    return share, hidden, result
 
 
 def _bounds(

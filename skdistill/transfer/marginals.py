@@ -17,7 +17,7 @@ from skdistill.accounting.charging import bind_to_process, charge, check_account
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.copula import SyntheticTable
-from skdistill.release.domain import with_domain
+from skdistill.release.domain import warn_of_hidden, with_domain
 from skdistill.release.marginals import group_numbers
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.query import Queries, answer
@@ -135,12 +135,13 @@ class MarginalSampler(DocLink, BaseEstimator):
 
         n_units = len(rows) if numbers is None else int(numbers.max()) + 1
         queries = with_domain(schema, rows, loss, learn, n_units=n_units, groups=groups)
-        _, self.table_ = answer(queries, loss, sampler)
+        _, hidden, self.table_ = answer(queries, loss, sampler)
         self.kind_ = Schema.kind_of(X)
         self.privacy_ = _statement(self.table_, schema, loss, sampler, groups is not None)
         self.schema_ = schema
         if schema.unbounded:
             self.schema_ = Schema(self.table_.schema.columns, privacy=self.privacy_)
+        warn_of_hidden(hidden)
         return self
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:

@@ -16,7 +16,12 @@ from replay_checks import GAUSSIAN, LAPLACE, heard
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.release import domain, marginals
-from skdistill.release.domain import domain_share, measure_domain, with_domain
+from skdistill.release.domain import (
+    domain_share,
+    measure_domain,
+    warn_of_hidden,
+    with_domain,
+)
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Query, answer
 from skdistill.schema import Schema
@@ -118,7 +123,9 @@ def audit(pair=None, schema=None):
 def test_narrow_columns_are_counted_twice():
     assert np.array(audit()) == pytest.approx(np.ones((2, 2)))
     with no_noise() as sampler:
-        found = answer(measure_domain(Schema({"year": int}), years()[0], STRONG), STRONG, sampler)
+        found, _ = answer(
+            measure_domain(Schema({"year": int}), years()[0], STRONG), STRONG, sampler
+        )
     assert 1950 <= found.columns[0].low <= 1990
     assert 2019 <= found.columns[0].high <= 2070
 
@@ -212,12 +219,12 @@ def test_the_rest_of_the_price_is_left():
     schema, loss, spy = Schema({"a": float}), PrivacyLoss.gaussian(1.0, 1e-6), Spy()
     X = np.random.default_rng(0).normal(0, 1, (5000, 1))
     queries = with_domain(schema, X, loss, learn, n_units=5000)
-    share, _ = answer(queries, loss, spy)
+    share, *_ = answer(queries, loss, spy)
     assert spy.losses[-1].mu ** 2 == pytest.approx(float(1 - share) * loss.mu**2)
     assert told[0][0].unbounded == []
     assert told[0][1].mu ** 2 == pytest.approx(float(1 - share) * loss.mu**2)
     known = Schema({"a": (0, 1)})
-    share, _ = answer(with_domain(known, X, loss, learn, n_units=5000), loss, spy)
+    share, *_ = answer(with_domain(known, X, loss, learn, n_units=5000), loss, spy)
     assert share == 0
     assert told[1] == (known, loss)
 
@@ -225,12 +232,14 @@ def test_the_rest_of_the_price_is_left():
 def test_a_column_that_noise_hides_is_named():
     loss = PrivacyLoss.gaussian(0.01, 1e-6)
     queries = measure_domain(Schema({"a": float, "b": int}), [[5.0, 3]] * 50, loss)
+    found, hidden = answer(queries, loss, active_sampler("exact"))
     with pytest.warns(UserWarning, match=r"bounds of \['a', 'b'\] cannot be told from noise"):
-        found = answer(queries, loss, active_sampler("exact"))
+        warn_of_hidden(hidden)
     assert [(c.low, c.high) for c in found.columns] == [(-1, 1)] * 2
 
 
 def test_without_noise():
-    found = answer(measure_domain(Schema({"a": float}), [[3.0], [70.0]], None), None, None)
+    found, hidden = answer(measure_domain(Schema({"a": float}), [[3.0], [70.0]], None), None, None)
+    assert hidden == []
     assert found.columns[0].low <= 3
     assert found.columns[0].high >= 70

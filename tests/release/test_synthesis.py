@@ -268,7 +268,8 @@ def test_the_noise_that_is_known_is_the_noise_that_was_added(monkeypatch):
     """The moment of 60 columns without dependence, at 4 of the noise's standard errors.
 
     The rows are few: they are shortened to .6 of their square length, and the moment is enlarged
-    by 1.6. Columns of two codes in exact balance: every score is ±s and the scores' products sum to 0.
+    by 1.6. Columns of two codes in exact balance: every score is ±s and the scores' products sum
+    to 0.
     """
     told = []
     honest = synthesis.correlations
