@@ -174,13 +174,16 @@ def canonical_column(cells: Any) -> NDArray[Any]:
     dtype = cells.dtype  # polars
     if dtype.is_numeric() or str(dtype) == "Boolean":
         return usual_nan(cells.cast(sys.modules["polars"].Float64).to_numpy())
-    return _vector(cells.to_list())
+    if str(dtype).startswith("Date"):  # its own lists raise for a year beyond Python's
+        return _dates(cells.to_numpy())
+    return _vector(listed(cells))
 
 
 def _column_of_array(cells: NDArray[Any]) -> NDArray[Any]:
     kind = cells.dtype.kind
     if kind in "biuf":
-        return usual_nan(cells.astype(np.float64))
+        with np.errstate(all="ignore"):  # a warning tells, too
+            return usual_nan(cells.astype(np.float64))
     if kind == "c":  # beside one complex number, pandas makes all of them complex
         return usual_nan(np.where(cells.imag == 0, cells.real, np.nan).astype(np.float64))
     if kind == "M":
@@ -196,8 +199,28 @@ def _column_of_pandas(cells: Any) -> NDArray[Any]:
         values = objects([*map(canonical_cell, dtype.categories), np.nan])
         return narrow(values[cells.cat.codes.to_numpy()])  # -1 is missing
     if dtype.kind in "biuf":
-        return usual_nan(cells.to_numpy(dtype=np.float64, na_value=np.nan))
-    return _vector(cells.to_list())
+        with np.errstate(all="ignore"):
+            return usual_nan(cells.to_numpy(dtype=np.float64, na_value=np.nan))
+    return _vector(listed(cells))
+
+
+def listed(cells: Any) -> list[Any]:
+    """Return the cells of a series as a list; one that no Python object can hold is missing."""
+    try:
+        return list(cells.to_list())
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # a date of the year 148108, say; polars raises what is no Exception
+        return [_cell(cells, i) for i in range(len(cells))]
+
+
+def _cell(cells: Any, i: int) -> Any:
+    try:
+        return cells.iloc[i] if hasattr(cells, "iloc") else cells[i]
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        return None
 
 
 def usual_nan(values: NDArray[Any]) -> NDArray[Any]:

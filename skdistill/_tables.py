@@ -31,6 +31,7 @@ from skdistill._cells import (
     as_floats,
     canonical_cell,
     canonical_column,
+    listed,
     narrow,
     objects,
     usual_nan,
@@ -333,7 +334,7 @@ def cells_of(y: Any, name: str = "y") -> list[Any]:
             raise ValueError(f"{name} must be one-dimensional: one label for each row.")
         return list(y)
     if hasattr(y, "to_list"):  # a series
-        return list(y.to_list())
+        return listed(y)
     values = np.asarray(y)
     if values.ndim == 2 and values.shape[1] == 1:
         warnings.warn(
@@ -421,9 +422,10 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
 def text_or_numbers(dtype: Any) -> str | None:
     """Name the kind of values of a dtype: "text", "numbers" or None."""
     name = str(dtype).lower()
-    if re.fullmatch(r"[<>|=]?[us]\d+|str|string(\[\w+\])?", name):
+    if re.fullmatch(r"[<>|=]?[us]\d+|str|(large_)?string(\[\w+\])?", name):
         return "text"
-    return "numbers" if re.fullmatch(r"(u?int|float)\d+|bool(ean)?", name) else None
+    numbers = r"((u?int|float)\d+|double|bool(ean)?)(\[pyarrow\])?"
+    return "numbers" if re.fullmatch(numbers, name) else None
 
 
 def group_names(groups: Any) -> list[str]:

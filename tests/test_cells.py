@@ -214,3 +214,30 @@ def test_a_class_that_raises_when_asked_its_name():
             raise Panic("canary")
 
     assert np.isnan(canonical_cell(Meta("Cell", (), {})()))
+
+
+@pytest.mark.parametrize("container", ["polars", "polars dates", "arrow"])
+def test_a_date_that_python_cannot_hold_is_missing(container, capfd):
+    """One record may not decide whether a fit raises, nor be quoted (polars even panics)."""
+    days = np.array([0, 18_000, 2**31 - 10])
+    if container == "polars":
+        cells = pl.Series(days * 86_400_000_000).cast(pl.Datetime("us"))
+    elif container == "polars dates":
+        cells = pl.Series(days, dtype=pl.Int32).cast(pl.Date)
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        cells = pd.Series(
+            pd.arrays.ArrowExtensionArray(pyarrow.array(days.astype(np.int32)).cast("date32"))
+        )
+    read = canonical_column(cells)
+    assert read[:2].astype("datetime64[D]").astype(int).tolist() == [0, 18_000]
+    assert np.isnat(read[2])
+    assert capfd.readouterr().err == ""
+    with_one_less = canonical_column(cells[:2])
+    assert (with_one_less == read[:2]).all()
+
+
+def test_a_number_beyond_float64_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isinf(canonical_column(np.array([1, np.longdouble("1e400")]))[1])

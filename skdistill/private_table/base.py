@@ -74,10 +74,7 @@ _N_ROWS = 10_000  # synthetic rows
 _FEWEST_KNOTS, _BINS_PER_KNOT = 6, 10  # of a number, where rows are drawn from counts
 _REHEARSED = 300  # rows drawn from the schema to try the teacher on
 _CUTS = ("accuracy", "f1")
-_NOT_PROTECTED = (
-    "the schema: names, bounds and categories of the columns",
-    "that a fit raised an exception, where it did (not the private rows that it met)",
-)
+_NOT_PROTECTED = "that a fit raised an exception, where it did (not the private rows that it met)"
 
 
 class PrivateTable(DistilledEstimator):
@@ -475,17 +472,18 @@ class PrivateTable(DistilledEstimator):
         """Return the statement of the whole fit, with the cost of each part."""
         release, unit = found.release, task.unit
         assumes = self._assumes()
-        not_protected = [f"the number of {unit}s", *_NOT_PROTECTED, self._public_targets()]
+        schema, targets = task.schema, self._public_targets()
+        not_protected = [f"the number of {unit}s", schema.not_protected, _NOT_PROTECTED, targets]
         bound = release.bound.bound_text
         if self.schema is not None:
-            assumes.append(task.schema.origin)
+            assumes.append(schema.origin)
         if task.X_public is not None:
             not_protected.append("the rows X_public")
         if found.table is not None:
             d = len(found.table.shares)
             bound += f"; one {unit} moves two cells of each of {d} marginals by one"
-        if k := len(task.schema.unbounded):
-            bound += f", and of each of {k} histograms that bounds are read off"
+        if k := len(schema.unbounded):
+            bound += f", and of at most {2 * k} histograms that bounds are read off"
         rows = "synthetic" if task.X_public is None else "public"
         whole = release.statement(tuple(assumes), self.accountant)
         return replace(
@@ -498,6 +496,7 @@ class PrivateTable(DistilledEstimator):
             mechanism=f"{release.title}, {rows} transfer rows{_cost_text(found.costs, loss)}",
             certificate={**whole.certificate, "bound": bound},
             not_protected=tuple(not_protected),
+            private=whole.private and schema.is_private,
         )
 
     # ----------------------------------------------------- where classifier and regressor differ

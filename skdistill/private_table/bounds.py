@@ -110,7 +110,7 @@ def learn_bounds(
         mechanism=loss.kind,
         certificate={
             "name": "histograms",
-            "bound": f"one {unit} moves two cells of each of {k} histograms by one",
+            "bound": f"one {unit} moves two cells of each of at most {2 * k} histograms by one",
             "reason": f"Every {unit} weighs one in every histogram.",
             "reference": "",
         },

@@ -65,11 +65,10 @@ class Rule:
     ----------
     directions : float
         Number of principal directions, in units of n·μ: the noise on a prediction is
-        proportional to their quotient. Twice as many for many classes, three times as many
-        for a regression.
+        proportional to their quotient. Twice as many for many classes, half as many again for
+        a regression.
     ridge : float
-        Penalty, in units of the noise on a prediction and of the mean curvature; half of it for a
-        regression.
+        Penalty, in units of the noise on a prediction and of the mean curvature.
     mix : float
         Part of the public covariance that is replaced by its mean eigenvalue.
     rounds, rounds_fall : float
@@ -305,7 +304,7 @@ class _Steps:
         self.level = _level(q, rows, loss)
         factor = rule.clip * self.level**-rule.clip_falls
         self.clip = 2 * min(max(factor, 0.25), rule.largest_clip) * math.sqrt(frame.length2)
-        relative = rule.ridge * noise if rows.n_classes else rule.ridge / 2 * noise
+        relative = rule.ridge * noise
         self.penalty = float(np.clip(relative, 1e-3, 0.5)) * frame.start.T @ frame.start
         self.rest = np.diag(frame.rest)
         self.secants = np.zeros((q, q))
@@ -434,7 +433,7 @@ def _rarity(totals: Array, n_classes: int) -> float:
 
 def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule, rarity: float = 1.0) -> int:
     """Return the number of directions that the noise allows."""
-    kinds = 3 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
+    kinds = 1.5 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
     part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units / rarity
     most = min(_MOST_DIRECTIONS, rows.width, max(_FEWEST_DIRECTIONS, _MOST_NUMBERS // rows.width))
     while most > _FEWEST_DIRECTIONS and most * _relative(loss, most * rows.n_scores) > part:

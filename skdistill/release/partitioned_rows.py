@@ -15,6 +15,7 @@ worker would write their arguments to its log); they return None.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -77,8 +78,10 @@ class _Layout:
         if self.names is not None and list(block.columns) != self.names:
             block = block[self.names]
         found = [block.dtype] if self.names is None else list(block.dtypes)
-        for declared, dtype in zip(self.dtypes, found, strict=True):
-            _check_kind(declared, dtype)
+        for j, (declared, dtype) in enumerate(zip(self.dtypes, found, strict=True)):
+            if text_or_numbers(dtype) != "numbers":
+                cells = block if self.names is None else block.iloc[:, j]
+                _check_no_numerals(getattr(dtype, "categories", cells), text_or_numbers(declared))
         cells = self.read(block)
         if cells.shape != (n, self.width):
             raise ValueError
@@ -88,17 +91,32 @@ class _Layout:
 
     def targets(self, block: Any, n: int) -> Integers:
         """Return the targets of a partition of n rows."""
-        _check_kind(self.target_dtype, getattr(block, "dtype", None))
+        if self.target_dtype is not None and (
+            (text_or_numbers(self.target_dtype) == "numbers")
+            != (text_or_numbers(block.dtype) == "numbers")
+        ):
+            raise ValueError
         targets = self.read_targets(block)
         if targets.shape != (n,):
             raise ValueError
         return targets
 
 
-def _check_kind(declared: Any, found: Any) -> None:
-    """Raise where numbers have become text: one record may have done that to all others."""
-    if {text_or_numbers(declared), text_or_numbers(found)} == {"text", "numbers"}:
+def _check_no_numerals(cells: Any, declared: str | None) -> None:
+    """Raise where numbers have become texts: one record may have done that to all others."""
+    is_text = declared == "numbers" and text_or_numbers(cells.dtype) == "text"
+    if is_text or any(map(_is_numeral, np.ravel(cells))):
         raise ValueError
+
+
+def _is_numeral(cell: Any) -> bool:
+    """Whether a cell is a text that reads as a number."""
+    if type(cell) is not str:
+        return False
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -246,11 +264,20 @@ def partitioned_rows(
 def _layout_of(X: Any, y: Any, n_classes: int, read: Any, read_targets: Any) -> _Layout:
     """Return what a collection says of its partitions."""
     is_frame = hasattr(X, "columns")
+    dtypes = list(X.dtypes) if is_frame else [X.dtype]
+    names = list(X.columns) if is_frame else ["X"]
+    dtypes_of = zip(names, dtypes, strict=True)
+    if texts := [name for name, each in dtypes_of if text_or_numbers(each) == "text"]:
+        raise ValueError(
+            f"The columns {texts[:10]} are text. In a dask collection one record that is no number "
+            "can make a text of every other one: state numeric dtypes where the rows are read, and "
+            "make features of categories by a public map."
+        )
     return _Layout(
         read,
         read_targets,
         names=list(X.columns) if is_frame else None,
-        dtypes=list(X.dtypes) if is_frame else [X.dtype],
+        dtypes=dtypes,
         target_dtype=getattr(y, "dtype", None),
         width=int(X.shape[1]),
         n_classes=n_classes,

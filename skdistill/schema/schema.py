@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from numbers import Integral, Real
 from typing import Any
 
@@ -292,11 +293,25 @@ class Schema:
         """The condition on the schema that a guarantee rests on, in words."""
         if self.privacy is None:
             return "the schema was not read off the private table"
-        said = self.privacy
+        said, where = self.privacy, "with the fits of an accountant"
+        if not said.private:
+            return "the bounds in the schema were read off private rows without private noise"
         return (
-            "the bounds in the schema, which were learned from private rows at "
-            f"ε={said.epsilon:.6g} and δ={said.delta:.3g}, are counted elsewhere"
+            f"the bounds in the schema, which were learned from private {said.unit}s at "
+            f"ε={said.epsilon:.6g} and δ={said.delta:.3g}, are counted "
+            + (where if said.accounted else "by nobody")
         )
+
+    @property
+    def is_private(self) -> bool:
+        """Whether no bound was read off private rows without private noise."""
+        return self.privacy is None or bool(self.privacy.private)
+
+    @property
+    def not_protected(self) -> str:
+        """The part of the schema that a release with it does not protect, in words."""
+        stated = "stated bounds" if self.unbounded else "bounds"
+        return f"the schema: names and kinds of the columns, {stated}, categories"
 
     # Reading tables, which may be private.
 
@@ -533,9 +548,9 @@ def as_schema(schema: Any, X: Any) -> Schema:
 
     Parameters
     ----------
-    schema : Schema, tuple of (float, float), or the class float or int
+    schema : Schema, mapping, tuple of (float, float), or float, int or datetime.date
         A tuple ``(low, high)`` means that every column is a number within these bounds; a class
-        that every column is a number whose bounds are private.
+        that the bounds of every column are private; a mapping is that of :class:`Schema`.
     X : array-like or DataFrame of shape (n, d)
         Its number of columns and their names are looked at, nothing else.
 
@@ -546,7 +561,9 @@ def as_schema(schema: Any, X: Any) -> Schema:
     """
     if isinstance(schema, Schema):
         return schema
-    if schema is float or schema is int:
+    if isinstance(schema, Mapping):
+        return Schema(schema)
+    if schema in (float, int, date):
         return Schema(dict.fromkeys(Table(X).names_or_default(), schema))
     pair = isinstance(schema, (tuple, list)) and len(schema) == 2
     if not pair or not all(isinstance(end, Real) for end in schema):

@@ -289,9 +289,9 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             if names is None
             else shards_of_groups(names, k, random_state.bytes(32))
         )
-        if 2 * k > table.n_rows > 1:
+        if n_units > 1 and (k > n_units if names is not None else 2 * k > n_units):
             warn_caller(
-                f"{k} teachers for {table.n_rows} records: most shards hold one or none, "
+                f"{k} teachers for {n_units} records (or groups): many shards hold one or none, "
                 'and a model learns nothing from that. n_teachers="auto" keeps forty of each class.'
             )
         members = fresh_members(self.estimator, k, random_state)

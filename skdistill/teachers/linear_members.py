@@ -36,6 +36,7 @@ _LEAST_CURVATURE = 1e-6  # of a row, in these
 _PAIRS = 5  # pairs of steps and gradients that a direction is made of, as in scipy's L-BFGS-B
 _SUFFICIENT = 1e-4  # Armijo's condition
 _CELLS = 1 << 18  # most cells in one stack of more than one shard
+_WIDEST = 256  # most columns: a member's Hessian is inverted
 _PLAIN_CLASSES = 64  # most classes of a member fitted here
 
 
@@ -193,7 +194,7 @@ def fit_together(
     """
     solved = np.zeros(len(members), dtype=bool)
     rows = numeric_rows(table) if is_linear(members[0], classes) else None
-    if rows is None:
+    if rows is None or rows.shape[1] > _WIDEST:
         return solved
     finite = np.asarray(np.isfinite(rows).all(axis=1))
     n_classes = 0 if classes is None else len(classes)

@@ -117,7 +117,8 @@ def linear_votes(
         shape = (n_logits, k)
         scaled = np.zeros((*shape, 2 * X.shape[1])), np.zeros(shape), np.zeros(shape)
         place = _NaiveBayes(middle, X, scaled)
-        X = np.hstack([X * X, X])
+        with np.errstate(all="ignore"):
+            X = np.hstack([X * X, X])
     elif n_classes == 2:
         n_logits = 1
     coef = np.zeros((n_logits, k, X.shape[1]))
@@ -131,6 +132,8 @@ def linear_votes(
                 usable[i] = False
     usable &= np.isfinite(coef).all(axis=(0, 2)) & (intercept < np.inf).all(axis=0)
     usable &= intercept.max(axis=0) > -np.inf
+    for array in scaled:
+        usable &= np.isfinite(array).reshape(array.shape[0], k, -1).all(axis=(0, 2))
     for array in (coef, intercept, *scaled):
         array[:, ~usable] = 0.0
     return LinearVotes(X, coef, intercept, usable, n_classes, scaled)
@@ -197,5 +200,5 @@ class _NaiveBayes:
             offsets[places] = np.where(same, theta * theta, 0.0).sum(axis=1)
             factors[places] = -0.5 / epsilon
             exact = same & self.whole & (theta == np.rint(theta)) & (np.abs(theta) < _SMALL)
-            error = np.where(exact, 0.0, (self.largest + np.abs(theta)) ** 2 / var)
-        return bool((places >= 0).all() and error.sum(axis=1).max() * 2.0**-51 <= _MOST_ERROR)
+            error = np.where(exact, 0.0, (self.largest + np.abs(theta)) ** 2 / var).sum(axis=1)
+            return bool((places >= 0).all() and error.max() * 2.0**-51 <= _MOST_ERROR)

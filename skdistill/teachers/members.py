@@ -169,8 +169,9 @@ def votes_of_stack(
         return [votes_of(member, X, n, classes, seed, function) for member, seed in pairs]
     votes, stacked = linear.votes(), getattr(function, "stacked", None)
     sanitised = to_simplex if stacked is not None and classes is not None else None
-    if sanitised and not np.isfinite(votes.sum()):
-        votes = to_simplex(votes.reshape(-1, votes.shape[2])).reshape(votes.shape)
+    if sanitised is not None:  # each row by itself: no member's numbers touch another's votes
+        bad = ~np.isfinite(votes).all(axis=2)
+        votes[bad] = to_simplex(votes[bad])
     for i, (member, seed) in enumerate(zip(members, seeds, strict=True)):
         if member is not None:
             votes[i] = votes_of(member, X, n, classes, seed, sanitised)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +14,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._doc_links import DocLink
 from skdistill._tables import layout_of
-from skdistill.accounting.charging import bind_to_process, charge, check_accountant, for_pickle
+from skdistill.accounting.charging import (
+    bind_to_process,
+    charge,
+    check_accountant,
+    counted_by,
+    for_pickle,
+)
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.copula import SyntheticTable
@@ -126,8 +133,10 @@ class MarginalSampler(DocLink, BaseEstimator):
         rows = schema.on_grid().sanitize(X)
         numbers = None if groups is None else group_numbers(groups)
         check_consistent_length(rows, numbers)
+        if loss is not None and groups is not None:
+            loss = replace(loss, unit=Unit.GROUP)
         sampler = active_sampler("exact")
-        charge(self.accountant, loss)
+        charge(self.accountant, loss, type(self).__name__)
 
         def learn(schema: Schema, loss: PrivacyLoss | None) -> Queries[SyntheticTable]:
             bins = bins_for(n_units, loss)
@@ -137,7 +146,7 @@ class MarginalSampler(DocLink, BaseEstimator):
         queries = with_domain(schema, rows, loss, learn, n_units=n_units, groups=groups)
         _, hidden, self.table_ = answer(queries, loss, sampler)
         self.kind_ = Schema.kind_of(X)
-        self.privacy_ = _statement(self.table_, schema, loss, sampler, groups is not None)
+        self.privacy_ = _statement(self.table_, schema, loss, sampler, self.accountant)
         self.schema_ = schema
         if schema.unbounded:
             self.schema_ = Schema(self.table_.schema.columns, privacy=self.privacy_)
@@ -208,16 +217,17 @@ def _statement(
     schema: Schema,
     loss: PrivacyLoss | None,
     sampler: Sampler,
-    grouped: bool,
+    accountant: Any,
 ) -> PrivacyStatement:
     """Return the statement of the release of marginals."""
-    unit, d, k = "group" if grouped else "record", len(table.shares), len(schema.unbounded)
-    histograms = f", and of each of {k} histograms that bounds are read off" if k else ""
+    unit = Unit.RECORD if loss is None else loss.unit
+    d, k = len(table.shares), len(schema.unbounded)
+    histograms = f", and of at most {2 * k} histograms that bounds are read off" if k else ""
     return PrivacyStatement(
         epsilon=math.inf if loss is None else loss.epsilon,
         delta=0.0 if loss is None else loss.delta,
         mu=None if loss is None else loss.mu,
-        unit=Unit(unit),
+        unit=unit,
         subject="the private table",
         mechanism="none" if loss is None else loss.kind,
         certificate={
@@ -231,7 +241,8 @@ def _statement(
         },
         n_queries=0,
         assumes=(schema.origin,),
-        not_protected=(f"the number of {unit}s", "the schema: names, bounds, categories"),
+        not_protected=(f"the number of {unit}s", schema.not_protected),
         sampler="no noise" if loss is None else sampler.name,
-        private=loss is not None and sampler.private,
+        private=loss is not None and sampler.private and schema.is_private,
+        **counted_by(None if loss is None else accountant),
     )

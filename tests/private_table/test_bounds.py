@@ -75,7 +75,7 @@ def test_bounds_are_learned_at_the_stated_price():
     assert (statement.epsilon, statement.delta, statement.private) == (2.0, 1e-5, True)
     assert statement.mu == PrivacyLoss.gaussian(2.0, 1e-5).mu
     assert statement.certificate["bound"] == (
-        "one record moves two cells of each of 3 histograms by one"
+        "one record moves two cells of each of at most 6 histograms by one"
     )
     assert "replace one record" in str(statement)
     pure = learn_bounds(SCHEMA, X, epsilon=3.0, delta=0).privacy
@@ -106,7 +106,7 @@ def test_a_fit_says_that_its_bounds_are_counted_elsewhere():
     schema = learn_bounds(SCHEMA, X, epsilon=5.0)
     model = PrivateClassifier(schema=schema, classes=[0, 1], random_state=0).fit(X, target(X))
     (said,) = model.privacy_.assumes
-    assert "learned from private rows at ε=5 and δ=1e-06, are counted elsewhere" in said
+    assert "learned from private records at ε=5 and δ=1e-06, are counted by nobody" in said
     assert "bounds" not in model.costs_
 
 
@@ -177,7 +177,7 @@ def test_a_fit_learns_its_bounds_for_a_part_of_its_price():
     assert spent == pytest.approx(model.privacy_.mu**2)
     assert model.costs_["bounds"].mu ** 2 == pytest.approx(0.05 * spent)
     assert "bounds 5.0%" in model.privacy_.mechanism
-    assert "3 histograms" in model.privacy_.certificate["bound"]
+    assert "at most 6 histograms" in model.privacy_.certificate["bound"]
     assert model.privacy_.assumes == ("the schema was not read off the private table",)
     assert model.schema_.privacy == model.privacy_
     assert cover(model.schema_, model.sample(200, 0), 1.0)
@@ -224,7 +224,7 @@ def test_synthetic_rows_with_private_bounds():
     sampler = MarginalSampler(SCHEMA, epsilon=4.0, random_state=0).fit(X)
     assert cover(sampler.schema_, X)
     assert sampler.schema_.privacy == sampler.privacy_
-    assert "3 histograms" in sampler.privacy_.certificate["bound"]
+    assert "at most 6 histograms" in sampler.privacy_.certificate["bound"]
     rows = sampler.sample(2000)
     assert rows["age"].median() == pytest.approx(X["age"].median(), abs=6)
     assert rows["income"].isna().mean() == pytest.approx(0.2, abs=0.05)

@@ -74,3 +74,15 @@ def test_a_canary_never_shows():
     shown = str(vars(model)) + model.sample(500, 0).to_csv() + repr(model) + SCHEMA.to_json()
     assert "canary" not in shown
     assert "Bern" not in shown
+
+
+@pytest.mark.parametrize("strange", ["n/k", -0.0, None, True, np.datetime64("2020-01-01")])
+@pytest.mark.parametrize("container", [list, lambda c: np.array(c, dtype=object), pd.Series])
+def test_one_cell_changes_no_number(container, strange):
+    """A column of numbers alone has another dtype than one with a text; and 0.0 is -0.0."""
+    cells = [0.0, 1.0, 2.5, 0.0, 7.0]
+    column = SCHEMA.columns[0]
+    before = column.read(container([*cells, 0.0]))
+    after = column.read(container([*cells, strange]))
+    first = column.read(container([strange, *cells]))
+    assert before[:5].tolist() == after[:5].tolist() == first[1:].tolist()

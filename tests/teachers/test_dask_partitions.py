@@ -320,6 +320,53 @@ def test_a_partition_that_is_lost_after_the_charge():
     assert accountant.total() == (1.0, 1e-6)
 
 
+NUMERALS = ["1.5", "n/k", "3"]
+
+
+def as_texts(kind):
+    """Return a frame one of whose partitions became text; declared as numbers, or as objects."""
+    parts = [pd.DataFrame({"a": [1.5, 2.0, 3.0], "b": [0.0, 1.0, 2.0]}) for _ in range(3)]
+    bad, meta = parts[1], parts[0].iloc[:0]
+    if kind == "object":
+        parts[1] = bad.assign(a=np.array(NUMERALS, dtype=object))
+    elif kind == "object throughout":
+        parts = [each.astype({"a": object}) for each in parts]
+        meta = parts[0].iloc[:0]
+        parts[1] = bad.assign(a=np.array(NUMERALS, dtype=object))
+    elif kind == "category":
+        parts = [each.astype({"a": "category"}) for each in parts]
+        meta = parts[0].iloc[:0]
+        parts[1] = bad.assign(a=pd.Categorical(NUMERALS))
+    else:
+        parts[1] = bad.assign(a=pd.array(NUMERALS, dtype=kind))
+    return dd.from_delayed([dask.delayed(each) for each in parts], meta=meta, verify_meta=False)
+
+
+@pytest.mark.parametrize("kind", ["object", "object throughout", "category", "string"])
+def test_numbers_that_became_texts_are_refused(kind):
+    """One record that is no number may have made a text of every other one of its partition."""
+    with (
+        dask.config.set(scheduler="synchronous", **{"dataframe.convert-string": False}),
+        pytest.raises(PartitionError),
+    ):
+        NewtonClassifier(classes=[0, 1]).fit(as_texts(kind), np.arange(9) % 2)
+
+
+def test_labels_that_became_objects_are_refused():
+    labels = [np.array([0, 1, 0]), np.array(["0", "1", "?"], dtype=object), np.array([1, 0, 1])]
+    y = da.concatenate(
+        [da.from_delayed(dask.delayed(each), (3,), dtype=np.int64) for each in labels]
+    )
+    with dask.config.set(scheduler="synchronous"), pytest.raises(PartitionError):
+        NewtonClassifier(classes=[0, 1]).fit(da.ones((9, 2), chunks=(3, 2)), y)
+
+
+def test_a_column_that_is_text_is_named():
+    frame = dd.from_pandas(pd.DataFrame({"a": ["1.5", "n/k"] * 9, "b": 1.0}), npartitions=2)
+    with pytest.raises(ValueError, match=r"columns \['a'\] are text"):
+        NewtonClassifier(classes=[0, 1]).fit(frame.astype({"a": "string"}), np.arange(18) % 2)
+
+
 def hostile_records():
     for container in ("objects", "frame", "array", "nullable"):
         for name in replay_cases.hostile_rows(container, "numbers"):

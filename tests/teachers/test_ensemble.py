@@ -42,7 +42,7 @@ from skdistill.teachers.shards import (
 CANARY = "CANARY-8471"
 
 # Shards of one record or none are what many cases here are about.
-pytestmark = pytest.mark.filterwarnings("ignore:.* teachers for .* records:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.* teachers for .* records.*:UserWarning")
 
 
 class Recorder(ClassifierMixin, BaseEstimator):

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 
 from skdistill._tables import read_table
+from skdistill.release.quantization import to_simplex
 from skdistill.release.residual_rounds import collect_votes
 from skdistill.release.votes import count_votes
 from skdistill.teachers import ensemble as module
@@ -173,3 +174,42 @@ def test_stacks_are_public():
     found = linear_of(model, public(50_000))
     assert [part.start for part in found.parts()][:2] == [0, 8]
     assert found.take(slice(3, 5)).votes().shape == (2, 50_000, 2)
+
+
+class Raw:
+    """Votes as they are, a whole stack at once where the ensemble has one."""
+
+    def __call__(self, votes):
+        return votes
+
+    def stacked(self, votes):
+        return votes.copy()
+
+
+def test_a_member_whose_votes_are_no_numbers_moves_no_other():
+    """One record makes the smallest variance of a shard subnormal, or a coefficient too large.
+
+    The votes of all members are of one product: they must not be made anew for all of them.
+    """
+    rng = np.random.default_rng(0)
+    X, y = (rng.random((600, 4)) < 0.3).astype(float), rng.integers(0, 3, 600)
+    X[:, 3] = 0
+    P = (rng.random((200, 4)) < 0.3).astype(float)
+    P[:, 3] = 0
+    P[0, 0] = 1e200
+    for estimator in (GaussianNB(), LogisticRegression(C=1e8)):
+        for cell in (3e-151, 1e-300, 1e150):
+            other = X.copy()
+            other[5, 3] = cell
+            other[5, :3] = 0
+            models = fit(estimator, X, y, 20), fit(estimator, other, y, 20)
+            votes = [np.concatenate(list(each.member_votes(P, Raw()))) for each in models]
+            moved = (votes[0] != votes[1]).any(axis=(1, 2))
+            assert moved.sum() <= 1, (type(estimator).__name__, cell)
+
+
+def test_bringing_votes_to_the_simplex_moves_last_bits():
+    """So that it may be done to rows that are none, and to no other."""
+    stack = np.tile(np.random.default_rng(0).dirichlet([1, 1, 1], 50), (3, 1, 1))
+    alone = to_simplex(stack.reshape(-1, 3)).reshape(stack.shape)
+    assert (alone != stack).any()  # it is not the identity, so that who is made anew matters

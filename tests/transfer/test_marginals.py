@@ -10,6 +10,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
+from skdistill import PrivacyLedger, PrivateClassifier, learn_bounds
 from skdistill._diffprivlib import load
 from skdistill.accounting import PrivacyLoss
 from skdistill.testing import no_noise
@@ -113,6 +114,30 @@ def test_statement():
     assert not MarginalSampler(SCHEMA, epsilon=float("inf")).fit(people()).privacy_.private
     with no_noise():
         assert not MarginalSampler(SCHEMA).fit(people()).privacy_.private
+
+
+def test_groups_are_charged_as_groups():
+    """A ledger of records refuses: a record that is replaced may touch two groups."""
+    groups = np.arange(2000) // 7
+    records = PrivacyLedger.create(":memory:", 10, 1e-3)
+    with pytest.raises(ValueError, match="group"):
+        MarginalSampler(SCHEMA, accountant=records).fit(people(), groups=groups)
+    assert len(records) == 0
+    ledger = PrivacyLedger.create(":memory:", 10, 1e-3, unit="group")
+    said = MarginalSampler(SCHEMA, accountant=ledger).fit(people(), groups=groups).privacy_
+    assert len(ledger) == 1
+    assert (said.accounted, said.cap) == (True, (10, 1e-3))
+
+
+def test_bounds_read_without_noise_make_no_private_release():
+    table = pd.DataFrame({"x": np.random.default_rng(0).normal(size=500)})
+    with no_noise():
+        schema = learn_bounds(Schema({"x": float}), table, epsilon=1.0)
+    said = MarginalSampler(schema).fit(table).privacy_
+    assert not said.private
+    assert any("without private noise" in text for text in said.assumes)
+    model = PrivateClassifier(schema=schema, classes=[0, 1], epsilon=50.0)
+    assert not model.fit(table, np.arange(500) % 2).privacy_.private
 
 
 def test_it_charges_before_it_counts(monkeypatch):
