@@ -175,7 +175,9 @@ def canonical_column(cells: Any) -> NDArray[Any]:
     if dtype.is_numeric() or str(dtype) == "Boolean":
         return usual_nan(cells.cast(sys.modules["polars"].Float64).to_numpy())
     if str(dtype).startswith("Date"):  # its own lists raise for a year beyond Python's
-        return _dates(cells.to_numpy())
+        unit = getattr(dtype, "time_unit", "D")
+        counts = cells.to_physical().cast(sys.modules["polars"].Int64).fill_null(-(2**63))
+        return _dates(counts.to_numpy().astype(f"datetime64[{unit}]"))  # -2**63 is NaT
     return _vector(listed(cells))
 
 
