@@ -68,8 +68,12 @@ def learn_bounds(
 
     See Also
     --------
-    skdistill.release.domain.measure_domain : The release, and its proof.
-    skdistill.schema.domain.with_bounds : The rule that reads bounds off noisy counts.
+    skdistill.PrivateClassifier, skdistill.PrivateRegressor : They learn bounds inside a fit.
+
+    Notes
+    -----
+    Proof in ``measure_domain`` (`release/domain.py`): each record weighs one in histograms whose
+    cells are the same for every table. Bounds are read off the noisy counts by a public rule.
 
     Examples
     --------
