@@ -1,5 +1,6 @@
 """Votes in one product: those of the members, and each of its own member."""
 
+import dataclasses
 import warnings
 from functools import partial
 
@@ -17,7 +18,7 @@ from skdistill.release.votes import count_votes
 from skdistill.teachers import ensemble as module
 from skdistill.teachers import linear_votes as votes_module
 from skdistill.teachers.linear_votes import linear_votes
-from skdistill.teachers.members import ConstantVoter
+from skdistill.teachers.members import ConstantVoter, votes_of_stack
 
 K = 30
 KINDS = {
@@ -208,8 +209,20 @@ def test_a_member_whose_votes_are_no_numbers_moves_no_other():
             assert moved.sum() <= 1, (type(estimator).__name__, cell)
 
 
-def test_bringing_votes_to_the_simplex_moves_last_bits():
-    """So that it may be done to rows that are none, and to no other."""
-    stack = np.tile(np.random.default_rng(0).dirichlet([1, 1, 1], 50), (3, 1, 1))
-    alone = to_simplex(stack.reshape(-1, 3)).reshape(stack.shape)
-    assert (alone != stack).any()  # it is not the identity, so that who is made anew matters
+def test_votes_that_overflow_are_made_anew_alone():
+    """Coefficients of one member overflow on the public rows: the votes of the others stay.
+
+    Bringing votes to the simplex moves their last bits, so that it matters whose are.
+    """
+    model, X = fit(LogisticRegression(), *data(4), K), public(200)
+    linear = linear_of(model, X)
+    large = linear.coef.copy()
+    large[:, 3] = 1e308 * np.array([1, 1, -1, -1])[:, None]
+    asked = [None] * K, X, len(X), model.classes_, [0] * K, Raw()
+    (before,) = votes_of_stack(*asked, linear)
+    (after,) = votes_of_stack(*asked, dataclasses.replace(linear, coef=large))
+    assert not np.isfinite(dataclasses.replace(linear, coef=large).votes()[3]).all()
+    assert np.isfinite(after).all()
+    others = np.arange(K) != 3
+    assert_array_equal(before[others], after[others])
+    assert (to_simplex(before.reshape(-1, 4)) != before.reshape(-1, 4)).any()
