@@ -11,9 +11,10 @@ constant changes at a time, the others are those of the package::
 AUC and log loss, or RMSE: the mean over runs, and the mean difference from the package's constants
 with its standard error. Both have the same split in a run; the package's constants get three
 releases on each, since the differences share their noise. `--records` learns from so many of the
-private rows, which stands for small tables; `--together N_BINS=64 _MOST_KNOTS=8` tries several
-changes as one. With some fifty differences a table, one in twenty is two standard errors from zero
-by chance: repeat one that looks good with another `--first-run`.
+private rows, which stands for small tables; `--together FEWEST_BINS=300 _SHORT_RADIUS2=1.2` tries
+several changes as one (these: one number for all budgets). With some fifty differences a table, one
+in twenty is two standard errors from zero by chance: repeat one that looks good with another
+`--first-run`.
 """
 
 import argparse
@@ -48,9 +49,11 @@ MODULES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "HISTOGRAM_SHARE": ((base,), (Fraction(1, 50), Fraction(1, 10))),
     "MARGINALS_PART": ((synthesis,), (Fraction(4, 10), Fraction(85, 100))),
     "N_BINS": ((synthesis,), (64, 128, 600)),
+    "FEWEST_BINS": ((synthesis,), (32, 128, 300)),
     "_PER_BIN": ((synthesis,), (4, 16)),
     "_N_ROWS": ((base,), (3000, 30_000)),
-    "_RADIUS2": ((synthesis,), ((0.6, 0.6), (1.2, 1.2))),
+    "_RADIUS2": ((synthesis,), (0.6, 2.4)),
+    "_SHORT_RADIUS2": ((synthesis,), (0.4, 1.2)),
     "_CLEAR": ((copula,), (1.4, 2.8)),
     "_COUNTED": ((copula,), (0.75, 3.0)),
     "_MOST_BINS": ((score_histogram,), (20, 80)),

@@ -212,7 +212,7 @@ def listed(cells: Any) -> list[Any]:
         return list(cells.to_list())
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # a date of the year 148108, say; polars raises what is no Exception
+    except BaseException:  # a date of the year 148108, say; polars raises a BaseException
         return [_cell(cells, i) for i in range(len(cells))]
 
 

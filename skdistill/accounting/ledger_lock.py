@@ -1,4 +1,4 @@
-"""Locks between all threads of all processes of one machine; what must not live across a fork."""
+"""Locks between all threads of all processes of one machine; and state that must not live across a fork."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def check_place(path: str) -> bool:
 def foreign_filesystem(path: str) -> str:
     """Return the type of the file system that holds a real path, "" if it is of this machine.
 
-    Where the system gives no list of what is mounted, only the network paths of Windows are
+    Where the system gives no list of mounted file systems, only the network paths of Windows are
     recognised; a real path has no letter of a network drive.
     """
     if path.startswith(("\\\\", "//")):

@@ -57,7 +57,7 @@ def learn_bounds(
     Raises
     ------
     ValueError, TypeError
-        For what is public: parameters, shapes, names of columns, a schema without private bounds.
+        For public reasons: parameters, shapes, names of columns, a schema without private bounds.
     diffprivlib.utils.BudgetError
         The accountant refuses; nothing is counted then.
 

@@ -57,7 +57,7 @@ class PartitionError(ValueError):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Layout:
-    """What every partition must be, and how it is read; public.
+    """The layout of every partition, and how it is read; public.
 
     `names` are those of a frame's columns, None for an array; `dtypes` are of the columns, or of
     the array. `read` returns the rows of any container, cell by cell, and `read_targets` the
@@ -138,7 +138,7 @@ class PartitionedRows(PrivateRows):
     starts : list of int
         The position of the first row of each.
     layout : object
-        What every partition must be.
+        The layout of every partition.
     name : str
         By which a ledger tells these rows from others. Random.
     """
@@ -262,7 +262,7 @@ def partitioned_rows(
 
 
 def _layout_of(X: Any, y: Any, n_classes: int, read: Any, read_targets: Any) -> _Layout:
-    """Return what a collection says of its partitions."""
+    """Return the layout that a collection declares."""
     is_frame = hasattr(X, "columns")
     dtypes = list(X.dtypes) if is_frame else [X.dtype]
     names = list(X.columns) if is_frame else ["X"]
@@ -348,7 +348,7 @@ def _cut(parts: list[Any], first: int, last: int) -> Any:
 
 
 def _sum(answers: list[Any]) -> Any:
-    """Add what some partitions answered."""
+    """Add the answers of some partitions."""
     total: list[Integers] = []
     for each in answers:
         if each is None:
@@ -358,7 +358,7 @@ def _sum(answers: list[Any]) -> Any:
 
 
 def _or_none(function: Callable[[], Any]) -> Any:
-    """Call a function, silently; None for whatever it raises."""
+    """Call a function, silently; None where it raises."""
     try:
         return call_privately(function, error=PartitionError)
     except PartitionError:

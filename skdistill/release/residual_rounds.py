@@ -351,7 +351,7 @@ class _Reduce:
     n_rows: int
 
     def __call__(self, votes: Any) -> _Reduced:
-        """Take one member's votes, whatever they are."""
+        """Take one member's votes, of any form."""
         if self.n_classes is None:
             return self.stacked(as_outputs(votes, (self.n_rows,))[None])
         rows = to_simplex(as_outputs(votes, (self.n_rows, self.n_classes)), self.temperature)

@@ -20,12 +20,12 @@ FEWEST_BINS, N_BINS = 64, 300
 #: Part of the price that the counts of several columns take; the moment takes the rest.
 MARGINALS_PART = Fraction(7, 10)
 _LARGEST_NOISE = 2.0**44  # in integers; the sampler draws up to 2**50
-# The following three were chosen on private rows held out of Adult, California housing and credit
-# default, by the number of records times μ. Rows per bin, in these units:
+# The following were chosen on private rows held out of Adult, California housing and credit
+# default, by the number of records times μ. There is one bin for so many of these units:
 _PER_BIN = 8
-# Rows are shortened to this part of the square length that the counts say they have on average;
-# to the first one for small numbers, up to this one.
-_RADIUS2, _SMALL = (0.6, 1.2), 1000
+# Rows are shortened to this part of the square length that the counts say they have on average, and
+# to the second one where there are few units.
+_RADIUS2, _SHORT_RADIUS2, _FEW_UNITS = 1.2, 0.6, 1000
 _MOST_ENLARGED = 1.6
 
 
@@ -98,7 +98,8 @@ def measure_table(
         frame = IntegerMap(
             Lattice(np.zeros(d), np.full(d, 2.0**-11)), np.vstack([np.eye(d), np.zeros((1, d))])
         )
-        radius2 = _RADIUS2[_signal(rows.n_units, loss) >= _SMALL]
+        few = _signal(rows.n_units, loss) < _FEW_UNITS
+        radius2 = _SHORT_RADIUS2 if few else _RADIUS2
         radius = float(np.sqrt(radius2 * max(length2, 1e-3)))
         part = _part(loss, 1 - share)
         finest = np.inf if part is None else _LARGEST_NOISE / part.scale(2.0 * d)

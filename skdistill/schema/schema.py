@@ -267,7 +267,7 @@ class Schema:
         return [column.name for column in self.columns if not column.bounded]
 
     def on_grid(self) -> Schema:
-        """Return the schema with bounds that hold all numbers; what has bounds keeps them.
+        """Return the schema with bounds that hold all numbers; columns with bounds keep theirs.
 
         Its cells are the same for every table.
 
