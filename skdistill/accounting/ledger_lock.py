@@ -1,4 +1,4 @@
-"""Locks between all threads of all processes of one machine; and state that must not live across a fork."""
+"""Locks between all threads of all processes of one machine; and state that no fork may share."""
 
 from __future__ import annotations
 

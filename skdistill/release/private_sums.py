@@ -359,7 +359,7 @@ class PrivateRows:
     def _total(self, question: Question, *of_rows: Any, cells: bool = True) -> list[Integers]:
         """Return the total answer to a question; these rows are all there are.
 
-        `of_rows` are further arguments of the question, one for each row. `cells` is whether it reads X.
+        `of_rows` are further arguments, one for each row. `cells` is whether the question reads X.
         """
         return list(question(self, *of_rows))
 
