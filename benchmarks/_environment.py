@@ -82,7 +82,11 @@ class Figures:
             if not np.isnan(column).any():
                 spread = _short(column.std(ddof=1)) if len(column) > 1 else None
                 found[metric] = [_short(column.mean()), spread]
-        key = {"data": data, "model": model, "epsilon": epsilon if np.isfinite(epsilon) else None}
+        key = {
+            "data": data,
+            "model": model,
+            "epsilon": float(epsilon) if np.isfinite(epsilon) else None,
+        }
         self.rows.append({**key, "fits": len(scores), "scores": found})
         run = {
             "command": shlex.join(["python", *sys.argv]),

@@ -1,7 +1,7 @@
 """Make the tables and charts of benchmarks from the JSON files of their runs, in docs/figures.
 
 A benchmark adds its run to such a file with the option ``--json``. ``python docs/draw_figures.py``
-then writes the tables of benchmarks.rst and the charts in _static; with ``--check`` it only says
+then writes the tables of the pages and the charts in _static; with ``--check`` it only says
 whether they are up to date. The build of the documentation and the tests do the same, so that no
 table and no chart can differ from the figures. Text and axes of a chart have the page's colour.
 """
@@ -18,7 +18,7 @@ from html import escape
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-PAGE = DOCS / "benchmarks.rst"
+SMALL, LARGE = (0.25, 0.5, 1.0, 2.0), (0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -69,34 +69,89 @@ def housing(model: str) -> Source:
     return Source("housing", "housing", model, ("RMSE",))
 
 
-def alone(data: str, model: str) -> Source:
-    """Return a row of benchmarks/no_public_data.py."""
+def alone(data: str, model: str, n_metrics: int | None = None) -> Source:
+    """Return a row of benchmarks/no_public_data.py, with all its metrics or with the first ones."""
     ours = ("AUC", "accurate: accuracy", "F1", "log loss")  # accuracy is that of other fits
     peers = ("AUC", "accuracy", "F1 at prior", "log loss")
     metrics = ("RMSE",) if data in ("housing", "wine") else ours if model == "ours" else peers
-    return Source("no_public_data", data, model, metrics)
+    return Source("no_public_data", data, model, metrics[:n_metrics])
+
+
+def models(data: str) -> dict[str, str]:
+    """Return the models of benchmarks/no_public_data.py, by the names that pages give them."""
+    linear = "LinearRegression" if data in ("housing", "wine") else "LogisticRegression"
+    return {
+        "skdistill": "ours",
+        "DP-EBM": "dp_ebm",
+        f"diffprivlib {linear}": "diffprivlib",
+        "MST and boosting": "synthesiser",
+    }
 
 
 def alone_rows(data: str, name: str) -> tuple[tuple[str, Source], ...]:
     """Return our row and the peers' for a data set."""
-    linear = "LinearRegression" if data in ("housing", "wine") else "LogisticRegression"
-    return (
-        (f"{name}: skdistill", alone(data, "ours")),
-        ("*peer:* DP-EBM", alone(data, "dp_ebm")),
-        (f"*peer:* diffprivlib {linear}", alone(data, "diffprivlib")),
-        ("*peer:* MST and boosting", alone(data, "synthesiser")),
+    return tuple(
+        (f"{name}: {label}" if model == "ours" else f"*peer:* {label}", alone(data, model))
+        for label, model in models(data).items()
     )
 
 
-NEWTON = Source("gradient_rounds", "adult", "gradient rounds", ("AUC", "F1 at prior"))
-SMALL, LARGE = (0.25, 0.5, 1.0, 2.0), (0.5, 1.0, 2.0, 4.0)
-# {name on the page: (head and values of ε, widths of the first column and of the others, rows)}
-TABLES = {
-    "adult": (
-        ("student of", (0.1, *SMALL)),
+def rounds(data: str, *metrics: str) -> Source:
+    """Return a row of benchmarks/gradient_rounds.py."""
+    return Source("gradient_rounds", data, "gradient rounds", metrics or ("RMSE",))
+
+
+NEWTON = rounds("adult", "AUC", "F1 at prior")
+BOUNDS = ("ours", "private_bounds")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a page: heads of the columns, widths, and rows with their label and cells."""
+
+    page: str
+    heads: tuple[str, ...]
+    widths: tuple[int, ...]
+    rows: tuple[tuple[str, tuple[tuple[Source, float], ...]], ...]
+    spreads: bool = True
+
+    def __str__(self) -> str:
+        """Return the table as reStructuredText."""
+        cells = [self.heads]
+        for label, sources in self.rows:
+            cells.append((label, *(cell(s.at(epsilon), self.spreads) for s, epsilon in sources)))
+        lines = [".. list-table::", "   :header-rows: 1", "   :class: figures"]
+        if self.widths:
+            lines.append("   :widths: " + " ".join(map(str, self.widths)))
+        lines.append("")
+        for row in cells:
+            lines += [f"   {' ' if i else '*'} - {each}".rstrip() for i, each in enumerate(row)]
+        return "\n".join(lines) + "\n"
+
+
+def by_epsilon(
+    page: str,
+    head: str,
+    epsilons: tuple[float, ...],
+    widths: tuple[int, ...],
+    rows: tuple[tuple[str, Source], ...],
+    **settings: bool,
+) -> Table:
+    """Return a table with one value of ε a column; `widths` are those of the first and another."""
+    first, *others = [f"{epsilon:g}" for epsilon in epsilons]
+    filled = tuple((label, tuple((source, e) for e in epsilons)) for label, source in rows)
+    all_widths = widths[:1] + widths[1:] * len(epsilons)
+    return Table(page, (head, f"ε = {first}", *others), all_widths, filled, **settings)
+
+
+TABLES = {  # by the name that a comment of the page gives
+    "adult": by_epsilon(
+        "benchmarks",
+        "student of",
+        (0.1, *SMALL),
         (34, 13),
         (
-            ("NewtonClassifier, its released model (5 releases)", NEWTON),
+            ("NewtonClassifier, its released model", NEWTON),
             ("1,000 nearest neighbours, 2,000 rows", adult("1000 nearest neighbours")),
             ("800 logistic regressions, ResidualRounds()", adult("800 LR, auto rounds")),
             ("the same, plain PATE", adult("800 LR, plain PATE")),
@@ -108,9 +163,12 @@ TABLES = {
             ("*peer:* diffprivlib LogisticRegression", adult("diffprivlib LogisticRegression")),
             ("*peer:* DP-EBM", adult("DP-EBM")),
         ),
+        spreads=False,
     ),
-    "mnist": (
-        ("release", LARGE[:3]),
+    "mnist": by_epsilon(
+        "benchmarks",
+        "release",
+        LARGE[:3],
         (46, 18),
         (
             ("`ResidualRounds()`", mnist("auto rounds, SVC")),
@@ -121,8 +179,10 @@ TABLES = {
             ("confident_max with LabelSpreading", mnist("confident_max, LabelSpreading")),
         ),
     ),
-    "housing": (
-        ("model", LARGE),
+    "housing": by_epsilon(
+        "benchmarks",
+        "model",
+        LARGE,
         (40, 15),
         (
             ('312 Ridge teachers ("auto"), 2 rounds', housing('312 ("auto") Ridge, auto rounds')),
@@ -133,16 +193,102 @@ TABLES = {
             ("*peer:* diffprivlib LinearRegression", housing("diffprivlib LinearRegression")),
         ),
     ),
-    "private_classes": (
-        ("", SMALL),
+    "housing_rounds": by_epsilon(
+        "benchmarks",
+        "NewtonRegressor",
+        SMALL,
+        (40, 15),
+        (
+            ("on splines", rounds("housing, pairs=0")),
+            ("with products of two columns", rounds("housing, pairs=4")),
+        ),
+    ),
+    "private_classes": by_epsilon(
+        "benchmarks",
+        "",
+        SMALL,
         (20, 20),
         (*alone_rows("adult", "Adult"), *alone_rows("credit", "credit default")),
     ),
-    "private_german": (("", LARGE), (20, 20), alone_rows("german", "German credit")),
-    "private_numbers": (
-        ("", SMALL),
+    "private_german": by_epsilon(
+        "benchmarks", "", LARGE, (20, 20), alone_rows("german", "German credit")
+    ),
+    "private_numbers": by_epsilon(
+        "benchmarks",
+        "",
+        SMALL,
         (32, 17),
         (*alone_rows("housing", "California housing"), *alone_rows("wine", "wine")),
+    ),
+    "private_bounds": Table(
+        "guide/no_public_data",
+        ("", "stated bounds, ε = 0.5", "private, 0.5", "stated, 1", "private, 1"),
+        (28, 18, 18, 18, 18),
+        tuple(
+            (name, tuple((alone(data, m, 1), e) for e in (0.5, 1.0) for m in BOUNDS))
+            for data, name in (
+                ("adult", "Adult"),
+                ("credit", "credit default"),
+                ("german", "German credit"),
+                ("housing", "California housing"),
+                ("wine", "wine"),
+            )
+        ),
+    ),
+    "compared_adult": by_epsilon(
+        "comparison",
+        "model",
+        SMALL,
+        (),
+        (
+            ("skdistill, NewtonClassifier", NEWTON),
+            ("skdistill, 800 logistic regressions on shards", adult("800 LR, auto rounds")),
+            ("skdistill, 300 random forests on shards", adult("300 forests, 2 rounds")),
+            ("plain PATE, soft votes, 800 logistic regressions", adult("800 LR, plain PATE")),
+            (
+                "diffprivlib LogisticRegression (our features, C tuned on test, δ = 0)",
+                adult("diffprivlib LogisticRegression"),
+            ),
+            ("DP-EBM", adult("DP-EBM")),
+        ),
+        spreads=False,
+    ),
+    "compared_housing": by_epsilon(
+        "comparison",
+        "model",
+        LARGE[:3],
+        (),
+        (
+            ("skdistill, NewtonRegressor with products of two columns", rounds("housing, pairs=4")),
+            (
+                "skdistill, 312 ridge regressions on shards",
+                housing('312 ("auto") Ridge, auto rounds'),
+            ),
+            ("DP-EBM, raw columns", housing("DP-EBM, its eight columns")),
+            ("DP-EBM, our features", housing("DP-EBM, our features")),
+            ("diffprivlib LinearRegression", housing("diffprivlib LinearRegression")),
+        ),
+        spreads=False,
+    ),
+    "compared_classes": Table(
+        "comparison",
+        ("ε = 1", "Adult", "credit default", "German credit"),
+        (28, 24, 24, 24),
+        tuple(
+            (name, tuple((alone(data, model), 1.0) for data in ("adult", "credit", "german")))
+            for name, model in models("adult").items()
+        ),
+        spreads=False,
+    ),
+    "compared_numbers": Table(
+        "comparison",
+        ("", "housing, ε = 0.25", "1", "2", "wine, ε = 0.25", "1", "2"),
+        (28, *[12] * 6),
+        tuple(
+            (name, tuple((alone(d, m), e) for d in ("housing", "wine") for e in (0.25, 1.0, 2.0)))
+            for name, m in models("wine").items()
+        ),
+        spreads=False,
     ),
 }
 
@@ -154,49 +300,25 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def cell(scores: list[tuple[float, float | None]]) -> str:
+def cell(scores: list[tuple[float, float | None]], spreads: bool) -> str:
     """Return the text of a cell: means, and the spread of the first metric where there is one."""
     texts = [number(mean) for mean, _ in scores]
-    if scores and scores[0][1] is not None:
+    if spreads and scores and scores[0][1] is not None:
         texts[0] += f" ± {number(scores[0][1])}"
     return " / ".join(texts) or "–"
 
 
-def table(name: str) -> str:
-    """Return a table as reStructuredText."""
-    (head, epsilons), (first, other), rows = TABLES[name]
-    heads = [f"{epsilon:g}" for epsilon in epsilons]
-    cells = [[head, f"ε = {heads[0]}", *heads[1:]]]
-    cells += [
-        [label, *(cell(source.at(epsilon)) for epsilon in epsilons)] for label, source in rows
-    ]
-    lines = [
-        ".. list-table::",
-        "   :header-rows: 1",
-        "   :class: figures",
-        f"   :widths: {first} {' '.join([str(other)] * len(epsilons))}",
-        "",
-    ]
-    for row in cells:
-        lines += [f"   {' ' if i else '*'} - {each}".rstrip() for i, each in enumerate(row)]
-    return "\n".join(lines) + "\n"
-
-
-def page() -> str:
-    """Return the page of benchmarks with its tables made anew."""
-    text, made = PAGE.read_text("utf-8"), set()
-
-    def replaced(found: re.Match[str]) -> str:
-        made.add(found[2])
-        return found[1] + table(found[2])
-
+def page(name: str) -> str:
+    """Return a page with its tables made anew."""
+    text = (DOCS / f"{name}.rst").read_text("utf-8")
+    expected = sorted(table for table in TABLES if TABLES[table].page == name)
     marked = (
         r"(\.\. draw_figures\.py makes the table (\w+)\n\n)\.\. list-table::\n(?: .*\n|\n(?= ))*"
     )
-    text = re.sub(marked, replaced, text)
-    if made != set(TABLES):
-        raise SystemExit(f"benchmarks.rst has no place for {set(TABLES) - made}.")
-    return text
+    found = sorted(match[1] for match in re.findall(marked, text))
+    if found != expected:
+        raise SystemExit(f"{name}.rst has the tables {found}, not {expected}.")
+    return re.sub(marked, lambda match: match[1] + str(TABLES[match[2]]), text)
 
 
 @dataclass(frozen=True)
@@ -380,7 +502,8 @@ def alone_chart(phone: bool) -> str:
 
 def made() -> dict[Path, str]:
     """Return every file that is made from figures, with its text."""
-    files = {PAGE: page()}
+    names = sorted({table.page for table in TABLES.values()})
+    files = {DOCS / f"{name}.rst": page(name) for name in names}
     for phone, end in ((False, ""), (True, "-phone")):
         files[DOCS / "_static" / f"chart{end}.svg"] = adult_chart(phone)
         files[DOCS / "_static" / f"chart-private{end}.svg"] = alone_chart(phone)
