@@ -60,6 +60,7 @@ sphinx_gallery_conf = {
     "filename_pattern": "plot_" + "".join(f"(?!{name})" for name in not_run),
     "download_all_examples": False,
     "remove_config_comments": True,
+    "reset_modules": ("matplotlib", "gallery_style.apply"),
     "show_memory": False,
     "write_computation_times": False,
     "abort_on_example_error": True,

@@ -29,6 +29,7 @@ def module(path):
 
 draw = module(Path("docs/draw_figures.py"))
 environment = module(Path("benchmarks/_environment.py"))
+style = module(Path("docs/gallery_style.py"))
 
 
 def test_tables_and_charts_are_those_of_the_figures():
@@ -177,3 +178,31 @@ def test_without_a_file_nothing_is_kept():
     figures = environment.Figures(None)
     figures.add("wine", "ours", 1.0, ["RMSE"], [0.5])
     assert figures.rows == []
+
+
+def contrast(one, other):
+    """Return the contrast of two colours, as the accessibility guidelines (WCAG 2.1) define it."""
+
+    def luminance(color):
+        parts = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#14181e"])  # of the theme's pages
+def test_pictures_are_readable_on_light_and_on_dark_pages(background):
+    charts = [curve.color for panel in draw.alone_panels() for curve in panel.curves]
+    charts += [curve.color for curve in draw.adult_panel().curves]
+    for color in {style.TEXT, *style.CURVES, *charts}:
+        assert contrast(color, background) > 3, color
+
+
+def test_the_settings_of_the_gallery_are_settings_of_matplotlib():
+    matplotlib = pytest.importorskip("matplotlib")
+    with matplotlib.rc_context():
+        style.apply(None, None)
+        assert matplotlib.rcParams["text.color"] == style.TEXT
+        assert matplotlib.rcParams["figure.facecolor"] == "none"
