@@ -69,6 +69,13 @@ def housing(model: str) -> Source:
     return Source("housing", "housing", model, ("RMSE",))
 
 
+def network(kind: str) -> tuple[tuple[Source, float | None], ...]:
+    """Return the cells of a row of benchmarks/deep.py: without privacy, and at ε = 2."""
+    without, private = ("one teacher", "their mean", "student"), ("auto", "likeliest", "two rounds")
+    cells = [(metric, None) for metric in without] + [(metric, 2.0) for metric in private]
+    return tuple((Source("deep", "mnist", kind, (metric,)), e) for metric, e in cells)
+
+
 def alone(data: str, model: str, n_metrics: int | None = None) -> Source:
     """Return a row of benchmarks/no_public_data.py, with all its metrics or with the first ones."""
     ours = ("AUC", "accurate: accuracy", "F1", "log loss")  # accuracy is that of other fits
@@ -112,7 +119,7 @@ class Table:
     page: str
     heads: tuple[str, ...]
     widths: tuple[int, ...]
-    rows: tuple[tuple[str, tuple[tuple[Source, float], ...]], ...]
+    rows: tuple[tuple[str, tuple[tuple[Source, float | None], ...]], ...]
     spreads: bool = True
 
     def __str__(self) -> str:
@@ -177,6 +184,16 @@ TABLES = {  # by the name that a comment of the page gives
             ("one round (soft PATE)", mnist("one round (soft PATE), SVC")),
             ("noisy_max with LabelSpreading", mnist("noisy_max, LabelSpreading")),
             ("confident_max with LabelSpreading", mnist("confident_max, LabelSpreading")),
+        ),
+    ),
+    "networks": Table(
+        "benchmarks",
+        ("teachers and student", "one teacher", "their mean", "student, no noise")
+        + ("default", "likeliest", "two rounds"),
+        (),
+        tuple(
+            (kind, network(kind))
+            for kind in ("Keras", "PyTorch", "SVC, 50 components", "LogisticRegression")
         ),
     ),
     "housing": by_epsilon(
