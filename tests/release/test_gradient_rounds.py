@@ -438,7 +438,7 @@ def binary(n, share, seed=0):
 
 @pytest.mark.parametrize("loss", [LOSS, PrivacyLoss.laplace(1.0)], ids=["gaussian", "laplace"])
 def test_the_shares_do_not_depend_on_the_answers(loss):
-    """Neither their number nor their size, whatever the class shares turn out to be."""
+    """Neither their number nor their size depends on the released class shares."""
     rows, public = binary(3000, 0.3)
     rng = np.random.default_rng(0)
     given = [
