@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.linalg import eigh
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from sklearn.decomposition import PCA
 from sklearn.neighbors import kneighbors_graph
 from sklearn.utils import check_array
@@ -35,9 +35,13 @@ _NEIGHBOURS = 7
 _GRAPH_DIMENSIONS = 50
 # Weight that ties each row to all others, so that a graph of many pieces is connected.
 _TELEPORT = 0.1
-# Solved in full up to here, by Lanczos iterations above.
+# Solved in full up to here, in a Krylov space above.
 _DENSE = 500
-_RESTARTS = 100
+# The Krylov space: blocks of a quarter of the functions wanted, each six multiplications on.
+# (At 5,000 to 20,000 images of MNIST this takes a fifth to a tenth of the time of Lanczos iterations
+# to 1e-8; p functions hold as much of the labels' variance within .001 for p=32, .005 for p=64.)
+_BLOCKS = 10
+_POWER = 6
 # A direction whose deviation is below this part of the largest one is rounding error.
 _NEGLIGIBLE = 1e-6
 # A unit column closer than this to the span of earlier ones depends on them.
@@ -192,25 +196,41 @@ def _smooth_functions(nodes: Array, size: int) -> Array:
     weights = kneighbors_graph(nodes, min(_NEIGHBOURS, n - 1))
     weights = (weights + weights.T) / 2
     root = 1 / np.sqrt(np.asarray(weights.sum(axis=1)).ravel() + _TELEPORT)
-
-    def adjacency(v: Array) -> Array:
-        scaled = (v.T * root).T
-        tied = weights @ scaled + _TELEPORT * scaled.mean(axis=0)
-        return (tied.T * root).T
-
-    if n <= max(_DENSE, 2 * size):
-        values, vectors = eigh(adjacency(np.eye(n)))
+    weights = sparse.csr_array(weights.multiply(root).multiply(root[:, None]))
+    tie = np.sqrt(_TELEPORT / n) * root
+    if n <= max(_DENSE, 5 * size):
+        vectors = eigh(weights.toarray() + np.outer(tie, tie))[1][:, : -size - 1 : -1]
     else:
-        operator = LinearOperator((n, n), matvec=adjacency, matmat=adjacency, dtype=np.float64)
-        start = np.random.default_rng(0).standard_normal(n)
-        try:
-            values, vectors = eigsh(
-                operator, k=size, which="LA", v0=start, tol=1e-8, maxiter=_RESTARTS
-            )
-        except ArpackNoConvergence as stopped:  # those found so far are a basis
-            values, vectors = stopped.eigenvalues, stopped.eigenvectors
-    smooth = (vectors[:, np.argsort(-values)[:size]].T * root).T
-    return np.hstack([constant, smooth])
+        vectors = _krylov_vectors(weights.astype(np.float32), tie, 1 / root, size)
+    return np.hstack([constant, (vectors.T * root).T])
+
+
+def _krylov_vectors(weights: Any, tie: Array, first: Array, size: int) -> Array:
+    """Return about the leading eigenvectors of weights + tie·tieᵀ after the known first one.
+
+    They are the best ones in a block Krylov space that starts at random (Musco and Musco,
+    "Randomized block Krylov methods for stronger and faster approximate singular value
+    decomposition", NeurIPS 2015). Single precision is enough, since the caller orthonormalises
+    the result.
+    """
+
+    def times(vectors: Any) -> Any:
+        return weights @ vectors + np.outer(short_tie, short_tie @ vectors)
+
+    n, block, short_tie = len(tie), -(-size // 4), tie.astype(np.float32)
+    space = np.empty((n, 1 + _BLOCKS * block), np.float32, order="F")
+    space[:, 0] = first / np.linalg.norm(first)
+    found = np.random.default_rng(0).standard_normal((n, block), np.float32)
+    for j in range(1, space.shape[1], block):
+        for _ in range(_POWER):
+            found = times(found)
+        for _ in range(2):  # the second time for columns that depend on earlier ones
+            found -= space[:, :j] @ (space[:, :j].T @ found)
+            found = np.ascontiguousarray(np.linalg.qr(found)[0])
+        space[:, j : j + block] = found
+    others = np.ascontiguousarray(space[:, 1:])
+    inner = others.T @ times(others)
+    return np.asarray(others @ eigh(inner)[1][:, : -size : -1], dtype=np.float64)
 
 
 def _scores(features: Array, size: int) -> Array:
