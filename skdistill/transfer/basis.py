@@ -11,6 +11,7 @@ constant of the mechanism that uses it. For the same reason all random numbers h
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -37,11 +38,10 @@ _GRAPH_DIMENSIONS = 50
 _TELEPORT = 0.1
 # Solved in full up to here, in a Krylov space above.
 _DENSE = 500
-# The Krylov space: blocks of a quarter of the functions wanted, each six multiplications on.
-# (At 5,000 to 20,000 images of MNIST this takes a fifth to a tenth of the time of Lanczos iterations
-# to 1e-8; p functions hold as much of the labels' variance within .001 for p=32, .005 for p=64.)
-_BLOCKS = 10
-_POWER = 6
+# The Krylov space: blocks of a quarter of the functions wanted, each six multiplications on. (At
+# 5,000 to 20,000 images of MNIST it takes a fifth to a tenth of the time of Lanczos iterations to
+# 1e-8; p functions hold as much of the labels' variance within .0005 for p=32, .002 for p=64.)
+_BLOCK, _BLOCKS, _POWER = 16, 10, 6
 # A direction whose deviation is below this part of the largest one is rounding error.
 _NEGLIGIBLE = 1e-6
 # A unit column closer than this to the span of earlier ones depends on them.
@@ -109,10 +109,28 @@ def public_bases(
             'Use basis="pca", or fewer transfer rows.'
         )
     features = public_features(X, encoder)
-    bases = [] if basis == "graph" else [principal_components(features, size)]
-    if basis == "graph" or (basis == "auto" and m <= MAX_GRAPH_ROWS):
-        bases.append(graph_eigenvectors(features, size))
-    return tuple(bases)
+    if m > MAX_GRAPH_ROWS:
+        return (principal_components(features, size),)
+    return tuple(each.copy() for each in _remembered(features, basis, size))
+
+
+# Releases at several prices, or with several students, often ask about the same rows, and with fast
+# teachers the graph takes most of the time of a release. So the last bases are kept.
+_last: tuple[Any, tuple[Array, ...]] = None, ()
+
+
+def _remembered(features: Array, basis: str, size: int) -> tuple[Array, ...]:
+    """Return the bases of these public features; once for the same features."""
+    global _last
+    content = hashlib.sha256(np.ascontiguousarray(features)).digest()
+    key = content, features.shape, features.dtype, basis, size
+    last_key, bases = _last
+    if last_key != key:
+        makers = {"pca": [principal_components], "graph": [graph_eigenvectors]}
+        makers["auto"] = makers["pca"] + makers["graph"]
+        bases = tuple(make(features, size) for make in makers[basis])
+        _last = key, bases
+    return bases
 
 
 # -- Bases -------------------------------------------------------------------------------------
@@ -217,7 +235,7 @@ def _krylov_vectors(weights: Any, tie: Array, first: Array, size: int) -> Array:
     def times(vectors: Any) -> Any:
         return weights @ vectors + np.outer(short_tie, short_tie @ vectors)
 
-    n, block, short_tie = len(tie), -(-size // 4), tie.astype(np.float32)
+    n, block, short_tie = len(tie), max(_BLOCK, -(-size // 4)), tie.astype(np.float32)
     space = np.empty((n, 1 + _BLOCKS * block), np.float32, order="F")
     space[:, 0] = first / np.linalg.norm(first)
     found = np.random.default_rng(0).standard_normal((n, block), np.float32)
@@ -230,7 +248,7 @@ def _krylov_vectors(weights: Any, tie: Array, first: Array, size: int) -> Array:
         space[:, j : j + block] = found
     others = np.ascontiguousarray(space[:, 1:])
     inner = others.T @ times(others)
-    return np.asarray(others @ eigh(inner)[1][:, : -size : -1], dtype=np.float64)
+    return np.asarray(others @ eigh(inner)[1][:, :-size:-1], dtype=np.float64)
 
 
 def _scores(features: Array, size: int) -> Array:
