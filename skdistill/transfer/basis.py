@@ -242,9 +242,12 @@ def _krylov_vectors(weights: Any, tie: Array, first: Array, size: int) -> Array:
     for j in range(1, space.shape[1], block):
         for _ in range(_POWER):
             found = times(found)
-        for _ in range(2):  # the second time for columns that depend on earlier ones
-            found -= space[:, :j] @ (space[:, :j].T @ found)
+        for _ in range(4):  # twice, and once more for columns that depend on earlier ones
+            overlap = space[:, :j].T @ found
+            found -= space[:, :j] @ overlap
             found = np.ascontiguousarray(np.linalg.qr(found)[0])
+            if np.abs(overlap).max() < 1e-4:
+                break
         space[:, j : j + block] = found
     others = np.ascontiguousarray(space[:, 1:])
     inner = others.T @ times(others)

@@ -283,6 +283,25 @@ def test_graph_of_many_equal_pieces():
         warnings.simplefilter("error")
         basis = graph_eigenvectors(X)
     assert_orthonormal(basis, 1000, 64)
+    pieces = basis.reshape(125, 8, 64)
+    assert np.abs(pieces - pieces.mean(axis=1, keepdims=True)).max() < 1e-4
+
+
+def test_krylov_vectors_solve_the_eigenproblem():
+    """Of any symmetric matrix with a known first vector, here with degrees that differ much."""
+    rng = np.random.default_rng(0)
+    degrees = np.exp(rng.normal(size=600))
+    tie = degrees / degrees.max()
+    first = 1 / degrees
+    first /= np.linalg.norm(first)
+    vectors = np.linalg.qr(np.c_[first, rng.normal(size=(600, 9))])[0]
+    values = 1 - np.r_[0, 0.1 + 0.03 * np.arange(9)]
+    weights = (vectors * values) @ vectors.T
+    found = basis_module._krylov_vectors(weights.astype(np.float32), tie, first, 10)
+    beside = np.eye(600) - np.outer(first, first)
+    expected = np.linalg.eigh(beside @ (weights + np.outer(tie, tie)) @ beside)[1][:, :-10:-1]
+    np.testing.assert_allclose(np.abs(found.T @ expected), np.eye(9), atol=1e-3)
+    np.testing.assert_allclose(found.T @ first, 0, atol=1e-6)
 
 
 def test_functions_of_a_line_are_smooth():
