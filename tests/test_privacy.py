@@ -66,6 +66,9 @@ CLASSES = np.array([0, 1])
 EPSILON, DELTA = 3.0, 1e-2
 
 
+pytestmark = pytest.mark.usefixtures("prices_once")
+
+
 # ------------------------------------------------------------------------------------- mutants
 
 
@@ -485,9 +488,8 @@ RELEASES = 1_100
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Parts of a loss are looked up, each takes milliseconds to compute; no check of settings."""
-    monkeypatch.setattr(PrivacyLoss, "part", functools.cache(PrivacyLoss.part))
+def quick():
+    """No check of scikit-learn's settings."""
     with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
         yield
 

@@ -1,4 +1,3 @@
-import functools
 import gc
 import math
 import pickle
@@ -625,16 +624,10 @@ def opposite_coefficients(c):
     return worlds, bases
 
 
-@pytest.fixture
-def fast_shares(monkeypatch):
-    """Calibrate every share once."""
-    monkeypatch.setattr(PrivacyLoss, "part", functools.cache(PrivacyLoss.part))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("shares", SHARES)
 @pytest.mark.parametrize("c", [2, None])
-def test_opposite_members_show_no_more_than_the_claim(shares, c, fast_shares):
+def test_opposite_members_show_no_more_than_the_claim(shares, c, prices_once):
     shown = experiment(*opposite_coefficients(c), shares)
     assert 0 < shown <= EPSILON  # about 0.5 is expected: the record is seen
 
@@ -649,7 +642,7 @@ def test_opposite_members_show_no_more_than_the_claim(shares, c, fast_shares):
         (None, ("0", "1"), ("uniform", "1")),
     ],
 )
-def test_a_backdoor_shows_no_more_than_the_claim(shares, c, member, others, fast_shares):
+def test_a_backdoor_shows_no_more_than_the_claim(shares, c, member, others, prices_once):
     def vote(name):
         return uniform(c) if name == "uniform" else corner(c, int(name))
 
@@ -658,7 +651,7 @@ def test_a_backdoor_shows_no_more_than_the_claim(shares, c, member, others, fast
 
 
 @pytest.mark.slow
-def test_half_the_sensitivity_of_a_round_is_caught(fast_shares):
+def test_half_the_sensitivity_of_a_round_is_caught(prices_once):
     """2C halved: μ² grows from 1 to 3."""
     kept = {rounds._diameter(M, 2), rounds.SQRT_2}
     shown = experiment(
@@ -668,7 +661,7 @@ def test_half_the_sensitivity_of_a_round_is_caught(fast_shares):
 
 
 @pytest.mark.slow
-def test_a_clip_that_is_not_charged_is_caught(fast_shares, monkeypatch):
+def test_a_clip_that_is_not_charged_is_caught(prices_once, monkeypatch):
     """The median of the norms without noise: the clip alone tells the worlds apart."""
 
     def free_clip(norms, edges, share):
@@ -683,7 +676,7 @@ def test_a_clip_that_is_not_charged_is_caught(fast_shares, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("checked", [True, False])
-def test_a_norm_that_is_not_checked_is_caught(checked, fast_shares, monkeypatch):
+def test_a_norm_that_is_not_checked_is_caught(checked, prices_once, monkeypatch):
     """A scaling that has gone wrong, with the check of the integers' norm and without it."""
     worlds, bases = opposite_coefficients(2)
     monkeypatch.setattr(rounds, "_shrinkage", lambda norms, clip: np.full(len(norms), 4.0))
