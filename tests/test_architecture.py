@@ -94,7 +94,7 @@ PUBLIC_VALIDATION = {"check_is_fitted", "validate_data", "has_fit_parameter"}
 # Modules without a test file of their own name, and what tests them instead.
 TESTED_ELSEWHERE = {
     "_partitions.py": "tests/transfer/test_dask_rows.py, tests/teachers/test_dask_partitions.py",
-    "_numbers.py": "tests/test_distiller_refusals.py, tests/audit/test_bounds.py: settings that cannot be",
+    "_numbers.py": "tests/test_distiller_refusals.py, tests/audit/test_bounds.py: bad settings",
     "__main__.py": "tests/test_main.py",
     "_silenced.py": "tests/release/test_boundary.py: warnings of threads",
     "_validate.py": "tests/test_distiller_refusals.py: every message, through PrivateDistiller",
