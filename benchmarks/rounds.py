@@ -1,7 +1,7 @@
 """One round, smoothed, or two? Measured on private rows that no teacher has seen.
 
 The package's rule for the number of rounds, and how labels of one round are smoothed, were settled
-such figures: the private rows of MNIST and of Adult are split once more, into rows for the
+by such figures: the private rows of MNIST and of Adult are split once more, into rows for the
 teachers, rows that play the public ones, and rows that are scored. No row of the other benchmarks'
 public or scored parts is looked at. δ=1e-5. Every figure is the mean and the standard deviation
 over releases from the same votes: for MNIST (SVC teachers that vote hard) the accuracy of an SVC
@@ -10,14 +10,20 @@ that learns the likeliest class, for Adult the AUC of the default student.
 ``first answer`` is the number that the rule looks at: the noise that the first of two rounds would
 leave on the fewest columns of a basis, in units of the distance of two members' extreme votes.
 
-    OMP_NUM_THREADS=1 python benchmarks/rounds.py [--only mnist] [--releases 8]
+*Speed*: 100 logistic regressions and 10,000 rows; the calls of ``predict_proba`` alone, a release
+in two rounds with its student where the graph of the rows is not known yet, and another on the same
+rows; and the graph alone. CPU seconds of one process, in turns, medians.
+
+    OMP_NUM_THREADS=1 python benchmarks/rounds.py [--only mnist adult speed] [--releases 8]
 """
 
 import argparse
 import math
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -25,6 +31,7 @@ from _data import CATEGORIES, NUMBERS, adult, mnist
 from _environment import environment
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
+from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -137,19 +144,48 @@ def adult_cases() -> Iterator[Case]:
 CASES = {"mnist": mnist_cases, "adult": adult_cases}
 
 
+def speed(repeats: int) -> None:
+    """Print what two residual rounds take, as a multiple of the members' calls."""
+    X, y = make_classification(40_000, n_features=20, n_informative=8, random_state=0)
+    teacher = TeacherEnsemble(LogisticRegression(), 100, classes=[0, 1], random_state=0)
+    teacher.fit(X[:30_000], y[:30_000])
+    rows = X[30_000:]
+    distiller = PrivateDistiller(teacher, delta=DELTA, mechanism=ResidualRounds(2))
+    ways = {
+        "the members' calls": lambda: [each.predict_proba(rows) for each in teacher.estimators_],
+        "first release, student included": lambda: distiller.fit(rows),
+        "another on the same rows": lambda: distiller.fit(rows),
+        "the graph alone, 10,000 x 20": lambda: basis.graph_eigenvectors(rows),
+        "the graph alone, 20,000 x 20": lambda: basis.graph_eigenvectors(X[:20_000]),
+    }
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        public_bases(X[:100])  # other rows than those that are timed
+        for name, work in ways.items():
+            began = time.process_time()
+            work()
+            found[name].append(time.process_time() - began)
+    bare = median(found["the members' calls"])
+    for name, seconds in found.items():
+        print(f"{name:32}{median(seconds):8.3f} s{median(seconds) / bare:8.2f} x")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--only", nargs="+", choices=[*CASES, "speed"], default=[*CASES, "speed"])
     parser.add_argument("--releases", type=int, default=8)
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # where labels are mostly noise, the package says so
     print(environment())
+    if "speed" in args.only:
+        speed(args.releases)
+    cases = [name for name in args.only if name in CASES]
+    if not cases:
+        return
     print(f"mean and standard deviation of {args.releases} releases; δ={DELTA:g}\n")
     print(f"{'':22}{'ε':>6}{'first answer':>14}" + "".join(f"{way:>16}" for way in WAYS))
-    for name in args.only:
+    for name in cases:
         for each in CASES[name]():
-            bases = public_bases(each.X)  # public and always the same: once is enough
-            basis.public_bases = lambda X, kind, encoder=None, bases=bases: bases
             c = len(each.teacher.classes_)
             for epsilon in each.epsilons:
                 mu = PrivacyLoss.gaussian(epsilon, DELTA).part(0.3).mu or math.inf

@@ -1,3 +1,4 @@
+import functools
 import os
 
 import numpy as np
@@ -5,6 +6,8 @@ import pytest
 from hypothesis import settings
 from sklearn.datasets import make_classification, make_regression
 from sklearn.linear_model import LogisticRegression, Ridge
+
+from skdistill.accounting import PrivacyLoss
 
 # A test that names its own number of examples keeps it.
 settings.register_profile("fast", max_examples=30, deadline=None)
@@ -37,3 +40,10 @@ def regression():
     teacher = Ridge().fit(X[:300], y[:300])
     assert np.abs(y).max() < 500
     return X[:300], y[:300], X[300:], y[300:], teacher
+
+
+@pytest.fixture
+def prices_once(monkeypatch):
+    """Calibrate every price once: the thousands of releases of an experiment have the same."""
+    for name in ("part", "scale"):
+        monkeypatch.setattr(PrivacyLoss, name, functools.cache(getattr(PrivacyLoss, name)))

@@ -188,7 +188,7 @@ def test_a_smaller_bound_of_the_moment(monkeypatch):
 
 
 def fit_of(model, private, monkeypatch):
-    """Audit a whole fit of a private table, as tests/test_replay_audit.py does."""
+    """Audit a whole fit of a private table, as tests/test_replay_fits.py does."""
     monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 30)
 
     def mechanism(case):

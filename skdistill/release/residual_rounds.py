@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.isotonic import isotonic_regression
+from scipy.optimize import isotonic_regression
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
@@ -551,7 +551,7 @@ def _private_clip(norms: Array, edges: Array, share: Fraction) -> Queries[float]
     k, n, j = len(norms), len(noisy), np.arange(1, len(noisy))
     below = np.cumsum(noisy)[:-1]
     prefix = (below * (n - j) + (k - noisy.sum() + below) * j) / n
-    prefix = isotonic_regression(prefix, sample_weight=1 / (j * (n - j)))
+    prefix = isotonic_regression(prefix, weights=1 / (j * (n - j))).x
     enough = prefix >= k / 2
     return float(edges[np.argmax(enough)] if enough.any() else edges[-1])
 

@@ -92,7 +92,7 @@ def _smoothed(noisy: Array, U: Array, noise: float) -> tuple[float, Array]:
     left = noisy - U @ coefficients
     blocks = [coefficients[block] for block in _blocks(len(coefficients))]
     sizes = [dof * len(each) for each in blocks] + [dof * (len(U) - len(coefficients))]
-    energies = [_energy(each, noise**2) for each in (*blocks, left)]
+    energies = [float(_energies(each, noise**2).sum()) for each in (*blocks, left)]
     kept = [_kept(n, energy) for n, energy in zip(sizes, energies, strict=True)]
     risk = math.fsum(_risk(n, energy) for n, energy in zip(sizes, energies, strict=True))
     inside = np.concatenate([k * each for k, each in zip(kept, blocks, strict=False)])
@@ -105,10 +105,10 @@ def shrunk(estimate: Array, variance: Array, dof: int) -> Array:
     Blocks grow by half their first index, {0}, {1}, {2}, {3}, {4, 5}, ... (Cai 1999): a whole
     block is kept, shortened or dropped, with all its classes.
     """
-    out = np.zeros_like(estimate)
+    out, energies = np.zeros_like(estimate), _energies(estimate, variance[:, None])
     for block in _blocks(len(estimate)):
-        energy = _energy(estimate[block], variance[block, None])
-        out[block] = _kept(dof * len(variance[block]), energy) * estimate[block]
+        kept = _kept(dof * len(variance[block]), float(energies[block].sum()))
+        out[block] = kept * estimate[block]
     return out
 
 
@@ -120,10 +120,11 @@ def _blocks(size: int) -> Iterator[slice]:
         start = block.stop
 
 
-def _energy(block: Array, variance: float | Array) -> float:
-    """Sum of squares in units of the noise's; zeros without noise count as nothing."""
+def _energies(values: Array, variance: float | Array) -> Array:
+    """Squares in units of the noise's; zeros without noise count as nothing."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.nansum(block**2 / np.asarray(variance)))
+        found = values**2 / np.asarray(variance)
+    return np.where(np.isnan(found), 0.0, found)
 
 
 def _kept(n: int, energy: float) -> float:

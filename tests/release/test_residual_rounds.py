@@ -1,4 +1,5 @@
-import functools
+"""Residual rounds: sensitivities, clipping, the pass over the members, rules and accuracy."""
+
 import gc
 import math
 import pickle
@@ -10,17 +11,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import beta, chi2
+from residual_cases import (
+    ASKED,
+    BOUND,
+    LEVEL,
+    RNG,
+    SHARES,
+    Recorder,
+    S,
+    agreeing,
+    check_the_move,
+    check_the_move_of,
+    collect,
+    cosines,
+    random_basis,
+    release,
+    square,
+    worst_votes,
+)
+from scipy.stats import chi2
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skdistill.accounting import PrivacyLoss
-from skdistill.certificates import DisjointTeachers
 from skdistill.release import residual_rounds as rounds
 from skdistill.release.boundary import TeacherError
 from skdistill.release.calibration import calibrate
-from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import ExactSampler
-from skdistill.release.query import answer
 from skdistill.release.residual_rounds import (
     ResidualRounds,
     Votes,
@@ -28,119 +44,9 @@ from skdistill.release.residual_rounds import (
     clip_to_lattice,
     collect_votes,
     default_shares,
-    residual_rounds,
 )
 from skdistill.teachers.ensemble import TeacherEnsemble
 from skdistill.testing import no_noise
-
-S = 1 << 20
-LEVEL = 5e-7
-SHARES = [default_shares(1), default_shares(2), default_shares(3)]
-BOUND = DisjointTeachers(0.02, 0.01 * math.sqrt(2), n_teachers=100)
-ASKED = TransferSet(np.zeros((500, 1)), np.arange(500), np.arange(2))
-RNG = np.random.default_rng()  # public data only; no test depends on the seed
-
-
-def release(votes, bases, loss, sampler, shares):
-    """Answer the queries of the rounds; one column is an array of one axis, as the votes are."""
-    labels = answer(residual_rounds(votes, bases, loss, shares), loss, sampler)
-    return labels[:, 0] if labels.shape[1] == 1 else labels
-
-
-class Recorder:
-    """Keeps the values that it is asked to protect; returns noisy values, or the given past."""
-
-    name, private = "recorder", False
-
-    def __init__(self, past=None, sampler=None, narrow=None):
-        self.calls, self.released = [], []
-        self.past, self.narrow = past, narrow
-        self.sampler = sampler or ExactSampler()
-
-    def perturb(self, values, loss, sensitivity):
-        assert values.dtype == np.int64
-        self.calls.append((values.copy(), loss, sensitivity))
-        if self.past is not None:
-            return self.past[len(self.calls) - 1].copy()
-        if self.narrow is not None:
-            sensitivity = self.narrow(sensitivity)
-        self.released.append(self.sampler.perturb(values, loss, sensitivity))
-        return self.released[-1]
-
-    @property
-    def price(self):
-        return sum(Fraction(loss.mu) ** 2 for _, loss, _ in self.calls)
-
-
-def cosines(m, p):
-    rows = np.arange(m)[:, None] + 0.5
-    return np.linalg.qr(np.cos(np.pi * rows * np.arange(p) / m))[0]
-
-
-def random_basis(m, p):
-    return np.linalg.qr(RNG.normal(size=(m, p)))[0]
-
-
-def iterate(raw):
-    """Return `member_votes` of members that answer `raw`."""
-    return lambda X, function: (function(votes) for votes in raw)
-
-
-def agreeing(k, m, c, spread=0.02, basis=None):
-    """Raw votes of k members that differ little from one smooth answer."""
-    U = cosines(m, 6) if basis is None else basis
-    shift = [RNG.normal(size=(6, c or 1)) * spread for _ in range(k)]
-    signs = np.where(np.add.outer(np.arange(6), np.arange(c or 1)) % 2, 1, -1)
-    truth = 0.1 * math.sqrt(m) * signs / np.arange(1, 7)[:, None]
-    answers = [U[:, :6] @ (truth + s * math.sqrt(m)) for s in shift]
-    if c is None:
-        return [np.clip(0.5 + a[:, 0], 0, 1) for a in answers]
-    return [rows / rows.sum(1, keepdims=True) for rows in (np.clip(1 + a, 0, 2) for a in answers)]
-
-
-def collect(raw, bases, m, c):
-    output_range = (0.0, 1.0) if c is None else None
-    return collect_votes(iterate(raw), np.zeros((m, 1)), bases, m, c, output_range)
-
-
-def square(integers):
-    return sum(int(v) * int(v) for v in np.ravel(integers))
-
-
-def worst_votes(m, c, past_answer, U):
-    """Answers a member could give to move the release; some know the release."""
-    shape = (m,) if c is None else (m, c)
-    yield np.full(shape, np.nan)
-    yield np.full(shape, np.inf)
-    yield np.where(RNG.random(shape) < 0.5, -1e308, 1e308)
-    yield np.full(shape, 5e-324)
-    yield np.zeros(shape)
-    yield "canary"
-    yield np.ones((m + 1, 7))
-    yield None
-    for direction in [1, *U.T]:  # along, and against, the answer or a column of the basis
-        for sign in (1, -1):
-            if c is None:
-                yield np.where(sign * direction * (past_answer - 0.5) > 0, 1.0, 0.0)
-            else:
-                scores = sign * np.reshape(direction, (-1, 1)) * past_answer
-                yield np.eye(c)[scores.argmax(1)]
-
-
-def check_the_move(past, other):
-    """Return the part of each sensitivity that the move takes, after comparing exactly."""
-    return check_the_move_of(past.calls, other.calls)
-
-
-def check_the_move_of(past, other):
-    taken = []
-    for (was, loss, sensitivity), (now, loss2, sensitivity2) in zip(past, other, strict=True):
-        # Everything public is a function of earlier releases.
-        assert (loss, sensitivity) == (loss2, sensitivity2)
-        moved, allowed = square(was.astype(object) - now.astype(object)), Fraction(sensitivity) ** 2
-        assert moved <= allowed
-        taken.append(math.sqrt(moved / allowed))
-    return taken
 
 
 @pytest.mark.slow
@@ -545,149 +451,3 @@ def test_the_basis_that_holds_the_answer_is_chosen():
         labels = release(votes, bases, loss, ExactSampler(), default_shares(2)) - 1 / 3
         lengths = [np.linalg.norm(U.T @ labels) for U in bases]
         assert lengths[expected] == pytest.approx(np.linalg.norm(labels), rel=1e-6)
-
-
-# -- Distinguishing experiments -----------------------------------------------------------------
-
-EPSILON = 1.0
-DELTA = 0.12  # at this pair, mu is close to 1, and the optimal event is not rare
-N = 3_000
-
-
-def epsilon_shown(positive, negative):
-    """Lower bound on ε at DELTA from the event "log-likelihood ratio > EPSILON".
-
-    Clopper and Pearson (1934), one-sided at 5e-7 each: false with probability at most 1e-6. The
-    event is fixed in advance; at (ε, δ) it is the optimal one (Neyman and Pearson).
-    """
-    hits, alarms, n = np.sum(positive > EPSILON), np.sum(negative > EPSILON), len(positive)
-    true_rate = beta.ppf(LEVEL, hits, n - hits + 1) if hits else 0.0
-    false_rate = beta.ppf(1 - LEVEL, alarms + 1, n - alarms) if alarms < n else 1.0
-    return math.log((true_rate - DELTA) / false_rate) if true_rate > DELTA else -math.inf
-
-
-def likelihood_ratio(worlds, truth, bases, loss, shares, narrow):
-    """Release in one world; compare the worlds on everything that was released.
-
-    The other one is replayed on the same past: each release is a Gaussian around known values.
-    A world in which another noise would have been drawn is excluded.
-    """
-    actual = Recorder(narrow=narrow)
-    release(worlds[truth], bases, loss, actual, shares)
-    other = Recorder(past=actual.released)
-    release(worlds[1 - truth], bases, loss, other, shares)
-    ratio = 0.0
-    for x, (true, loss_true, width), (false, _, width_false) in zip(
-        actual.released, actual.calls, other.calls, strict=True
-    ):
-        if width != width_false:
-            ratio = math.inf
-            break
-        sd = loss_true.scale(width if narrow is None else narrow(width))
-        far = np.sum((x - false).astype(float) ** 2) - np.sum((x - true).astype(float) ** 2)
-        ratio += far / (2 * sd**2)
-    return ratio if truth else -ratio
-
-
-def experiment(worlds, bases, shares, narrow=None, n=N):
-    loss = PrivacyLoss.gaussian(EPSILON, DELTA)
-    runs = [
-        np.array([
-            likelihood_ratio(worlds, truth, bases, loss, shares, narrow) for _ in range(n)
-        ])
-        for truth in (1, 0)
-    ]  # fmt: skip
-    return epsilon_shown(*runs)
-
-
-M, K = 4, 3
-
-
-def backdoor(c, member, others):
-    """Two worlds in which the first member gives other answers; the others give `others`."""
-    bases = (cosines(M, 4),)
-    return [collect([bad, *others], bases, M, c) for bad in member], bases
-
-
-def corner(c, column):
-    return np.full(M, float(column)) if c is None else np.eye(c)[np.full(M, column)]
-
-
-def uniform(c):
-    return np.full(M, 0.5) if c is None else np.full((M, c), 1 / c)
-
-
-def opposite_coefficients(c):
-    """Two worlds as far apart as any can be, in every round: no votes reach this."""
-    worlds, bases = backdoor(c, [corner(c, 0), corner(c, 1)], [uniform(c)] * (K - 1))
-    for world, sign in zip(worlds, (1, -1), strict=True):
-        world.coefficients[0][0, :, 0] = sign * 1e12
-    return worlds, bases
-
-
-@pytest.fixture
-def fast_shares(monkeypatch):
-    """Calibrate every share once."""
-    monkeypatch.setattr(PrivacyLoss, "part", functools.cache(PrivacyLoss.part))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shares", SHARES)
-@pytest.mark.parametrize("c", [2, None])
-def test_opposite_members_show_no_more_than_the_claim(shares, c, fast_shares):
-    shown = experiment(*opposite_coefficients(c), shares)
-    assert 0 < shown <= EPSILON  # about 0.5 is expected: the record is seen
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shares", SHARES)
-@pytest.mark.parametrize(
-    ("c", "member", "others"),
-    [
-        (2, ("0", "1"), ("uniform", "uniform")),
-        (2, ("0", "uniform"), ("uniform", "1")),  # moves the median of the norms
-        (None, ("0", "1"), ("uniform", "1")),
-    ],
-)
-def test_a_backdoor_shows_no_more_than_the_claim(shares, c, member, others, fast_shares):
-    def vote(name):
-        return uniform(c) if name == "uniform" else corner(c, int(name))
-
-    worlds, bases = backdoor(c, map(vote, member), list(map(vote, others)))
-    assert experiment(worlds, bases, shares) <= EPSILON
-
-
-@pytest.mark.slow
-def test_half_the_sensitivity_of_a_round_is_caught(fast_shares):
-    """2C halved: μ² grows from 1 to 3."""
-    kept = {rounds._diameter(M, 2), rounds.SQRT_2}
-    shown = experiment(
-        *opposite_coefficients(2), default_shares(2), lambda s: s if s in kept else s / 2, N
-    )
-    assert shown > EPSILON
-
-
-@pytest.mark.slow
-def test_a_clip_that_is_not_charged_is_caught(fast_shares, monkeypatch):
-    """The median of the norms without noise: the clip alone tells the worlds apart."""
-
-    def free_clip(norms, edges, share):
-        return edges[min(np.searchsorted(edges, np.median(norms)), len(edges) - 1)]
-        yield  # a generator, like the clip that is paid for
-
-    worlds, bases = backdoor(2, [corner(2, 0), uniform(2)], [uniform(2), corner(2, 1)])
-    monkeypatch.setattr(rounds, "_private_clip", free_clip)
-    shown = experiment(worlds, bases, default_shares(2), n=N // 2)
-    assert shown > EPSILON
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("checked", [True, False])
-def test_a_norm_that_is_not_checked_is_caught(checked, fast_shares, monkeypatch):
-    """A scaling that has gone wrong, with the check of the integers' norm and without it."""
-    worlds, bases = opposite_coefficients(2)
-    monkeypatch.setattr(rounds, "_shrinkage", lambda norms, clip: np.full(len(norms), 4.0))
-    if not checked:
-        monkeypatch.setattr(rounds, "clip_to_lattice", lambda r, clip: np.trunc(r).astype(np.int64))
-    shown = experiment(worlds, bases, default_shares(2), n=N // 2)
-    assert (shown <= EPSILON) == checked

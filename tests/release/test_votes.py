@@ -8,7 +8,6 @@ probability at most 1e-6.
 import math
 import pickle
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -578,14 +577,9 @@ def tied_for(m, present):
     return np.tile([4, 6] if present else [5, 5], (m, 1)).astype(np.int64)
 
 
-@pytest.fixture
-def shares_once(monkeypatch):
-    """Compute each share of a loss once: its epsilon is a search that thousands of runs repeat."""
-    monkeypatch.setattr(PrivacyLoss, "part", lru_cache(PrivacyLoss.part))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("m", [10, 100])
+@pytest.mark.usefixtures("prices_once")
 def test_a_backdoor_member_shows_no_more_than_the_claim(m):
     assert shown_epsilon(labels_statistic(m, EXACT)) <= EPSILON
     shown = shown_epsilon(counts_statistic(m, EXACT))
@@ -593,6 +587,7 @@ def test_a_backdoor_member_shows_no_more_than_the_claim(m):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prices_once")
 def test_noise_left_out_of_half_the_rows_is_caught():
     """A mutant: half of the rows get an eighth of the noise."""
     assert shown_epsilon(labels_statistic(10, LessNoise(rows=0.5))) > EPSILON
@@ -600,14 +595,14 @@ def test_noise_left_out_of_half_the_rows_is_caught():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [TEST_SHARE, Fraction(9, 10)])
-@pytest.mark.usefixtures("shares_once")
+@pytest.mark.usefixtures("prices_once")
 def test_a_backdoor_member_in_tests_and_answers(share, monkeypatch):
     monkeypatch.setattr(module, "TEST_SHARE", share)
     assert 0 < shown_epsilon(confident_statistic(4)) <= EPSILON
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shares_once")
+@pytest.mark.usefixtures("prices_once")
 def test_tests_that_are_not_paid_for_are_caught():
     """A mutant: tests with a fifth of the noise that their share buys (3 μ in all)."""
     assert shown_epsilon(confident_statistic(4, tests=1 / 5)) > EPSILON
@@ -615,7 +610,7 @@ def test_tests_that_are_not_paid_for_are_caught():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", [False, True])
-@pytest.mark.usefixtures("shares_once")
+@pytest.mark.usefixtures("prices_once")
 def test_which_rows_pass_shows_no_more_than_the_claim(mutant, monkeypatch):
     """The public output alone: a row that all support passes the threshold more often.
 

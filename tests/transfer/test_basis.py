@@ -229,13 +229,16 @@ def test_graph_is_the_laplacian_eigenmap():
     assert_same_span(graph_eigenvectors(X, 9), expected, atol=1e-8)
 
 
-def test_iterations_find_what_the_full_solution_finds(monkeypatch):
+@pytest.mark.parametrize("size", [1, 2, 3, 20, 64])
+def test_a_krylov_space_holds_what_the_full_solution_finds(monkeypatch, size):
     X = load_digits().data[:700]
-    iterative = graph_eigenvectors(X, 20)
+    approximate = graph_eigenvectors(X, size)
+    assert approximate.shape == (700, size)
     monkeypatch.setattr(basis_module, "_DENSE", 1000)
-    full = graph_eigenvectors(X, 20)
-    for p in (5, 15):
-        assert np.linalg.svd(iterative[:, : p + 2].T @ full[:, :p], compute_uv=False).min() > 0.99
+    full = graph_eigenvectors(X, size)
+    for p in {1, 2, 3, size // 4, size // 2} - {0}:
+        cosines = np.linalg.svd(approximate[:, : p + 2].T @ full[:, :p], compute_uv=False)
+        assert cosines.min() > 0.999
 
 
 def test_equal_rows_have_equal_values_and_do_not_crowd_out_neighbours():
@@ -280,13 +283,34 @@ def test_graph_of_many_equal_pieces():
         warnings.simplefilter("error")
         basis = graph_eigenvectors(X)
     assert_orthonormal(basis, 1000, 64)
+    pieces = basis.reshape(125, 8, 64)
+    assert np.abs(pieces - pieces.mean(axis=1, keepdims=True)).max() < 1e-4
 
 
-def test_iterations_that_do_not_converge_leave_what_was_found(monkeypatch):
-    monkeypatch.setattr(basis_module, "_RESTARTS", 1)
+def test_krylov_vectors_solve_the_eigenproblem():
+    """Of any symmetric matrix with a known first vector, here with degrees that differ much."""
+    rng = np.random.default_rng(0)
+    degrees = np.exp(rng.normal(size=600))
+    tie = degrees / degrees.max()
+    first = 1 / degrees
+    first /= np.linalg.norm(first)
+    vectors = np.linalg.qr(np.c_[first, rng.normal(size=(600, 9))])[0]
+    values = 1 - np.r_[0, 0.1 + 0.03 * np.arange(9)]
+    weights = (vectors * values) @ vectors.T
+    found = basis_module._krylov_vectors(weights.astype(np.float32), tie, first, 10)
+    beside = np.eye(600) - np.outer(first, first)
+    expected = np.linalg.eigh(beside @ (weights + np.outer(tie, tie)) @ beside)[1][:, :-10:-1]
+    np.testing.assert_allclose(np.abs(found.T @ expected), np.eye(9), atol=1e-3)
+    np.testing.assert_allclose(found.T @ first, 0, atol=1e-6)
+
+
+def test_functions_of_a_line_are_smooth():
+    """The graph of 3,000 points of a line: eigenvalues so close that no vector is exact."""
     basis = graph_eigenvectors(np.linspace(0, 1, 3000)[:, None] ** 2)
     assert_orthonormal(basis, 3000, 64)
-    assert basis.shape[1] < 64
+    roughness = (np.diff(basis, axis=0) ** 2).sum(axis=0)
+    assert roughness[1:].max() < 0.05  # white noise has 2
+    np.testing.assert_allclose(basis[:, 0], 3000**-0.5, rtol=1e-12)
 
 
 @EACH
@@ -347,6 +371,28 @@ def test_kinds_and_their_order(monkeypatch):
         public_bases(X, "graph")
     monkeypatch.setattr(basis_module, "MAX_GRAPH_ROWS", 150)
     assert len(public_bases(X)) == 2
+
+
+def test_bases_of_the_same_rows_are_computed_once(monkeypatch):
+    calls = []
+    make = basis_module.graph_eigenvectors
+    monkeypatch.setattr(basis_module, "graph_eigenvectors", lambda *a: calls.append(1) or make(*a))
+    X = np.random.default_rng(7).normal(size=(50, 3))
+    first = public_bases(X)
+    expected = [each.copy() for each in first]
+    for each in first:
+        each[:] = np.nan  # the caller's own
+    for again in (public_bases(X), public_bases(X.tolist())):
+        for found, known in zip(again, expected, strict=True):
+            np.testing.assert_array_equal(found, known)
+    assert len(calls) == 1
+    moved = X.copy()
+    moved[-1, -1] += 1e-9
+    for other, other_way in ((moved, {}), (X, {"size": 9}), (X, {"basis": "graph"}), (X[:-1], {})):
+        features = public_features(other)
+        found = public_bases(other, **other_way)[-1]
+        np.testing.assert_array_equal(found, make(features, other_way.get("size", 64)))
+    assert len(calls) == 5
 
 
 @pytest.mark.slow
