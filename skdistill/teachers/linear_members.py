@@ -519,7 +519,8 @@ def _minimise(loss: _LogLoss, tolerance: float) -> tuple[Array, NDArray[np.int32
     Returns the slabs, their numbers of steps, and which of them converged: no entry of the
     gradient exceeds `tolerance`. All take the same number of steps; one that has converged is not
     changed by later ones. A step that does not lower a slab's own value enough is halved, for that
-    slab. In a few public steps, directions start again from the Hessian at W.
+    slab; where rounding hides the values' difference, a step that does not make the gradient
+    smaller. In a few public steps, directions start again from the Hessian at W.
     """
     W = loss.start()
     value, G = loss(W)
@@ -535,7 +536,9 @@ def _minimise(loss: _LogLoss, tolerance: float) -> tuple[Array, NDArray[np.int32
         trial = np.where(_wide(active), W + _wide(size) * D, W)
         new_value, new_G = loss(trial)
         slope = size * _dot(G, D)
-        better = active & (new_value <= value + _SUFFICIENT * slope + 1e-14 * np.abs(value))
+        lower = new_value <= value + _SUFFICIENT * slope + 1e-14 * np.abs(value)
+        flatter = (new_value <= value + 1e-12 * np.abs(value)) & (_largest(new_G) < _largest(G))
+        better = active & (lower | flatter)
         S, Y = trial - W, new_G - G
         curvature = _dot(S, Y)
         kept = better & (curvature > 0)
@@ -553,7 +556,11 @@ def _minimise(loss: _LogLoss, tolerance: float) -> tuple[Array, NDArray[np.int32
 
 
 def _is_small(G: Array, tolerance: float) -> Flags:
-    return np.less_equal(np.abs(G).max(axis=(1, 2)), tolerance)
+    return np.less_equal(_largest(G), tolerance)
+
+
+def _largest(G: Array) -> Array:
+    return np.asarray(np.abs(G).max(axis=(1, 2)))
 
 
 def _times(D: list[Array], inverse: Array) -> list[Array]:
