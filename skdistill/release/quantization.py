@@ -97,11 +97,16 @@ def quantize_range(
 
     NaN becomes the middle of the range, an infinity its nearer end.
     """
+    steps = np.array(values, dtype=np.float64)  # a copy: the values are not ours
     with np.errstate(all="ignore"):
-        middle = low + (high - low) / 2
-        clipped = np.clip(np.where(np.isnan(values), middle, values), low, high)
-        steps = np.rint((clipped - low) / (high - low) * total)
-    return np.clip(steps, 0, total).astype(np.int64)
+        steps[np.isnan(steps)] = low + (high - low) / 2
+        np.clip(steps, low, high, out=steps)
+        steps -= low
+        steps /= high - low
+        steps *= total
+        np.rint(steps, out=steps)
+        np.clip(steps, 0, total, out=steps)
+    return steps.astype(np.int64)
 
 
 @dataclass(frozen=True)

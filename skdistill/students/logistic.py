@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 _BLOCK_BYTES = 2**19
 # Rounding may keep a solver from a smaller gradient of the mean loss.
 _LEAST_TOLERANCE = 1e-6
+# Least share of a class (of two; less of more) that a start is made from.
+_LEAST_SHARE = 1e-4
 
 
 def takes_soft_cross_entropy(student: Any) -> bool:
@@ -74,14 +76,14 @@ def fit_logistic(
     )
     order = np.argsort(classes)[1 if len(classes) == 2 else 0 :]
     loss = _SoftLoss(student, X, Y, order, _row_weights(sample_weight, len(Y)))
-    start = np.zeros((X.shape[1] + 1) * loss.width)
     if student.solver == "lbfgs":
-        options = {"maxls": 50, "gtol": student.tol, "ftol": 64 * np.finfo(np.float64).eps}
-        method, curvature = "L-BFGS-B", None
+        found = _lbfgs(loss, student.tol, student.max_iter)
     else:
-        method, options, curvature = "trust-ncg", {"gtol": student.tol}, loss.curvature
-    options["maxiter"] = student.max_iter
-    found = minimize(loss, start, method=method, jac=True, hessp=curvature, options=options)
+        options = {"gtol": student.tol, "maxiter": student.max_iter}
+        start = np.zeros((X.shape[1] + 1) * loss.width)
+        found = minimize(
+            loss, start, method="trust-ncg", jac=True, hessp=loss.curvature, options=options
+        )
     if not found.success and np.abs(found.jac).max() > max(student.tol, _LEAST_TOLERANCE):
         warnings.warn(
             f"{student.solver} failed to converge after {found.nit} iteration(s): {found.message} "
@@ -89,10 +91,44 @@ def fit_logistic(
             ConvergenceWarning,
             stacklevel=2,
         )
-    weights = found.x.reshape(-1, loss.width).T.astype(X.dtype)
+    weights = found.x.reshape(-1, loss.width).T
+    if loss.width > 1:  # the same weights for every class change no probability
+        weights = weights - weights.mean(axis=0)
+    weights = weights.astype(X.dtype)
     student.coef_, student.intercept_ = weights[:, :-1].copy(), weights[:, -1].copy()
     student.n_iter_ = np.array([found.nit], dtype=np.int32)
     return student
+
+
+def _lbfgs(loss: _SoftLoss, tolerance: float, max_iter: int) -> Any:
+    """Minimise by L-BFGS until no entry of the gradient exceeds `tolerance`.
+
+    It starts from the model of the classes' shares alone, in units of the curvature there, class by
+    class and column by column. With many classes, the curvature is a hundredth of that of two and
+    differs between frequent and rare ones, and steps in the units of the weights are many.
+    """
+    start, unit = loss.null_model()
+    gradient = np.zeros_like(start)
+
+    def in_units(at: Array) -> tuple[float, Array]:
+        value, gradient[:] = loss(at / unit)
+        return value, gradient / unit
+
+    def stop(intermediate_result: Any) -> None:
+        if np.abs(gradient).max() <= tolerance:  # of the point that was evaluated last
+            raise StopIteration
+
+    options = {
+        "maxls": 50,
+        "gtol": tolerance / unit.max(),
+        "ftol": 64 * np.finfo(np.float64).eps,
+        "maxiter": max_iter,
+    }
+    found = minimize(
+        in_units, start * unit, method="L-BFGS-B", jac=True, callback=stop, options=options
+    )
+    found.x, found.jac = found.x / unit, found.jac * unit
+    return found
 
 
 def _check_settings(student: Any, X: Any, classes: NDArray[Any]) -> None:
@@ -126,7 +162,7 @@ class _SoftLoss:
     def __init__(
         self, student: Any, X: Any, Y: Array, order: NDArray[np.intp], weights: Array
     ) -> None:
-        self.width = len(order)
+        self.width, self.n_columns = len(order), X.shape[1]
         self.intercept = bool(student.fit_intercept)
         self.total = float(weights.sum())
         self.penalty = 0.0 if student.penalty is None else 1.0 / (student.C * self.total)
@@ -153,6 +189,32 @@ class _SoftLoss:
             gradient[-1] += p.sum(axis=0)
         value = value / self.total + self.penalty / 2 * np.vdot(W[:-1], W[:-1])
         return float(value), self._finished(gradient, W)
+
+    def null_model(self) -> tuple[Array, Array]:
+        """Return the weights at which only the intercept counts, and the roots of the curvature.
+
+        The curvature is the diagonal of the Hessian there, h_c·mean(x_j²) + penalty, where
+        h = π(1 − π) for shares π of the classes.
+        """
+        squares = np.zeros(self.n_columns + 1)
+        shares = np.zeros(self.width)
+        with np.errstate(over="ignore"):
+            for x, y, s in self.blocks:
+                squared = x.multiply(x) if sparse.issparse(x) else x * x
+                squares[:-1] += (squared.T @ s)[:, 0]
+                squares[-1] += s.sum()
+                shares += y.sum(axis=0)
+        start = np.zeros((len(squares), self.width))
+        n_classes = self.width + (self.width == 1)
+        if self.intercept:
+            shares = np.clip(shares / self.total, _LEAST_SHARE / n_classes, 1 - _LEAST_SHARE)
+            start[-1] = np.log(shares) - (np.log1p(-shares) if self.width == 1 else 0.0)
+        else:
+            shares[:] = 1.0 / n_classes
+        curvature = squares[:, None] / self.total * (shares * (1.0 - shares))
+        curvature[:-1] += self.penalty
+        unit = np.sqrt(np.where((curvature > 0) & (curvature < np.inf), curvature, 1.0))
+        return start.ravel(), unit.ravel()
 
     def curvature(self, flat: Array, direction: Array) -> Array:
         """Return the product of the Hessian with a direction."""

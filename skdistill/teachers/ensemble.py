@@ -530,6 +530,9 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         The calls do not depend on the results of the members. How many members there are is
         public and stays so: a callback that asks to stop is not heeded.
         """
+        if not getattr(self, "_skl_callbacks", ()):
+            yield from _in_order(members, solved, parallel(tasks))
+            return
         progress = self._init_callback_context(max_subtasks=len(members))
         progress.call_on_fit_task_begin(estimator=self)
         steps = (

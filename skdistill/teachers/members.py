@@ -18,6 +18,7 @@ from skdistill._tables import copy_rows, label_codes, n_rows, take_rows
 from skdistill.neural import clone_network, fit_soft, fresh, takes_soft_labels
 from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.quantization import to_simplex
+from skdistill.teachers.linear_members import is_linear
 from skdistill.teachers.linear_votes import LinearVotes
 
 Classes = NDArray[Any] | None
@@ -196,7 +197,8 @@ def rehearse(estimator: Any, X: Any, classes: Classes) -> None:
     No private row and no fitted member takes part, so every exception of it is public.
     """
     n, k = n_rows(X), 2 if classes is None else len(classes)
-    rows = np.arange(max(min(n, _MOST_REHEARSED), 10 * k)) % n
+    most = 0 if is_linear(estimator, classes) else _MOST_REHEARSED  # they need no more than a few
+    rows = np.arange(max(min(n, most), 10 * k)) % n
     made_up = np.arange(len(rows)) % k
     member = fresh(estimator, 0)
     with own_randomness(0), silenced():

@@ -94,20 +94,62 @@ def test_the_weights_are_those_of_weighted_copies(solver, n_classes, layout):
         "csc_array": sp.csc_array,
         "list": np.ndarray.tolist,
     }[layout](X)
-    wanted = on_copies(exact(solver=solver), X, Y, np.arange(n_classes), s)
+    wanted = on_copies(exact(solver="newton-cholesky"), X, Y, np.arange(n_classes), s)
     student = fit_logistic(exact(solver=solver), given, Y, np.arange(n_classes), s)
-    assert np.allclose(student.coef_, wanted.coef_, atol=1e-6)
-    assert np.allclose(student.intercept_, wanted.intercept_, atol=1e-6)
+    atol = 2e-5 if solver == "lbfgs" else 1e-6  # it stops where the loss is lowered no more
+    assert np.allclose(student.coef_, wanted.coef_, atol=atol)
+    assert np.allclose(student.intercept_, wanted.intercept_, atol=atol)
     assert np.allclose(student.predict_proba(given), wanted.predict_proba(X), atol=1e-6)
 
 
-def test_the_default_solver_takes_the_same_steps_as_on_copies():
-    X, Y = noisy_labels(3)
-    for s in (1.0, 1e-3):  # the tolerance is that of the mean loss
-        student = fit_logistic(LogisticRegression(), X, Y, np.arange(3), s)
-        wanted = on_copies(LogisticRegression(), X, Y, np.arange(3), s)
-        assert student.n_iter_ == wanted.n_iter_
-        assert np.allclose(student.coef_, wanted.coef_, rtol=1e-9)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("weight", [1.0, 1e-3])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_the_stop_is_that_of_scikit_learn(n_classes, weight, scale):
+    """No entry of the gradient of the mean loss exceeds `tol`, whatever the units of X are."""
+    X, Y = noisy_labels(n_classes)
+    X[:, 1] *= scale
+    student = fit_logistic(LogisticRegression(tol=1e-3), X, Y, np.arange(n_classes), weight)
+    columns = np.arange(n_classes)[1 if n_classes == 2 else 0 :]
+    weights = np.full(len(X), weight)
+    loss = logistic._SoftLoss(LogisticRegression(), X, Y, columns, weights)
+    gradient = loss(np.vstack([student.coef_.T, student.intercept_]).ravel())[1]
+    assert 1e-9 < np.abs(gradient).max() <= 1e-3
+
+
+def steps(X, Y, **settings):
+    student = LogisticRegression(max_iter=1000, **settings)
+    return fit_logistic(student, X, Y, np.arange(Y.shape[1])).n_iter_[0]
+
+
+def test_many_classes_take_no_more_steps_than_few():
+    """In the units of the weights, 100 classes took twice as many (15 steps, and 7)."""
+    few, many = (steps(*noisy_labels(c, m=2000, d=20), C=1e-3) for c in (10, 100))
+    assert many <= few <= 6
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_units_of_columns_change_the_steps_little(n_classes):
+    X, Y = noisy_labels(n_classes, m=2000, d=8)
+    assert steps(X * 10.0 ** np.arange(-3, 5), Y) <= 60 < 15 * steps(X, Y)
+
+
+@pytest.mark.parametrize("huge", [1e160, 1e300])
+def test_columns_without_a_curvature_do_not_raise(huge):
+    X, Y = noisy_labels(2)
+    X[:, 1], X[0, 2] = 0.0, huge
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        student = fit_logistic(LogisticRegression(penalty=None), X, Y, np.arange(2))
+    assert student.coef_.shape == (1, 4) and student.coef_[0, 1] == 0
+
+
+@pytest.mark.parametrize("settings", [{"C": 0.1}, {"C": np.inf}, {"fit_intercept": False}])
+def test_weights_of_many_classes_have_no_common_part(settings):
+    """As those of scikit-learn, whose steps keep the sum of zero."""
+    X, Y = noisy_labels(4)
+    student = fit_logistic(exact(**settings), X, Y, np.arange(4))
+    assert np.allclose(student.coef_.mean(axis=0), 0) and np.allclose(student.intercept_.mean(), 0)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -138,7 +180,7 @@ def test_the_result_is_a_fitted_logistic_regression():
     assert student.n_features_in_ == 4
     assert student.get_params() == LogisticRegression().get_params()
     wanted = on_copies(LogisticRegression(), X, Y, classes)
-    assert np.allclose(student.predict_proba(frame), wanted.predict_proba(X))
+    assert np.allclose(student.predict_proba(frame), wanted.predict_proba(X), atol=1e-3)
     again = pickle.loads(pickle.dumps(student))
     assert np.array_equal(again.predict(frame), student.predict(frame))
 
