@@ -512,7 +512,7 @@ def test_locked(path, tmp_path, place):
     assert len(made) == 1 and len(ledger) == 3
     assert release() == [b"labels"]
     assert sorted(file.name for file in tmp_path.iterdir()) == (
-        ["ledger.db", "ledger.db-head"] if place == "file" else []
+        ["ledger.db", "ledger.db-head", "ledger.db-journal"] if place == "file" else []
     )
     with pytest.raises(OSError, match="the teacher's"), ledger.locked(b"key"):
         raise OSError("the teacher's")
