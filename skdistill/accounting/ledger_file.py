@@ -3,9 +3,9 @@ r"""The file of a ledger: an append-only chain of entries that cannot be shorten
 The entries are one SQLite table. Each is a text with the event and the state of the ledger after
 it, so that the last one alone tells the total, and the SHA-256 of the entry and of the hash
 before. Beside the file stands its *head*: the number and the hash of the last entry. An entry is
-committed (a rollback journal that stays, ``synchronous=EXTRA``: the entry is on the disk when
-COMMIT returns; ``persist`` flushes two files where ``delete`` flushes the folder, too), then the
-head is overwritten, and then :meth:`Store.append` returns; one thread of one process at a time
+committed (``synchronous=EXTRA``: it is on the disk when COMMIT returns; the rollback journal is a
+file that stays, because to make and remove it flushes the folder twice), then the head is
+overwritten, and then :meth:`Store.append` returns; one thread of one process at a time
 does so, under a lock of the head. Hence at every moment, and after a kill at any moment,
 
     acknowledged charges  ≤  head  ≤  file  ≤  head + 1 entry.
@@ -386,7 +386,8 @@ class Store:
         self.identity = self.identity or head[1].decode()
         if head[1].decode() != self.identity:
             raise LedgerError(f"{self.path!r} is another ledger than the one that was opened.")
-        rows = _select(connection, "WHERE n >= ? OR n = ? ORDER BY n", n, known.n)
+        rows = _select(connection, "WHERE n = ? AND n < ?", known.n, n)
+        rows += _select(connection, "WHERE n >= ? ORDER BY n", n)
         found = {row.n: row for row in rows}
         if lost := {n, known.n} - {-1, *found}:
             raise LedgerError(

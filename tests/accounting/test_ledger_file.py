@@ -27,6 +27,23 @@ def test_settings_are_the_durable_ones(path):
             assert file.stat().st_mode & 0o077 == 0
 
 
+def test_no_statement_of_a_charge_reads_all_rows(path):
+    """A charge costs the same on a ledger of a million charges."""
+    ledger, other = created(path), opened(path)
+    with ledger._store._session() as (_, connection):
+        statements = []
+        connection.set_trace_callback(statements.append)
+    for each in (ledger, other, ledger, ledger):  # what is known is the last row, or an older one
+        each.spend(AMOUNT, 0)
+    connection.set_trace_callback(None)
+    assert sum(statement.startswith("INSERT") for statement in statements) == 3
+    asked = [statement for statement in statements if statement.startswith("SELECT")]
+    assert len(asked) >= 2
+    for statement in asked:
+        plan = connection.execute("EXPLAIN QUERY PLAN " + statement).fetchall()
+        assert plan and not any("SCAN" in line[-1] or "<" in line[-1] for line in plan), plan
+
+
 def test_a_snapshot_at_any_moment_has_all_that_was_acknowledged(path, tmp_path):
     """The power fails right after a charge returned: the copy of the files is what is left."""
     ledger = created(path)
