@@ -352,8 +352,8 @@ class Store:
         options: dict[str, Any] = {"uri": True, "isolation_level": None, "check_same_thread": False}
         connection = sqlite3.connect(name, timeout=_BUSY_SECONDS, **options)
         try:
-            connection.execute("PRAGMA journal_mode = PERSIST")
             connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("PRAGMA journal_mode = PERSIST")
             if sys.platform == "darwin":  # where fsync alone does not reach the disk
                 connection.execute("PRAGMA fullfsync = 1")
         except BaseException:  # of a file that is no database, for instance

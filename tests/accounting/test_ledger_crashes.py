@@ -222,7 +222,8 @@ def test_journal_of_a_writer_that_died(path, tmp_path):
     copy = snapshot(path, tmp_path / "copy")
     assert holds(copy, charges)
     assert opened(copy).verify() == charges + 2
-    assert not any(files(copy)["-journal"].read_bytes()[:28])  # it was rolled back, once
+    journal = files(copy)["-journal"]
+    assert not journal.exists() or not any(journal.read_bytes()[:28])  # it was rolled back, once
 
 
 def test_threads(path):
