@@ -271,7 +271,6 @@ def dominating_mu(epsilon: float) -> float:
     return -2 * float(ndtri_exp(-epsilon - math.log1p(math.exp(-epsilon)))) * (1 + _MARGIN)
 
 
-@lru_cache(maxsize=64)
 def _cost(loss: PrivacyLoss, factor: int = 1) -> tuple[int, int]:
     """Return the amounts that a loss adds to ``squares`` and to ``pure``."""
     if loss.mu is not None:
