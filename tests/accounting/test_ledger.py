@@ -251,6 +251,7 @@ def test_creating_and_opening(path, tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
     ledger = PrivacyLedger.create(path, 1.0, 1e-6, pure=0.25)
     assert (ledger.epsilon, ledger.delta, ledger.pure) == (1.0, 1e-6, 0.25)
+    assert ledger.replay and PrivacyLedger(path).replay
     with pytest.raises(LedgerError, match="exists already"):
         PrivacyLedger.create(path, 1.0, 1e-6)
     ledger.spend(0.25)
