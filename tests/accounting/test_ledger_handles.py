@@ -33,6 +33,12 @@ def test_copies_are_the_ledger(path, kind):
     assert bool(PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0))  # though its length is 0
 
 
+def test_the_text_of_a_handle_says_what_is_not_usual(path):
+    PrivacyLedger.create(path, 1.0, 0.0)
+    assert "replay" not in repr(PrivacyLedger(path))
+    assert ", replay=False):" in repr(PrivacyLedger(path, replay=False))
+
+
 def test_pickle_carries_replay(path):
     ledger = PrivacyLedger.create(path, epsilon=1.0, delta=0.0, replay=False)
     assert pickle.loads(pickle.dumps(ledger)).replay is False
