@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from _data import CATEGORIES, NUMBERS, Split, _read_adult, _rich, _thin, adult, data_folder
-from _environment import environment
+from _environment import Figures, environment
 from _features import public_features
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -43,6 +43,7 @@ from skdistill.teachers import NewtonClassifier, TeacherEnsemble
 from skdistill.transfer import basis
 
 DELTA, RARE = 1e-5, 0.05
+METRICS = ("AUC", "accuracy", "F1", "accuracy at prior", "F1 at prior")
 FEATURES = NUMBERS + CATEGORIES
 FRAMES = ("X_private", "X_public", "X_scored")
 
@@ -319,8 +320,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS))
     parser.add_argument("--split-seed", type=int, default=0)
     parser.add_argument("--swap", action="store_true", help="score the half that was public")
+    Figures.option(parser)
     args = parser.parse_args()
     task = Task(args.split_seed, args.swap, args.epsilons, args.releases)
+    figures = Figures(args.json)
     warnings.simplefilter("ignore")  # the worst case warns that it is useless: that is the point
     print(environment())
     print(f"split {task.seed}{', halves swapped' * task.swap}; δ={DELTA:g};", end=" ")
@@ -332,6 +335,7 @@ def main() -> None:
         began = time.perf_counter()
         for row in GROUPS[name](task):
             print(as_text(row), flush=True)
+            figures.add("adult", row.name.partition(", C=")[0], row.epsilon, METRICS, row.scores)
         print(f"  ({name}: {time.perf_counter() - began:.0f} s)")
 
 

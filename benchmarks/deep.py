@@ -41,7 +41,7 @@ from typing import Any
 
 import numpy as np
 from _data import Split, mnist
-from _environment import environment
+from _environment import Figures, environment
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -262,6 +262,18 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
             yield measured(kind, split, args)
 
 
+def keep(figures: Figures, row: Row, epsilon: float) -> None:
+    """Add a row to the file of figures: accuracy without privacy, and of the releases."""
+    without = {
+        "one teacher": row.member,
+        "their mean": row.ensemble,
+        "student": row.without_noise,
+    }
+    figures.add("mnist", row.kind, np.inf, list(without), list(without.values()))
+    released = np.column_stack(list(row.released.values()))
+    figures.add("mnist", row.kind, epsilon, list(row.released), released)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--epsilon", type=float, default=2)
@@ -271,7 +283,9 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--details", action="store_true", help="print each release's accuracy")
     parser.add_argument("--targets", action="store_true", help="compare targets of students")
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures(args.json)
     warnings.simplefilter("ignore")
     try:
         import torch
@@ -300,6 +314,7 @@ def main() -> None:
             cells.append(f"{np.mean(accuracies):.3f} ±{spread:.3f}")
         line = f"{row.kind:22}" + "".join(f"{c:>16}" for c in cells) + f"{row.seconds:>8.0f}"
         print(line, flush=True)
+        keep(figures, row, args.epsilon)
         if args.details:
             for way, accuracies in row.released.items():
                 print(f"    {way}: " + " ".join(f"{each:.3f}" for each in accuracies), flush=True)

@@ -8,7 +8,7 @@ does the same on tables that chose nothing (German credit, wine, digits). ``adul
 against scikit-learn's LogisticRegression::
 
     python benchmarks/gradient_rounds.py study check
-    python benchmarks/gradient_rounds.py adult pure shift housing mnist time
+    python benchmarks/gradient_rounds.py adult pure shift housing mnist time --json FILE
 
 Noise comes from the operating system; figures are means of `--draws` releases.
 """
@@ -25,7 +25,7 @@ from typing import Any
 import _data
 import numpy as np
 import pandas as pd
-from _environment import environment
+from _environment import Figures, environment
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -43,6 +43,13 @@ from skdistill.teachers.newton import NewtonClassifier, NewtonRegressor
 
 Array = NDArray[np.float64]
 HOUSES = (14_999.0, 500_001.0)
+# By the name of the function that scores a case.
+METRICS = {
+    "score": ("AUC", "F1 at prior", "log loss"),
+    "accuracy": ("accuracy",),
+    "dollars": ("RMSE",),
+}
+figures = Figures(None)  # the option --json sets another
 
 
 class PublicFeatures:
@@ -101,15 +108,15 @@ class Case:
     target: Array
     score: Callable[[Array, Array], tuple[float, ...]]
 
-    def figures(self, epsilon: float, draws: int, rule: Rule | None = None) -> Array:
-        """Return the mean scores of some releases."""
+    def scores(self, epsilon: float, draws: int, rule: Rule | None = None) -> Array:
+        """Return the scores of some releases, one line each."""
         pure, found = self.delta == 0, []
         loss = PrivacyLoss.laplace(epsilon) if pure else PrivacyLoss.gaussian(epsilon, self.delta)
         for _ in range(draws):
             released = gradient_rounds(self.rows, self.public, loss, rule=rule)
             model = answer(released, loss, ExactSampler())
             found.append(self.score(self.target, self.scored @ model.coef.T + model.intercept))
-        return np.mean(found, axis=0)
+        return np.array(found)
 
 
 def ranking(positives: float) -> Callable[[Array, Array], tuple[float, ...]]:
@@ -203,7 +210,7 @@ def study(draws: int, only: str = "") -> None:
     """Change one number of the rule at a time; differences with their standard errors."""
 
     def releases(case: Case, epsilon: float, rule: Rule | None = None) -> tuple[float, float]:
-        found = [case.figures(epsilon, 1, rule)[0] for _ in range(draws)]
+        found = case.scores(epsilon, draws, rule)[:, 0]
         return float(np.mean(found)), float(np.var(found, ddof=min(1, draws - 1)) / draws)
 
     for case, epsilons in held_out():
@@ -239,10 +246,16 @@ def check(draws: int) -> None:
 
 
 def show(case: Case, draws: int, epsilons: tuple[float, ...] = (0.1, 0.25, 0.5, 1, 2)) -> None:
-    """Print the scores at each epsilon."""
+    """Print the mean scores at each epsilon."""
     for epsilon in epsilons:
-        found = "  ".join(f"{value:,.4f}" for value in case.figures(epsilon, draws))
-        print(f"{case.name}, epsilon={epsilon}: {found}", flush=True)
+        keep(case, epsilon, case.scores(epsilon, draws))
+
+
+def keep(case: Case, epsilon: float, scores: Array) -> None:
+    """Print mean scores, and add them to the file of figures."""
+    found = "  ".join(f"{value:,.4f}" for value in scores.mean(axis=0))
+    print(f"{case.name}, epsilon={epsilon}: {found}", flush=True)
+    figures.add(case.name, "gradient rounds", epsilon, METRICS[case.score.__name__], scores)
 
 
 def adult(draws: int) -> None:
@@ -279,8 +292,7 @@ def housing(draws: int) -> None:
             parts = d.X_private, d.y_private, d.X_public, d.X_scored, d.y_scored
             cases.append(table_case(f"housing, pairs={pairs}", parts, pairs, 1e-6))
         for epsilon in (0.25, 0.5, 1, 2):
-            found = [case.figures(epsilon, 1)[0] for case in cases]
-            print(f"housing, pairs={pairs}, epsilon={epsilon}: {np.mean(found):,.0f}", flush=True)
+            keep(cases[0], epsilon, np.concatenate([case.scores(epsilon, 1) for case in cases]))
 
 
 def mnist(draws: int) -> None:
@@ -324,7 +336,9 @@ if __name__ == "__main__":
     parser.add_argument("what", nargs="+", choices=chosen)
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--only", default="", help="cases of the study whose name holds this")
+    Figures.option(parser)
     arguments = parser.parse_args()
+    figures = Figures(arguments.json)
     print(environment())
     for what in arguments.what:
         more = {"only": arguments.only} if what == "study" else {}

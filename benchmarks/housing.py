@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _data import Split, housing, published
-from _environment import environment
+from _environment import Figures, environment
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
@@ -229,8 +229,9 @@ def main() -> None:
     parser.add_argument("--epsilons", type=float, nargs="+", default=[0.25, 0.5, 1, 2, 4])
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS))
+    Figures.option(parser)
     args = parser.parse_args()
-    task = Task(args.epsilons, args.splits)
+    task, figures = Task(args.epsilons, args.splits), Figures(args.json)
     warnings.simplefilter("ignore")  # one round at a small ε warns that it is mostly noise
     print(environment())
     print(f"mean and standard deviation over {task.splits} random splits; δ={DELTA:g}\n")
@@ -239,6 +240,8 @@ def main() -> None:
         began = time.perf_counter()
         for row in GROUPS[name](task):
             print(as_text(row), flush=True)
+            if row.errors:
+                figures.add("housing", row.name, row.epsilon, ["RMSE"], row.errors)
         print(f"  ({name}: {time.perf_counter() - began:.0f} s)", flush=True)
 
 

@@ -20,6 +20,7 @@ in a study that scored the same 5,000 images, in which nothing was fitted to the
 """
 
 import argparse
+import re
 import tempfile
 import time
 import warnings
@@ -30,7 +31,7 @@ from typing import Any
 import joblib
 import numpy as np
 from _data import Split, mnist
-from _environment import environment
+from _environment import Figures, environment
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.semi_supervised import LabelSpreading
@@ -196,7 +197,9 @@ def main() -> None:
     parser.add_argument("--cache", help="folder that keeps the teachers' votes")
     parser.add_argument("--n-jobs", type=int)
     parser.add_argument("--only", nargs="+", help="parts of the names of methods")
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures(args.json)
     warnings.simplefilter("ignore")  # where labels are mostly noise, the package says so
     print(environment())
     print(f"mean and standard deviation of {args.releases} releases; δ={DELTA:g}\n")
@@ -205,6 +208,9 @@ def main() -> None:
         args.cache = args.cache or folder
         for row in rows(args):
             print(as_text(row), flush=True)
+            heads = ("accuracy", "accuracy at prior")
+            name = re.sub(r", \d+ rows$", "", row.name)
+            figures.add("mnist", name, row.epsilon, heads, row.scores)
 
 
 if __name__ == "__main__":

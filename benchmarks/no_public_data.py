@@ -15,7 +15,7 @@ RMSE. Seconds and memory are those of one fit: the peak of a process of its own,
 the start.
 
     OMP_NUM_THREADS=1 python benchmarks/no_public_data.py [--only adult] [--models ours dp_ebm]
-        [--epsilons 0.5 1] [--runs 5]
+        [--epsilons 0.5 1] [--runs 5] [--json docs/figures/no_public_data.json]
 
 Shares of the budget and all constants were chosen on a fifth of the private rows of Adult, credit
 default and California housing, held out. German credit and wine had no part in any of these
@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _data import CATEGORIES, NUMBERS, _read_adult, _rich, data_folder
-from _environment import environment
+from _environment import Figures, environment
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
@@ -456,7 +456,7 @@ NAMES = {
 
 
 def score(data: Data, model: Any) -> list[float]:
-    """AUC, accuracy, F1 (of `predict`, and at the prior), log loss and Brier score; or RMSE."""
+    """Return the scores that `metrics` names; F1 is that of `predict`, and that at the prior."""
     predicted = model.predict(data.X_scored)
     if data.output_range is not None:
         off = np.clip(predicted, *data.output_range) - data.y_scored
@@ -489,8 +489,19 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def rows(dataset: str, models: list[str], epsilons: list[float], runs: int) -> Iterator[str]:
+CLASSES = ("AUC", "accuracy", "F1", "F1 at prior", "log loss", "Brier score")
+
+
+def metrics(data: Data) -> tuple[str, ...]:
+    """Return the names of the scores."""
+    return CLASSES if data.output_range is None else ("RMSE",)
+
+
+def rows(
+    dataset: str, models: list[str], epsilons: list[float], runs: int, figures: Figures
+) -> Iterator[str]:
     """Return the lines of one table."""
+    heads = metrics(DATA[dataset](0))
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for name in models:
             for epsilon in epsilons if MODELS[name][1] else [np.inf]:
@@ -500,6 +511,7 @@ def rows(dataset: str, models: list[str], epsilons: list[float], runs: int) -> I
                     yield f"{NAMES[name]:32} skipped ({found[0]})"
                     break
                 if found[0] is not None:
+                    figures.add(dataset, name, epsilon, heads, [scores for scores, _, _ in found])
                     yield as_text(name, epsilon, found)
 
 
@@ -520,17 +532,17 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--epsilons", type=float, nargs="+", default=[0.25, 0.5, 1, 2, 4])
     parser.add_argument("--runs", type=int, default=5)
+    Figures.option(parser)
     args = parser.parse_args()
+    figures = Figures(args.json)
     print(environment())
     print(f"mean and standard deviation of {args.runs} runs")
     for dataset in args.only:
         data, began = DATA[dataset](0), time.perf_counter()
-        classes = ("AUC", "accuracy", "F1", "F1 at prior", "log loss", "Brier score")
-        heads = classes if data.output_range is None else ("RMSE",)
         size = f"{len(data.y):,} private records, {len(data.schema)} columns"
         print(f"\n{dataset}: {size}, δ={data.delta:g}")
-        print(f"{'':32}{'ε':>6}  " + "".join(f"{head:17}" for head in heads))
-        for line in rows(dataset, args.models, args.epsilons, args.runs):
+        print(f"{'':32}{'ε':>6}  " + "".join(f"{head:17}" for head in metrics(data)))
+        for line in rows(dataset, args.models, args.epsilons, args.runs, figures):
             print(line, flush=True)
         print(f"  ({time.perf_counter() - began:.0f} s)")
 

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from shutil import copytree
 
+from sphinx.errors import ExtensionError
+
 import skdistill
 
 sys.path.insert(0, str(Path(__file__).parent))
+import draw_figures  # noqa: E402
 
 # Examples whose library is not installed are shown, and not run: they would end the build.
 NEEDS = {"keras": "keras", "pytorch": "skorch"}
@@ -57,6 +60,7 @@ sphinx_gallery_conf = {
     "filename_pattern": "plot_" + "".join(f"(?!{name})" for name in not_run),
     "download_all_examples": False,
     "remove_config_comments": True,
+    "reset_modules": ("matplotlib", "gallery_style.apply"),
     "show_memory": False,
     "write_computation_times": False,
     "abort_on_example_error": True,
@@ -104,6 +108,12 @@ def copy_mathjax(app, failure):
                 (target / part).write_bytes((MATHJAX / part).read_bytes())
 
 
+def check_figures(app):
+    if stale := draw_figures.stale():
+        raise ExtensionError(f"Run python docs/draw_figures.py: {stale} differ from docs/figures.")
+
+
 def setup(app):
+    app.connect("builder-inited", check_figures)
     app.connect("build-finished", copy_mathjax)
     app.connect("autodoc-process-docstring", escape_trailing_underscores, priority=900)

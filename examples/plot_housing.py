@@ -101,7 +101,7 @@ _, axes = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
 for name in ("ensemble of Ridge", "ensemble of trees"):
     axes.plot(EPSILONS, np.mean(ERRORS[name], axis=1), "o-", label=f"{name}: the student")
 for style, (name, error) in zip((":", "--", "-."), list(BASELINES.items())[1:], strict=True):
-    axes.axhline(error, color="k", ls=style, lw=1, label=name)
+    axes.axhline(error, color="0.5", ls=style, lw=1, label=name)
 axes.set(xscale="log", xlabel="ε of the whole release", ylabel=f"test RMSE ({unit})")
 axes.set_ylim(0, 1.4 * BASELINES["mean of the private values"])
 axes.set_xticks(EPSILONS, EPSILONS)

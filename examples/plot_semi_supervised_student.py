@@ -75,8 +75,9 @@ answered = fit.query_indices_[fit.released_labels_.any(axis=1)]
 _, panels = plt.subplots(1, 2, figsize=(5.5, 4.5), sharey=True, layout="constrained")
 SHOWN = {"answered at ε=1": answered, "after spreading": np.arange(len(X_public))}
 for axes, (title, rows) in zip(panels, SHOWN.items(), strict=True):
-    axes.scatter(*X_public.T, s=4, c="lightgrey")
-    axes.scatter(*X_public[rows].T, s=8, c=fit.student_.transduction_[rows], cmap="viridis")
+    axes.scatter(*X_public.T, s=4, c="0.5", alpha=0.4)
+    colors = np.array(["C0", "C1", "C2"])[fit.student_.transduction_[rows]]
+    axes.scatter(*X_public[rows].T, s=8, c=colors)
     axes.set(title=f"{len(rows):,} rows {title}", xlabel="first feature")
     axes.title.set_fontsize("medium")
 panels[0].set_ylabel("second feature")

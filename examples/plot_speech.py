@@ -130,7 +130,7 @@ places = np.arange(len(EPSILONS))
 for shift, name in zip((-0.27, 0, 0.27), TEACHERS, strict=True):
     axes.bar(places + shift, scores[name].mean(axis=0), 0.25, label=name)
     axes.plot(places + shift, scores[name].T, "k.", ms=3)
-axes.axhline(0.1, color="k", ls=":", lw=1, label="chance")
+axes.axhline(0.1, color="0.5", ls=":", lw=1, label="chance")
 axes.set_xticks(places, [f"ε = {e:g}" if np.isfinite(e) else "no noise" for e in EPSILONS])
 axes.set(ylabel="test accuracy of the student", yticks=np.linspace(0, 1, 6), ylim=(0, 1.4))
 axes.set_title(f"{source}:\nmean, and each user", fontsize="medium")

@@ -29,7 +29,19 @@ __all__ = ["ReplayAudit", "ReplayAuditError", "no_noise", "replay_audit", "seede
 
 
 class ReplayAuditError(AssertionError):
-    """A mechanism does not keep its promise on a pair of neighbouring data sets."""
+    """A mechanism does not keep its promise on a pair of neighbouring data sets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.release.query import Query
+    >>> from skdistill.testing import replay_audit
+    >>> def total(table):  # one record moves it by more than the bound says
+    ...     return (yield Query(np.array([sum(table)]), 1.0, 1.0))
+    >>> replay_audit(total, [1, 2], [1, 9])
+    Traceback (most recent call last):
+    skdistill.testing.ReplayAuditError: query 1 moves by 7 (L1) and 7 (L2); its bounds ...
+    """
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,13 @@ class ReplayAudit:
     error : str, default=""
         The exception that every run raised, with the same text; "" where every run came to its
         end. Queries after an exception were not audited, so a mechanism that always fails passes.
+
+    Examples
+    --------
+    >>> from skdistill.testing import ReplayAudit
+    >>> audit = ReplayAudit(n_queries=1, moved=((0.5, 0.5),))  # as replay_audit returns it
+    >>> all(l1 <= 1 and l2 <= 1 for l1, l2 in audit.moved)
+    True
     """
 
     n_queries: int
@@ -279,6 +298,18 @@ def no_noise() -> Iterator[Sampler]:
     ------
     Sampler
         The sampler in use; its `private` is False.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.accounting import PrivacyLoss
+    >>> from skdistill.release.query import Query, answer
+    >>> from skdistill.testing import no_noise
+    >>> def count():
+    ...     return (yield Query(np.array([7]), 1.0, 1.0))
+    >>> with no_noise() as sampler:
+    ...     answer(count(), PrivacyLoss.laplace(1.0), sampler)
+    array([7])
     """
     with _put_up(_NoNoise()) as sampler:
         yield sampler

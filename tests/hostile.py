@@ -24,7 +24,7 @@ class Panic(BaseException):
 
 
 class Raising:
-    """A cell that raises at whatever is done to it."""
+    """A cell that raises at every operation."""
 
     def refuse(self, *args, **options):
         raise Panic("canary")
@@ -258,7 +258,7 @@ def fraction(*told):
 
 
 class Witness(ClassifierMixin, BaseEstimator):
-    """Votes tell all it was trained on, all it is asked for, and what the generators give it."""
+    """Votes tell its training rows, the rows it is asked for, and the generators' numbers."""
 
     def fit(self, X, y):
         self.classes_ = np.unique(y)
@@ -286,7 +286,7 @@ class WitnessOfTargets(RegressorMixin, Witness):
 
 
 class InPlace(Witness):
-    """Writes into whatever it is given."""
+    """Writes into its arguments."""
 
     def _write(self, X):
         if isinstance(X, pd.DataFrame):

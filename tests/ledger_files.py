@@ -1,4 +1,4 @@
-"""Ledgers in files, and what is done to them.
+"""Ledgers in files, and the faults that they are put through.
 
 `holds` is the promise: a ledger reports all that was acknowledged, or refuses to open.
 """
@@ -37,7 +37,7 @@ def files(path):
 
 
 def snapshot(path, folder):
-    """Copy what a machine would find after it lost its power (the index is rebuilt)."""
+    """Copy the files that a machine finds after it lost its power (the index is rebuilt)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, file in files(path).items():
         target = folder / (path.name + name)

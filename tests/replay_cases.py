@@ -64,7 +64,7 @@ def labels_of(rows):
     return [int(row[0] * row[1] > 0) for row in rows]  # hard to learn: every shard has its own view
 
 
-#: name: (kind of table that it goes into, what takes the place of record 7)
+#: name: (kind of table that it goes into, the record in the place of record 7)
 ROWS = {
     "same": ("both", lambda row: row),
     "huge": ("both", lambda row: [1e308, -1e308, row[2]]),
@@ -90,7 +90,7 @@ ROWS = {
     "a text for a row": ("both", lambda row: TEXT),
 }
 
-#: What takes the place of label 7.
+#: The label in the place of label 7.
 LABELS = {
     "flipped label": 1,
     "text label": TEXT,
@@ -219,7 +219,7 @@ def cells(data):
     return (id(data),) if isinstance(data, Cell) else (type(data), repr(data))
 
 
-# Members: of scikit-learn, and some that do what no teacher should.
+# Members: of scikit-learn, and some that break the rules for teachers.
 
 
 def _floats(X):

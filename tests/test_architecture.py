@@ -1,4 +1,4 @@
-"""The shape of the package: who may import whom, who may ask a teacher, what is never named.
+"""The shape of the package: who may import whom, who may ask a teacher, which names never occur.
 
 Every rule is a function from source text to a list of violations. It is tested on the package,
 where the list must be empty, and on a line that breaks the rule, where it must not.
@@ -7,7 +7,6 @@ where the list must be empty, and on a line that breaks the rule, where it must 
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -34,8 +33,8 @@ MAY_IMPORT = {
 
 # Whose predictions each part may ask for. A student's and one's own are no secret; a member of an
 # ensemble is asked by the ensemble, which is asked by `release`. An audit attacks the models that
-# its caller hands over, on the caller's own machine, and trains reference models of its own; what
-# it says of a teacher is marked as private, and nothing imports it.
+# its caller hands over, on the caller's own machine, and trains reference models of its own; its
+# figures about a teacher are marked as private, and nothing imports it.
 MAY_ASK = {
     "audit": {"model", "reference", "self.model_", "model.fit(X_reference, reference)"},
     # A network of the user's, inside the estimator that it is adapted to.
@@ -91,7 +90,7 @@ LONGEST_FILE = 600
 # Public scikit-learn functions that live in modules which also hold private ones.
 PUBLIC_VALIDATION = {"check_is_fitted", "validate_data", "has_fit_parameter"}
 
-# Modules without a test file of their own name, and what tests them instead.
+# Modules without a test file of their own name, and the files that test them instead.
 TESTED_ELSEWHERE = {
     "_partitions.py": "tests/transfer/test_dask_rows.py, tests/teachers/test_dask_partitions.py",
     "_numbers.py": "tests/test_distiller.py, tests/audit/test_bounds.py: settings that cannot be",
@@ -524,16 +523,6 @@ def test_pages_point_at_code_that_exists(page):
             assert re.search(defined, source), f"{page}: {path} has no {name}"
 
 
-def test_the_chart_of_the_landing_page_shows_the_table():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "draw_chart.py"), "--check"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONUTF8": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_the_figure_for_choosing_leads_to_pages():
     figure = (ROOT / "docs" / "_static" / "chooser.svg").read_text("utf-8")
     targets = re.findall(r'href="([^"]+)"', figure)
@@ -551,7 +540,7 @@ BUILT = {"_build", "auto_examples", "generated", "__pycache__", ".ruff_cache", "
 
 
 def repository_texts() -> Iterator[Path]:
-    """The files that make up the repository, without what a build leaves behind."""
+    """The files that make up the repository, without the remains of a build."""
     folders = ["skdistill", "tests", "docs", "examples", "benchmarks", ".ci", ".github"]
     for path in [*ROOT.glob("*"), *(p for f in folders for p in (ROOT / f).rglob("*"))]:
         own = path.name != ".git"  # a file in a worktree

@@ -304,7 +304,7 @@ def test_the_teacher_as_the_students_prototype_is_not_pickled(binary):
     blob = pickle.dumps(distiller)
     assert teacher.coef_.tobytes() not in blob
     assert not hasattr(pickle.loads(blob).student, "coef_")
-    assert teacher.coef_.tobytes() in pickle.dumps(teacher)  # what is looked for can be found
+    assert teacher.coef_.tobytes() in pickle.dumps(teacher)  # the search works
 
 
 @pytest.mark.parametrize("how", ["frozen", "method"])

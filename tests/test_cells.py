@@ -17,7 +17,7 @@ from skdistill._cells import as_floats, canonical_cell, canonical_column, is_mis
 
 
 class Hostile:
-    """A cell that raises at whatever is done to it, with a canary in its message."""
+    """A cell that raises at every operation, with a canary in its message."""
 
     def __init__(self, error=ValueError):
         self.error = error

@@ -68,7 +68,7 @@ EXPECTED = {
     "check_supervised_y_no_nan": Y_UNUSED,
     "check_supervised_y_2d": Y_UNUSED,
     "check_fit_idempotent": NOISE,
-    "check_dtype_object": "what a teacher raises is replaced by fixed text",
+    "check_dtype_object": "an exception of a teacher is replaced by fixed text",
 }
 
 

@@ -2,7 +2,7 @@
 
 Imports happen once per process, so every scenario runs in its own. Each is run twice: with
 the installed packages as they are, and with diffprivlib's models made impossible to import,
-which is what scikit-learn 1.9 does.
+as with scikit-learn 1.9.
 """
 
 import os
@@ -138,7 +138,7 @@ def test_classes_have_one_identity_where_the_plain_import_works(broken):
     script = """
         from skdistill._diffprivlib import load
         ours = load("accountant")
-        if blocker in sys.meta_path:  # the user mends what was broken, after our import
+        if blocker in sys.meta_path:  # the user mends the import, after ours
             sys.meta_path.remove(blocker)
         try:
             import diffprivlib

@@ -39,7 +39,7 @@ from skdistill import (
 )
 from skdistill.certificates import RowBound
 
-HUGE = 1e7  # an ε whose noise is far below what any of these tests looks at
+HUGE = 1e7  # an ε whose noise none of these tests can see
 pytestmark = [pytest.mark.filterwarnings("ignore:The released labels are mostly noise")]
 
 

@@ -117,7 +117,7 @@ def test_no_wrapper_takes_a_private_row_into_its_pickle(name, freeze):
         warnings.simplefilter("ignore")
         wrapped = WRAPPERS[name](distiller(about))
     assert not holds_secret(wrapped)
-    assert holds_secret(teacher())  # what is looked for can be found
+    assert holds_secret(teacher())  # the search works
 
 
 @pytest.mark.parametrize("backend", some(["threading", "loky", "multiprocessing"], 3))

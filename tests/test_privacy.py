@@ -2,15 +2,15 @@
 
 Four kinds of experiment, and for each of them mutants of the package that it must catch:
 
-1. *Two worlds, what is released*: a backdoor teacher answers one corner of the simplex in one
+1. *Two worlds, the released labels*: a backdoor teacher answers one corner of the simplex in one
    world and another in the other; the optimal statistic of many releases tells the worlds apart.
-2. *Two worlds, the whole transcript*: everything that ever got noise, compared with what would
-   have been released from the other world given the same past. This attack sees all that a proof
-   speaks of, so that it comes close to the claim, and a third less noise is seen.
+2. *Two worlds, the whole transcript*: every vector that got noise is compared with the one that
+   the other world would have released, given the same past. A proof speaks of these vectors and of
+   nothing else, so the attack comes close to the claim, and it notices a third less noise.
 3. *One run* (:mod:`skdistill.audit`): many canaries, each decided by a coin.
-4. *Replay*, without statistics: one world's noisy values are handed to the other world. What is
-   to be protected moves by the sensitivity at most, all prices together keep to the claim, and
-   everything public comes out the same to the last digit: it is a function of what got noise.
+4. *Replay*, without statistics: one world's noisy values are handed to the other world. The
+   protected values move by the sensitivity at most, all prices together keep to the claim, and
+   everything public comes out the same to the last digit, because it is a function of noisy values.
 
 The statistical ones use bounds with confidence 1 - 1e-6: that is the probability of a false
 alarm. How often a mutant is missed is computed beside the tests.
@@ -146,7 +146,7 @@ def leaked_teacher(monkeypatch):
     monkeypatch.setattr(Release, "draw", leak)
 
 
-# ------------------------------------------------------------------ two worlds: what is released
+# ------------------------------------------------------------------ two worlds: the released labels
 
 
 def experiment(statistic, delta, n=N):
@@ -324,8 +324,8 @@ class Tap:
 def log_likelihood_ratio(release, present):
     """Return log P(transcript | record present) / P(transcript | not), after a release.
 
-    The transcript is all noisy values, before anything is made of them. What the other world
-    would have released, given the same past, is found by handing that past to it.
+    The transcript is all noisy values, before anything is made of them. The other world is handed
+    the same past, which shows the values that it would have released.
     """
     here = Tap()
     release(present, here)
@@ -367,7 +367,7 @@ M = 6
 
 
 def all_rows(what, votes=None, teachers=lambda present: None):
-    """Return ``release(present, sampler)`` for a plan; `votes` holds what the target votes."""
+    """Return ``release(present, sampler)`` for a plan; `votes` holds the votes of the target."""
 
     def release(present, sampler):
         if votes is not None:
@@ -544,7 +544,7 @@ MU = PrivacyLoss.gaussian(**STRONG).mu
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in CASES if c != "noisy_max without delta"])
 def test_a_third_less_noise_is_caught(case, quick, monkeypatch):
-    """With 70 % of the noise μ is 1.43 times what it should be, and so is the ε of Laplace noise.
+    """With 70 % of the noise, μ is 1.43 times as large as claimed; so is the ε of Laplace noise.
 
     Missed with a probability below 1e-6, see the next test. (The two rounds reach 0.95 of their
     claim at least.)
@@ -567,7 +567,7 @@ def releases_for(case):
 
 @pytest.mark.slow
 def test_releases_are_enough():
-    """A mutant is missed with a probability of 1e-6 at most, and what is there is seen.
+    """A mutant is missed with a probability of 1e-6 at most.
 
     A ratio of Laplace noise is its largest where the noise is on the far side: on one side of
     one number in a half of all releases, and of both of two counts in a quarter.
@@ -651,8 +651,8 @@ def test_one_run_of_an_ensemble(mutant, monkeypatch):
     assert (hadamard_audit(epsilon).epsilon > epsilon) == (mutant is not None)
 
 
-# Teachers of every kind of certificate, with what else the distiller needs. The first ones learn
-# every record by heart.
+# Teachers of every kind of certificate, with the settings that the distiller needs for them. The
+# first ones learn every record by heart.
 BY_HEART = {
     "tree": (DecisionTreeClassifier(random_state=0), {"mechanism": "gaussian"}),
     "tree, laplace": (DecisionTreeClassifier(random_state=0), {"delta": 0.0}),

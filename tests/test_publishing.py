@@ -499,7 +499,7 @@ def test_the_digest_is_compared_before_anything_is_parsed(written, tmp_path, not
         with pytest.raises(UnsafeFileError, match="damaged or changed"):
             load(path, digest=other)
     assert RAN == []
-    with pytest.raises(AssertionError, match="parsed"):  # what is looked for can be found
+    with pytest.raises(AssertionError, match="parsed"):  # the search works
         load(path, digest=digest)
 
 

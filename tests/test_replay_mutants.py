@@ -48,7 +48,7 @@ LARGE = ("large", "flipped label")
 
 
 def audit(member, way, record=LARGE, container="list", kind="numbers", k=4):
-    """Do what the matrix does for one member, one way and one record."""
+    """Run one cell of the matrix: one member, one way and one record."""
     pair = []
     for row, label in (("same", None), record):
         X, y = table(container, kind, row, label)

@@ -27,6 +27,17 @@ class BudgetError(_BudgetError):
     A diffprivlib ``BudgetError`` whose figures are attributes: `spent` and `asked` are pairs
     (epsilon, delta); `remaining` is the largest epsilon that a release with delta = 0 may have;
     `largest` is that of a release like the one that was refused.
+
+    Examples
+    --------
+    >>> from skdistill.accounting import PrivacyLedger
+    >>> from skdistill.accounting.ledger import BudgetError
+    >>> ledger = PrivacyLedger.create(":memory:", epsilon=1.0, delta=1e-6)
+    >>> try:
+    ...     ledger.spend(2.0)
+    ... except BudgetError as error:
+    ...     print(error.asked, error.spent)
+    (2.0, 0.0) (0.0, 0.0)
     """
 
     spent: tuple[float, float]

@@ -23,7 +23,19 @@ _MOUNTED = {
 
 
 class LedgerError(RuntimeError):
-    """A ledger that cannot be relied on, and therefore refuses."""
+    """A ledger that cannot be relied on, and therefore refuses.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skdistill.accounting import PrivacyLedger
+    >>> path = Path(tempfile.mkdtemp()) / "budget"
+    >>> _ = path.write_text("not a ledger")
+    >>> PrivacyLedger(path)
+    Traceback (most recent call last):
+    skdistill.accounting.ledger.LedgerError: '...' is not a ledger.
+    """
 
     __module__ = "skdistill.accounting.ledger"
 

@@ -69,6 +69,12 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
     ----------
     .. [1] Balle and Wang, arXiv:1805.06530.
     .. [2] Dong, Roth and Su, arXiv:1905.02383.
+
+    Examples
+    --------
+    >>> from skdistill.accounting import gaussian_delta
+    >>> round(gaussian_delta(mu=1.0, epsilon=1.0), 4)
+    0.1269
     """
     mu = _positive(mu, "mu")
     epsilon = 0.0 if epsilon == 0 else _positive(epsilon, "epsilon")
@@ -105,6 +111,12 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     -----
     :func:`gaussian_delta` falls as ε grows (its derivative is -e^ε Φ(-v)), so that bisection
     applies. It is at most Φ(-u) ≤ exp(-u²/2), hence ε = μ²/2 + μ √(2 ln(1/δ)) is enough.
+
+    Examples
+    --------
+    >>> from skdistill.accounting import gaussian_epsilon
+    >>> round(gaussian_epsilon(mu=1.0, delta=1e-6), 3)
+    4.887
     """
     return _epsilon_of(_positive(mu, "mu"), _probability(delta))
 
@@ -153,6 +165,12 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
     ----------
     .. [1] Balle and Wang, arXiv:1805.06530.
     .. [2] Dong, Roth and Su, arXiv:1905.02383.
+
+    Examples
+    --------
+    >>> from skdistill.accounting import gaussian_mu
+    >>> round(gaussian_mu(epsilon=1.0, delta=1e-6), 4)
+    0.2367
     """
     return _mu_of(_positive(epsilon, "epsilon"), _probability(delta))
 
@@ -194,6 +212,13 @@ class PrivacyLoss:
         The object in which two neighbouring data sets differ: a record or a group.
     relation : Relation, default=Relation.REPLACE_ONE
         How neighbours differ.
+
+    Examples
+    --------
+    >>> from skdistill.accounting import PrivacyLoss
+    >>> loss = PrivacyLoss.gaussian(epsilon=1.0, delta=1e-6)
+    >>> round(loss.mu, 4), round(loss.scale(1.0), 2)  # noise for numbers that move by 1
+    (0.2367, 4.22)
     """
 
     kind: Literal["gaussian", "laplace"]

@@ -7,7 +7,14 @@ from enum import StrEnum
 
 
 class Relation(StrEnum):
-    """How two neighbouring data sets differ."""
+    """How two neighbouring data sets differ.
+
+    Examples
+    --------
+    >>> from skdistill.accounting.relation import Relation
+    >>> Relation("replace-one") is Relation.REPLACE_ONE
+    True
+    """
 
     REPLACE_ONE = "replace-one"
     """One unit has other content; the number of units is public."""
@@ -18,7 +25,14 @@ class Relation(StrEnum):
 
 
 class Unit(StrEnum):
-    """The object that is replaced, added or removed: one record, or all records of a group."""
+    """The object that is replaced, added or removed: one record, or all records of a group.
+
+    Examples
+    --------
+    >>> from skdistill.accounting.relation import Unit
+    >>> str(Unit.GROUP)
+    'group'
+    """
 
     RECORD = "record"
     GROUP = "group"

@@ -31,6 +31,12 @@ class SearchCost:
         Fits that release something new; the others are replays.
     epsilon_without_ledger : float
         The total at the same `delta` if every fit were a release of its own.
+
+    Examples
+    --------
+    >>> from skdistill.accounting import SearchCost
+    >>> print(SearchCost(1.128, 1e-6, 31, 4, 5.233))  # search_cost computes such figures
+    31 fits, 4 releases: epsilon = 1.128 at delta = 1e-06 (without a ledger 5.233)
     """
 
     epsilon: float

@@ -70,6 +70,12 @@ def loss_attack(probabilities: ArrayLike, y: ArrayLike) -> Array:
     -------
     scores : ndarray of shape (n,)
         At most 0; higher means member.
+
+    Examples
+    --------
+    >>> from skdistill.audit import loss_attack
+    >>> loss_attack([[0.9, 0.1], [0.9, 0.1]], [0, 1]).round(3)
+    array([-0.105, -2.303])
     """
     return np.asarray(log_expit(log_odds(probabilities, y)))
 
@@ -88,6 +94,12 @@ def squared_error_attack(predictions: ArrayLike, y: ArrayLike) -> Array:
     -------
     scores : ndarray of shape (n,)
         At most 0; higher means member.
+
+    Examples
+    --------
+    >>> from skdistill.audit import squared_error_attack
+    >>> squared_error_attack([1.0, 2.0], [1.0, 4.0])
+    array([-0., -4.])
     """
     predicted, true = np.asarray(predictions, dtype=float), np.asarray(y, dtype=float)
     if predicted.ndim != 1 or predicted.shape != true.shape:
@@ -117,6 +129,12 @@ def modified_entropy_attack(probabilities: ArrayLike, y: ArrayLike) -> Array:
     -------
     scores : ndarray of shape (n,)
         At most 0; higher means member.
+
+    Examples
+    --------
+    >>> from skdistill.audit import modified_entropy_attack
+    >>> modified_entropy_attack([[0.9, 0.1], [0.9, 0.1]], [0, 1]).round(3)
+    array([-0.021, -4.145])
     """
     true, others = _split(probabilities, y)
     others = np.minimum(others, 1 - _FLOOR)
@@ -148,6 +166,14 @@ def classwise_attack(
     -------
     scores : ndarray of shape (n,)
         In [0, 1]; higher means member.
+
+    Examples
+    --------
+    >>> from skdistill.audit import classwise_attack
+    >>> reference = [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]]
+    >>> scores = classwise_attack([[0.8, 0.2], [0.8, 0.2]], [0, 1], reference, [0, 0, 1])
+    >>> scores.round(1)
+    array([0.5, 0.2])
     """
     confidences = log_odds(probabilities, y)
     reference = log_odds(reference_probabilities, y_reference)
@@ -206,6 +232,14 @@ def lira_attack(
     -------
     scores : ndarray of shape (n,)
         Higher means member.
+
+    Examples
+    --------
+    >>> from skdistill.audit import lira_attack
+    >>> shadows = [[2.0, 1.9], [2.2, 2.1], [1.0, 0.9], [1.2, 1.1]]  # four models, two records
+    >>> member = [[True, True], [True, True], [False, False], [False, False]]
+    >>> lira_attack([2.1, 1.0], shadows, member) > 0
+    array([ True, False])
     """
     target, shadow, inside = _checked_shadows(confidences, shadow_confidences, member)
     if variance not in ("auto", "per_example", "global"):
@@ -277,6 +311,13 @@ def rmia_attack(
     -------
     scores : ndarray of shape (n,)
         In [0, 1]; higher means member.
+
+    Examples
+    --------
+    >>> from skdistill.audit import rmia_attack
+    >>> shadows, others = [[-1.0, 0.0], [-0.8, 0.1]], [[0.0] * 3, [0.1] * 3]
+    >>> rmia_attack([3.0, 0.1], shadows, [0.0, 0.1, 0.2], others) > 0.5
+    array([ True, False])
     """
     if not gamma > 0 or not 0 <= offline_a <= 1:
         raise ValueError(f"gamma={gamma!r} must be positive and offline_a={offline_a!r} in [0, 1].")
@@ -340,6 +381,16 @@ def quantile_attack(
     -------
     scores : ndarray of shape (n,)
         Higher means member.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.audit import quantile_attack
+    >>> rng = np.random.default_rng(0)
+    >>> X, confidences = rng.normal(size=(400, 2)), rng.normal(size=400)
+    >>> scores = quantile_attack([5.0, 0.0], X[:2], confidences, X)
+    >>> scores > 1
+    array([ True, False])
     """
     from sklearn.base import clone
     from sklearn.ensemble import HistGradientBoostingRegressor

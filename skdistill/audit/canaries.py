@@ -42,6 +42,14 @@ class Canaries:
         Number of equal records in a slot.
     rows : ndarray of shape (n_canaries,) or None
         Rows of the transfer set that X was taken from, if any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.audit import Canaries
+    >>> canaries = Canaries(np.zeros((2, 3)), np.array(["no", "yes"]), np.array(["yes", "no"]))
+    >>> len(canaries), canaries.kind
+    (2, 'user-supplied')
     """
 
     X: Any

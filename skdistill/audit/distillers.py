@@ -49,6 +49,15 @@ class AuditResult:
         Number of canaries that were put in (a hold-out search counts half of them).
     view : {"labels", "student"}
         The attacked part of the release.
+
+    Examples
+    --------
+    >>> from skdistill.audit import AuditResult, OneRunAudit
+    >>> from skdistill.certificates import AlreadyPrivate
+    >>> bound = OneRunAudit(0.2, 0.0, 0.95, 100, 100, 62)
+    >>> audit = AuditResult(bound, AlreadyPrivate(1.0).statement(500), "outlier", 100, "labels")
+    >>> audit.epsilon_lower_bound, audit.epsilon, audit.passed
+    (0.2, 1.0, True)
     """
 
     bound: OneRunAudit

@@ -52,6 +52,13 @@ class OneRunAudit:
         Numbers of guesses that were tried, each at 1/n_tests of the error probability.
     group_size : int
         Records that one coin decides about.
+
+    Examples
+    --------
+    >>> from skdistill.audit import OneRunAudit
+    >>> audit = OneRunAudit(0.2, 0.0, 0.95, n_canaries=100, n_guesses=100, n_correct=62)
+    >>> audit.p_value(1.0) > 0.05  # the counts do not refute ε = 1
+    True
     """
 
     epsilon: float
@@ -226,6 +233,13 @@ class TwoWorldAudit:
         Counts at that threshold (without the runs that a hold-out search used up).
     n_tests : int
         Thresholds that were tried, each at 1/n_tests of the error probability.
+
+    Examples
+    --------
+    >>> from skdistill.audit import TwoWorldAudit
+    >>> audit = TwoWorldAudit(1.99, 0.0, 0.95, 0.5, 900, 1000, 100, 1000)
+    >>> round(audit.mu, 2)
+    2.35
     """
 
     epsilon: float

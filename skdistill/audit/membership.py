@@ -223,6 +223,17 @@ def attack(
     -------
     scores : ndarray of shape (n,)
         Higher means member.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skdistill.audit import attack
+    >>> X, y = make_classification(400, flip_y=0.2, random_state=0)
+    >>> model = DecisionTreeClassifier(random_state=0).fit(X[:200], y[:200])
+    >>> scores = attack(model, X, y)
+    >>> bool(scores[:200].mean() > scores[200:].mean())
+    True
     """
     shadows = None
     _check_attacks([method], shadow, is_regressor(model))

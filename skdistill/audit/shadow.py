@@ -33,6 +33,13 @@ class ShadowModels:
         :func:`~skdistill.audit.log_odds` of each model on each record of the pool.
     member : ndarray of bool, shape (n_shadows, n)
         Which model was trained with which record.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.audit import ShadowModels
+    >>> ShadowModels(np.zeros((4, 10)), np.arange(40).reshape(4, 10) % 2 == 0)
+    ShadowModels(4 models, 10 records)
     """
 
     confidences: Array
@@ -152,6 +159,17 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
     model_ : PrivateDistiller
         Fitted.
     classes_ : ndarray of shape (n_classes,)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skdistill import NewtonClassifier, PrivateDistiller
+    >>> from skdistill.audit import ShadowDistiller
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> distiller = PrivateDistiller(NewtonClassifier(classes=[0, 1]), epsilon=4.0)
+    >>> shadow = ShadowDistiller(distiller, X[2_000:]).fit(X[:2_000], y[:2_000])
+    >>> shadow.predict(X[:3]).shape
+    (3,)
     """
 
     def __init__(self, distiller: Any, X_transfer: Any) -> None:

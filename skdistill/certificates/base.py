@@ -71,6 +71,15 @@ class Certificate:
     ----------
     kind : {"rows", "members", "parameters", "gradients", "private", "none"}
         Attribute of the class: the shape of the bound, which decides the mechanism.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from skdistill.certificates import certify
+    >>> bound = certify(KNeighborsClassifier(50).fit(*load_iris(return_X_y=True)))
+    >>> bound.kind, str(bound.relation), str(bound.unit)
+    ('rows', 'replace-one', 'record')
     """
 
     kind: ClassVar[str] = "none"
@@ -206,6 +215,17 @@ class DisjointTeachers(RowBound):
     rehearsal : callable or None
         ``rehearsal(X, transformer)`` trains one member on public rows with made-up labels. Its
         exceptions pass, because nothing has been charged yet.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skdistill import TeacherEnsemble
+    >>> from skdistill.certificates import certify
+    >>> ensemble = TeacherEnsemble(DecisionTreeClassifier(), 10, classes=[0, 1, 2])
+    >>> bound = certify(ensemble.fit(*load_iris(return_X_y=True)))
+    >>> bound.n_teachers, bound.l1
+    (10, 0.2)
     """
 
     kind: ClassVar[str] = "members"
@@ -244,6 +264,18 @@ class ParameterBall(Certificate):
         A bound on the norm of a row of Φ(X). Only the stated noise on a score depends on it.
     shape : tuple of (int, int) or None
         Shape of the parameters, which is public. None asks `weights` for it, before the charge.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.special import expit
+    >>> from skdistill.certificates import ParameterBall
+    >>> bound = ParameterBall(
+    ...     0.01, weights=lambda: np.array([[0.5, -1.0]]), features=np.asarray,
+    ...     link=lambda scores: np.column_stack([expit(-scores), expit(scores)]),
+    ...     name="my proof", reason="Lemma 4 of our report.")
+    >>> bound.bound_text
+    'the parameters move by at most 0.01 (L2)'
     """
 
     kind: ClassVar[str] = "parameters"
@@ -272,6 +304,14 @@ class GradientSums(Certificate):
         but for the numbers of units, columns and classes.
     curvature : ndarray, CSR matrix or None
         Public rows that the steps take their curvature from; None takes the transfer set.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdistill import NewtonClassifier
+    >>> from skdistill.certificates import certify
+    >>> certify(NewtonClassifier(classes=[0, 1, 2]).fit(*load_iris(return_X_y=True))).bound_text
+    'one record moves each sum of gradients by at most twice their clip (L2)'
     """
 
     kind: ClassVar[str] = "gradients"

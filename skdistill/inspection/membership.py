@@ -50,6 +50,14 @@ class MembershipDisplay:
     chance_line_ : matplotlib Line2D
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skdistill.inspection import MembershipDisplay
+    >>> display = MembershipDisplay(curves={"loss": ([0, 0.1, 1], [0, 0.3, 1])}, n_members=500,
+    ...                             claims={"loss": (1.0, 1e-6)})
+    >>> list(display.curves)  # display.plot() draws them
+    ['loss']
     """
 
     def __init__(

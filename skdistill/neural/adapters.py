@@ -101,8 +101,9 @@ class NetworkClassifier(ClassifierMixin, _Network):
 
     Examples
     --------
+    >>> import keras  # doctest: +SKIP
     >>> from skdistill.neural import NetworkClassifier
-    >>> def build(X, y):  # doctest: +SKIP
+    >>> def build(X, y):
     ...     model = keras.Sequential([
     ...         keras.layers.Input(X.shape[1:]),
     ...         keras.layers.Conv2D(16, 3, activation="relu"),
@@ -213,6 +214,18 @@ class NetworkRegressor(RegressorMixin, _Network):
     ----------
     network_ : estimator
         The fitted network.
+
+    Examples
+    --------
+    >>> import keras  # doctest: +SKIP
+    >>> from skdistill.neural import NetworkRegressor
+    >>> def build(X, y):
+    ...     model = keras.Sequential([keras.layers.Dense(32, activation="relu"),
+    ...                               keras.layers.Dense(y.shape[1])])
+    ...     model.compile(loss="mse", optimizer="adam")
+    ...     return model
+    >>> student = NetworkRegressor(  # doctest: +SKIP
+    ...     keras.wrappers.SKLearnRegressor(build, fit_kwargs={"epochs": 20, "verbose": 0}))
     """
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkRegressor:

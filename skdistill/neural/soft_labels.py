@@ -143,6 +143,19 @@ def fit_soft(
     -------
     fitted : estimator
         The estimator itself, or the adapter around it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skdistill.neural import fit_soft
+    >>> def squares(last, X, Y, classes):  # for an estimator that has no fit_soft of its own
+    ...     last.fit(X, Y)
+    >>> X, Y = np.array([[0.0], [1.0]]), np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> classes = np.array(["no", "yes"])
+    >>> model = fit_soft(LinearRegression(), X, Y, classes, Y.argmax(axis=1), {}, squares)
+    >>> model.predict([[0.5]])
+    array([[0.55, 0.45]])
     """
     estimator = adapted(estimator)
     if not hasattr(estimator, "steps"):

@@ -54,7 +54,19 @@ _TRUSTED = tuple(
 
 
 class UnsafeFileError(ValueError):
-    """A file was refused before anything in it was built."""
+    """A file was refused before anything in it was built.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import skdistill
+    >>> path = Path(tempfile.mkdtemp()) / "student.skops"
+    >>> _ = path.write_bytes(b"another file")
+    >>> skdistill.load(path, digest="0" * 64)
+    Traceback (most recent call last):
+    skdistill.publishing.files.UnsafeFileError: The file has the digest ...
+    """
 
 
 def save(published: Any, path: Any, *, vouch: bool = False) -> str:

@@ -39,6 +39,19 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
     partial functions. The text of a program decides which objects it puts together, not its data.
     So no private value decides whether this raises an error. A comparison of contents would confirm
     a guess of them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skdistill.publishing import refuse_private_parts
+    >>> teacher = DecisionTreeClassifier().fit(*load_iris(return_X_y=True))
+    >>> refuse_private_parts(LogisticRegression(), teacher)
+    >>> refuse_private_parts(make_pipeline(teacher), teacher)
+    Traceback (most recent call last):
+    ValueError: The student holds the teacher, or a part of it, and would publish it. ...
     """
     private = _private_objects(unwrap(teacher))
     if any(id(each) in private for each in _reachable(student)):
@@ -65,6 +78,19 @@ def refuse_private_settings(student: Any, teacher: Any) -> None:
     ------
     ValueError
         With the fix.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import BaggingClassifier
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skdistill.publishing import refuse_private_settings
+    >>> teacher = DecisionTreeClassifier().fit(*load_iris(return_X_y=True))
+    >>> refuse_private_settings(BaggingClassifier(teacher), teacher)  # trained anew
+    >>> refuse_private_settings(BaggingClassifier(FrozenEstimator(teacher)), teacher)
+    Traceback (most recent call last):
+    ValueError: The student holds the teacher, or a part of it, and would publish it. ...
     """
     refuse_private_parts(list(_ready_made(student)), teacher)
 

@@ -36,6 +36,18 @@ class Published:
     -----
     ``export()`` of a fitted distiller and :func:`skdistill.load` make one. If it was made by hand,
     nothing ties the statement to the estimator, and :func:`skdistill.save` asks for ``vouch=True``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from skdistill import NewtonClassifier, PrivateDistiller
+    >>> X, y = make_classification(3_000, random_state=0)
+    >>> teacher = NewtonClassifier(classes=[0, 1]).fit(X[:2_000], y[:2_000])
+    >>> published = PrivateDistiller(teacher, epsilon=4.0).fit(X[2_000:]).export()
+    >>> published
+    Published(LogisticRegression, ε=4, δ=1e-06)
+    >>> published.predict(X[:3]).shape, published.statement.epsilon
+    ((3,), 4.0)
     """
 
     estimator: Any

@@ -25,6 +25,12 @@ class TeacherError(ValueError):
 
     The message is fixed and nothing is chained to it, since a teacher's own message may quote a
     private record. The charge stays.
+
+    Examples
+    --------
+    >>> from skdistill.release.boundary import TeacherError
+    >>> str(TeacherError())[:52]
+    'The teacher raised an exception on the transfer set;'
     """
 
     def __init__(self) -> None:
@@ -83,6 +89,17 @@ def call_privately(
     one that was raised. That *some* exception was raised is visible; the statement says so.
     Filters of warnings, NumPy's error state, scikit-learn's configuration and environment variables
     are restored.
+
+    Examples
+    --------
+    >>> from skdistill.release.boundary import call_privately
+    >>> call_privately(sum, [1, 2, 3])
+    6
+    >>> def failing(rows):
+    ...     raise KeyError(rows)  # its message would be private
+    >>> call_privately(failing, ["Ada"])
+    Traceback (most recent call last):
+    skdistill.release.boundary.TeacherError: The teacher raised an exception on the ...
     """
     stopped: type[BaseException] | None = None
     try:

@@ -106,6 +106,20 @@ class Release:
         The price of the whole release; None where it is free.
     with_prior : bool
         Whether class counts are released too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.certificates import RowBound
+    >>> from skdistill.release.calibration import calibrate
+    >>> from skdistill.release.mechanism import TransferSet
+    >>> bound = RowBound(0.02, 0.015, name="my proof", reason="Lemma 3 of our report.")
+    >>> asked = TransferSet(np.zeros((100, 2)), np.arange(100), np.array(["no", "yes"]))
+    >>> release = calibrate(bound, asked, epsilon=1.0, delta=1e-6)
+    >>> release.summary
+    'gaussian; 100 rows; my proof'
+    >>> release.statement().epsilon
+    1.0
     """
 
     bound: Any
@@ -338,6 +352,18 @@ def calibrate(
     ------
     ValueError
         Where the settings contradict each other, with the one line that mends it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.certificates import RowBound
+    >>> from skdistill.release.calibration import calibrate
+    >>> from skdistill.release.mechanism import TransferSet
+    >>> bound = RowBound(0.02, 0.015, name="my proof", reason="Lemma 3 of our report.")
+    >>> asked = TransferSet(np.zeros((100, 2)), np.arange(100), np.array(["no", "yes"]))
+    >>> release = calibrate(bound, asked, epsilon=1.0, delta=1e-6)
+    >>> release.loss.kind, round(release.loss.mu, 4)
+    ('gaussian', 0.2367)
     """
     chosen = choose_mechanism(mechanism, bound)
     if isinstance(chosen, Unprotected) or (loss is None and math.isinf(epsilon)):

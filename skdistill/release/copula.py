@@ -153,6 +153,16 @@ class SyntheticTable:
         The codes of every column in the order of its normal variable.
     correlation : ndarray of shape (d, d)
         Of the normal variables.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.transfer import Schema, SyntheticTable
+    >>> half = np.array([0.5, 0.5])
+    >>> schema = Schema({"town": ["Lom", "Oslo"]})
+    >>> table = SyntheticTable(schema, 2, (half,), (np.array([0, 1]),), np.eye(1))
+    >>> sorted(table.rows(4, np.random.default_rng(0))[:, 0].tolist())
+    ['Lom', 'Lom', 'Oslo', 'Oslo']
     """
 
     schema: Schema

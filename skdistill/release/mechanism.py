@@ -40,6 +40,14 @@ class TransferSet:
         Threads that label slices of the rows.
     encoder : transformer or None
         Makes numbers of the rows, for bases of functions on them; public, not fitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.release.mechanism import TransferSet
+    >>> asked = TransferSet(np.zeros((5, 2)), np.arange(5), np.array(["no", "yes"]))
+    >>> asked.shape, asked.bounds, asked.middle
+    ((5, 2), (0.0, 1.0), 0.5)
     """
 
     X: Any
@@ -164,6 +172,14 @@ class Labels:
         Class prior; None for a regressor.
     model : LinearRelease or None
         The released model, where the labels are those of one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.release.mechanism import Labels
+    >>> labels = Labels(np.array([[0.9, 0.1], [-0.2, 1.2]]), 0.3, np.array([True, True]))
+    >>> labels.values[labels.answered].shape, labels.noise_scale
+    ((2, 2), 0.3)
     """
 
     values: Array
@@ -179,6 +195,14 @@ class Mechanism(BaseEstimator):
     A subclass stands in one file, names the `kind` of certificate it takes, and defines
     :meth:`queries`. It is reached by one line in :mod:`skdistill.release.calibration`. Parameters
     are those of any estimator, so that a grid reaches ``mechanism__n_rounds``.
+
+    Examples
+    --------
+    >>> from skdistill import ResidualRounds
+    >>> ResidualRounds.kind
+    'members'
+    >>> ResidualRounds(n_rounds=2).set_params(noise="laplace")
+    ResidualRounds(n_rounds=2, noise='laplace')
     """
 
     #: The kind of certificate that it needs (``Certificate.kind``).

@@ -48,6 +48,13 @@ class Query:
     TypeError, ValueError
         Fixed texts, without any of the values: for values that are not 64-bit integers, a bound
         that is not finite and positive, or a share outside (0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.release.query import Query
+    >>> Query(np.array([7, 3]), l1=2, l2=1.5)  # its text has no private value
+    Query(l1=2, l2=1.5, share=Fraction(1, 1))
     """
 
     values: Integers = field(repr=False)
@@ -111,6 +118,16 @@ class RowQuery:
         Public; tells the rows apart. None where there is one row.
     settings : tuple
         All other public settings on which the law of the values depends.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.release.query import RowQuery
+    >>> votes = np.array([[3, 1], [0, 4], [2, 2], [1, 3]])
+    >>> query = RowQuery("votes", lambda rows: votes if rows is None else votes[rows],
+    ...                  shape=(4, 2), l1=2, l2=1.5, step=1.0)
+    >>> query.moved(4)[0]  # one record moves each of the four rows
+    8
     """
 
     name: str
@@ -227,6 +244,18 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     fractions and are held to 1, so adaptive composition gives μ-GDP (Dong, Roth and Su 2022,
     Corollary 2) or ε-DP (Dwork and Roth 2014, Theorem 3.16), and the result is post-processing
     (Dwork and Roth 2014, Proposition 2.1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.accounting import PrivacyLoss
+    >>> from skdistill.release.noise import ExactSampler
+    >>> from skdistill.release.query import Query, answer
+    >>> def count(records):
+    ...     noisy = yield Query(np.array([len(records)]), l1=1, l2=1)
+    ...     return int(noisy[0])
+    >>> abs(answer(count(range(100)), PrivacyLoss.laplace(1.0), ExactSampler()) - 100) < 40
+    True
     """
     spent, noisy = Fraction(0), cast(Any, None)  # sending None starts a generator
     while True:

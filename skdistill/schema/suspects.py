@@ -34,9 +34,6 @@ _DTYPES = (
     (r"(datetime|date)", "date"),
     (r"(bytes|\|s|timedelta|duration)", "object"),
 )
-_DAYS = (
-    'A date becomes a number: (pd.to_datetime(table[name]) - pd.Timestamp("2000-01-01")).dt.days'
-)
 
 
 def check_observed(name: str, present: Sequence[Any], dates: bool = False) -> None:
@@ -62,8 +59,7 @@ def check_observed(name: str, present: Sequence[Any], dates: bool = False) -> No
     if "date" in kinds and (len(kinds) > 1 or not dates):
         raise TypeError(
             f"Column {name!r} holds dates. Where they are meant as days, use "
-            f"Schema.from_public(table, dates=[{name!r}]), or write public bounds: "
-            f"Schema({{{name!r}: (datetime.date(2000, 1, 1), datetime.date(2030, 1, 1)), ...}}). "
+            f"Schema.from_public(table, dates=[{name!r}]), or write {_two_dates(name)}. "
             'For dates beside other cells, pd.to_datetime(table[name], errors="coerce") first.'
         )
     if "object" in kinds:
@@ -112,9 +108,12 @@ def suspicion(column: Column, present: Sequence[Any] | NDArray[Any]) -> str | No
         return None
     texts = [cell for cell in present if isinstance(cell, str)]
     if n and len(texts) == n and _all_match(_DATE, texts):
-        first = "dayfirst=True" if any(map(_DAY_FIRST.match, texts)) else ""
-        cure = _DAYS.replace("table[name])", f"table[name], {first})") if first else _DAYS
-        return f"Column {column.name!r} looks like dates stored as text. {cure}."
+        first = ", dayfirst=True" if any(map(_DAY_FIRST.match, texts)) else ""
+        return (
+            f"Column {column.name!r} looks like dates stored as text. Convert it by "
+            f"pd.to_datetime(table[name]{first}), and use "
+            f"Schema.from_public(table, dates=[{column.name!r}])."
+        )
     if n and len(texts) == n and _all_match(_NUMBER, texts):
         return (
             f"Column {column.name!r} looks like numbers stored as text, and is taken for a "
@@ -160,18 +159,24 @@ def mismatch(column: Column, cells: Any) -> str | None:
         return None
     number = "a date" if column.date else "a number"
     said = number if column.kind == "number" else "a category of " + " or ".join(sorted(wanted))
-    cure = "Convert it before: " + (
-        _DAYS
-        if found == "date"
-        else "pd.to_numeric(table[name], errors='coerce')"
-        if "number" in wanted
-        else "pd.to_datetime(table[name])"
-        if column.date
-        else "table[name].astype(str)"
-    )
+    if found == "date":
+        cure = f"Write {_two_dates(column.name)}"
+    elif "number" in wanted:
+        cure = "Convert it before: pd.to_numeric(table[name], errors='coerce')"
+    else:
+        function = "pd.to_datetime(table[name])" if column.date else "table[name].astype(str)"
+        cure = f"Convert it before: {function}"
     return (
         f"Column {column.name!r} holds {found}s only, but the schema says that it is {said}: no "
         f"cell of it can be used. {cure}."
+    )
+
+
+def _two_dates(name: str) -> str:
+    """Return the text that describes a column of dates."""
+    return (
+        "public bounds that are dates: "
+        f"Schema({{{name!r}: (datetime.date(2000, 1, 1), datetime.date(2030, 1, 1)), ...}})"
     )
 
 

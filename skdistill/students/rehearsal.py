@@ -82,6 +82,19 @@ def rehearse(
     ------
     Exception
         The student's own, with a note. Everything it knows is public.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skdistill.students import rehearse
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> rehearse(LogisticRegression(max_iter=1000), X, classes=[0, 1, 2])
+    >>> try:
+    ...     rehearse(LogisticRegression(C=-1), X, classes=[0, 1, 2])
+    ... except ValueError as error:
+    ...     print(error)
+    The 'C' parameter of LogisticRegression must be a float in the range (0.0, inf]. Got -1 instead.
     """
     if _charges(student):
         return

@@ -41,7 +41,7 @@ _LARGEST = 1e100  # larger cells are moved here, so that no sum of squares overf
 _CHECKED = 1 << 16  # rows looked at together for cells that are not finite
 # The owner's model: on at most so many rows, by the mechanism's own steps without noise.
 _OWNERS_ROWS, _OWNERS_CURVATURE = 30_000, 5_000
-_OWNERS_RULE = Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001)
+_OWNERS_RULE = Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001, shrunk=0.0)
 
 
 class _NewtonTeacher(DocLink, BaseEstimator):

@@ -134,6 +134,14 @@ def principal_components(features: Any, size: int = 64) -> Array:
     basis : ndarray of shape (m, p), 1 <= p <= min(size, m, d + 1)
         Orthonormal columns: 1/sqrt(m), then the scores of the principal components by decreasing
         variance, each divided by its norm. The first q columns are the basis of size q.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.transfer import principal_components
+    >>> basis = principal_components(np.random.default_rng(0).normal(size=(50, 8)), size=4)
+    >>> basis.shape, bool(np.allclose(basis.T @ basis, np.eye(4)))
+    ((50, 4), True)
     """
     size, features = check_whole("size", size), _check_matrix(features, "features")
     constant = np.ones((len(features), 1))
@@ -173,6 +181,15 @@ def graph_eigenvectors(features: Any, size: int = 64) -> Array:
        Learning 56, 2004.
     .. [3] Zhang, Rohe. "Understanding regularized spectral clustering via graph conductance".
        NeurIPS 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdistill.transfer import graph_eigenvectors
+    >>> clusters = np.repeat([[0.0], [100.0]], 20, axis=0)
+    >>> basis = graph_eigenvectors(clusters + np.random.default_rng(0).normal(size=(40, 1)), size=2)
+    >>> bool((np.sign(basis[:20, 1]) == -np.sign(basis[20:, 1])).all())  # two clusters
+    True
     """
     size, features = check_whole("size", size), _check_matrix(features, "features")
     seen: dict[bytes, int] = {}

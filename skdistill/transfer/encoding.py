@@ -46,6 +46,14 @@ def public_features(X: Any, encoder: Any = None) -> Array:
         For rows that are not numbers.
     ValueError
         For no rows.
+
+    Examples
+    --------
+    >>> from skdistill.transfer import public_features
+    >>> public_features([[1.0, 300.0], [2.0, 100.0], [3.0, 200.0]]).round(2)
+    array([[-1.22,  1.22],
+           [ 0.  , -1.22],
+           [ 1.22,  0.  ]])
     """
     if n_rows(X) == 0:
         raise ValueError("The transfer set X is empty; a basis needs at least one row.")

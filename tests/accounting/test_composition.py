@@ -219,8 +219,8 @@ def test_above_dp_accounting(mus, epsilons, most):
 def attack(cap, target, steps=60, grid=6001, least_of_bounds=False):
     """The greatest delta that a user reaches who knows both data sets and looks at each answer.
 
-    Gaussian noise in equal steps, up to what the cap admits. At any moment the user may take all
-    that is left of the pure part as one randomised response, and go on; or take the largest
+    Gaussian noise in equal steps, as long as the cap admits them. At any moment the user may take
+    all that is left of the pure part as one randomised response, and go on; or take the largest
     randomised response that the cap still admits in either counter, and stop. Optimal policy, by
     dynamic programming over the loss seen so far; returns E[(1 - exp(target - loss))+].
     """
@@ -247,7 +247,7 @@ def attack(cap, target, steps=60, grid=6001, least_of_bounds=False):
         used, unused = step(used), step(unused)
         spent = Totals(i, int(i * square * UNIT), 0)
         largest = cap.remaining(spent)
-        if least_of_bounds:  # the sum of epsilon and of what Gaussian noise has cost so far
+        if least_of_bounds:  # the sum of epsilon and of the price of Gaussian noise so far
             gone = gaussian_epsilon(math.sqrt(i * square), cap.delta) if i else 0.0
             largest = max(largest, cap.epsilon - gone)
         unused = np.maximum(unused, response(end, largest)) if largest else unused
@@ -263,7 +263,7 @@ def test_choosing_amounts_after_looking_gains_nothing(epsilon, delta, part):
     cap = Cap.of(epsilon, delta, part)
     assert attack(cap, epsilon) <= 1.02 * delta
     if part == 0.5:
-        assert attack(cap, epsilon) > 0.3 * delta  # the attack spends what there is
+        assert attack(cap, epsilon) > 0.3 * delta  # the attack spends the whole budget
 
 
 def test_the_attack_finds_a_budget_that_is_no_filter():
@@ -363,7 +363,7 @@ def test_a_loss_under_add_or_remove_counts_twice():
     among_gaussian = Cap.of(20.0, 1e-6, 1.0).after(Totals(), replace(pure(0.51), **ADDED))
     assert among_gaussian == Totals(1, _square(dominating_mu(1.02)), 0)
     assert as_replace_one(0.5, 0.0, Relation.ADD_OR_REMOVE) == (1.0, 0.0)
-    # 2μ is what group privacy gives for (ε, δ): (2ε, δ(1 + e^ε)) is not less
+    # Group privacy for (ε, δ) gives (2ε, δ(1 + e^ε)), which is not less than 2μ
     mu, epsilon = 0.2, 0.7
     doubled = as_replace_one(epsilon, gaussian_delta(mu, epsilon), Relation.ADD_OR_REMOVE)
     assert gaussian_delta(2 * mu, doubled[0]) <= doubled[1]
@@ -380,7 +380,7 @@ def test_what_cannot_be_converted_is_refused():
     assert Cap.of(1.0, 1e-6, 1.0, unit="group").after(Totals(), replace(pure(0.1), **GROUPS))
 
 
-# ------------------------------------------------------------------------------ what is no amount
+# -------------------------------------------------------------------------------- invalid amounts
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-30, 1e30, 1e150, 1.7e308])

@@ -207,7 +207,7 @@ def test_overdraft_says_spent_asked_remaining_and_largest():
     assert error.remaining == ledger.remaining()[0] and repr(error.remaining) in text
     assert error.largest == ledger.largest(asked) and repr(error.largest) in text
     assert error.largest > error.remaining > 0
-    # The figures are true: what is said to fit fits, and a little more does not.
+    # The figures are true: the largest release fits, and a little more does not.
     for figure, loss in (
         (error.largest, lambda x: PrivacyLoss.gaussian(x, 1e-6)),
         (error.remaining, PrivacyLoss.laplace),

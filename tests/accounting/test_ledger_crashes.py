@@ -122,7 +122,7 @@ def write(name):
             ledger.charge(PrivacyLoss.laplace(amount), note=tag)
         except BudgetError:
             continue
-        # The label is returned. (What was written is not lost when its writer is killed.)
+        # The label is returned. (Written data is not lost when its writer is killed.)
         os.write(log, (tag + chr(10)).encode())
 
 def begin(name):

@@ -163,7 +163,7 @@ for once in (0, 1):
             assert "acknowledged" in str(error) or "damaged" in str(error), error
         failed = disk.failed()
         disk.fail_from(0, 0, 0)
-        # What a machine finds that lost its power now, and what the next handle finds.
+        # The files of a machine that lost its power now, and those that the next handle finds.
         copy = folder / "copy"
         copy.mkdir()
         for file in folder.glob("ledger.db*"):

@@ -1,4 +1,4 @@
-"""The file of a ledger: what is on the disk when, what is a ledger, and what it remembers."""
+"""The file of a ledger: its content on disk, files that are none, and its memory of releases."""
 
 import os
 import sqlite3
@@ -45,7 +45,7 @@ def test_no_statement_of_a_charge_reads_all_rows(path):
 
 
 def test_a_snapshot_at_any_moment_has_all_that_was_acknowledged(path, tmp_path):
-    """The power fails right after a charge returned: the copy of the files is what is left."""
+    """The power fails right after a charge returned: only the copy of the files is left."""
     ledger = created(path)
     for n in range(1, 8):
         ledger.spend(AMOUNT, 0)

@@ -47,7 +47,7 @@ class LedgerMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def settle(self):
-        """Learn whether what was not acknowledged is there. Never less than was acknowledged."""
+        """Learn whether unacknowledged charges are there. Acknowledged ones always are."""
         found = self.ledger._store.tip().totals
         assert found in self.possible
         self.totals, self.possible = found, [found]

@@ -339,7 +339,7 @@ def test_a_frozen_and_cloned_search_shares_the_ledger(path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # what dask says when its workers come and go
+@pytest.mark.filterwarnings("ignore")  # dask's own, when its workers come and go
 def test_dask_workers_charge_once_for_each_release(path):
     distributed = pytest.importorskip("distributed")
     student = distiller(open_ledger(path))

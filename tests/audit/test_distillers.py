@@ -36,7 +36,7 @@ def audit(teacher=TREE, n=100, *, X=X, y=Y, public=X_PUBLIC, distiller=None, **o
     return audit_distiller(PrivateDistiller(teacher, **settings), X, y, public, n, **options)
 
 
-# ------------------------------------------------------------------------------ what it finds
+# ----------------------------------------------------------------------------------- findings
 
 
 @pytest.mark.parametrize("kind", ["mislabelled", "outlier", "duplicated"])
@@ -186,7 +186,7 @@ def test_frames_and_sparse_matrices():
     assert audit(X=X.tolist(), y=list(Y), public=X_PUBLIC.tolist(), guesses=100).n_correct == 100
 
 
-# ------------------------------------------------------------------- what it costs and touches
+# ---------------------------------------------------------------------- costs and side effects
 
 
 class Counting(ClassifierMixin, BaseEstimator):

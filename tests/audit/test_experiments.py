@@ -136,7 +136,7 @@ def test_a_number_of_guesses_that_is_not_paid_for_is_caught(m=200):
 
 def test_one_run_finds_most_of_what_there_is():
     """Randomised response at ε = 1, 20,000 coins: above 0.8 but for 1e-6 (5 σ are 0.08, and the
-    bound is 0.04 below what is seen)."""
+    bound is 0.04 below the observed rate)."""
     rng = np.random.default_rng()
     coins = rng.random(20_000) < 0.5
     audit = one_run_audit(randomised_response(coins, len(coins), rng), coins, delta=0)
@@ -153,7 +153,7 @@ def law_limits(n, rate, tails):
 
 def test_two_worlds_find_most_of_what_there_is(n=20_000):
     """The sign of randomised response at ε = 1: 0 is the only threshold that shows something, so
-    the counts are binomial whatever way finds it, and the bound is a function of them.
+    the counts are binomial however it is found, and the bound is a function of them.
     """
     rng = np.random.default_rng()
     present, absent = (np.sign(randomised_response(world, n, rng)) for world in (True, False))

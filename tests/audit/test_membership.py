@@ -108,7 +108,7 @@ def test_a_distiller_is_its_teacher_and_itself(overfitted):
     with seeded_noise(0):
         seeded = PrivateDistiller(forest, epsilon=1.0).fit(X_public)
     rows = membership_report(seeded, *data, attacks="loss", fprs=[0.01]).rows
-    assert math.isinf(rows[1].epsilon)  # what a seed can repeat is not private
+    assert math.isinf(rows[1].epsilon)  # a release that a seed can repeat is not private
 
 
 def test_an_audit_charges_nothing_and_changes_nothing(overfitted):

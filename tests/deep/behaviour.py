@@ -27,7 +27,7 @@ TRAIN, TEST = slice(0, 1200), slice(1200, None)
 
 
 def draw_from_global_generators(X):
-    """Draw as many global random numbers as the data say: what early stopping does."""
+    """Draw as many global random numbers as the data say, as early stopping does."""
     n = 1 + int(np.asarray(X).sum()) % 97
     np.random.random(n)
     for _ in range(n):
@@ -142,7 +142,7 @@ class NetworkBehaviour:
         assert ensemble.score(DIGITS[TEST], LABELS[TEST]) > 0.6
 
     def test_one_record_reaches_one_member(self):
-        """Whatever a member draws from the process's global generators, others do not notice."""
+        """A member's draws from the process's global generators do not change the others."""
         changed = DIGITS[:60].copy()
         changed[17] = 1 - changed[17]
         votes = []

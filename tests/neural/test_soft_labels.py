@@ -164,7 +164,7 @@ class Unsorted(ClassifierMixin, BaseEstimator):
 @pytest.mark.parametrize("student", [Soft(), Backwards(), Forgetful(), Signed()])
 @pytest.mark.parametrize("scaled", [False, True])
 def test_each_column_belongs_to_its_class(student, scaled):
-    """Whatever order teacher and student keep them in."""
+    """Teacher and student may keep the classes in different orders."""
     if scaled:
         student = make_pipeline(StandardScaler(), student)
     distiller = PrivateDistiller(Unsorted().fit(), student, epsilon=float("inf")).fit(X)

@@ -316,7 +316,7 @@ def test_thresholds_without_noise(threshold):
     assert classifier(epsilon=float("inf"), threshold=threshold).fit(X, y).score(X, y) > 0.6
 
 
-# ---------------------------------------------------------------- one price, and what it is for
+# --------------------------------------------------------------------- one price, and its parts
 
 
 @pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])

@@ -4,10 +4,10 @@
 ones. So the same fit is run on two tables that differ in one record (or group), and the second
 run is handed the outputs of the first: then every integer vector that goes into the noise must lie
 within its declared sensitivity of the first run's, and *everything else must be equal*, because
-whatever is not noise may depend on released and public numbers only.
+all values without noise may depend on released and public numbers only.
 
-*One run.* 500 records with secret labels, each drawn by a coin; what the student says of them
-bounds ε from below (Steinke, Nasr and Jagielski, 2023). At confidence 1 - 1e-6 the bound exceeds
+*One run.* 500 records with secret labels, each drawn by a coin; the student's predictions of them
+bound ε from below (Steinke, Nasr and Jagielski, 2023). At confidence 1 - 1e-6 the bound exceeds
 the true ε with probability at most 1e-6, so that each such test fails for nothing at most once in
 a million runs.
 """
@@ -79,7 +79,7 @@ def table(n=400, seed=0):
 
 
 class Tape:
-    """Records what goes into the noise; gives out what came out of another run, if there was."""
+    """Records the values before noise; gives out the noisy ones of another run, if given."""
 
     name, private = "a tape, for tests (NOT private)", False
 
@@ -91,7 +91,7 @@ class Tape:
         self.calls.append((values.copy(), loss, sensitivity))
         if self._given is not None:
             noisy = next(self._given)
-            assert noisy.shape == values.shape, "what is released depends on private values"
+            assert noisy.shape == values.shape, "the shape of a release depends on private values"
         else:
             noisy = self._real.perturb(values, loss, sensitivity)
         self.noisy.append(noisy)
@@ -151,7 +151,7 @@ def same_to_the_last_bit(one, two, X=None):
     assert sorted(vars(one)) == sorted(vars(two))
 
 
-# What takes the place of record 7.
+# The record in the place of record 7.
 STRANGERS = {
     "extreme": [1e300, -np.inf, "Genf", True],
     "missing": [None, np.nan, None, None],
@@ -293,7 +293,7 @@ def test_the_comparison_sees_the_record(name):
     assert sum(moved) > 2
 
 
-# --------------------------------------------------- the comparison catches what breaks the promise
+# ----------------------------------------------------------- the comparison catches broken promises
 
 
 @pytest.mark.parametrize("name", ["newton", "ensemble"])
@@ -384,7 +384,7 @@ def test_no_teacher_and_no_private_row_is_kept(name):
 
 
 class Loud(TransformerMixin, BaseEstimator):
-    """A stateless step, and a member, that quotes what it is given in warnings and exceptions."""
+    """A stateless step, and a member, that quotes its arguments in warnings and exceptions."""
 
     def fit(self, X, y=None):
         return self
@@ -414,7 +414,7 @@ def test_what_a_step_raises_on_private_rows_stays_inside():
     while chain is not None:
         assert CANARY not in "".join(traceback.format_exception(chain)) + repr(vars(chain))
         chain = chain.__cause__ or chain.__context__
-    # The step was fitted on synthetic rows: what it says of those is public.
+    # The step was fitted on synthetic rows: its text about those is public.
     assert not any("transform" in str(warning.message) for warning in caught)
 
 

@@ -68,7 +68,7 @@ CONTAINERS = {
 
 
 def vandal(X):
-    """Write into whatever can be written to."""
+    """Write into every array that can be written to."""
     if isinstance(X, np.ndarray):
         if X.dtype.hasobject and isinstance(X[-1, -1], list):
             X[-1, -1].append("vandal")
@@ -136,7 +136,7 @@ def test_warnings_stay_inside():
 
 
 def test_warnings_stay_off_until_the_last_thread_is_done():
-    """The first leaves while the second still asks; what the second warns of is not shown."""
+    """The first leaves while the second still asks; warnings of the second are not shown."""
     inside, left = threading.Event(), threading.Event()
 
     def second():

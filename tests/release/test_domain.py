@@ -1,4 +1,4 @@
-"""Private bounds: what one record moves, in every container; what is released is the schema alone.
+"""Private bounds: how far one record moves them, in every container; only the schema is released.
 
 The replay audit sends a neighbouring table the answers of the first one. Then the grids of the
 second counts, the columns that are counted again and the bounds must be equal.

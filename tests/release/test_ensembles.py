@@ -44,7 +44,7 @@ def regressor():
     return TeacherEnsemble(Ridge(), 100, random_state=0).fit(X[:4000], VALUES[:4000])
 
 
-# ---------------------------------------------------------------------------------- what it does
+# ------------------------------------------------------------------------------------- behaviour
 
 
 @pytest.mark.parametrize(

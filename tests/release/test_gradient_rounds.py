@@ -438,7 +438,7 @@ def binary(n, share, seed=0):
 
 @pytest.mark.parametrize("loss", [LOSS, PrivacyLoss.laplace(1.0)], ids=["gaussian", "laplace"])
 def test_the_shares_do_not_depend_on_the_answers(loss):
-    """Neither their number nor their size, whatever the class shares turn out to be."""
+    """Neither their number nor their size depends on the released class shares."""
     rows, public = binary(3000, 0.3)
     rng = np.random.default_rng(0)
     given = [
@@ -473,3 +473,24 @@ def test_a_rare_class_is_learned_in_fewer_directions():
         _, model = asked_of(rows, public, LOSS, lambda query, k: query.values)
         sizes.append(model.n_directions)
     assert sizes[0] == sizes[1] > sizes[2] > sizes[3] >= 2
+
+
+def test_a_regression_is_shrunk_by_its_noise():
+    """The error falls with much noise, and next to nothing changes with little."""
+    rng = np.random.default_rng(3)
+    X, public = rng.normal(size=(2, 3000, 60)) * np.geomspace(1, 0.1, 60)
+    signal = 0.3 * np.tanh(X[:, 0])
+    y = np.rint((signal + rng.uniform(-0.3, 0.3, size=3000)) * TARGET_ONE).astype(np.int64)
+
+    def errors(epsilon, shrunk):
+        loss = PrivacyLoss.gaussian(epsilon, 1e-5)
+        for seed in range(10):
+            rounds = gradient_rounds(rows_of(X, y, 0), public, loss, rule=Rule(shrunk=shrunk))
+            found = answer(rounds, loss, _SeededSampler(seed))
+            yield np.mean((X @ found.coef[0] + found.intercept - signal) ** 2)
+
+    noisy, shrunk = (np.array(list(errors(1.0, each))) for each in (0.0, Rule().shrunk))
+    assert (shrunk < noisy).all()
+    assert shrunk.mean() < 0.8 * noisy.mean()
+    clear, kept = (np.mean(list(errors(50.0, each))) for each in (0.0, Rule().shrunk))
+    assert kept < 1.1 * clear

@@ -26,7 +26,7 @@ LOSSES = {"gaussian": PrivacyLoss.gaussian(1.0, 1e-6), "laplace": PrivacyLoss.la
 
 
 class Replay:
-    """Records what it is asked to perturb; answers as an earlier run was answered.
+    """Records the values that it is asked to perturb; answers as an earlier run was answered.
 
     Every release may depend on earlier outputs. Adaptive composition compares two tables given
     the same earlier outputs, so the second table's run is told the first one's.
@@ -221,7 +221,7 @@ def test_noise_for_one_of_two_marginals_is_caught(monkeypatch):
     assert distinguish(8000) > 1.0
 
 
-# What is released.
+# The release.
 
 
 def test_without_noise_the_counts_are_true():

@@ -85,7 +85,7 @@ def test_claim_holds(loss, step):
 
 
 def test_attack_is_nearly_tight_on_laplace():
-    """P(x <= 0) differs by e**epsilon: the attack sees most of what there is to see."""
+    """P(x <= 0) differs by e**epsilon: the attack sees most of the difference."""
     loss = LOSSES["laplace 1"]
     bound = epsilon_lower_bound(released(0, loss, 2**20), released(2**20, loss, 2**20), 0.0, 2**20)
     assert bound > 0.8

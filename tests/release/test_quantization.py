@@ -133,7 +133,7 @@ def test_the_worst_case_needs_no_slack():
 
 @given(st.integers(1, 10**6), st.integers(2, 9), st.integers(0, 2**32), NOISE)
 def test_votes_are_exact_counts(n_votes, n_classes, seed, noise):
-    """Fractions of votes come back as the votes, whatever their number; no rounding is charged."""
+    """Fractions of any number of votes come back as the votes; no rounding is charged."""
     rng = np.random.default_rng(seed)
     votes = rng.multinomial(n_votes, rng.dirichlet(np.ones(n_classes)), size=5)
     assert (lattice.quantize_simplex(lattice.to_simplex(votes / n_votes), n_votes) == votes).all()

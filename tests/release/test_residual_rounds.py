@@ -48,7 +48,7 @@ def release(votes, bases, loss, sampler, shares):
 
 
 class Recorder:
-    """Keeps what it is asked to protect; returns noisy values, or the given past."""
+    """Keeps the values that it is asked to protect; returns noisy values, or the given past."""
 
     name, private = "recorder", False
 
@@ -108,7 +108,7 @@ def square(integers):
 
 
 def worst_votes(m, c, past_answer, U):
-    """Answers a member could give to move the release; some know what was released."""
+    """Answers a member could give to move the release; some know the release."""
     shape = (m,) if c is None else (m, c)
     yield np.full(shape, np.nan)
     yield np.full(shape, np.inf)
@@ -135,7 +135,7 @@ def check_the_move(past, other):
 def check_the_move_of(past, other):
     taken = []
     for (was, loss, sensitivity), (now, loss2, sensitivity2) in zip(past, other, strict=True):
-        # Everything public is a function of what was released before.
+        # Everything public is a function of earlier releases.
         assert (loss, sensitivity) == (loss2, sensitivity2)
         moved, allowed = square(was.astype(object) - now.astype(object)), Fraction(sensitivity) ** 2
         assert moved <= allowed
@@ -167,7 +167,7 @@ def test_no_member_moves_anything_beyond_its_sensitivity(shares, c, noisy, epsil
         other = Recorder(past=past.released)
         release(collect(replaced, bases, m, c), bases, loss, other, shares)
         taken.append(check_the_move(past, other))
-    assert np.max(taken, axis=0)[0] > 0.3  # the replacements do move what is released
+    assert np.max(taken, axis=0)[0] > 0.3  # the replacements do move the release
 
 
 @pytest.mark.parametrize("c", [2, 5, None])
@@ -192,7 +192,7 @@ HOSTILE = [
 @pytest.mark.parametrize("shares", SHARES[1:])
 @pytest.mark.parametrize("c", [2, 3, None])
 def test_no_coefficients_move_a_later_round_beyond_its_sensitivity(shares, c):
-    """Even coefficients that no vote could have: clipping bounds whatever it is handed."""
+    """Even coefficients that no vote could have: clipping bounds them as well."""
     m, k = 30, 9
     bases, loss = (cosines(m, 10),), PrivacyLoss.gaussian(2.0, 1e-5)
     votes = collect(agreeing(k, m, c), bases, m, c)
@@ -266,7 +266,7 @@ def test_any_residual_is_clipped_exactly(residuals, clip):
 
 @given(ANY_RESIDUALS, CLIPS, st.sampled_from([0.0, 1.0, 7.0, np.nan, np.inf, -1e300]))
 def test_the_norm_is_checked_and_not_believed(residuals, clip, factor):
-    """With a scaling that is wrong, what is too long becomes zero."""
+    """With a wrong scaling, a vector that is too long becomes zero."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rounds, "_shrinkage", lambda norms, clip: np.full(len(norms), factor))
         for member in clip_to_lattice(residuals, clip):
@@ -496,7 +496,7 @@ def test_later_rounds_have_the_stated_noise(c):
     truth = votes.total / (k * S)
     U = bases[0]
     middle = 0.5 if c is None else 1 / c
-    truth = middle + U @ (U.T @ (truth - middle))  # what lies outside the basis is not asked for
+    truth = middle + U @ (U.T @ (truth - middle))  # only the part inside the basis is asked for
     truth = truth[:, 0] if c is None else truth
     weights = np.arange(1, 9) ** 0.25
 

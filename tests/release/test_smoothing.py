@@ -62,7 +62,7 @@ def test_without_noise_labels_stay_as_they_are(c):
 
 @pytest.mark.parametrize("c", [1, 2, 5])
 def test_noise_alone_is_dropped(c):
-    """Of the energy of all m·(c - 1) numbers, no block keeps what noise has on average.
+    """Of the energy of all m·(c - 1) numbers, no block keeps as much as noise has on average.
 
     The basis holds 3.2 % of it. Of the rest, a χ² of n > 900 degrees, the part that is kept is
     below 6·√(2/n) = 0.28 in length, 8 % in energy, but for 1e-8.
@@ -126,8 +126,8 @@ def test_the_better_basis_smooths():
 def test_the_error_is_known_without_the_truth(size):
     """Stein's estimate has no bias. 200 runs: the mean's deviation is below 4, 25 is 6 of it.
 
-    (The deviation of one estimate is about √(2m) = 45. What the four single functions hold is
-    large, so that their part of the estimate is right as well.)
+    (The deviation of one estimate is about √(2m) = 45. The four single functions hold large
+    values, so that their part of the estimate is right as well.)
     """
     apart = []
     for _ in range(200):
@@ -225,10 +225,10 @@ def test_what_noise_is_said_to_be_left(kind):
 
 @pytest.mark.parametrize("kind", [ResidualRounds, SoftLabels])
 def test_smoothing_is_a_function_of_what_was_released(kind):
-    """Whatever teacher is behind it: no vote and no label is looked at again."""
+    """For every teacher: no vote and no label is looked at again."""
 
     class Fixed:
-        """Answers the same whatever it is given."""
+        """Gives the same answer to all values."""
 
         name, private = "fixed", False
 

@@ -324,7 +324,7 @@ def test_the_correlation_of_normal_columns_is_found(rho):
 
 
 def test_dependence_of_other_kinds():
-    """Categories by falling frequency, missing cells last: whatever depends is found to depend."""
+    """Dependent columns are found: categories by falling frequency, missing cells last."""
     rng = np.random.default_rng(0)
     a = rng.choice(4, 20_000, p=[0.1, 0.5, 0.25, 0.15])
     schema = Schema(
@@ -350,7 +350,7 @@ def test_dependence_of_other_kinds():
 @pytest.mark.parametrize("n", [1, 2, 50])
 @pytest.mark.parametrize("d", [1, 2, 40])
 def test_small_tables_under_any_noise(loss, n, d):
-    """A law of rows, whatever the noise: shares, and correlations that are one."""
+    """With any noise the result is a law of rows: shares, and a correlation matrix."""
     schema = Schema({f"x{j}": (0, 1) for j in range(d)}, missing=True)
     codes = np.zeros((n, d), dtype=np.int64)
     for epsilon in (1e-3, 1.0, 1e4):

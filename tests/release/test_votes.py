@@ -62,8 +62,8 @@ def confident(counts, loss, sampler, threshold=-math.inf, max_answers=10**9):
 class Recorder:
     """Plays a given public history: releases `history` where it is given, and keeps the values.
 
-    What a mechanism decides next depends on the history alone, so replaying one on two
-    neighbouring data sets shows what the next release would be on each.
+    The next decision of a mechanism depends on the history alone, so replaying a history on two
+    neighbouring data sets shows the next release on each.
     """
 
     name, private = "recorder", False
@@ -91,7 +91,7 @@ def tally(ballots, n_classes):
 
 
 def price(one, two):
-    """Σ (‖move‖/σ)² over the releases of two replays, exactly: what μ² must cover."""
+    """Σ (‖move‖/σ)² over the releases of two replays, exactly: μ² must cover it."""
     assert len(one.calls) == len(two.calls)
     total = Fraction(0)
     for (a, _, scale, _), (b, _, other, _) in zip(one.calls, two.calls, strict=True):
@@ -335,11 +335,11 @@ def test_confident_max_spends_the_budget_and_no_more():
     tested = Recorder()
     nothing = confident(counts, LOSS, tested, threshold=math.inf)
     assert (nothing == NO_ANSWER).all()
-    assert len(tested.calls) == 1  # what is not answered is not paid for, but the tests are
+    assert len(tested.calls) == 1  # rows without an answer cost nothing, but the tests cost
     assert tested.calls[0][1].mu == pytest.approx(LOSS.mu * math.sqrt(1 / 3), rel=1e-9)
 
 
-# -- What it is good for -------------------------------------------------------------------------
+# -- Accuracy --------------------------------------------------------------------------------------
 
 
 def test_answers_are_right_where_members_agree():
@@ -477,7 +477,7 @@ def test_votes_are_of_classifiers():
             calibrate(bound, values, 1.0, 1e-5, mechanism)
 
 
-# -- What a backdoor member shows ----------------------------------------------------------------
+# -- A backdoor member -----------------------------------------------------------------------------
 
 EPSILON, DELTA, LEVEL, N = 3.0, 1e-2, 5e-7, 6_000
 CLAIM = PrivacyLoss.gaussian(EPSILON, DELTA)
@@ -516,7 +516,7 @@ class LessNoise:
 
 
 class Tap:
-    """Keeps what is released, and not only its arg-max: the proof covers all of it."""
+    """Keeps the whole release, and not only its arg-max: the proof covers all of it."""
 
     name, private = "tap", False
 

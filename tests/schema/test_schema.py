@@ -298,8 +298,10 @@ def test_no_warning_where_one_cell_can_fit():
 
 def test_dates_in_a_column_of_numbers():
     X = pd.DataFrame({"since": pd.to_datetime(["2020-01-01", "2021-01-01"])})
-    with pytest.warns(UserWarning, match="'since' holds dates only.*dt.days"):
+    with pytest.warns(UserWarning, match="'since' holds dates only.*bounds that are dates"):
         Schema({"since": (0, 9000)}).encode(X)
+    with pytest.warns(UserWarning, match=r"'since': \(datetime.date\("):  # texts are categories
+        Schema({"since": ("2000-01-01", "2030-01-01")}).encode(X)
 
 
 def test_report():

@@ -72,7 +72,7 @@ def _rare_category():
     return frame.rename(columns={"town": "size"}).loc[:, lambda f: ~f.columns.duplicated()]
 
 
-# Of each: student, other settings, fit parameters, what the message says.
+# Of each: student, other settings, fit parameters, part of the message.
 BAD = {
     "C": (LogisticRegression(C=-1), {}, {}, "'C' parameter"),
     "solver": (LogisticRegression(solver="lbgfs"), {}, {}, "'solver' parameter"),

@@ -44,7 +44,7 @@ SECRET = "patient 4711"
 
 
 def array_of(X, sizes, dtype=None):
-    """A dask array with these blocks, whatever they hold: nothing is hashed or converted."""
+    """A dask array with these blocks as they are: nothing is hashed or converted."""
     ends = np.cumsum([0, *sizes])
     parts = [X[i:j] for i, j in zip(ends[:-1], ends[1:], strict=True)]
     blocks = [
@@ -217,7 +217,7 @@ def test_a_private_table_refuses_dask_before_the_charge():
 
 
 def spoiled(block, how):
-    """What a task of the caller may make of a partition when it meets one record."""
+    """Return a partition as a task of the caller may change it when it meets one record."""
     if how == "raises":
         raise ValueError(SECRET)
     is_frame = hasattr(block, "iloc")
@@ -405,7 +405,7 @@ def test_replay_audit_of_one_hostile_record(container, row, label, caplog):
     assert not any(secret in caplog.text for secret in replay_cases.SECRETS)
 
 
-# The charge, the noise, and what leaves.
+# The charge, the noise, and the release.
 
 
 def test_charged_once_and_replayed_for_nothing():
@@ -503,7 +503,7 @@ def test_a_search_in_other_processes_says_what_to_do_and_charges_nothing(tmp_pat
 
 
 class Holds(ClassifierMixin, BaseEstimator):
-    """A student that keeps whatever it was given."""
+    """A student that keeps its training data."""
 
     def __init__(self, kept=None):
         self.kept = kept
@@ -569,7 +569,7 @@ def deadly_source(flag):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # what dask says when its workers come and go
+@pytest.mark.filterwarnings("ignore")  # dask's own, when its workers come and go
 def test_workers_that_die_change_nothing(tmp_path):
     """One in the fit, and one in a round: the partition is read again, by another worker."""
     distributed = pytest.importorskip("distributed")

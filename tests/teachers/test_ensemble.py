@@ -41,7 +41,7 @@ from skdistill.teachers.shards import (
 
 CANARY = "CANARY-8471"
 
-# Shards of one record or none are what many cases here are about.
+# Many cases here are about shards of one record or none.
 pytestmark = pytest.mark.filterwarnings("ignore:.* teachers for .* records.*:UserWarning")
 
 
@@ -96,7 +96,7 @@ def leaky(at):
 
 
 class Answers(ClassifierMixin, BaseEstimator):
-    """Returns the same rows, and claims the same classes, whatever it was trained on."""
+    """Returns the same rows, and claims the same classes, after any training."""
 
     def __init__(self, classes, rows):
         self.classes, self.rows = classes, rows
@@ -217,7 +217,7 @@ def test_mutant_with_an_overlapping_row_is_caught(monkeypatch):
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**31), k=st.integers(1, 12), n_groups=st.integers(1, 12))
 def test_replacing_a_groups_records_changes_one_shard(seed, k, n_groups):
-    """The other groups' rows keep their shards whatever number of rows comes or goes, wherever."""
+    """The other groups' rows keep their shards where any number of rows comes or goes."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(n_groups, 40))
     groups = np.r_[np.arange(n_groups), rng.integers(0, n_groups, n - n_groups)]
@@ -398,7 +398,7 @@ def test_labels_outside_classes_never_raise(y):
 
 @pytest.fixture
 def silence(capfd, caplog, recwarn):
-    """Fail if the canary shows up in what was printed, logged or warned."""
+    """Fail if the canary shows up in printed text, a log or a warning."""
     caplog.set_level(logging.DEBUG)
     yield
     printed = capfd.readouterr()

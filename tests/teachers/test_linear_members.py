@@ -219,7 +219,7 @@ def test_a_singular_member_does_not_stop_the_others(monkeypatch):
 
 
 def test_members_without_a_solution_get_their_own_fit(monkeypatch):
-    """Overflow, missing cells and one class: what scikit-learn makes of them, as before."""
+    """Overflow, missing cells and one class give the results of scikit-learn."""
     X, y = data()
     shards = shards_of_records(N, K, check_random_state(0))
     X[shards[0][0], 0], X[shards[1][0], 0] = 1e300, np.nan
@@ -261,7 +261,7 @@ def test_one_step_size_for_all_members_is_caught(monkeypatch):
 
 
 def test_zero_times_infinity_is_caught(monkeypatch):
-    """Padding repeats a row of another shard; a weight of zero does not hide what is in it."""
+    """Padding repeats a row of another shard; a weight of zero does not hide its cells."""
     own = linear_members.stack_of
 
     def multiplied(values, targets, finite, shards, length):

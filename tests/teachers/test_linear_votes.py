@@ -112,7 +112,7 @@ HOSTILE = [np.nan, np.inf, 1e308, -1e200, 1e20, 0.0]
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_members_numbers_reach_its_own_votes(fitted, value):
-    """Whatever it has learned, in stacks with others, to the last bit."""
+    """Other members' votes stay equal to the last bit, also in stacks."""
     X = public()
     before = rows_of(fitted, X), collected(fitted, X, collect_votes)
     victim = next(i for i in range(8, K) if type(fitted.estimators_[i]) is not ConstantVoter)

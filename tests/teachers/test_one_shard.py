@@ -169,7 +169,7 @@ def test_one_record_that_makes_a_member_misbehave(member, backend):
     assert changed(before, after) == {HOME}
     assert changed(before, again) == set()
     for given, was in zip((X, other, public), kept, strict=True):
-        assert np.array_equal(given, was)  # what the caller holds is untouched
+        assert np.array_equal(given, was)  # the caller's arrays are untouched
 
 
 @pytest.mark.parametrize("container", ["object array", "list", "pandas", "polars", "csr"])
@@ -260,7 +260,7 @@ def test_an_interrupted_refit_leaves_the_earlier_ensemble():
 
 
 def test_public_rows_reach_members_as_private_ones_do():
-    """Codes as integers, floats or objects, categories as text: a member meets what it knows."""
+    """Codes as integers, floats or objects, categories as text: a member meets known types."""
     rows = hostile.mixed(N)
     model = make_pipeline(FunctionTransformer(pd.get_dummies), LogisticRegression())
     X = hostile.frame(rows)

@@ -97,7 +97,7 @@ def test_a_users_array_is_orthonormalised_in_its_order(columns, size):
         return
     (basis,) = public_bases(X, columns, size)
     assert_orthonormal(basis, len(X), size)
-    # The first columns span what the first independent columns given span.
+    # The first columns span the same space as the first independent columns given.
     for q in range(columns.shape[1] + 1):
         rank = np.linalg.matrix_rank(columns[:, :q]) if q else 0
         if rank <= basis.shape[1]:

@@ -131,7 +131,7 @@ def test_dask_unknown_sizes_are_counted(array):
 
 
 def test_dask_parts_of_differing_types(array):
-    """The types of each part are those it has, whatever dask believes."""
+    """The types of each part are its own, not those that dask believes."""
     import dask
 
     single = X[:100].astype(np.float32)

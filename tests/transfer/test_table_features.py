@@ -198,7 +198,7 @@ def test_a_frozen_map_keeps_the_certificate_of_a_teacher_and_a_fitted_one_does_n
     assert 0 < moved <= certify(frozen).radius
 
 
-# What it is worth.
+# Accuracy.
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def test_adult_ceiling():
     assert roc_auc_score(y_test[8000:], scores) > 0.917
 
 
-# What the features are.
+# The features.
 
 
 def test_directions_come_in_the_order_of_their_public_variance():

@@ -45,7 +45,7 @@ def laplace(truth):
 
 
 def refine(held, rows, level, measure, sampler, n_columns):
-    """Measure what is missing, and put the rows together."""
+    """Measure the missing rows, and put all rows together."""
     missing = held.missing(rows, level)
     measured = [(part, measure(part, increment)) for part, increment in missing.groups]
     return held.refine(rows, level, measured, sampler, n_columns), missing.price

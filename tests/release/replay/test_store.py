@@ -1,6 +1,6 @@
 """Releases through a ledger: new ones are charged, earlier ones replayed.
 
-The ledger here is a dictionary; what a file does to it is tested in tests/accounting.
+The ledger here is a dictionary; ledgers in files are tested in tests/accounting.
 """
 
 import contextlib
@@ -343,7 +343,7 @@ def test_regression():
     assert book.squares == pytest.approx(gaussian_mu(6.0, DELTA) ** 2, rel=1e-8)
 
 
-# ------------------------------------------------------------------------------- what goes wrong
+# -------------------------------------------------------------------------------------- failures
 
 
 class Watched(ClassifierMixin, BaseEstimator):
