@@ -17,6 +17,7 @@ from sklearn.preprocessing import Normalizer
 from skdistill import (
     NewtonClassifier,
     NewtonRegressor,
+    PrivateClassifier,
     PrivateDistiller,
     TeacherEnsemble,
     refit,
@@ -137,3 +138,16 @@ def test_more_teachers_than_half_the_records():
     assert said(lambda: TeacherEnsemble(Ridge()).fit(X, X[:, 0])) == []
     groups = np.arange(400) // 40  # a shard holds one group, of forty records
     assert said(lambda: TeacherEnsemble(Ridge(), 8).fit(X, X[:, 0], groups)) == []
+
+
+def test_a_private_table_that_is_called_public_is_announced():
+    """By the object: equal rows of another one say nothing, because they would tell of the data."""
+    rng = np.random.default_rng(0)
+    table = rng.uniform(-1, 1, (400, 2))
+    labels = (table[:, 0] > 0).astype(int)
+    schema = {"a": (-1.0, 1.0), "b": (-1.0, 1.0)}
+    model = PrivateClassifier(classes=[0, 1], schema=schema, epsilon=8.0, delta=1e-6)
+    texts = said(lambda: model.fit(table, labels, X_public=table))
+    assert any("X_public is the private table itself" in text for text in texts)
+    texts = said(lambda: model.fit(table, labels, X_public=table.copy()))
+    assert not any("private table itself" in text for text in texts)

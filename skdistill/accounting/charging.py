@@ -67,10 +67,8 @@ def bind_to_process(accountant: Any) -> None:
     """Remember the process in which an accountant was handed over."""
     if is_ledger(accountant):
         return
-    try:
+    with suppress(TypeError):  # not weakly referencable: a string, None
         _HOME.setdefault(accountant, os.getpid())
-    except TypeError:  # not weakly referencable: a class, a string, None
-        return
 
 
 def for_pickle(accountant: Any) -> Any:
@@ -94,7 +92,10 @@ def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
     if is_ledger(accountant):
         accountant.charge(loss, note=note)
         return
-    if _HOME.get(accountant, os.getpid()) != os.getpid():
+    home = os.getpid()
+    with suppress(TypeError):  # not weakly referencable
+        home = _HOME.get(accountant, home)
+    if home != os.getpid():
         raise RuntimeError(_WRONG_PROCESS)
     # `spend` checks and then appends: two threads could both pass the check.
     with _LOCK:

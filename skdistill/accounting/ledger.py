@@ -55,8 +55,8 @@ class PrivacyLedger:
     Parameters
     ----------
     path : str or path-like
-        The file. ``~`` is the home directory. Beside it stands its head, ``path + "-head"``:
-        they belong together.
+        The file. ``~`` is the home directory. Beside it stand its head, ``path + "-head"``, which
+        belongs to it, and SQLite's journal.
     replay : bool, default=True
         Whether distillers may hand out again, at no cost, the releases that this ledger remembers.
 
@@ -180,8 +180,6 @@ class PrivacyLedger:
 
     def charge(self, loss: PrivacyLoss, *, note: str = "") -> PrivacyLedger:
         """Charge a release, and return the ledger when the charge is on the disk.
-
-        `note` is for the history; it is stored in the clear.
 
         Parameters
         ----------

@@ -3,8 +3,9 @@ r"""The file of a ledger: an append-only chain of entries that cannot be shorten
 The entries are one SQLite table. Each is a text with the event and the state of the ledger after
 it, so that the last one alone tells the total, and the SHA-256 of the entry and of the hash
 before. Beside the file stands its *head*: the number and the hash of the last entry. An entry is
-committed (rollback journal, ``synchronous=EXTRA``: it is on the disk when COMMIT returns), then
-the head is overwritten, and then :meth:`Store.append` returns; one thread of one process at a time
+committed (``synchronous=EXTRA``: it is on the disk when COMMIT returns; the rollback journal is a
+file that stays, because to make and remove it flushes the folder twice), then the head is
+overwritten, and then :meth:`Store.append` returns; one thread of one process at a time
 does so, under a lock of the head. Hence at every moment, and after a kill at any moment,
 
     acknowledged charges  ≤  head  ≤  file  ≤  head + 1 entry.
@@ -38,7 +39,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,8 +58,9 @@ _SCHEMA = {
     "hash BLOB NOT NULL, blob BLOB)",
     "CREATE INDEX by_key ON entries (key) WHERE key IS NOT NULL",
 }
-_HEAD = re.compile(r"skdistill ledger ([0-9a-f]{32}) ([0-9]{1,18}) ([0-9a-f]{64}) *\n")
+_HEAD = re.compile(rb"skdistill ledger ([0-9a-f]{32}) ([0-9]{1,18}) ([0-9a-f]{64}) *\n")
 _JSON = json.JSONEncoder(separators=(",", ":"), default=vars)
+_encoded = lru_cache(maxsize=64)(_JSON.encode)  # values that come again and again
 _UNFINISHED = (
     "The creation of this ledger was interrupted. Nothing was charged to it: remove the file and "
     "its head (the same name with '-head'), and create it again."
@@ -69,6 +71,7 @@ _NEW_LEDGER = (
     "together, as they were at one moment. If it is lost, create a new ledger and spend on it "
     "first all that may have been spent; `python -m skdistill ledger FILE` shows what is left."
 )
+_MACHINE = platform.node()
 _IN_MEMORY = (
     "This ledger lives in the memory of one process (':memory:') and cannot be charged from "
     "another: the charge would be lost there. Give the ledger a file, "
@@ -77,8 +80,7 @@ _IN_MEMORY = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """An event, and the state of the ledger after it."""
 
     kind: str  # "open", "cap" or "remember"; or a charge: "gaussian" or "pure"
@@ -93,10 +95,19 @@ class Entry:
 
     def next(self, kind: str, **event: Any) -> Entry:
         """Return an event of now that leaves the state as it is, but for the fields given."""
-        now, process = time.time_ns() // 1000, f"{os.getpid()}@{platform.node()}"
         state: dict[str, Any] = {"totals": self.totals, "cap": self.cap}
-        state |= {"time": max(now, self.time), "process": process}
-        return Entry(kind=kind, **state | event)
+        now, process = time.time_ns() // 1000, f"{os.getpid()}@{_MACHINE}"
+        return Entry(kind, **state | event, time=max(now, self.time), process=process)
+
+    def encode(self) -> str:
+        """Return the entry as JSON (an encoder would take a tenth of the time of a charge)."""
+        totals, cap, loss = self.totals, _encoded(self.cap), _encoded(self.loss)
+        return (
+            f'{{"kind":"{self.kind}","totals":{{"n":{totals.n},"squares":{totals.squares},"pure":'
+            f'{totals.pure}}},"cap":{cap},"loss":{loss},"note":{_encoded(self.note)},"anywhere":'
+            f'{_encoded(self.anywhere)},"digest":"{self.digest}","time":{self.time},"process":'
+            f"{_encoded(self.process)}}}"
+        )
 
     @classmethod
     def parse(cls, text: str) -> Entry:
@@ -125,7 +136,7 @@ class Row(NamedTuple):
     @classmethod
     def of(cls, n: int, key: bytes | None, entry: Entry, previous: bytes | None) -> Row:
         """Return the row of an entry."""
-        text = _JSON.encode(vars(entry))
+        text = entry.encode()
         return cls(n, key, text, _hash(n, key, text, previous), previous)
 
     @property
@@ -148,27 +159,44 @@ class Store:
 
     def __init__(self, path: str, identity: str = "", *, read_only: bool = False) -> None:
         self.path, self.identity, self.read_only = path, identity, read_only
-        # The last row that this object knows to be intact, and its entry.
+        # The last row that this object knows to be on the disk, and its entry; and the head and
+        # SQLite's version of the file at that moment.
         self._known: tuple[Row, Any] = Row(-1, None, "", b"", None), None
+        self._head_then, self._version = b"", None
         self._connection: sqlite3.Connection | None = None
         self._place = (0, 0)
 
     def create(self, cap: Cap, anywhere: bool) -> None:
         """Make the file and its head; refuse where there is either."""
-        first = Entry(kind="", totals=Totals(), cap=cap).next("open", anywhere=anywhere)
-        self._check_filesystem(first)
+        self.identity = secrets.token_hex(16)
+        first = Entry("", Totals(), cap).next("open", note=self.identity, anywhere=anywhere)
+        row = Row.of(0, None, first, None)
         with ExitStack() as undo:
-            for path in (self._head, self.path):
-                if check_place(path):
-                    raise LedgerError(
-                        f"{path!r} exists already. Open a ledger by PrivacyLedger(path). (A head "
-                        "without its ledger was left by one that was removed or never finished. "
-                        "Remove it if nothing that was charged there counts any more.)"
-                    )
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-                undo.callback(os.unlink, path)
-            self._begin(first)
+            self._make_files(first, undo)
+            with self._session() as (file, connection):
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in sorted(_SCHEMA, reverse=True):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+                _insert(connection, row, None)
+                connection.execute("COMMIT")
+                self._write_head(file, row, first)
+                if isinstance(file, FileIO):
+                    os.fsync(file.fileno())
             undo.pop_all()
+
+    def _make_files(self, first: Entry, undo: ExitStack) -> None:
+        self._check_filesystem(first)
+        for path in (self._head, self.path):
+            if check_place(path):
+                raise LedgerError(
+                    f"{path!r} exists already. Open a ledger by PrivacyLedger(path). (A head "
+                    "without its ledger was left by one that was removed or never finished. "
+                    "Remove it if nothing that was charged there counts any more.)"
+                )
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            undo.callback(os.unlink, path)
 
     def open(self) -> None:
         """Check that this is a ledger, and learn its identity."""
@@ -217,12 +245,12 @@ class Store:
         `decide` may raise; then nothing is appended.
         """
         with self._session() as (file, connection):
-            with connection:  # commits, or rolls back
-                connection.execute("BEGIN IMMEDIATE")
-                tip, last = self._tip(file, connection)
-                entry = decide(last)
-                row = Row.of(tip.n + 1, key, entry, tip.hash)
-                _insert(connection, row, blob)
+            connection.execute("BEGIN IMMEDIATE")
+            tip, last = self._tip(file, connection)
+            entry = decide(last)
+            row = Row.of(tip.n + 1, key, entry, tip.hash)
+            _insert(connection, row, blob)
+            connection.execute("COMMIT")
             self._write_head(file, row, entry)
 
     def tip(self) -> Entry:
@@ -301,7 +329,7 @@ class Store:
 
     @contextmanager
     def _session(self) -> Iterator[tuple[Any, sqlite3.Connection]]:
-        """Hold the head's lock and the connection."""
+        """Hold the head's lock and the connection; an exception rolls back."""
         self._check_process()
         opened: Any = FileIO if self.read_only else locked_file
         with _explained(self.path), opened(self._head) as file, IO:
@@ -310,7 +338,7 @@ class Store:
                 found = os.stat(self.path)
                 if self._connection is None or self._place != (found.st_dev, found.st_ino):
                     self.close()
-                    self._connection = self._connect()
+                    self._connection, self._version = self._connect(), None
                     self._place = found.st_dev, found.st_ino
                     CONNECTED.add(self)
                 yield file, self._connection
@@ -325,6 +353,7 @@ class Store:
         connection = sqlite3.connect(name, timeout=_BUSY_SECONDS, **options)
         try:
             connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("PRAGMA journal_mode = PERSIST")
             if sys.platform == "darwin":  # where fsync alone does not reach the disk
                 connection.execute("PRAGMA fullfsync = 1")
         except BaseException:  # of a file that is no database, for instance
@@ -332,56 +361,50 @@ class Store:
             raise
         return connection
 
-    def _begin(self, first: Entry) -> None:
-        self.identity = secrets.token_hex(16)
-        first = first.next("open", note=self.identity, anywhere=first.anywhere)
-        row = Row.of(0, None, first, None)
-        with self._session() as (file, connection):
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                for statement in sorted(_SCHEMA, reverse=True):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
-                _insert(connection, row, None)
-            self._write_head(file, row, first)
-            if isinstance(file, FileIO):
-                os.fsync(file.fileno())
-
-    def _read_head(self, file: Any) -> tuple[str, int, bytes]:
-        """Return identity, number and hash of the last entry."""
-        file.seek(0)
-        content = (file.read(200) or b"").decode("ascii", "replace")
-        found = _HEAD.fullmatch(content)
-        if found is None:
-            raise LedgerError(_UNFINISHED if not content else f"{_DAMAGED} {_NEW_LEDGER}")
-        return found[1], int(found[2]), bytes.fromhex(found[3])
-
     def _write_head(self, file: Any, row: Row, entry: Entry) -> None:
-        self._known = row, entry
-        content = f"skdistill ledger {self.identity} {row.n} {row.hash.hex()}".ljust(150) + "\n"
+        head = f"skdistill ledger {self.identity} {row.n} {row.hash.hex()}".ljust(150) + "\n"
+        self._known, self._head_then = (row, entry), head.encode()
         file.seek(0)
-        if file.write(content.encode("ascii")) != len(content):
+        if file.write(self._head_then) != len(self._head_then):
             raise OSError("the head was not written in full")
 
     def _tip(self, file: Any, connection: sqlite3.Connection) -> tuple[Row, Entry]:
-        """Return the last row and its entry; refuse unless the chain leads from the head to it."""
-        identity, n, tip = self._read_head(file)  # before the rows: others may append in between
-        self.identity = self.identity or identity
-        if identity != self.identity:
+        """Return the last row and its entry; refuse unless the chain leads from the head to it.
+
+        The row that this object knew before must still be there: a copy that was used beside the
+        ledger and then written over it is as long, but it has other rows.
+        """
+        file.seek(0)  # before the rows: others may append in between
+        content, known = file.read(200) or b"", self._known[0]
+        version = connection.execute("PRAGMA data_version").fetchone()  # changed by others only
+        if (content, version) == (self._head_then, self._version):
+            return self._known
+        head = _HEAD.fullmatch(content)
+        if head is None:
+            raise LedgerError(_UNFINISHED if not content else f"{_DAMAGED} {_NEW_LEDGER}")
+        n, tip = int(head[2]), bytes.fromhex(head[3].decode())
+        self.identity = self.identity or head[1].decode()
+        if head[1].decode() != self.identity:
             raise LedgerError(f"{self.path!r} is another ledger than the one that was opened.")
-        rows, known = _select(connection, "WHERE n >= ? ORDER BY n", n), self._known[0]
-        if not rows or rows[0].n != n or rows[-1].n < known.n:
+        rows = _select(connection, "WHERE n = ? AND n < ?", known.n, n)
+        rows += _select(connection, "WHERE n >= ? ORDER BY n", n)
+        found = {row.n: row for row in rows}
+        if lost := {n, known.n} - {-1, *found}:
             raise LedgerError(
-                f"The ledger {self.path!r} has lost charges: it ends before entry "
-                f"{max(n, known.n)}, which it had (an old copy, or a file that was cut "
-                f"short?). {_NEW_LEDGER}"
+                f"The ledger {self.path!r} has lost charges: it ends before entry {max(lost)}, "
+                f"which it had (an old copy, or a file that was cut short?). {_NEW_LEDGER}"
             )
-        if rows[0].hash != tip or not all(row == known or row.intact for row in rows):
+        if found.get(known.n, known) != known:
+            raise LedgerError(
+                f"The ledger {self.path!r} has lost charges: another ledger's entry stands in the "
+                f"place of entry {known.n} (a copy that was used, too?). {_NEW_LEDGER}"
+            )
+        if found[n].hash != tip or not all(row == known or row.intact for row in rows):
             raise LedgerError(
                 f"The last entries of the ledger {self.path!r} were changed: they do not fit the "
                 f"chain of hashes. {_NEW_LEDGER}"
             )
+        self._head_then, self._version = content, version
         if rows[-1] != known:
             self._known = rows[-1], Entry.parse(rows[-1].text)
         return self._known
@@ -397,9 +420,8 @@ class MemoryStore(Store):
             ":memory:", isolation_level=None, check_same_thread=False
         )
 
-    def create(self, cap: Cap, anywhere: bool) -> None:
-        """Write the first entry."""
-        self._begin(Entry(kind="", totals=Totals(), cap=cap))
+    def _make_files(self, first: Entry, undo: ExitStack) -> None:
+        """There are none."""
 
     @contextmanager
     def locked(self, key: bytes) -> Iterator[None]:
@@ -413,7 +435,11 @@ class MemoryStore(Store):
         self._check_process()
         with IO, _explained(self.path):
             assert self._connection is not None
-            yield self._file, self._connection
+            try:
+                yield self._file, self._connection
+            except BaseException:
+                self._connection.rollback()
+                raise
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():
@@ -449,22 +475,28 @@ def _entry(connection: sqlite3.Connection, row: Row) -> Entry | None:
     return None if entry.digest and _blob(connection, row) is None else entry
 
 
-@contextmanager
-def _explained(path: str) -> Iterator[None]:
+class _explained:
     """Raise a LedgerError that explains an error of SQLite or of the system."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last: in a damaged schema
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if not isinstance(error, sqlite3.Error | OSError | UnicodeDecodeError):
+            return
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        if damaged or isinstance(error, UnicodeDecodeError):
-            text = f"The ledger {path!r} is damaged ({error}). {_NEW_LEDGER}"
+        if damaged or isinstance(error, UnicodeDecodeError):  # of a damaged schema
+            text = f"The ledger {self.path!r} is damaged ({error}). {_NEW_LEDGER}"
         elif isinstance(error, FileNotFoundError):
-            text = f"The ledger {path!r} is gone, or it has lost its head. {_NEW_LEDGER}"
+            text = f"The ledger {self.path!r} is gone, or it has lost its head. {_NEW_LEDGER}"
         else:
             text = (
-                f"The ledger {path!r} could not be written or read ({error}). A charge that was "
-                "being made may have been made. It was not acknowledged, and nothing is released "
-                "for it. `python -m skdistill ledger FILE` reads the ledger."
+                f"The ledger {self.path!r} could not be written or read ({error}). A charge that "
+                "was being made may have been made. It was not acknowledged, and nothing is "
+                "released for it. `python -m skdistill ledger FILE` reads the ledger."
             )
         raise LedgerError(text) from error

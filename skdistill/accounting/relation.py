@@ -21,6 +21,8 @@ class Relation(StrEnum):
     ADD_OR_REMOVE = "add-or-remove"
     """One unit is present in one of them only."""
 
+    __hash__ = str.__hash__  # that of an Enum is a function in Python
+
 
 class Unit(StrEnum):
     """The object that is replaced, added or removed: one record, or all records of a group.
@@ -34,6 +36,8 @@ class Unit(StrEnum):
 
     RECORD = "record"
     GROUP = "group"
+
+    __hash__ = str.__hash__
 
 
 def as_replace_one(epsilon: float, delta: float, relation: Relation) -> tuple[float, float]:

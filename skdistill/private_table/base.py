@@ -200,6 +200,11 @@ class PrivateTable(DistilledEstimator):
                 "a NewtonClassifier or a NewtonRegressor on the collection, and release it with "
                 "PrivateDistiller."
             )
+        if X_public is X:
+            warn_caller(
+                "X_public is the private table itself. Its rows, and the schema that is read from "
+                "them, are told in the clear. Pass rows that are public, or a schema alone."
+            )
         X = check_table(X)
         if self.schema is None and X_public is not None:
             schema = Schema.from_public(X_public)

@@ -50,7 +50,6 @@ def to_simplex(rows: Array, temperature: float = 1.0) -> Array:
     any other is divided by its sum. A `temperature` T replaces p by p^(1/T), normalised (Hinton,
     Vinyals and Dean 2015, equation 1, on log-probabilities).
     """
-    n_classes = rows.shape[1]
     # One class after another: NumPy reduces few long rows many times faster than many short ones.
     columns = np.array(rows.T, dtype=np.float64, order="C")  # a copy: the rows are not ours
     with np.errstate(all="ignore"):
@@ -63,10 +62,7 @@ def to_simplex(rows: Array, temperature: float = 1.0) -> Array:
         columns /= top
         if temperature != 1.0:
             columns **= 1.0 / temperature
-        columns /= columns.sum(axis=0)
-        finite = np.isfinite(columns.sum(axis=0))
-        if not finite.all():
-            columns[:, ~finite] = 1.0 / n_classes
+        columns /= columns.sum(axis=0)  # the largest entry is 1, so that this is finite
     return columns.T
 
 

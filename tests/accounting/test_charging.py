@@ -1,6 +1,7 @@
 """Who counts a release, and the warning where nobody does."""
 
 import gc
+import pickle
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from skdistill import PrivacyLedger, PrivateDistiller
-from skdistill.accounting import BudgetAccountant, charging
+from skdistill.accounting import BudgetAccountant, PrivacyLoss, charging
 
 X, y = make_classification(200, random_state=0)
 AGAIN = "This teacher has answered before.*search.*PrivacyLedger.create"
@@ -79,3 +80,64 @@ def test_teachers_are_forgotten():
     del by
     gc.collect()
     assert len(charging._UNCOUNTED) == number - 1
+
+
+class Purse:
+    """Anything that can be spent from."""
+
+    def __init__(self):
+        self.spent = []
+
+    def spend(self, epsilon, delta):
+        self.spent.append((epsilon, delta))
+
+
+LOSS = PrivacyLoss.laplace(0.5)
+
+
+def test_an_accountant_in_memory_is_charged_where_it_lives(monkeypatch):
+    purse = Purse()
+    charging.bind_to_process(purse)
+    charging.charge(purse, LOSS)
+    monkeypatch.setattr(charging.os, "getpid", lambda: -1)
+    with pytest.raises(RuntimeError, match="another process.*lost"):
+        charging.charge(purse, LOSS)
+    charging.bind_to_process(purse)  # the first process is its home
+    with pytest.raises(RuntimeError, match="another process.*lost"):
+        charging.charge(purse, LOSS)
+    assert purse.spent == [(0.5, 0.0)]
+
+
+def test_an_accountant_that_was_pickled_refuses():
+    copied = pickle.loads(pickle.dumps(charging.for_pickle(Purse())))
+    with pytest.raises(RuntimeError, match="another process.*lost"):
+        charging.charge(copied, LOSS)
+    ledger = PrivacyLedger.create(":memory:", 1.0, 0.0)
+    assert charging.for_pickle(ledger) is ledger and charging.for_pickle(None) is None
+
+
+def test_an_accountant_without_weak_references():
+    class Bare:
+        __slots__ = ("spent",)
+        __init__, spend = Purse.__init__, Purse.spend
+
+    bare = Bare()
+    charging.bind_to_process(bare)
+    charging.charge(bare, LOSS)
+    assert bare.spent == [(0.5, 0.0)]
+    assert charging.counted_by(bare)["cap"] is None and charging.counted_by(bare)["accounted"]
+
+
+def test_what_cannot_be_charged_is_refused():
+    charging.check_accountant(None)
+    charging.check_accountant(Purse())
+    for wrong in (1.0, object(), "ledger.db"):
+        with pytest.raises(TypeError, match="cannot be charged.*PrivacyLedger"):
+            charging.check_accountant(wrong)
+
+
+def test_no_price_and_no_accountant_cost_nothing():
+    purse = Purse()
+    charging.charge(purse, None)
+    charging.charge(None, LOSS)
+    assert purse.spent == []

@@ -84,7 +84,7 @@ def test_killed_at_each_step_of_the_creation(path):
     moments = [
         "dies_before(ledger_file.os, 'close')",
         "dies_before(ledger_file.sqlite3, 'connect')",
-        "dies_before(ledger_file.Store, '_begin')",
+        "dies_before(ledger_file.Store, '_make_files')",
         "dies_before(ledger_file, '_insert')",
         "dies_before(ledger_file.Store, '_write_head')",
         "dies_after(ledger_file.Store, '_write_head')",
@@ -221,7 +221,9 @@ def test_journal_of_a_writer_that_died(path, tmp_path):
         holds(copy, charges)
     copy = snapshot(path, tmp_path / "copy")
     assert holds(copy, charges)
-    assert opened(copy).verify() == charges + 2 and not files(copy)["-journal"].exists()
+    assert opened(copy).verify() == charges + 2
+    journal = files(copy)["-journal"]
+    assert not journal.exists() or not any(journal.read_bytes()[:28])  # it was rolled back, once
 
 
 def test_threads(path):

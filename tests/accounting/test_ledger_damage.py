@@ -83,6 +83,35 @@ def test_old_copies(path, tmp_path):
             use()
 
 
+@pytest.mark.parametrize("more", [0, 1, 4])
+@pytest.mark.parametrize("names", [("", "-head"), ("",), ("-head",)])
+def test_a_copy_that_was_used_is_written_over_the_ledger(path, tmp_path, more, names):
+    """In place (the file keeps its inode), as long or longer, with a chain and a head of its own.
+
+    The handle that is open knows a charge that is not there.
+    """
+    filled(path, 2)
+    ledger, twin = opened(path), snapshot(path, tmp_path / "twin")
+    for _ in range(3):
+        ledger.spend(AMOUNT, 0)
+    other = opened(twin)
+    for _ in range(3 + more):
+        other.spend(AMOUNT / 100, 0)
+    del other
+    for name in names:
+        shutil.copyfile(files(twin)[name], files(path)[name])
+    if (names, more) == (("",), 0):
+        # As many commits as before: SQLite takes its cache for the file. All that the handle
+        # knows is there, and its next charge writes it back.
+        assert len(ledger.spend(AMOUNT, 0)) == 6 and ledger.total()[0] >= 6 * AMOUNT
+        assert holds(path, 6)
+        return
+    uses = [ledger.total, lambda: ledger.recall(b"key"), lambda: ledger.spend(AMOUNT, 0)]
+    for use in [*uses, ledger.verify]:
+        with pytest.raises(LedgerError, match="lost charges|were changed"):
+            use()
+
+
 def test_head_of_another_ledger(path, tmp_path):
     filled(path)
     filled(tmp_path / "other.db")

@@ -107,7 +107,10 @@ for folder, what in zip(folders, ["folder", "file", "head", "all"], strict=True)
 @needs_fork
 @pytest.mark.slow
 def test_read_only():
-    """Nothing can be charged where nothing can be written; the command line reads it."""
+    """Nothing can be charged where a file cannot be written; the command line reads it.
+
+    A folder that cannot be written is no hindrance: the three files are there already.
+    """
     folders = [Path(tempfile.mkdtemp()) for _ in range(4)]
     try:
         for folder in folders:
@@ -117,10 +120,12 @@ def test_read_only():
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
     refused = [line for line in lines if line.startswith("refused")]
-    assert len(refused) == 4
+    assert len(refused) == 3
     assert all("could not be written" in line for line in refused)
-    assert sum("in 5 charges" in line for line in lines) == 4
-    assert sum(line == "verified: all 7 entries are intact" for line in lines) == 4
+    for charges, ledgers in ((5, 3), (6, 1)):
+        verified = f"verified: all {charges + 2} entries are intact"
+        assert sum(f"in {charges} charges" in line for line in lines) == ledgers
+        assert sum(line == verified for line in lines) == ledgers
 
 
 KINDS = ["full", "broken", "short", "unsynced", "readonly", "unreadable"]

@@ -9,7 +9,6 @@ from ledger_files import AMOUNT, created, files, filled, holds, opened, snapshot
 
 from skdistill.accounting import ledger_file
 from skdistill.accounting.ledger import LedgerError
-from skdistill.accounting.ledger_file import Store
 
 
 @pytest.fixture
@@ -20,12 +19,29 @@ def path(tmp_path):
 def test_settings_are_the_durable_ones(path):
     ledger = created(path)
     with ledger._store._session() as (_, connection):
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("persist",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (3,)
-    assert not path.with_name(path.name + "-journal").exists()
+    assert not any(files(path)["-journal"].read_bytes()[:28])  # it holds nothing to roll back
     if os.name == "posix":
-        for name in ("", "-head"):
-            assert files(path)[name].stat().st_mode & 0o077 == 0
+        for file in files(path).values():
+            assert file.stat().st_mode & 0o077 == 0
+
+
+def test_no_statement_of_a_charge_reads_all_rows(path):
+    """A charge costs the same on a ledger of a million charges."""
+    ledger, other = created(path), opened(path)
+    with ledger._store._session() as (_, connection):
+        statements = []
+        connection.set_trace_callback(statements.append)
+    for each in (ledger, other, ledger, ledger):  # what is known is the last row, or an older one
+        each.spend(AMOUNT, 0)
+    connection.set_trace_callback(None)
+    assert sum(statement.startswith("INSERT") for statement in statements) == 3
+    asked = [statement for statement in statements if statement.startswith("SELECT")]
+    assert len(asked) >= 2
+    for statement in asked:
+        plan = connection.execute("EXPLAIN QUERY PLAN " + statement).fetchall()
+        assert plan and not any("SCAN" in line[-1] or "<" in line[-1] for line in plan), plan
 
 
 def test_a_snapshot_at_any_moment_has_all_that_was_acknowledged(path, tmp_path):
@@ -39,8 +55,8 @@ def test_a_snapshot_at_any_moment_has_all_that_was_acknowledged(path, tmp_path):
 
 
 def head_of(path):
-    with files(path)["-head"].open("rb", buffering=0) as head:
-        return Store(str(path))._read_head(head)
+    """The number of the entry that the head names."""
+    return int(files(path)["-head"].read_bytes().split()[3])
 
 
 def test_a_head_that_was_not_flushed_falls_back(path, tmp_path):
@@ -63,7 +79,7 @@ def test_a_head_that_was_not_flushed_falls_back(path, tmp_path):
     ledger = opened(copy)
     assert len(ledger) == 6
     assert len(ledger.spend(AMOUNT, 0)) == 7
-    assert head_of(copy)[1] == 7
+    assert head_of(copy) == 7
     assert ledger.verify() == 8
 
 
@@ -108,6 +124,7 @@ def test_two_names_are_one_ledger(path, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "ledger.db",
         "ledger.db-head",
+        "ledger.db-journal",
         "link.db",
     ]
 

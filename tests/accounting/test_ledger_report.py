@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from skdistill.accounting import PrivacyLoss, ledger_report
+from skdistill.accounting import PrivacyLoss, ledger_file, ledger_report
 from skdistill.accounting.ledger import PrivacyLedger
 
 
@@ -50,7 +50,7 @@ def test_history_of_all_events(ledger):
     assert frame["total_epsilon"][2] == frame["total_epsilon"][3]
     assert (frame["total_epsilon"][4], frame["total_delta"][4]) == ledger.total()
     assert frame["total_epsilon"].is_monotonic_increasing
-    assert frame["intact"].all()
+    assert frame["intact"].all() and not frame["anywhere"].any()
     assert abs(frame["time"][4].to_pydatetime() - datetime.now(UTC)) < timedelta(hours=1)
 
 
@@ -118,3 +118,31 @@ def test_empty_ledger_says_so():
     assert len(ledger.history(events=True)) == 1
     ledger.spend(0.5, 0)
     assert "in 1 charge\n" in ledger_report.as_text(":memory:", ledger._store.tip())
+
+
+def test_a_total_above_the_cap_is_told(ledger):
+    """Of a file that somebody changed who computes the hashes, too: nothing is made smaller."""
+    loss = PrivacyLoss.laplace(9.0)
+    ledger._store.append(lambda tip: tip.next("pure", totals=tip.totals.add(loss), loss=loss))
+    assert ledger.total()[0] > 9 > ledger.epsilon
+    assert ledger.remaining() == (0, 0)
+
+
+def test_a_long_history_is_read_in_parts_that_join(tmp_path):
+    store, loss = (
+        PrivacyLedger.create(tmp_path / "l.db", 9.0, 0.0)._store,
+        PrivacyLoss.laplace(1e-3),
+    )
+    with store._session() as (file, connection):  # charge by charge it takes long
+        row, entry = store._tip(file, connection)
+        connection.execute("BEGIN")
+        for _ in range(1_200):
+            entry = entry.next("pure", totals=entry.totals.add(loss), loss=loss)
+            row = ledger_file.Row.of(row.n + 1, None, entry, row.hash)
+            ledger_file._insert(connection, row, None)
+        connection.execute("COMMIT")
+        store._write_head(file, row, entry)
+    ledger = PrivacyLedger(tmp_path / "l.db")
+    assert ledger.verify() == 1_201 == len(ledger) + 1 == ledger._store.count()
+    assert [entry.totals.n for entry in ledger._store.walk()] == list(range(1_201))
+    assert [entry.totals.n for entry in ledger._store.walk(499)] == list(range(499, 1_201))

@@ -200,3 +200,11 @@ def test_a_search_costs_one_release_of_its_rows_at_the_finest_noise(make, n_jobs
     assert_allclose(ledger.total()[0], expected, rtol=1e-8)
     assert ledger.total()[1] == DELTA
     assert isinstance(search_cost(search, X, y), SearchCost)
+
+
+def test_a_cost_says_what_it_counts():
+    cost = SearchCost(epsilon=1.5, delta=1e-6, n_fits=61, n_releases=3, epsilon_without_ledger=9.0)
+    assert str(cost) == ("61 fits, 3 releases: epsilon = 1.5 at delta = 1e-06 (without a ledger 9)")
+    html = cost._repr_html_()
+    for text in ("Cost of the search", "61", "1.5", "9", "1e-06"):
+        assert text in html

@@ -1,3 +1,5 @@
+import os
+import pickle
 import random
 import threading
 import traceback
@@ -168,3 +170,26 @@ def test_filters_of_a_nested_call_do_not_reach_the_outer_one():
     before = list(warnings.filters)
     assert call_privately(outer)
     assert warnings.filters == before
+
+
+def test_environment_variables_are_put_back(monkeypatch):
+    monkeypatch.setenv("SKDISTILL_KEPT", "before")
+    monkeypatch.setenv("SKDISTILL_REMOVED", "before")
+    monkeypatch.delenv("SKDISTILL_ADDED", raising=False)
+
+    def teacher():
+        os.environ["SKDISTILL_KEPT"] = os.environ["SKDISTILL_ADDED"] = "private"
+        del os.environ["SKDISTILL_REMOVED"]
+
+    before = dict(os.environ)
+    call_privately(teacher)
+    assert dict(os.environ) == before
+    assert os.environ["SKDISTILL_KEPT"] == os.environ["SKDISTILL_REMOVED"] == "before"
+
+
+def test_the_error_says_what_to_try_and_survives_pickling():
+    """A worker process hands it on."""
+    error = pickle.loads(pickle.dumps(TeacherError()))
+    assert type(error) is TeacherError and str(error) == str(TeacherError())
+    for word in ("withheld", "budget stays charged", "dtypes", "teacher.predict"):
+        assert word in str(error)

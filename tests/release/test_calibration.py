@@ -471,3 +471,24 @@ def test_rows_are_chosen_by_number(max_queries, bound, setting, n):
 def test_an_infinite_epsilon_asks_about_all_rows():
     rows = choose_queries(10, None, 0, NOTHING, np.arange(2), math.inf, 1e-6, "noisy_max")
     assert len(rows) == 10
+
+
+def test_without_noise_the_temperature_is_that_of_the_mechanism_or_one():
+    bound, rows = RowBound(2.0, math.sqrt(2)), TransferSet(np.zeros((3, 1)), np.arange(3), CLASSES)
+    members = DisjointTeachers(0.2, 0.14, n_teachers=10)
+    for certificate, mechanism, temperature in (
+        (bound, SoftLabels(temperature=2.5), 2.5),
+        (members, NoisyMax(), 1.0),
+    ):
+        release = calibrate(certificate, rows, mechanism=mechanism)
+        assert isinstance(release.mechanism, Unprotected) and release.loss is None
+        assert release.mechanism.temperature == temperature
+        assert release.prepare() is None
+    private = AlreadyPrivate(1.0, 0.0)
+    assert choose_mechanism("auto", private).temperature == 1.0
+
+
+def test_a_price_without_delta_is_pure():
+    rows = TransferSet(np.zeros((3, 1)), np.arange(3), CLASSES)
+    loss = calibrate(RowBound(2.0, math.sqrt(2)), rows, 1.5).loss
+    assert (loss.kind, loss.epsilon, loss.delta, loss.mu) == ("laplace", 1.5, 0.0, None)

@@ -1,6 +1,7 @@
 """Gradient rounds from the teacher to the student: prices, replay, students, pipelines."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from skdistill import (
 )
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
 from skdistill.certificates import certify
+from skdistill.release.gradient_rounds import LinearRelease
 from skdistill.testing import ReplayAuditError, replay_audit
 
 X, Y = make_classification(12_000, n_features=8, random_state=0)
@@ -187,3 +189,25 @@ def test_a_number_of_private_rows_that_is_not_public_is_caught():
 
     with pytest.raises(ReplayAuditError):
         replay_audit(counted, (PRIVATE[:2000], LABELS[:2000]), neighbour(np.full(8, 50.0), 0))
+
+
+@pytest.mark.parametrize("prior", [None, np.array([0.25, 0.75])])
+def test_a_model_that_was_kept_labels_as_it_did(prior):
+    """By its arrays, as a ledger keeps them; a regressor's scores are places in its range."""
+    features = np.array([[0.0, -3.0], [0.0, -0.5], [0.0, 0.0], [0.0, 1.0], [0.0, 7.0]])
+    model = LinearRelease(np.array([[0.0, 1.0]]), np.zeros(1), 3, 2, prior)
+    asked = SimpleNamespace(
+        classes=None if prior is None else np.array([0, 1]), bounds=(10.0, 30.0), n_rows=5
+    )
+    mechanism = GradientRounds()
+    held = mechanism.arrays(SimpleNamespace(model=model))
+    assert ("prior" in held) == (prior is not None)
+    labels = mechanism.restored(held, asked, features)
+    assert labels.model.n_rounds == 3 and labels.model.n_directions == 2
+    assert labels.answered.all() and labels.noise_scale == 0.0
+    if prior is None:
+        assert labels.values.tolist() == [10.0, 15.0, 20.0, 30.0, 30.0]
+        assert labels.prior is None
+    else:
+        assert labels.values.shape == (5, 2) and (np.diff(labels.values[:, 1]) > 0).all()
+        assert labels.prior.tolist() == prior.tolist()

@@ -417,6 +417,8 @@ def test_unknown_sampler():
 def test_word_bits():
     with pytest.raises(ValueError, match="word_bits"):
         ExactSampler(word_bits=53)
+    for bits in (8, 16, 32, 64):
+        assert ExactSampler(word_bits=bits).draw("laplace", 1.0, 3).shape == (3,)
 
 
 def test_no_message_depends_on_values():

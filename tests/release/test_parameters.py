@@ -127,3 +127,10 @@ def test_no_feature_map_changes_the_rows():
     bound = ParameterBall(0.3, weights=lambda: np.zeros((1, 2)), features=vandal, link=sigmoid)
     calibrate(bound, asked(X), 1.0, 1e-6).draw(None)
     assert X.tolist() == [[1, 0], [0, 1]]
+
+
+def test_parameters_of_another_shape_count_as_zero():
+    """A shape that the certificate does not promise would tell of the data."""
+    bound = ball_of(np.ones((1, 2)), shape=(2, 3))
+    query = next(Parameters().queries(bound, asked(np.eye(2)), LOSS, None, None))
+    assert not query.of(None, query.share).values.any()

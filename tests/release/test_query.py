@@ -7,7 +7,15 @@ import pytest
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.release.noise import ExactSampler
-from skdistill.release.query import Query, RowQuery, answer
+from skdistill.release.query import (
+    ROUND_UP,
+    SQRT_2,
+    Query,
+    RowQuery,
+    answer,
+    at_share,
+    noise_deviation,
+)
 
 GAUSSIAN, LAPLACE = PrivacyLoss.gaussian(1.0, 1e-6), PrivacyLoss.laplace(1.0)
 VALUES = np.arange(4, dtype=np.int64)
@@ -112,3 +120,43 @@ def test_what_is_no_query_is_refused():
 
 def test_a_generator_without_queries_returns_its_value():
     assert answer(ask(), GAUSSIAN, Recorder()) == []
+
+
+def test_margins_are_above_and_small():
+    assert 0 < ROUND_UP - 1 < 1e-14
+    assert 2 < Fraction(SQRT_2) ** 2 < 2 * (1 + Fraction(1, 2**50))
+
+
+def test_rows_move_by_a_bound_of_all_of_them():
+    """Rows, not columns; rounded up, and not farther than that."""
+    query = RowQuery("labels", lambda rows: VALUES[:, None], (4, 7), 0.1, 0.5, 1.0)
+    assert query.moved(4) == query.moved(len(VALUES))
+    whole, some = query.of(None, Fraction(1)), query.of(np.arange(3), Fraction(1, 2))
+    assert (whole.l1, some.l1) == (0.4, math.nextafter(3 * 0.1, 1.0) if 3 * 0.1 < 0.3 else 3 * 0.1)
+    assert Fraction(some.l1) >= 3 * Fraction(0.1)
+    assert whole.l2 == pytest.approx(1.0) and whole.l2 > 1.0
+    exact = RowQuery("labels", lambda rows: VALUES[:, None], (4, 7), 0.5, 0.5, 1.0)
+    assert exact.moved(3)[0] == 1.5  # nothing was rounded
+
+
+@pytest.mark.parametrize("loss", [GAUSSIAN, LAPLACE])
+def test_the_noise_that_is_announced_is_the_one_that_is_drawn(loss):
+    query = RowQuery(
+        "labels", lambda rows: np.zeros((4, 500), dtype=np.int64), (4, 500), 3e5, 1e5, 0.25
+    )
+    drawn = answer(ask(query.of(None, Fraction(1))), loss, ExactSampler())[0] * query.step
+    assert np.std(drawn) == pytest.approx(query.noise_scale(loss), rel=0.15)
+    moved = {"l1": 12.0, "l2": 5.0}
+    law = math.sqrt(2) * 12.0 if loss is LAPLACE else loss.scale(5.0)
+    assert noise_deviation(loss, **moved) == pytest.approx(law)
+
+
+def test_a_part_of_the_price():
+    queries = [Query(VALUES, 1.0, 1.0, Fraction(s)) for s in ("1/3", "2/3")]
+    recorder = Recorder()
+    result = answer(at_share(ask(*queries), Fraction(1, 4)), GAUSSIAN, recorder)
+    assert len(result) == 2
+    assert [call[1] for call in recorder.calls] == [
+        GAUSSIAN.part(Fraction(1, 12)),
+        GAUSSIAN.part(Fraction(1, 6)),
+    ]

@@ -625,3 +625,28 @@ def test_which_rows_pass_shows_no_more_than_the_claim(mutant, monkeypatch):
         return np.sum(out >= 0) + np.random.random() * 1e-3
 
     assert (shown_epsilon(statistic) > EPSILON) == mutant
+
+
+@pytest.mark.parametrize("delta", [0.0, 1e-5])
+def test_the_noise_on_a_share_of_the_votes(delta):
+    """A record moves the counts of n rows by √(2n), or by 2n in L1; a share is one of k votes."""
+    bound, n, k = bound_of(np.array([[9, 1]] * 8)), 8, 10
+    mechanism = NoisyMax()
+    loss = mechanism.price(bound, asked(n, 2), 1.0, delta)
+    noise = mechanism.label_noise(bound, asked(n, 2), loss)
+    law = math.sqrt(2) * loss.scale(2.0 * n) if delta == 0 else loss.scale(math.sqrt(2 * n))
+    assert noise == pytest.approx(law / k)
+
+
+def test_the_least_settings_are_allowed():
+    for settings_ in ({"threshold": 0}, {"threshold": 0.5}, {"max_answers": 1}):
+        release = calibrate(
+            bound_of(np.array([[9, 1], [9, 1]])), asked(2, 2), 1.0, 1e-5, ConfidentMax(**settings_)
+        )
+        with no_noise():
+            assert release.draw(None).answered.any()
+
+
+def test_no_more_queries_than_a_machine_counts():
+    for loss in (PrivacyLoss.gaussian(1.0, 1e-5), PrivacyLoss.laplace(1.0)):
+        assert module.most_queries(10**12, 2, loss) == 2**31

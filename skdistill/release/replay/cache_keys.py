@@ -18,6 +18,7 @@ A digest that differs without need (another number of workers, say) costs a rele
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections import Counter
 from typing import Any
 
@@ -38,9 +39,34 @@ def teacher_digest(teacher: Any) -> str | None:
     Never raises: the state of a teacher is private.
     """
     try:
-        return str(call_privately(lambda: digest(unwrap(teacher))))
+        return str(call_privately(lambda: _digest_once(unwrap(teacher))))
     except TeacherError:
         return None
+
+
+_DIGESTS: dict[bytes, str] = {}  # of the last teachers, by the SHA-256 of their pickles
+
+
+def _digest_once(teacher: Any) -> str:
+    """Return the digest of a teacher; from memory if its pickle is one that was seen before.
+
+    A search asks for one teacher again and again, and :func:`digest` is written in Python. The
+    same pickle is the same content. (The stream ends at its own mark and tells how long each of
+    the buffers is that follow, so that joined they have one reading.)
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        stream = pickle.dumps(teacher, protocol=5, buffer_callback=buffers.append)
+        seen = hashlib.sha256(stream)
+        for buffer in buffers:
+            seen.update(buffer.raw())
+    except Exception:  # `digest` hashes more than pickle does
+        return digest(teacher)
+    found = _DIGESTS.pop(seen.digest(), None) or digest(teacher)
+    _DIGESTS[seen.digest()] = found
+    for oldest in list(_DIGESTS)[:-64]:
+        _DIGESTS.pop(oldest, None)
+    return found
 
 
 def assumed_of(teacher: Any) -> tuple[str, ...]:

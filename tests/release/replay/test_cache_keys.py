@@ -30,6 +30,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import TeacherEnsemble
+from skdistill.release.replay import cache_keys
 from skdistill.release.replay.cache_keys import assumed_of, digest, layout, row_keys, teacher_digest
 
 X, y = make_classification(200, random_state=0)
@@ -57,6 +58,33 @@ def test_copies_of_a_teacher_are_the_same_one(teacher):
     assert teacher_digest(clone(FrozenEstimator(teacher))) == name
     twice = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(teacher))))
     assert teacher_digest(twice) == name
+
+
+@pytest.mark.parametrize("teacher", TEACHERS, ids=NAMES)
+def test_a_digest_from_memory_is_the_digest(teacher, monkeypatch):
+    teacher = clone(teacher).fit(X, y)
+    name = teacher_digest(teacher)
+    assert teacher_digest(teacher) == name == digest(teacher)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_keys, "digest", None)  # a search asks for it once
+        assert teacher_digest(teacher) == name
+    for number in range(200):
+        teacher_digest(LogisticRegression(C=1 + number))
+    assert len(cache_keys._DIGESTS) <= 64
+
+
+def test_a_teacher_that_was_changed_in_place_is_another_one():
+    """By the last bit of its numbers, or by which array holds which."""
+    teacher = LogisticRegression().fit(X, y)
+    teacher.first_, teacher.second_ = np.arange(5000.0), np.arange(5000.0)[::-1].copy()
+    names = [teacher_digest(teacher)]
+    teacher.first_, teacher.second_ = teacher.second_, teacher.first_
+    names.append(teacher_digest(teacher))
+    teacher.coef_[0, -1] = np.nextafter(teacher.coef_[0, -1], np.inf)
+    names.append(teacher_digest(teacher))
+    teacher.first_[-1] += 1
+    names.append(teacher_digest(teacher))
+    assert len(set(names)) == 4
 
 
 @pytest.mark.slow
