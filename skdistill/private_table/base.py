@@ -42,9 +42,9 @@ from skdistill.private_table.teaching import (
 )
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
-from skdistill.release.domain import warn_of_hidden, with_domain
+from skdistill.release.domain import domain_share, warn_of_hidden, with_domain
 from skdistill.release.gradient_rounds import least_noise
-from skdistill.release.marginals import group_numbers
+from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Queries, answer, at_share
@@ -229,7 +229,7 @@ class PrivateTable(DistilledEstimator):
         A clone of the teacher is trained on public rows, or on rows drawn from the schema alone,
         with made-up labels.
         """
-        rows, rng, schema = task.X_public, np.random.default_rng(0), task.schema.assumed()
+        rows, rng, schema = task.X_public, np.random.default_rng(0), task.schema.to_try()
         if rows is None:
             sizes = schema.n_codes()
             codes = rng.integers(0, sizes, (_REHEARSED, len(sizes)))
@@ -249,8 +249,7 @@ class PrivateTable(DistilledEstimator):
             teacher.fit(seen, targets, **group_params(teacher, groups))
             bound, student = self._bound(teacher, seen, loss), self._chosen_student(inputs)
             bound.rehearse(seen)
-            asked, mechanism = self._asked(seen, student), self._mechanism(bound, loss)
-            noise = calibrate(bound, asked, mechanism=mechanism, loss=loss).noise_scale
+            noise = self._noise(task, self._asked(seen, student), bound, loss)
         refuse_teacher(bound, teacher)
         classes, range_ = getattr(self, "classes_", None), self._output_range()
         cut = getattr(self, "threshold", None)
@@ -258,6 +257,23 @@ class PrivateTable(DistilledEstimator):
         check_threshold(student, cut, classes)
         if student is not None or not bound.gives_model:
             rehearse(student, seen, classes, threshold=cut, output_range=range_, noise_scale=noise)
+
+    def _noise(self, task: Task, asked: Any, bound: Certificate, loss: PrivacyLoss | None) -> float:
+        """Return the noise on a label; raise where any noise of the fit is too large to be drawn."""
+        check_counts(len(task.schema.columns), loss)
+        if task.X_public is None:
+            asked = replace(asked, X=None, indices=np.arange(_N_ROWS))
+        share = (1 - domain_share(task.schema, loss, task.n_units)) * (1 - sum(self._others(task)))
+        mechanism, part = self._mechanism(bound, loss), _part(loss, share)
+        with_prior = getattr(self, "threshold", None) == "prior"
+        release = calibrate(bound, asked, mechanism=mechanism, with_prior=with_prior, loss=part)
+        return release.noise_scale
+
+    def _others(self, task: Task) -> tuple[Fraction, Fraction]:
+        """Return the parts of the price, but for bounds, of synthetic rows and of the histogram."""
+        counted = self._counts_scores() and not math.isinf(self.epsilon)
+        synthesis = SYNTHESIS_SHARE if task.X_public is None else Fraction(0)
+        return synthesis, HISTOGRAM_SHARE if counted else Fraction(0)
 
     def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:
         """Warn where even a model of a few weights would be mostly noise."""
@@ -298,19 +314,17 @@ class PrivateTable(DistilledEstimator):
     def _learn(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Join the table, the labels of rows drawn from it, and the scores, under one price."""
         table, rows, costs, bins = None, task.X_public, {}, None
-        left = Fraction(1)
+        synthesis, scores_share = self._others(task)
+        left = 1 - synthesis - scores_share
         if rows is None:
-            costs["synthetic rows"] = SYNTHESIS_SHARE
-            part = _part(loss, SYNTHESIS_SHARE)
+            costs["synthetic rows"] = synthesis
+            part = _part(loss, synthesis)
             bins = bins_for(task.n_units, part)
             codes = task.schema.encode(task.rows, bins)
             measured = measure_table(task.schema, codes, part, bins, groups=task.groups)
-            table = yield from at_share(measured, SYNTHESIS_SHARE)
+            table = yield from at_share(measured, synthesis)
             rng, snapped = _generator(random_state), self._learns_weights()
             rows = table.rows(_N_ROWS, rng, task.kind, snapped=snapped)
-            left -= SYNTHESIS_SHARE
-        counted = self._counts_scores() and loss is not None
-        left -= HISTOGRAM_SHARE if counted else 0
         inputs = self._inputs(task.schema, rows, bins)
         seen = inputs.transform(rows)
         teacher = self._teach(task, inputs, _part(loss, left), random_state)
@@ -320,11 +334,11 @@ class PrivateTable(DistilledEstimator):
         costs |= {"class prior": prior} if prior else {}
         costs["labels" if labels.model is None else "gradients"] = left - prior
         histogram = None
-        if counted:
-            part = _part(loss, HISTOGRAM_SHARE)
+        if scores_share:
+            part = _part(loss, scores_share)
             scores = measure_scores(last_step(teacher).private_rows_, seen, labels.model, part)
-            histogram = yield from at_share(scores, HISTOGRAM_SHARE)
-            costs["scores"] = HISTOGRAM_SHARE
+            histogram = yield from at_share(scores, scores_share)
+            costs["scores"] = scores_share
         return Found(task.schema, table, inputs, seen, release, labels, histogram, costs)
 
     def _inputs(self, schema: Schema, rows: Any, n_bins: int | None = None) -> Any:

@@ -10,7 +10,7 @@ from skdistill.accounting.charging import charge, check_accountant, counted_by
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.domain import measure_domain, warn_of_hidden
-from skdistill.release.marginals import group_numbers
+from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import answer
 from skdistill.schema import Schema, as_schema
@@ -101,6 +101,7 @@ def learn_bounds(
     if groups is not None:
         check_lengths(X, groups=group_numbers(groups))
         loss = replace(loss, unit=Unit.GROUP)
+    check_counts(k, loss)
     sampler = active_sampler("exact")
     charge(accountant, loss, f"bounds of {k} columns")
     found, hidden = answer(measure_domain(schema, rows, loss, groups=groups), loss, sampler)

@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows, Sum
-from skdistill.release.query import Queries, Query
+from skdistill.release.noise import WANTED_SCALE
+from skdistill.release.private_sums import TARGETS_MOVED, IntegerMap, Lattice, PrivateRows, Sum
+from skdistill.release.query import Queries, Query, check_noise
 
 Array = NDArray[np.float64]
 Answer = Generator[Query, NDArray[Any], Array]
@@ -268,7 +269,8 @@ def gradient_rounds(
     for share in shares:
         h, clip = steps.at(v)
         at_most = few if len(taken) < len(shares) - _LATE else n
-        found, asked = rows.gradients(steps.frame, frame.matrix @ v, clip, at_most)
+        finest = _finest(loss.part(share), 4, v.size)
+        found, asked = rows.gradients(steps.frame, frame.matrix @ v, clip, at_most, finest)
         noise = _deviation(loss.part(share), found) / asked
         gradient = (yield from _ask(found, share)) / asked
         gradient *= min(1.0, clip / max(float(np.linalg.norm(gradient)), 1e-300))
@@ -352,8 +354,13 @@ class _Steps:
 
 
 def prediction_noise(rows: PrivateRows, loss: PrivacyLoss) -> float:
-    """Return the size of the noise on a prediction, in widths of its range; public."""
+    """Return the size of the noise on a prediction, in widths of its range; public.
+
+    Raises where noise is too large to be drawn: that on the first query, of the smallest share on
+    the finest lattice.
+    """
     rule = Rule()
+    check_noise(loss.part(rule.prior), *TARGETS_MOVED)
     size = _most_directions(rows, loss, rule) + 1
     return size * _relative(loss, size * rows.n_scores) / rows.n_units
 
@@ -389,6 +396,11 @@ def _relative(loss: PrivacyLoss, size: int) -> float:
     With Laplace noise there is one round.
     """
     return loss.scale(1.0) if loss.kind == "gaussian" else loss.scale(math.sqrt(2 * size))
+
+
+def _finest(loss: PrivacyLoss, moved: float, size: int) -> float:
+    """Return how fine a lattice of `size` numbers may be, which move by `moved` times as much."""
+    return WANTED_SCALE / (moved * _relative(loss, size))
 
 
 # Coordinates.
@@ -492,7 +504,8 @@ def _nearer(
 ) -> Generator[Query, NDArray[Any], _Frame]:
     """Move or scale the frame by a noisy moment of the private rows."""
     radius = math.sqrt(_RADIUS2 * frame.size)
-    found, n = rows.moments(frame.integers(), radius, order, _MOMENT_ROWS)
+    finest = _finest(loss.part(share), 2, frame.size**2)
+    found, n = rows.moments(frame.integers(), radius, order, _MOMENT_ROWS, finest)
     noise = _deviation(loss.part(share), found) / n
     moment = (yield from _ask(found, share)) / n
     if order == "mean":  # shrunk by the average part of the noise (James and Stein 1961)

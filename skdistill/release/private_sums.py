@@ -40,6 +40,8 @@ _BLOCK, _CACHE = 1 << 10, 1 << 16  # most rows, and cells, at a time: the cells 
 _CELL, _RESIDUAL, _LIMB = 1 << _CELL_BITS, 1 << _RESIDUAL_BITS, 1 << _LIMB_BITS
 _CONSTANT = 1 << 11  # the constant feature, in units of 1 / _CONSTANT
 _COUNT = 1 << 20  # the weight of one unit in a histogram
+#: No less than how far one unit moves the counts or the sum of the targets: L1 and L2.
+TARGETS_MOVED = 2.0 * _COUNT, 2.0 * _COUNT
 #: Half the output range in the integers of a regression's targets, and a target that is missing.
 TARGET_ONE, MISSING = 1 << 20, -(1 << 40)
 _GRADIENT = 1 << 28  # a clip is between one and two times as many units of the released lattice
@@ -211,7 +213,12 @@ class PrivateRows:
         return _histogram(total)
 
     def gradients(
-        self, frame: IntegerMap, weights: Array, clip: float, at_most: int
+        self,
+        frame: IntegerMap,
+        weights: Array,
+        clip: float,
+        at_most: int,
+        finest: float = _GRADIENT,
     ) -> tuple[Sum, int]:
         r"""Sum the records' gradients of the loss, each clipped in the frame's coordinates.
 
@@ -225,6 +232,9 @@ class PrivateRows:
             C, in the frame's coordinates.
         at_most : int
             How many rows are enough, as for :meth:`moments`.
+        finest : float, default=2**28
+            A clip is at most twice as many integers; fewer where the noise is so large that it
+            could not be drawn on a finer lattice.
 
         Returns
         -------
@@ -251,7 +261,8 @@ class PrivateRows:
         scores = IntegerMap(frame.lattice, weights)
         question = partial(PrivateRows._clipped, scores=scores, bound=clip * _RESIDUAL, step=step)
         high, low = self._total(question, self._row_lengths(frame))
-        shift = frame.exponent + _RESIDUAL_BITS + math.frexp(clip)[1] - 29
+        bits = math.floor(math.log2(min(max(finest, 1.0), _GRADIENT)))
+        shift = frame.exponent + _RESIDUAL_BITS + math.frexp(clip)[1] - bits - 1
         values = _apply(frame.integers, high, low, shift)
         unit = 2.0 ** (shift - frame.exponent - _RESIDUAL_BITS)
         moved = 2 * clip / unit * _UP
