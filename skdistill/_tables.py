@@ -373,7 +373,9 @@ def classes_in(y: Any) -> NDArray[Any]:
     """
     if isinstance(y, np.ndarray) and y.ndim == 1 and len(y) and y.dtype in (np.int64, np.bool_):
         check_classification_targets(y)
-        return np.unique(y)
+        classes = np.unique(y)
+        _check_exact(classes)
+        return classes
     pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
     present = [cell for cell, read in pairs if read == read]
     if len({isinstance(read, str) for _, read in pairs if read == read}) > 1:
@@ -387,9 +389,23 @@ def classes_in(y: Any) -> NDArray[Any]:
     with np.errstate(invalid="ignore"):
         check_classification_targets(labels)
     classes = np.unique(labels)
-    if classes.dtype.kind == "f" and (np.abs(classes) < 2**53).all():
+    _check_exact(classes)
+    if classes.dtype.kind == "f":
         classes = classes.astype(np.int64)  # floats because of a missing label beside them
     return classes
+
+
+def _check_exact(classes: NDArray[Any]) -> None:
+    """Raise for numbers that a column of floats cannot tell apart, which one missing label makes.
+
+    One record would then decide which class the others belong to.
+    """
+    large = [c for c in classes.tolist() if isinstance(c, (int, float)) and not abs(c) < 2**53]
+    if large:
+        raise ValueError(
+            f"The class {large[0]!r} is not a number below 2**53, and one missing label among "
+            "others would make it a neighbouring number. Give the labels as text."
+        )
 
 
 def known_classes(y: Any, classes: Any, cells: Any = None) -> NDArray[Any]:
@@ -411,6 +427,7 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
         if kind == "text":
             raise ValueError("The targets in y are text, and a regressor learns numbers.")
         return
+    _check_exact(classes)
     wanted = text_or_numbers(classes.dtype)
     if kind != wanted and None not in (kind, wanted):
         raise ValueError(

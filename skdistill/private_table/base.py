@@ -80,6 +80,7 @@ _NOT_PROTECTED = "that a fit raised an exception, where it did (not the private 
 class PrivateTable(DistilledEstimator):
     """The common part of the classifier and the regressor."""
 
+    @np.errstate(all="ignore")  # in a user's own state, a private value could raise
     def fit(self, X: Any, y: Any = None, groups: Any = None, X_public: Any = None) -> Self:
         """Charge the price, then learn a model of the private table.
 
@@ -143,27 +144,28 @@ class PrivateTable(DistilledEstimator):
 
     def preview(
         self,
-        n_records: tuple[int, ...] = (500, 1000, 5000, 50_000),
-        epsilons: tuple[float, ...] = (0.5, 1.0, 2.0, 8.0),
+        n_records: int | tuple[int, ...] = (500, 1000, 5000, 50_000),
+        epsilons: float | tuple[float, ...] = (0.5, 1.0, 2.0, 8.0),
     ) -> NoisePreview:
         """Say from public numbers how noisy a model will be. Nothing is asked or charged.
 
         Parameters
         ----------
-        n_records : tuple of int
+        n_records : int or tuple of int
             Numbers of private records (or groups).
-        epsilons : tuple of float
-            Values of ε of the whole fit; δ is that of the estimator.
+        epsilons : float or tuple of float
+            Values of ε of the whole fit; δ and the law of the noise are those of the estimator.
 
         Returns
         -------
         NoisePreview
             Its repr is a table.
         """
+        self._check_settings()
         classes = getattr(self, "classes", None)
         n_classes = 2 if classes is None or isinstance(classes, str) else len(list(classes))
         n_classes = n_classes if self._predicts() == "classifier" else 0
-        return preview_noise(tuple(n_records), tuple(epsilons), float(self.delta), n_classes)
+        return preview_noise(n_records, epsilons, n_classes, self._priced)
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
         """Draw synthetic rows of the released columns, as many as you like, at no cost.
@@ -289,14 +291,16 @@ class PrivateTable(DistilledEstimator):
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
-        if math.isinf(self.epsilon):
-            return None
+        return (
+            None if math.isinf(self.epsilon) else replace(self._priced(self.epsilon), unit=task.unit)
+        )
+
+    def _priced(self, epsilon: float) -> PrivacyLoss:
+        """Return the loss at a price, by the law of the noise that the settings choose."""
         law = getattr(self.mechanism, "noise", self.mechanism)
         if self.delta == 0 or law == "laplace":
-            loss = PrivacyLoss.laplace(float(self.epsilon))
-        else:
-            loss = PrivacyLoss.gaussian(float(self.epsilon), float(self.delta))
-        return replace(loss, unit=task.unit)
+            return PrivacyLoss.laplace(float(epsilon))
+        return PrivacyLoss.gaussian(float(epsilon), float(self.delta))
 
     def _queries(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Learn bounds that are private, then the model, under one price."""

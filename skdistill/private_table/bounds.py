@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from skdistill._tables import check_lengths, check_table
 from skdistill.accounting.charging import charge, check_accountant, counted_by
 from skdistill.accounting.loss import PrivacyLoss
@@ -17,6 +19,7 @@ from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
 
 
+@np.errstate(all="ignore")  # in a user's own state, a private value could raise
 def learn_bounds(
     schema: Any,
     X: Any,

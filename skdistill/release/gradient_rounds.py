@@ -38,6 +38,8 @@ Answer = Generator[Query, NDArray[Any], Array]
 
 # Directions of public rows whose variance is less than this part of the largest are left out.
 _NO_VARIANCE = 1e-6
+# Larger cells of public rows are moved here, as a teacher's are, so that no sum of squares overflows.
+_LARGEST = 1e100
 # Widest covariance that is decomposed; wider public rows go by their own number.
 _WIDEST = 4096
 # A first moment, and a second one, of about so many rows is as good as of all of them.
@@ -414,6 +416,10 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
             f"{rows.width} columns of the private rows."
         )
 
+    if sp.issparse(public):
+        public = sp.csr_matrix(public).minimum(_LARGEST).maximum(-_LARGEST)
+    else:
+        public = np.clip(public, -_LARGEST, _LARGEST)
     most = _most_directions(rows, loss, rule)
     mean, spread = _mean_and_spread(public)
     lattice = Lattice.of(mean, spread, centred=not sp.issparse(public) and not rows.is_sparse)

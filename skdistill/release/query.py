@@ -198,6 +198,7 @@ Queries = Generator[Any, NDArray[Any], Result]
 """A generator of queries, which is sent their noisy answers."""
 
 
+@np.errstate(all="ignore")  # in a user's own state, a private value could raise
 def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sampler) -> Result:
     """Run a mechanism: answer each of its queries with noise.
 

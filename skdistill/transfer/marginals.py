@@ -103,6 +103,7 @@ class MarginalSampler(DocLink, BaseEstimator):
         self.accountant = accountant
         self.random_state = random_state
 
+    @np.errstate(all="ignore")  # in a user's own state, a private value could raise
     def fit(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Self:
         """Charge the accountant, then count the private table with noise.
 
