@@ -139,7 +139,7 @@ class PrivateTable(DistilledEstimator):
         self.schema_ = Schema(found.schema.columns, privacy=said)
         if self.verbose > 0:
             print_once(str(self.privacy_))
-        warn_of_hidden(found.hidden)  # at the end: a warning may be an error
+        warn_of_hidden(found.hidden)
         return self
 
     def preview(
@@ -292,7 +292,9 @@ class PrivateTable(DistilledEstimator):
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
         return (
-            None if math.isinf(self.epsilon) else replace(self._priced(self.epsilon), unit=task.unit)
+            None
+            if math.isinf(self.epsilon)
+            else replace(self._priced(self.epsilon), unit=task.unit)
         )
 
     def _priced(self, epsilon: float) -> PrivacyLoss:
@@ -313,7 +315,7 @@ class PrivateTable(DistilledEstimator):
         share, hidden, found = yield from with_domain(task.schema, task.rows, loss, learn, **known)
         costs = {name: (1 - share) * cost for name, cost in found.costs.items()}
         costs = {"bounds": share} | costs if share else costs
-        return replace(found, costs=costs, hidden=tuple(hidden))
+        return replace(found, costs=costs, hidden=hidden)
 
     def _learn(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Join the table, the labels of rows drawn from it, and the scores, under one price."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from skdistill.accounting.relation import Unit
 from skdistill.release.calibration import Release
 from skdistill.release.copula import SyntheticTable
+from skdistill.release.domain import Hidden
 from skdistill.release.mechanism import Labels
 from skdistill.release.score_histogram import ScoreHistogram
 from skdistill.schema import Schema
@@ -46,7 +47,7 @@ class Found:
     labels: Labels
     histogram: ScoreHistogram | None
     costs: dict[str, Fraction]  # the part of the price that each release took
-    hidden: tuple[str, ...] = ()  # columns whose bounds cannot be told from noise
+    hidden: Hidden | None = None  # values that noise on the counts for private bounds may hide
 
 
 class PrivateStepError(ValueError):
