@@ -25,7 +25,14 @@ from skdistill._estimator import DistilledEstimator
 from skdistill._partitions import is_dask
 from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced, warn_caller
-from skdistill._tables import cells_of, check_lengths, check_table, layout_of, n_rows
+from skdistill._tables import (
+    cells_of,
+    check_lengths,
+    check_table,
+    label_codes,
+    layout_of,
+    n_rows,
+)
 from skdistill._validate import check_settings, clear_fitted, type_name
 from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
@@ -42,6 +49,7 @@ from skdistill.private_table.teaching import (
 )
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
+from skdistill.release.class_counts import measure_rarity
 from skdistill.release.domain import domain_share, warn_of_hidden, with_domain
 from skdistill.release.gradient_rounds import least_noise
 from skdistill.release.marginals import check_counts, group_numbers
@@ -70,8 +78,11 @@ from skdistill.transfer.table_features import TableFeatures, usual_knots
 #: Part of μ² (or of ε) that synthetic rows take. Chosen, as all parts, on private rows held out of
 #: Adult, California housing and credit default.
 SYNTHESIS_SHARE = Fraction(17, 100)
+#: Part of it that counts of two classes take: rare ones pay for fewer knots.
+COUNTS_SHARE = Fraction(1, 100)
 _N_ROWS = 10_000  # synthetic rows
 _FEWEST_KNOTS, _BINS_PER_KNOT = 6, 10  # of a number, where rows are drawn from counts
+_FEWEST_RARE = 4  # where a class is rare
 _REHEARSED = 300  # rows drawn from the schema to try the teacher on
 _CUTS = ("accuracy", "f1")
 _NOT_PROTECTED = "that a fit raised an exception, where it did (not the private rows that it met)"
@@ -271,11 +282,15 @@ class PrivateTable(DistilledEstimator):
         release = calibrate(bound, asked, mechanism=mechanism, with_prior=with_prior, loss=part)
         return release.noise_scale
 
-    def _others(self, task: Task) -> tuple[Fraction, Fraction]:
-        """Return the parts of the price, but for bounds, of synthetic rows and of the histogram."""
-        counted = self._counts_scores() and not math.isinf(self.epsilon)
-        synthesis = SYNTHESIS_SHARE if task.X_public is None else Fraction(0)
-        return synthesis, HISTOGRAM_SHARE if counted else Fraction(0)
+    def _others(self, task: Task) -> tuple[Fraction, Fraction, Fraction]:
+        """Return the parts of the price of synthetic rows, class counts and the histogram."""
+        none, noisy = Fraction(0), not math.isinf(self.epsilon)
+        weighed = noisy and self._learns_weights() and len(getattr(self, "classes_", ())) == 2
+        return (
+            SYNTHESIS_SHARE if task.X_public is None else none,
+            COUNTS_SHARE if weighed else none,
+            HISTOGRAM_SHARE if noisy and self._counts_scores() else none,
+        )
 
     def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:
         """Warn where even a model of a few weights would be mostly noise."""
@@ -320,8 +335,8 @@ class PrivateTable(DistilledEstimator):
     def _learn(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Join the table, the labels of rows drawn from it, and the scores, under one price."""
         table, rows, costs, bins = None, task.X_public, {}, None
-        synthesis, scores_share = self._others(task)
-        left = 1 - synthesis - scores_share
+        synthesis, counted, scores_share = self._others(task)
+        left, rare = 1 - synthesis - counted - scores_share, 1.0
         if rows is None:
             costs["synthetic rows"] = synthesis
             part = _part(loss, synthesis)
@@ -331,7 +346,12 @@ class PrivateTable(DistilledEstimator):
             table = yield from at_share(measured, synthesis)
             rng, snapped = _generator(random_state), self._learns_weights()
             rows = table.rows(_N_ROWS, rng, task.kind, snapped=snapped)
-        inputs = self._inputs(task.schema, rows, bins)
+        if counted:
+            codes = label_codes(task.targets.tolist(), self.classes_) % 3  # 2 is any other label
+            weighed = measure_rarity(codes, _part(loss, counted), task.groups)
+            rare = yield from at_share(weighed, counted)
+            costs["class counts"] = counted
+        inputs = self._inputs(task.schema, rows, bins, rare)
         seen = inputs.transform(rows)
         teacher = self._teach(task, inputs, _part(loss, left), random_state)
         release = self._calibrate(teacher, inputs, seen, _part(loss, left))
@@ -347,10 +367,13 @@ class PrivateTable(DistilledEstimator):
             costs["scores"] = scores_share
         return Found(task.schema, table, inputs, seen, release, labels, histogram, costs)
 
-    def _inputs(self, schema: Schema, rows: Any, n_bins: int | None = None) -> Any:
+    def _inputs(
+        self, schema: Schema, rows: Any, n_bins: int | None = None, rare: float = 1.0
+    ) -> Any:
         """Return the fitted public map from rows to the features of teacher and student.
 
-        Rows drawn from counts have one value for each of `n_bins` bins of a number.
+        Rows drawn from counts have one value for each of `n_bins` bins of a number. A class so
+        `rare` (see :func:`rarity`) pays for fewer knots.
         """
         sanitize = SchemaRows(schema)
         if isinstance(self._blank_teacher(), Pipeline) or isinstance(
@@ -366,6 +389,7 @@ class PrivateTable(DistilledEstimator):
             knots = usual_knots(schema)
             if n_bins is not None:
                 knots = min(knots, max(_FEWEST_KNOTS, n_bins // _BINS_PER_KNOT))
+            knots = min(knots, max(_FEWEST_RARE, round(knots / rare)))
             features = TableFeatures(schema, pairs, n_knots=knots)
         return Pipeline([("rows", sanitize), ("features", features)]).fit(rows)
 

@@ -58,6 +58,7 @@ _FEWEST_DIRECTIONS = 10
 _LATE, _EARLY, _EARLY_LEVEL = 4, 10, 0.1
 _ONE_ROUND = 0.15  # expected noise on a score, above which one round of Laplace noise is best
 _PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
+_RARITY_POWER = 2  # of the rarity, by which there are fewer directions
 
 
 @dataclass(frozen=True)
@@ -258,8 +259,8 @@ def gradient_rounds(
     left = whole * (1 - rule.prior) - sum(share for _, share in bought)
     shares = _shares(left, _level(frame.size, rows, loss.part(left)), rule, loss.kind)
     totals = yield from _ask(rows.targets_sum(), whole * rule.prior)
-    start, rarity = _start(totals / n, rows.n_classes), _rarity(totals, rows.n_classes)
-    frame = frame.first(_most_directions(rows, loss.part(whole), rule, rarity))
+    start, rare = _start(totals / n, rows.n_classes), rarity(totals, rows.n_classes)
+    frame = frame.first(_most_directions(rows, loss.part(whole), rule, rare**_RARITY_POWER))
     for order, share in bought:
         frame = yield from _nearer(frame, rows, order, share, loss)
     constant = np.zeros((frame.size, rows.n_scores))
@@ -438,10 +439,17 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
     return _Frame(lattice, matrix, coordinates, start, rest, length2)
 
 
-def _rarity(totals: Array, n_classes: int) -> float:
+def rarity(totals: Array, n_classes: int) -> float:
     """Return by how much a rare class enlarges the noise on a score: 1 from shares of 30 % on.
 
     Noise is in proportion to a residual, √(p(1 - p)), and the curvature to p(1 - p).
+
+    Parameters
+    ----------
+    totals : ndarray of shape (n_classes,)
+        Noisy counts of the classes.
+    n_classes : int
+        Other numbers than two have no such rule.
     """
     if n_classes != 2:
         return 1.0
@@ -449,10 +457,10 @@ def _rarity(totals: Array, n_classes: int) -> float:
     return max(1.0, 1 / (_spread_of(2) * math.sqrt(p * (1 - p))))
 
 
-def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule, rarity: float = 1.0) -> int:
+def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule, fewer: float = 1.0) -> int:
     """Return the number of directions that the noise allows."""
     kinds = 1.5 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
-    part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units / rarity
+    part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units / fewer
     most = min(_MOST_DIRECTIONS, rows.width, max(_FEWEST_DIRECTIONS, _MOST_NUMBERS // rows.width))
     while most > _FEWEST_DIRECTIONS and most * _relative(loss, most * rows.n_scores) > part:
         most -= 1 + most // 64
