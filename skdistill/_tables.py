@@ -424,8 +424,10 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
     """
     kind = text_or_numbers(getattr(y, "dtype", None))
     if classes is None:
-        if kind == "text":
-            raise ValueError("The targets in y are text, and a regressor learns numbers.")
+        if re.match(r"<?m8|date|time|duration|period|interval", str(getattr(y, "dtype", "")).lower()):
+            kind = "dates or durations"
+        if kind not in (None, "numbers"):
+            raise ValueError(f"The targets in y are {kind}, and a regressor learns numbers.")
         return
     _check_exact(classes)
     wanted = text_or_numbers(classes.dtype)

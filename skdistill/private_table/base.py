@@ -580,6 +580,9 @@ class PrivateTable(DistilledEstimator):
             threshold="prior" if threshold in _CUTS else threshold,
             output_range=self._output_range(),
             accountant=self.accountant,
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
         )
 
     # ------------------------------------------------------------------------- being an estimator
