@@ -400,6 +400,7 @@ def _check_exact(classes: NDArray[Any]) -> None:
 
     One record would then decide which class the others belong to.
     """
+    check_classification_targets(classes)
     large = [c for c in classes.tolist() if isinstance(c, (int, float)) and not abs(c) < 2**53]
     if large:
         raise ValueError(
@@ -424,7 +425,9 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
     """
     kind = text_or_numbers(getattr(y, "dtype", None))
     if classes is None:
-        if re.match(r"<?m8|date|time|duration|period|interval", str(getattr(y, "dtype", "")).lower()):
+        if re.match(
+            r"<?m8|date|time|duration|period|interval", str(getattr(y, "dtype", "")).lower()
+        ):
             kind = "dates or durations"
         if kind not in (None, "numbers"):
             raise ValueError(f"The targets in y are {kind}, and a regressor learns numbers.")

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 
 from skdistill import (
@@ -31,7 +31,6 @@ from skdistill import (
     PrivateDistiller,
     PrivateRegressor,
     ResidualRounds,
-    Schema,
     SoftLabels,
     TeacherEnsemble,
     learn_bounds,
@@ -176,9 +175,9 @@ WAYS = {
     ),
     "PrivateClassifier of an ensemble": (
         parameters(PrivateClassifier),
-        lambda ledger, **s: classifier(
-            **{"teacher": ensemble(), "accountant": ledger, **s}
-        ).fit(X, Y),
+        lambda ledger, **s: classifier(**{"teacher": ensemble(), "accountant": ledger, **s}).fit(
+            X, Y
+        ),
     ),
     "PrivateClassifier with public rows": (
         parameters(PrivateClassifier),
@@ -230,7 +229,9 @@ WAYS = {
             **{"schema": float, "X": X, "epsilon": 5.0, "accountant": ledger, **s}
         ),
     ),
-    **{f"distiller of {kind}": (parameters(PrivateDistiller), distilled(kind)) for kind in TEACHERS},
+    **{
+        f"distiller of {kind}": (parameters(PrivateDistiller), distilled(kind)) for kind in TEACHERS
+    },
     **{
         f"fit of a distiller of {kind}": (
             parameters(PrivateDistiller.fit, "sample_weight"),
@@ -253,7 +254,10 @@ WAYS = {
     "teacher newton for numbers": (parameters(NewtonRegressor), taught("newton for numbers")),
     "teacher ensemble": (parameters(TeacherEnsemble)[1:], taught("ensemble")),
     "refit": (parameters(refit)[3:], taught("refitted")),
-    **{f"mechanism {name}": (parameters(made), of_mechanism(name)) for name, (made, _) in MECHANISMS.items()},
+    **{
+        f"mechanism {name}": (parameters(made), of_mechanism(name))
+        for name, (made, _) in MECHANISMS.items()
+    },
 }
 WALKED = [(way, name) for way, (names, _) in WAYS.items() for name in names]
 

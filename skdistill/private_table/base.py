@@ -249,6 +249,7 @@ class PrivateTable(DistilledEstimator):
             rows = schema.decode(codes, rng, kind=task.kind)
         teacher, targets = self._configured(task, loss, 0), self._made_up(n_rows(rows))
         if isinstance(last_step(teacher), TeacherEnsemble):
+            last_step(teacher).count_teachers(task.n_units, 1)
             last_step(teacher).set_params(n_teachers=2, n_jobs=None)
         groups = None if task.groups is None else np.arange(len(targets))
         if task.groups is not None and not takes_groups(teacher):
