@@ -33,7 +33,7 @@ def check_whole(name: str, value: Any, least: int = 1, others: str = "") -> int:
 def check_jobs(n_jobs: Any, verbose: Any) -> None:
     """Raise for settings that joblib would refuse after a charge."""
     if n_jobs is not None and (
-        not isinstance(n_jobs, Integral) or n_jobs == 0 or abs(n_jobs) > _MOST_JOBS
+        not isinstance(n_jobs, Integral) or n_jobs == 0 or abs(int(n_jobs)) > _MOST_JOBS
     ):
         raise ValueError(f"n_jobs={n_jobs!r} must be None or a whole number other than 0.")
     if not isinstance(verbose, (Real, np.bool_)) or not math.isfinite(verbose):

@@ -1,8 +1,8 @@
 """An error after a charge is possible only where private data decide it.
 
-Every constructor parameter of every public estimator that charges, every parameter of its mechanism,
-teacher and student, and every argument of its fit is given values of wrong types, out of range
-and in wrong combinations. Whatever raises has to raise while the ledger is empty; nothing may be
+Every constructor parameter of every public estimator that charges, every parameter of its
+mechanism and teacher, and every argument of its fit is given values of wrong types and out of
+range. Whatever raises has to raise while the ledger is empty; nothing may be
 asked for a public value after it.
 """
 
@@ -103,6 +103,12 @@ MECHANISMS = {
     "confident max": (ConfidentMax, "ensemble"),
     "parameters": (Parameters, "any"),
 }
+
+
+def between(X):
+    if np.abs(X).max() > 1:
+        raise ValueError("only -1 to 1")
+    return X
 
 
 def classifier(**settings):
@@ -277,3 +283,97 @@ def charged(way, **settings):
 def test_no_value_of_a_setting_fails_after_the_charge(way, name):
     for label, value in VALUES.items():
         assert charged(way, **{name: value}) is None, label
+
+
+def test_a_few_values_of_every_setting_do_not_fail_after_the_charge():
+    """One value of each setting, another one for each; the slow test tries all."""
+    labels = list(VALUES)
+    for i, (way, name) in enumerate(WALKED):
+        label = labels[(7 * i) % len(labels)]
+        assert charged(way, **{name: VALUES[label]}) is None, (way, name, label)
+
+
+# Faults that a walk through single values does not meet.
+TOGETHER = {
+    "a threshold for three classes": (classifier, {"classes": [0, 1, 2], "threshold": 0.3}),
+    "f1 for three classes": (classifier, {"classes": [0, 1, 2], "threshold": "f1"}),
+    "f1 of an ensemble": (classifier, {"teacher": ensemble(), "threshold": "f1"}),
+    "f1 of a student": (classifier, {"student": LogisticRegression(), "threshold": "f1"}),
+    "a threshold of margins": (classifier, {"student": LinearSVC(), "threshold": 0.3}),
+    "gaussian without delta": (classifier, {"mechanism": "gaussian", "delta": 0}),
+    "votes without delta": (
+        classifier,
+        {"teacher": ensemble(), "mechanism": ConfidentMax(), "delta": 0},
+    ),
+    "votes of gradients": (classifier, {"mechanism": "noisy_max"}),
+    "gradients of an ensemble": (
+        classifier,
+        {"teacher": ensemble(), "mechanism": GradientRounds()},
+    ),
+    "a regression in place of classes": (classifier, {"teacher": ensemble(Ridge())}),
+    "classes in place of a regression": (regressor, {"teacher": ensemble()}),
+    "a student of the other kind": (regressor, {"student": LogisticRegression()}),
+    "a member that cannot be": (classifier, {"teacher": ensemble(LogisticRegression(C=-1))}),
+    "a student that cannot be": (classifier, {"student": LogisticRegression(C=-1)}),
+    "private bounds and one range": (
+        classifier,
+        {
+            "schema": float,
+            "teacher": ensemble(
+                make_pipeline(OneHotEncoder(categories=[[-1, 0, 1]] * 2), LogisticRegression())
+            ),
+        },
+    ),
+    "private whole numbers": (
+        classifier,
+        {
+            "schema": int,
+            "teacher": ensemble(make_pipeline(FunctionTransformer(between), GaussianNB())),
+        },
+    ),
+    **{
+        f"epsilon={epsilon:g}, delta={delta:g}, {name}": (
+            made,
+            {"epsilon": epsilon, "delta": delta, **more},
+        )
+        for epsilon in (1e-5, 1e-6, 1e-9, 1e-14, 1e-30)
+        for delta in (0, 1e-12)
+        for name, made, more in (
+            ("gradients", classifier, {}),
+            ("bounds", classifier, {"schema": float}),
+            ("numbers", regressor, {}),
+            ("ensemble", classifier, {"teacher": ensemble()}),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_no_settings_together_fail_after_the_charge(name):
+    made, settings = TOGETHER[name]
+    ledger = PrivacyLedger.create(":memory:", epsilon=1e6, delta=0.5, pure=1e5)
+    model = made(**{"accountant": ledger, **settings})
+    try:
+        model.fit(X, Y if made is classifier else X[:, 0])
+    except (TypeError, ValueError):
+        assert len(ledger) == 0
+    else:
+        assert "epsilon" in name
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if " of " not in way or "table" in way])
+@pytest.mark.parametrize("delta", [0, 1e-6])
+def test_the_users_error_state_raises_nothing_after_the_charge(way, delta):
+    """Private cells, and public ones, may be so large or small that NumPy warns."""
+    with np.errstate(all="raise"):
+        more = {"delta": delta} if "delta" in dict.fromkeys(WAYS[way][0]) else {}
+        assert charged(way, **more) is None
+
+
+def test_huge_public_rows_fail_no_gradient_round():
+    rows = PUBLIC.copy()
+    rows[3] = 1e200
+    ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-3)
+    for public in (rows, sparse.csr_matrix(rows)):
+        found = PrivateDistiller(TEACHERS["newton"](), accountant=ledger).fit(public)
+        assert np.isfinite(found.predict_proba(PUBLIC)).all()

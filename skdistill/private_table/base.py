@@ -24,7 +24,7 @@ from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
 from skdistill._partitions import is_dask
 from skdistill._randomness import own_randomness
-from skdistill._silenced import silenced, warn_caller
+from skdistill._silenced import silenced
 from skdistill._tables import (
     cells_of,
     check_lengths,
@@ -38,7 +38,7 @@ from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
-from skdistill.private_table.preview import MOSTLY_NOISE, NoisePreview, preview_noise
+from skdistill.private_table.preview import NoisePreview, preview_noise, warn_of_noise
 from skdistill.private_table.shards import noisy_n_teachers
 from skdistill.private_table.task import Found, PrivateStepError, Task
 from skdistill.private_table.teaching import (
@@ -51,7 +51,6 @@ from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
 from skdistill.release.class_counts import measure_rarity
 from skdistill.release.domain import domain_share, warn_of_hidden, with_domain
-from skdistill.release.gradient_rounds import least_noise
 from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import active_sampler
@@ -138,7 +137,8 @@ class PrivateTable(DistilledEstimator):
         task = self._check(X, y, groups, X_public)
         loss, sampler = self._loss(task), active_sampler("exact")
         self._rehearse(task, loss)
-        self._warn_of_noise(task, loss)
+        if loss is not None and self.teacher is None:
+            warn_of_noise(task.n_units, len(getattr(self, "classes_", ())), loss)
         note = f"{type(self).__name__}; {task.n_units} {task.unit}s"  # not the number of rows
         charge(self.accountant, loss, note)
         random_state = check_random_state(self.random_state)
@@ -273,7 +273,7 @@ class PrivateTable(DistilledEstimator):
             rehearse(student, seen, classes, threshold=cut, output_range=range_, noise_scale=noise)
 
     def _noise(self, task: Task, asked: Any, bound: Certificate, loss: PrivacyLoss | None) -> float:
-        """Return the noise on a label; raise where any noise of the fit is too large to be drawn."""
+        """Return the noise on a label; raise where any of the fit is too large to be drawn."""
         check_counts(len(task.schema.columns), loss)
         if task.X_public is None:
             asked = replace(asked, X=None, indices=np.arange(_N_ROWS))
@@ -292,18 +292,6 @@ class PrivateTable(DistilledEstimator):
             COUNTS_SHARE if weighed else none,
             HISTOGRAM_SHARE if noisy and self._counts_scores() else none,
         )
-
-    def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:
-        """Warn where even a model of a few weights would be mostly noise."""
-        if loss is None or self.teacher is not None:
-            return
-        noise = least_noise(task.n_units, len(getattr(self, "classes_", ())), loss)
-        if noise > MOSTLY_NOISE:
-            warn_caller(
-                f"The model will be mostly noise: with {task.n_units} {task.unit}s and "
-                f"epsilon={self.epsilon:g}, a prediction has noise of {noise:.2g} of its range, "
-                "however few weights are learned. Use more records, or a larger epsilon."
-            )
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
@@ -538,7 +526,7 @@ class PrivateTable(DistilledEstimator):
             mu=None if loss is None else loss.mu,
             unit=unit,
             subject=PRIVATE_TABLE,
-            mechanism=f"{release.title}, {rows} transfer rows{_cost_text(found.costs, loss)}",
+            mechanism=f"{release.title}, {rows} transfer rows{found.cost_text(loss)}",
             certificate={**whole.certificate, "bound": bound},
             not_protected=tuple(not_protected),
             private=whole.private and schema.is_private,
@@ -598,14 +586,6 @@ class PrivateTable(DistilledEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def _cost_text(costs: dict[str, Fraction], loss: PrivacyLoss | None) -> str:
-    """Return the part of the price that each release took, in words."""
-    if loss is None:
-        return ""
-    parts = [f"{name} {float(share):.1%}" for name, share in costs.items()]
-    return f" ({', '.join(parts)} of {'ε' if loss.mu is None else 'μ²'})"
 
 
 def _part(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:

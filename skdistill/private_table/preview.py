@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdistill._numbers import check_number, check_whole
+from skdistill._silenced import warn_caller
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.gradient_rounds import least_noise
 
@@ -66,3 +67,14 @@ def preview_noise(
 def _listed(values: Any) -> Any:
     """Return one number as a list."""
     return values if np.ndim(values) else [values]
+
+
+def warn_of_noise(n_units: int, n_classes: int, loss: PrivacyLoss) -> None:
+    """Warn where even a model of a few weights would be mostly noise."""
+    noise = least_noise(n_units, n_classes, loss)
+    if noise > MOSTLY_NOISE:
+        warn_caller(
+            f"The model will be mostly noise: with {n_units} {loss.unit}s and "
+            f"epsilon={loss.epsilon:g}, a prediction has noise of {noise:.2g} of its range, "
+            "however few weights are learned. Use more records, or a larger epsilon."
+        )

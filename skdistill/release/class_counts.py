@@ -52,14 +52,14 @@ def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
     )
 
 
-def measure_rarity(codes: Integers, loss: PrivacyLoss, groups: Any = None) -> Queries[float]:
+def measure_rarity(codes: Integers, loss: PrivacyLoss | None, groups: Any = None) -> Queries[float]:
     """Release by how much the rarer of two classes enlarges noise; see :func:`rarity`.
 
     Parameters
     ----------
     codes : ndarray of int64, shape (n,)
         Private: 0 or 1 for a class, 2 for any other label.
-    loss : PrivacyLoss
+    loss : PrivacyLoss or None
         The price.
     groups : array-like of shape (n,), optional
         The group of each row.

@@ -38,7 +38,7 @@ Answer = Generator[Query, NDArray[Any], Array]
 
 # Directions of public rows whose variance is less than this part of the largest are left out.
 _NO_VARIANCE = 1e-6
-# Larger cells of public rows are moved here, as a teacher's are, so that no sum of squares overflows.
+# Larger cells of public rows are moved here, as a teacher's are: no sum of squares overflows.
 _LARGEST = 1e100
 # Widest covariance that is decomposed; wider public rows go by their own number.
 _WIDEST = 4096
