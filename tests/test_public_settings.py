@@ -11,12 +11,13 @@ import inspect
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from sklearn.svm import LinearSVC
 
 from skdistill import (
@@ -301,10 +302,6 @@ TOGETHER = {
     "f1 of a student": (classifier, {"student": LogisticRegression(), "threshold": "f1"}),
     "a threshold of margins": (classifier, {"student": LinearSVC(), "threshold": 0.3}),
     "gaussian without delta": (classifier, {"mechanism": "gaussian", "delta": 0}),
-    "votes without delta": (
-        classifier,
-        {"teacher": ensemble(), "mechanism": ConfidentMax(), "delta": 0},
-    ),
     "votes of gradients": (classifier, {"mechanism": "noisy_max"}),
     "gradients of an ensemble": (
         classifier,

@@ -125,7 +125,8 @@ class PrivateTable(DistilledEstimator):
         Proof. Let the whole loss be μ-GDP (or (ε, 0)-DP). The fit is one generator of queries,
         ``_queries``, whose parts have shares of the loss that sum to at most 1. (0) Private bounds:
         ``measure_domain`` (`release/domain.py`). (1) The codes of a row are a function of that row,
-        so ``measure_table`` sees one row of codes replaced. (2) The transfer rows and the map to
+        so ``measure_table`` sees one row of codes replaced, and so are two classes, whose counts
+        ``measure_rarity`` releases. (2) The transfer rows and the map to
         features are functions of its answers. Given them, the map takes private rows one by one, so
         one training row of the teacher changes, and its labels or its model cost their share by the
         teacher's certificate. (3) The histogram of scores asks the same rows about the released
