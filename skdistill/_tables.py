@@ -400,13 +400,13 @@ def _check_exact(classes: NDArray[Any]) -> None:
 
     One record would then decide which class the others belong to.
     """
-    check_classification_targets(classes)
     large = [c for c in classes.tolist() if isinstance(c, (int, float)) and not abs(c) < 2**53]
     if large:
         raise ValueError(
             f"The class {large[0]!r} is not a number below 2**53, and one missing label among "
             "others would make it a neighbouring number. Give the labels as text."
         )
+    check_classification_targets(classes)
 
 
 def known_classes(y: Any, classes: Any, cells: Any = None) -> NDArray[Any]:
