@@ -107,7 +107,7 @@ def warn_uncounted(teacher: Any) -> None:
     A teacher that was refitted in between is another one: its fitted attributes are.
     """
     parts = _fitted_parts(teacher)
-    if all(_UNCOUNTED.get(id(part)) is part for part in parts):
+    if parts and all(_UNCOUNTED.get(id(part)) is part for part in parts):
         warn_caller(
             "This teacher has answered before, and no accountant counts its answers: every fit "
             "costs its own epsilon, those of a search or a cross-validation too. Keep one ledger "
@@ -122,4 +122,4 @@ def _fitted_parts(teacher: Any) -> list[Any]:
     fitted = [value for name, value in getattr(last, "__dict__", {}).items() if name[-1:] == "_"]
     firsts = [value[0] if isinstance(value, list) and value else value for value in fitted]
     parts = [part for part in firsts if type(part).__weakrefoffset__]
-    return parts or [teacher if type(teacher).__weakrefoffset__ else object()]
+    return parts or [each for each in [teacher] if type(each).__weakrefoffset__]

@@ -615,7 +615,7 @@ def test_a_rare_class_pays_for_fewer_knots():
 
 
 def test_previews_follow_the_settings():
-    """The law of the noise is that of a fit, a number is a list of one, and settings are checked."""
+    """The law of the noise is that of a fit, one number is a list, and settings are checked."""
     model = PrivateClassifier(schema=(0, 1), classes=[0, 1])
     gaussian = model.preview(1000, 2.0).noise
     assert gaussian.shape == (1, 1)
