@@ -396,17 +396,17 @@ def classes_in(y: Any) -> NDArray[Any]:
 
 
 def _check_exact(classes: NDArray[Any]) -> None:
-    """Raise for numbers that a column of floats cannot tell apart, which one missing label makes.
+    """Raise for numbers that are no labels, or that a column of floats cannot tell apart.
 
-    One record would then decide which class the others belong to.
+    One missing label makes floats of a column: it would decide which class the others belong to.
     """
-    large = [c for c in classes.tolist() if isinstance(c, (int, float)) and not abs(c) < 2**53]
-    if large:
+    numbers = [c for c in classes.tolist() if isinstance(c, (int, float))]
+    wrong = [c for c in numbers if not (abs(c) < 2**53 and c == round(c))]
+    if wrong:
         raise ValueError(
-            f"The class {large[0]!r} is not a number below 2**53, and one missing label among "
-            "others would make it a neighbouring number. Give the labels as text."
+            f"The class {wrong[0]!r} is not a whole number below 2**53; one missing label among "
+            "others would make a larger one a neighbouring number. Give the labels as text."
         )
-    check_classification_targets(classes)
 
 
 def known_classes(y: Any, classes: Any, cells: Any = None) -> NDArray[Any]:
