@@ -374,3 +374,12 @@ def test_huge_public_rows_fail_no_gradient_round():
     for public in (rows, sparse.csr_matrix(rows)):
         found = PrivateDistiller(TEACHERS["newton"](), accountant=ledger).fit(public)
         assert np.isfinite(found.predict_proba(PUBLIC)).all()
+
+
+@pytest.mark.parametrize("kind", ["newton", "ensemble", "any"])
+def test_the_users_error_state_raises_nothing_in_a_release(kind):
+    rows = PUBLIC * np.logspace(-200, 0, len(PUBLIC))[:, None]
+    ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-3)
+    with np.errstate(all="raise"):
+        PrivateDistiller(TEACHERS[kind](), accountant=ledger).fit(rows)
+    assert len(ledger) == 1
