@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+_MOST_JOBS = 1 << 16
+
 
 def check_number(name: str, value: Any, requirement: str, ok: Callable[[Any], bool]) -> float:
     """Return a number for which `ok` holds; raise a TypeError or a ValueError for anything else."""
@@ -26,6 +28,16 @@ def check_whole(name: str, value: Any, least: int = 1, others: str = "") -> int:
     if value < least:
         raise ValueError(f"{name}={value!r} must be at least {least}{others}.")
     return int(value)
+
+
+def check_jobs(n_jobs: Any, verbose: Any) -> None:
+    """Raise for settings that joblib would refuse after a charge."""
+    if n_jobs is not None and (
+        not isinstance(n_jobs, Integral) or n_jobs == 0 or abs(int(n_jobs)) > _MOST_JOBS
+    ):
+        raise ValueError(f"n_jobs={n_jobs!r} must be None or a whole number other than 0.")
+    if not isinstance(verbose, (Real, np.bool_)) or not math.isfinite(verbose):
+        raise TypeError(f"verbose={verbose!r} must be a finite number.")
 
 
 def check_range(value: Any) -> tuple[float, float]:

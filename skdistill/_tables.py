@@ -373,7 +373,9 @@ def classes_in(y: Any) -> NDArray[Any]:
     """
     if isinstance(y, np.ndarray) and y.ndim == 1 and len(y) and y.dtype in (np.int64, np.bool_):
         check_classification_targets(y)
-        return np.unique(y)
+        classes = np.unique(y)
+        _check_exact(classes)
+        return classes
     pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
     present = [cell for cell, read in pairs if read == read]
     if len({isinstance(read, str) for _, read in pairs if read == read}) > 1:
@@ -387,9 +389,24 @@ def classes_in(y: Any) -> NDArray[Any]:
     with np.errstate(invalid="ignore"):
         check_classification_targets(labels)
     classes = np.unique(labels)
-    if classes.dtype.kind == "f" and (np.abs(classes) < 2**53).all():
+    _check_exact(classes)
+    if classes.dtype.kind == "f":
         classes = classes.astype(np.int64)  # floats because of a missing label beside them
     return classes
+
+
+def _check_exact(classes: NDArray[Any]) -> None:
+    """Raise for numbers that are no labels, or that a column of floats cannot tell apart.
+
+    One missing label makes floats of a column: it would decide which class the others belong to.
+    """
+    numbers = [c for c in classes.tolist() if isinstance(c, (int, float))]
+    wrong = [c for c in numbers if not (abs(c) < 2**53 and c == round(c))]
+    if wrong:
+        raise ValueError(
+            f"The class {wrong[0]!r} is not a whole number below 2**53; one missing label among "
+            "others would make a larger one a neighbouring number. Give the labels as text."
+        )
 
 
 def known_classes(y: Any, classes: Any, cells: Any = None) -> NDArray[Any]:
@@ -408,9 +425,14 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
     """
     kind = text_or_numbers(getattr(y, "dtype", None))
     if classes is None:
-        if kind == "text":
-            raise ValueError("The targets in y are text, and a regressor learns numbers.")
+        if re.match(
+            r"<?m8|date|time|duration|period|interval", str(getattr(y, "dtype", "")).lower()
+        ):
+            kind = "dates or durations"
+        if kind not in (None, "numbers"):
+            raise ValueError(f"The targets in y are {kind}, and a regressor learns numbers.")
         return
+    _check_exact(classes)
     wanted = text_or_numbers(classes.dtype)
     if kind != wanted and None not in (kind, wanted):
         raise ValueError(

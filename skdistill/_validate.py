@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from inspect import signature
 from itertools import compress
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from sklearn.utils import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdistill._numbers import check_number, check_range, check_whole
+from skdistill._numbers import check_jobs, check_number, check_range, check_whole
 from skdistill._silenced import warn_caller
 from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
 from skdistill._trained_on import n_records, was_trained_on
@@ -157,23 +157,14 @@ def check_settings(distiller: Any) -> None:
     _check_threshold(distiller.threshold)
     if distiller.output_range is not None:
         check_range(distiller.output_range)
-    _check_public_settings(distiller)
+    check_random_state(distiller.random_state)  # draws nothing
+    check_jobs(distiller.n_jobs, distiller.verbose)
     check_accountant(distiller.accountant)
     if math.isinf(epsilon) and distiller.accountant is not None:
         raise ValueError(
             "epsilon=inf means no privacy at all, so there is no cost that an accountant could "
             "record. Use a finite epsilon, or accountant=None for a baseline."
         )
-
-
-def _check_public_settings(distiller: Any) -> None:
-    """Raise for settings that joblib or NumPy would refuse after the charge."""
-    check_random_state(distiller.random_state)  # draws nothing
-    n_jobs, verbose = distiller.n_jobs, distiller.verbose
-    if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
-        raise ValueError(f"n_jobs={n_jobs!r} must be None or a whole number other than 0.")
-    if not isinstance(verbose, (Real, np.bool_)):
-        raise TypeError(f"verbose={verbose!r} must be a number.")
 
 
 def _check_threshold(value: Any) -> None:
@@ -308,10 +299,11 @@ def _check_columns(columns: Any, teacher: Any) -> None:
             f"The transfer set's columns are not those the teacher was trained on: {detail}."
         )
     width = getattr(teacher, "n_features_in_", None)
-    if width is not None and width != getattr(columns, "n_features_in_", width):
+    seen = getattr(columns, "n_features_in_", None)
+    if width is not None and width != seen:
         raise ValueError(
-            f"X has {columns.n_features_in_} features, but {type(teacher).__name__} was trained "
-            f"with {width}."
+            f"X has {'no columns' if seen is None else f'{seen} features'}, but "
+            f"{type(teacher).__name__} was trained with {width}."
         )
 
 

@@ -14,6 +14,7 @@ from skdistill._tables import (
     classes_in,
     copy_rows,
     group_names,
+    known_classes,
     label_codes,
     layout_of,
     read_table,
@@ -243,3 +244,34 @@ def test_blocks_of_rows_are_views_that_make_up_the_table(form, step):
         assert type(block) is type(X)
         ours, theirs = (block.data, X.data) if sp.issparse(X) else (block, X)
         assert np.shares_memory(ours, theirs)
+
+
+@pytest.mark.parametrize("label", [2**53, 2**53 + 1, -(2**60), 2**64, float("nan"), float("inf")])
+def test_classes_that_a_missing_label_would_change_are_refused(label):
+    """One missing label makes floats of a column of integers, which cannot tell these apart."""
+    labels = [0, label] * 20
+    for y in (labels, np.array(labels), pd.Series(labels)):
+        with pytest.raises(ValueError, match="below 2\\*\\*53|type"):
+            known_classes(y, [0, label])
+        if label == label and abs(label) != np.inf:
+            with pytest.raises(ValueError, match="below 2\\*\\*53|type"):
+                known_classes(y, None)
+    assert known_classes([0, 2**53 - 1], [0, 2**53 - 1]).tolist() == [0, 2**53 - 1]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series(pd.date_range("2020", periods=3)),
+        pd.Series(pd.date_range("2020", periods=3, tz="UTC")),
+        pd.date_range("2020", periods=3).to_numpy(),
+        pd.Series(pd.to_timedelta([1, 2, 3], "D")),
+        pd.Series(pd.date_range("2020", periods=3).to_period("D")),
+        pl.Series(pd.date_range("2020", periods=3).date.tolist()),
+        pd.Series(["1", "2", "3"]),
+    ],
+    ids=lambda y: str(y.dtype),
+)
+def test_dates_and_text_are_no_targets(y):
+    with pytest.raises(ValueError, match="a regressor learns numbers"):
+        check_label_types(y)

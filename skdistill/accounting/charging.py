@@ -9,13 +9,14 @@ from contextlib import suppress
 from typing import Any
 
 from skdistill._silenced import warn_caller
+from skdistill._trained_on import last_step
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Relation
 
 _LOCK = threading.Lock()
 # The process in which each accountant was first handed to a distiller.
 _HOME: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-# Teachers whose releases nobody counts, by id.
+# Fitted parts of teachers whose releases nobody counts, by id.
 _UNCOUNTED: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 _WRONG_PROCESS = (
@@ -103,12 +104,24 @@ def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
 
 
 def warn_uncounted(teacher: Any) -> None:
-    """Warn of the second release of a teacher in this process that no accountant counts."""
-    if _UNCOUNTED.get(id(teacher)) is teacher:
+    """Warn of the second release of a fitted teacher in this process that no accountant counts.
+
+    A teacher that was refitted in between is another one: its fitted attributes are.
+    """
+    parts = _fitted_parts(teacher)
+    if parts and all(_UNCOUNTED.get(id(part)) is part for part in parts):
         warn_caller(
             "This teacher has answered before, and no accountant counts its answers: every fit "
             "costs its own epsilon, those of a search or a cross-validation too. Keep one ledger "
             "for the private data: accountant=PrivacyLedger.create(path, epsilon, delta)."
         )
-    with suppress(TypeError):  # not weakly referencable
-        _UNCOUNTED[id(teacher)] = teacher
+    _UNCOUNTED.update({id(part): part for part in parts})
+
+
+def _fitted_parts(teacher: Any) -> list[Any]:
+    """Return the objects that a fit of the last step made, or the teacher; not their contents."""
+    last = last_step(teacher)
+    fitted = [value for name, value in getattr(last, "__dict__", {}).items() if name[-1:] == "_"]
+    firsts = [value[0] if isinstance(value, list) and value else value for value in fitted]
+    parts = [part for part in firsts if type(part).__weakrefoffset__]
+    return parts or [each for each in [teacher] if type(each).__weakrefoffset__]

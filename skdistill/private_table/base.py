@@ -25,26 +25,21 @@ from skdistill._estimator import DistilledEstimator
 from skdistill._partitions import is_dask
 from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced, warn_caller
-from skdistill._tables import cells_of, check_lengths, check_table, layout_of, n_rows
+from skdistill._tables import cells_of, check_lengths, check_table, label_codes, layout_of, n_rows
 from skdistill._validate import check_settings, clear_fitted, type_name
 from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
-from skdistill.private_table.preview import MOSTLY_NOISE, NoisePreview, preview_noise
+from skdistill.private_table.preview import NoisePreview, preview_noise, warn_of_noise
 from skdistill.private_table.shards import noisy_n_teachers
 from skdistill.private_table.task import Found, PrivateStepError, Task
-from skdistill.private_table.teaching import (
-    group_params,
-    last_step,
-    refuse_teacher,
-    takes_groups,
-)
+from skdistill.private_table.teaching import group_params, last_step, refuse_teacher, takes_groups
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
-from skdistill.release.domain import warn_of_hidden, with_domain
-from skdistill.release.gradient_rounds import least_noise
-from skdistill.release.marginals import group_numbers
+from skdistill.release.class_counts import measure_rarity
+from skdistill.release.domain import domain_share, warn_of_hidden, with_domain
+from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Queries, answer, at_share
@@ -70,8 +65,11 @@ from skdistill.transfer.table_features import TableFeatures, usual_knots
 #: Part of μ² (or of ε) that synthetic rows take. Chosen, as all parts, on private rows held out of
 #: Adult, California housing and credit default.
 SYNTHESIS_SHARE = Fraction(17, 100)
+#: Part of it that counts of two classes take: rare ones pay for fewer knots.
+COUNTS_SHARE = Fraction(1, 100)
 _N_ROWS = 10_000  # synthetic rows
 _FEWEST_KNOTS, _BINS_PER_KNOT = 6, 10  # of a number, where rows are drawn from counts
+_FEWEST_RARE = 4  # where a class is rare
 _REHEARSED = 300  # rows drawn from the schema to try the teacher on
 _CUTS = ("accuracy", "f1")
 _NOT_PROTECTED = "that a fit raised an exception, where it did (not the private rows that it met)"
@@ -80,6 +78,7 @@ _NOT_PROTECTED = "that a fit raised an exception, where it did (not the private 
 class PrivateTable(DistilledEstimator):
     """The common part of the classifier and the regressor."""
 
+    @np.errstate(all="ignore")  # in a user's own state, a private value could raise
     def fit(self, X: Any, y: Any = None, groups: Any = None, X_public: Any = None) -> Self:
         """Charge the price, then learn a model of the private table.
 
@@ -114,7 +113,8 @@ class PrivateTable(DistilledEstimator):
         Proof. Let the whole loss be μ-GDP (or (ε, 0)-DP). The fit is one generator of queries,
         ``_queries``, whose parts have shares of the loss that sum to at most 1. (0) Private bounds:
         ``measure_domain`` (`release/domain.py`). (1) The codes of a row are a function of that row,
-        so ``measure_table`` sees one row of codes replaced. (2) The transfer rows and the map to
+        so ``measure_table`` sees one row of codes replaced, and so are two classes, whose counts
+        ``measure_rarity`` releases. (2) The transfer rows and the map to
         features are functions of its answers. Given them, the map takes private rows one by one, so
         one training row of the teacher changes, and its labels or its model cost their share by the
         teacher's certificate. (3) The histogram of scores asks the same rows about the released
@@ -126,7 +126,8 @@ class PrivateTable(DistilledEstimator):
         task = self._check(X, y, groups, X_public)
         loss, sampler = self._loss(task), active_sampler("exact")
         self._rehearse(task, loss)
-        self._warn_of_noise(task, loss)
+        if loss is not None and self.teacher is None:
+            warn_of_noise(task.n_units, len(getattr(self, "classes_", ())), loss)
         note = f"{type(self).__name__}; {task.n_units} {task.unit}s"  # not the number of rows
         charge(self.accountant, loss, note)
         random_state = check_random_state(self.random_state)
@@ -138,32 +139,33 @@ class PrivateTable(DistilledEstimator):
         self.schema_ = Schema(found.schema.columns, privacy=said)
         if self.verbose > 0:
             print_once(str(self.privacy_))
-        warn_of_hidden(found.hidden)  # at the end: a warning may be an error
+        warn_of_hidden(found.hidden)
         return self
 
     def preview(
         self,
-        n_records: tuple[int, ...] = (500, 1000, 5000, 50_000),
-        epsilons: tuple[float, ...] = (0.5, 1.0, 2.0, 8.0),
+        n_records: int | tuple[int, ...] = (500, 1000, 5000, 50_000),
+        epsilons: float | tuple[float, ...] = (0.5, 1.0, 2.0, 8.0),
     ) -> NoisePreview:
         """Say from public numbers how noisy a model will be. Nothing is asked or charged.
 
         Parameters
         ----------
-        n_records : tuple of int
+        n_records : int or tuple of int
             Numbers of private records (or groups).
-        epsilons : tuple of float
-            Values of ε of the whole fit; δ is that of the estimator.
+        epsilons : float or tuple of float
+            Values of ε of the whole fit; δ and the law of the noise are those of the estimator.
 
         Returns
         -------
         NoisePreview
             Its repr is a table.
         """
+        self._check_settings()
         classes = getattr(self, "classes", None)
         n_classes = 2 if classes is None or isinstance(classes, str) else len(list(classes))
         n_classes = n_classes if self._predicts() == "classifier" else 0
-        return preview_noise(tuple(n_records), tuple(epsilons), float(self.delta), n_classes)
+        return preview_noise(n_records, epsilons, n_classes, self._priced)
 
     def sample(self, n_rows: int, random_state: Any = None) -> Any:
         """Draw synthetic rows of the released columns, as many as you like, at no cost.
@@ -234,13 +236,14 @@ class PrivateTable(DistilledEstimator):
         A clone of the teacher is trained on public rows, or on rows drawn from the schema alone,
         with made-up labels.
         """
-        rows, rng, schema = task.X_public, np.random.default_rng(0), task.schema.assumed()
+        rows, rng, schema = task.X_public, np.random.default_rng(0), task.schema.to_try()
         if rows is None:
             sizes = schema.n_codes()
             codes = rng.integers(0, sizes, (_REHEARSED, len(sizes)))
             rows = schema.decode(codes, rng, kind=task.kind)
         teacher, targets = self._configured(task, loss, 0), self._made_up(n_rows(rows))
         if isinstance(last_step(teacher), TeacherEnsemble):
+            last_step(teacher).count_teachers(task.n_units, 1)
             last_step(teacher).set_params(n_teachers=2, n_jobs=None)
         groups = None if task.groups is None else np.arange(len(targets))
         if task.groups is not None and not takes_groups(teacher):
@@ -254,8 +257,7 @@ class PrivateTable(DistilledEstimator):
             teacher.fit(seen, targets, **group_params(teacher, groups))
             bound, student = self._bound(teacher, seen, loss), self._chosen_student(inputs)
             bound.rehearse(seen)
-            asked, mechanism = self._asked(seen, student), self._mechanism(bound, loss)
-            noise = calibrate(bound, asked, mechanism=mechanism, loss=loss).noise_scale
+            noise = self._noise(task, self._asked(seen, student), bound, loss)
         refuse_teacher(bound, teacher)
         classes, range_ = getattr(self, "classes_", None), self._output_range()
         cut = getattr(self, "threshold", None)
@@ -264,28 +266,41 @@ class PrivateTable(DistilledEstimator):
         if student is not None or not bound.gives_model:
             rehearse(student, seen, classes, threshold=cut, output_range=range_, noise_scale=noise)
 
-    def _warn_of_noise(self, task: Task, loss: PrivacyLoss | None) -> None:
-        """Warn where even a model of a few weights would be mostly noise."""
-        if loss is None or self.teacher is not None:
-            return
-        noise = least_noise(task.n_units, len(getattr(self, "classes_", ())), loss)
-        if noise > MOSTLY_NOISE:
-            warn_caller(
-                f"The model will be mostly noise: with {task.n_units} {task.unit}s and "
-                f"epsilon={self.epsilon:g}, a prediction has noise of {noise:.2g} of its range, "
-                "however few weights are learned. Use more records, or a larger epsilon."
-            )
+    def _noise(self, task: Task, asked: Any, bound: Certificate, loss: PrivacyLoss | None) -> float:
+        """Return the noise on a label; raise where any of the fit is too large to be drawn."""
+        check_counts(len(task.schema.columns), loss)
+        if task.X_public is None:
+            asked = replace(asked, X=None, indices=np.arange(_N_ROWS))
+        share = (1 - domain_share(task.schema, loss, task.n_units)) * (1 - sum(self._others(task)))
+        mechanism, part = self._mechanism(bound, loss), _part(loss, share)
+        with_prior = getattr(self, "threshold", None) == "prior"
+        release = calibrate(bound, asked, mechanism=mechanism, with_prior=with_prior, loss=part)
+        return release.noise_scale
+
+    def _others(self, task: Task) -> tuple[Fraction, Fraction, Fraction]:
+        """Return the parts of the price of synthetic rows, class counts and the histogram."""
+        none, noisy = Fraction(0), not math.isinf(self.epsilon)
+        weighed = noisy and self._learns_weights() and len(getattr(self, "classes_", ())) == 2
+        return (
+            SYNTHESIS_SHARE if task.X_public is None else none,
+            COUNTS_SHARE if weighed else none,
+            HISTOGRAM_SHARE if noisy and self._counts_scores() else none,
+        )
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
-        if math.isinf(self.epsilon):
-            return None
+        return (
+            None
+            if math.isinf(self.epsilon)
+            else replace(self._priced(self.epsilon), unit=task.unit)
+        )
+
+    def _priced(self, epsilon: float) -> PrivacyLoss:
+        """Return the loss at a price, by the law of the noise that the settings choose."""
         law = getattr(self.mechanism, "noise", self.mechanism)
         if self.delta == 0 or law == "laplace":
-            loss = PrivacyLoss.laplace(float(self.epsilon))
-        else:
-            loss = PrivacyLoss.gaussian(float(self.epsilon), float(self.delta))
-        return replace(loss, unit=task.unit)
+            return PrivacyLoss.laplace(float(epsilon))
+        return PrivacyLoss.gaussian(float(epsilon), float(self.delta))
 
     def _queries(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Learn bounds that are private, then the model, under one price."""
@@ -298,25 +313,28 @@ class PrivateTable(DistilledEstimator):
         share, hidden, found = yield from with_domain(task.schema, task.rows, loss, learn, **known)
         costs = {name: (1 - share) * cost for name, cost in found.costs.items()}
         costs = {"bounds": share} | costs if share else costs
-        return replace(found, costs=costs, hidden=tuple(hidden))
+        return replace(found, costs=costs, hidden=hidden)
 
     def _learn(self, task: Task, loss: PrivacyLoss | None, random_state: Any) -> Queries[Found]:
         """Join the table, the labels of rows drawn from it, and the scores, under one price."""
         table, rows, costs, bins = None, task.X_public, {}, None
-        left = Fraction(1)
+        synthesis, counted, scores_share = self._others(task)
+        left, rare = 1 - synthesis - counted - scores_share, 1.0
         if rows is None:
-            costs["synthetic rows"] = SYNTHESIS_SHARE
-            part = _part(loss, SYNTHESIS_SHARE)
+            costs["synthetic rows"] = synthesis
+            part = _part(loss, synthesis)
             bins = bins_for(task.n_units, part)
             codes = task.schema.encode(task.rows, bins)
             measured = measure_table(task.schema, codes, part, bins, groups=task.groups)
-            table = yield from at_share(measured, SYNTHESIS_SHARE)
+            table = yield from at_share(measured, synthesis)
             rng, snapped = _generator(random_state), self._learns_weights()
             rows = table.rows(_N_ROWS, rng, task.kind, snapped=snapped)
-            left -= SYNTHESIS_SHARE
-        counted = self._counts_scores() and loss is not None
-        left -= HISTOGRAM_SHARE if counted else 0
-        inputs = self._inputs(task.schema, rows, bins)
+        if counted:
+            codes = label_codes(task.targets.tolist(), self.classes_) % 3  # 2 is any other label
+            weighed = measure_rarity(codes, _part(loss, counted), task.groups)
+            rare = yield from at_share(weighed, counted)
+            costs["class counts"] = counted
+        inputs = self._inputs(task.schema, rows, bins, rare)
         seen = inputs.transform(rows)
         teacher = self._teach(task, inputs, _part(loss, left), random_state)
         release = self._calibrate(teacher, inputs, seen, _part(loss, left))
@@ -325,17 +343,20 @@ class PrivateTable(DistilledEstimator):
         costs |= {"class prior": prior} if prior else {}
         costs["labels" if labels.model is None else "gradients"] = left - prior
         histogram = None
-        if counted:
-            part = _part(loss, HISTOGRAM_SHARE)
+        if scores_share:
+            part = _part(loss, scores_share)
             scores = measure_scores(last_step(teacher).private_rows_, seen, labels.model, part)
-            histogram = yield from at_share(scores, HISTOGRAM_SHARE)
-            costs["scores"] = HISTOGRAM_SHARE
+            histogram = yield from at_share(scores, scores_share)
+            costs["scores"] = scores_share
         return Found(task.schema, table, inputs, seen, release, labels, histogram, costs)
 
-    def _inputs(self, schema: Schema, rows: Any, n_bins: int | None = None) -> Any:
+    def _inputs(
+        self, schema: Schema, rows: Any, n_bins: int | None = None, rare: float = 1.0
+    ) -> Any:
         """Return the fitted public map from rows to the features of teacher and student.
 
-        Rows drawn from counts have one value for each of `n_bins` bins of a number.
+        Rows drawn from counts have one value for each of `n_bins` bins of a number. A class so
+        `rare` (see :func:`rarity`) pays for fewer knots.
         """
         sanitize = SchemaRows(schema)
         if isinstance(self._blank_teacher(), Pipeline) or isinstance(
@@ -351,6 +372,7 @@ class PrivateTable(DistilledEstimator):
             knots = usual_knots(schema)
             if n_bins is not None:
                 knots = min(knots, max(_FEWEST_KNOTS, n_bins // _BINS_PER_KNOT))
+            knots = min(knots, max(_FEWEST_RARE, round(knots / rare)))
             features = TableFeatures(schema, pairs, n_knots=knots)
         return Pipeline([("rows", sanitize), ("features", features)]).fit(rows)
 
@@ -498,7 +520,7 @@ class PrivateTable(DistilledEstimator):
             mu=None if loss is None else loss.mu,
             unit=unit,
             subject=PRIVATE_TABLE,
-            mechanism=f"{release.title}, {rows} transfer rows{_cost_text(found.costs, loss)}",
+            mechanism=f"{release.title}, {rows} transfer rows{found.cost_text(loss)}",
             certificate={**whole.certificate, "bound": bound},
             not_protected=tuple(not_protected),
             private=whole.private and schema.is_private,
@@ -541,6 +563,9 @@ class PrivateTable(DistilledEstimator):
             threshold="prior" if threshold in _CUTS else threshold,
             output_range=self._output_range(),
             accountant=self.accountant,
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
         )
 
     # ------------------------------------------------------------------------- being an estimator
@@ -555,14 +580,6 @@ class PrivateTable(DistilledEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-
-def _cost_text(costs: dict[str, Fraction], loss: PrivacyLoss | None) -> str:
-    """Return the part of the price that each release took, in words."""
-    if loss is None:
-        return ""
-    parts = [f"{name} {float(share):.1%}" for name, share in costs.items()]
-    return f" ({', '.join(parts)} of {'ε' if loss.mu is None else 'μ²'})"
 
 
 def _part(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:

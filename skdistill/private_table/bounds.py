@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from skdistill._tables import check_lengths, check_table
 from skdistill.accounting.charging import charge, check_accountant, counted_by
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.domain import measure_domain, warn_of_hidden
-from skdistill.release.marginals import group_numbers
+from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import answer
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
 
 
+@np.errstate(all="ignore")  # in a user's own state, a private value could raise
 def learn_bounds(
     schema: Any,
     X: Any,
@@ -101,6 +104,7 @@ def learn_bounds(
     if groups is not None:
         check_lengths(X, groups=group_numbers(groups))
         loss = replace(loss, unit=Unit.GROUP)
+    check_counts(k, loss)
     sampler = active_sampler("exact")
     charge(accountant, loss, f"bounds of {k} columns")
     found, hidden = answer(measure_domain(schema, rows, loss, groups=groups), loss, sampler)

@@ -111,7 +111,7 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
     >>> model.fit(X, y).score(X, y) > 0.9
     True
     >>> sorted(model.costs_)
-    ['gradients', 'scores', 'synthetic rows']
+    ['class counts', 'gradients', 'scores', 'synthetic rows']
     """
 
     classes: Any

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill._numbers import check_number, check_whole
+from skdistill._silenced import warn_caller
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.gradient_rounds import least_noise
 
@@ -47,17 +52,29 @@ class NoisePreview:
 
 
 def preview_noise(
-    n_records: tuple[int, ...],
-    epsilons: tuple[float, ...],
-    delta: float,
-    n_classes: int,
+    n_records: Any, epsilons: Any, n_classes: int, loss: Callable[[float], PrivacyLoss]
 ) -> NoisePreview:
     """Return the least noise of the default teacher for every number of records and every ε."""
+    counts = tuple(check_whole("n_records", n) for n in _listed(n_records))
+    prices = tuple(
+        check_number("epsilons", e, "positive and finite", lambda v: 0 < v < math.inf)
+        for e in _listed(epsilons)
+    )
+    noise = [[least_noise(n, n_classes, loss(e)) for e in prices] for n in counts]
+    return NoisePreview(counts, prices, np.array(noise).reshape(len(counts), len(prices)))
 
-    def loss(epsilon: float) -> PrivacyLoss:
-        if delta == 0:
-            return PrivacyLoss.laplace(epsilon)
-        return PrivacyLoss.gaussian(epsilon, delta)
 
-    noise = [[least_noise(n, n_classes, loss(e)) for e in epsilons] for n in n_records]
-    return NoisePreview(tuple(n_records), tuple(epsilons), np.array(noise))
+def _listed(values: Any) -> Any:
+    """Return one number as a list."""
+    return values if np.ndim(values) else [values]
+
+
+def warn_of_noise(n_units: int, n_classes: int, loss: PrivacyLoss) -> None:
+    """Warn where even a model of a few weights would be mostly noise."""
+    noise = least_noise(n_units, n_classes, loss)
+    if noise > MOSTLY_NOISE:
+        warn_caller(
+            f"The model will be mostly noise: with {n_units} {loss.unit}s and "
+            f"epsilon={loss.epsilon:g}, a prediction has noise of {noise:.2g} of its range, "
+            "however few weights are learned. Use more records, or a larger epsilon."
+        )

@@ -8,9 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.calibration import Release
 from skdistill.release.copula import SyntheticTable
+from skdistill.release.domain import Hidden
 from skdistill.release.mechanism import Labels
 from skdistill.release.score_histogram import ScoreHistogram
 from skdistill.schema import Schema
@@ -46,7 +48,14 @@ class Found:
     labels: Labels
     histogram: ScoreHistogram | None
     costs: dict[str, Fraction]  # the part of the price that each release took
-    hidden: tuple[str, ...] = ()  # columns whose bounds cannot be told from noise
+    hidden: Hidden | None = None  # values that noise on the counts for private bounds may hide
+
+    def cost_text(self, loss: PrivacyLoss | None) -> str:
+        """Return the part of the price that each release took, in words."""
+        if loss is None:
+            return ""
+        parts = [f"{name} {float(share):.1%}" for name, share in self.costs.items()]
+        return f" ({', '.join(parts)} of {'ε' if loss.mu is None else 'μ²'})"
 
 
 class PrivateStepError(ValueError):

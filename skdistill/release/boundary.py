@@ -87,8 +87,8 @@ def call_privately(
     Proof sketch. The exception is dropped inside the ``except`` block and a new one is raised
     after it, so neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds the
     one that was raised. That *some* exception was raised is visible; the statement says so.
-    Filters of warnings, NumPy's error state, scikit-learn's configuration and environment variables
-    are restored.
+    Filters of warnings, NumPy's error state (in which nothing raises), scikit-learn's configuration
+    and environment variables are restored.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def call_privately(
     try:
         with (
             own_randomness(seed),
-            np.errstate(),
+            np.errstate(all="ignore"),
             sklearn.config_context(),
             silenced(),
             _own_environment(),

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
+from skdistill.release.gradient_rounds import rarity
+from skdistill.release.marginals import measure_marginals
 from skdistill.release.quantization import as_outputs
-from skdistill.release.query import SQRT_2, Queries, RowQuery
+from skdistill.release.query import SQRT_2, Integers, Queries, RowQuery
 
 Array = NDArray[np.float64]
 
@@ -48,6 +50,27 @@ def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
     return RowQuery(
         "class counts", measure, (1, len(classes)), 2.0, SQRT_2, 1.0, settings=(classes,)
     )
+
+
+def measure_rarity(codes: Integers, loss: PrivacyLoss | None, groups: Any = None) -> Queries[float]:
+    """Release by how much the rarer of two classes enlarges noise; see :func:`rarity`.
+
+    Parameters
+    ----------
+    codes : ndarray of int64, shape (n,)
+        Private: 0 or 1 for a class, 2 for any other label.
+    loss : PrivacyLoss or None
+        The price.
+    groups : array-like of shape (n,), optional
+        The group of each row.
+
+    Notes
+    -----
+    Proof. The codes are one column of a table, whose counts are released by
+    :func:`~skdistill.release.marginals.measure_marginals`.
+    """
+    noisy = yield from measure_marginals(codes[:, None], [3], loss, groups=groups)
+    return rarity(noisy.counts[0][:2], 2)
 
 
 def mean_label(labels: Array, noise_scale: float) -> Array:

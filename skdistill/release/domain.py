@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from skdistill._silenced import warn_caller
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.marginals import measure_marginals
+from skdistill.release.marginals import NoisyMarginals, measure_marginals
 from skdistill.release.query import Queries, at_share, noise_deviation
 from skdistill.schema import Column, Schema
 from skdistill.schema.domain import assumed, is_narrow, on_grid, with_bounds
@@ -22,7 +24,29 @@ Result = TypeVar("Result")
 _WANTED = 100.0  # noise on a count should be at most the number of records divided by this
 _SHARES = Fraction(5, 100), Fraction(20, 100)  # least and largest part of the price
 _ASSUMED = "-1 to 1 is assumed (1970 to 2069 for dates)"
-_FIRST = Fraction(2, 3)  # of that, for the counts where nothing is known
+_FIRST = Fraction(2, 3)  # of that, for the first counts
+# Values that make fewer records than so many deviations of the noise on a count may not be seen;
+# where that is more than this part of the records, a third of the values can be outside.
+_SEEN, _MUCH = 5.5, 0.05
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """The values that noise on the counts may hide; public.
+
+    Parameters
+    ----------
+    unknown : tuple of str
+        Columns whose bounds cannot be told from noise: -1 to 1 is assumed there.
+    learned : tuple of str
+        Columns that have bounds now.
+    share : float
+        The part of the records that noise may hide at each end.
+    """
+
+    unknown: tuple[str, ...] = ()
+    learned: tuple[str, ...] = ()
+    share: float = 0.0
 
 
 def domain_share(schema: Schema, loss: PrivacyLoss | None, n_units: int) -> Fraction:
@@ -49,11 +73,11 @@ def domain_share(schema: Schema, loss: PrivacyLoss | None, n_units: int) -> Frac
 
 def measure_domain(
     schema: Schema, X: Any, loss: PrivacyLoss | None, *, groups: Any = None
-) -> Queries[tuple[Schema, list[str]]]:
+) -> Queries[tuple[Schema, Hidden]]:
     r"""Release noisy counts of the columns without bounds in public cells, and read bounds off.
 
     Columns whose bounds turn out to be near each other and far from zero are counted once more,
-    in cells between these bounds.
+    in cells between these bounds. Where there is none, all are counted once more in the same cells.
 
     Parameters
     ----------
@@ -70,8 +94,8 @@ def measure_domain(
     -------
     schema : Schema
         With bounds for all numbers.
-    hidden : list of str
-        Names of the columns whose bounds cannot be told from noise: -1 to 1 is assumed there.
+    hidden : Hidden
+        The values that noise may hide.
 
     Notes
     -----
@@ -83,23 +107,39 @@ def measure_domain(
     """
     cells = schema.cells(X)
     unknown = {j: c for j, c in enumerate(schema.columns) if not c.bounded}
-    first = _bounds(unknown, cells, _part(loss, _FIRST), groups)
-    found = yield from at_share(first, _FIRST)
-    hidden = [column.name for j, column in unknown.items() if j not in found]
+    first = _counts(unknown, cells, _part(loss, _FIRST), groups)
+    noisy = yield from at_share(first, _FIRST)
+    found = _bounds(unknown, noisy, loss)
     narrow = {j: column for j, column in found.items() if is_narrow(column)}
+    second = _counts(narrow or unknown, cells, _part(loss, 1 - _FIRST), groups)
+    more = yield from at_share(second, 1 - _FIRST)
     if narrow:
-        second = _bounds(narrow, cells, _part(loss, 1 - _FIRST), groups)
-        found |= yield from at_share(second, 1 - _FIRST)
+        found |= _bounds(narrow, more, loss)
+    else:
+        noisy = _mean(noisy, more)
+        found = _bounds(unknown, noisy, loss)
+    names = {j: column.name for j, column in unknown.items()}
+    hidden = Hidden(
+        tuple(name for j, name in names.items() if j not in found),
+        tuple(name for j, name in names.items() if j in found),
+        min(1.0, _SEEN * noisy.noise / max(noisy.total, 1)),
+    )
     columns = (found.get(j, assumed(column)) for j, column in enumerate(schema.columns))
     return Schema(columns), hidden
 
 
-def warn_of_hidden(columns: Sequence[str]) -> None:
-    """Warn of the columns whose bounds cannot be told from noise, at the end of a fit."""
-    if columns:
+def warn_of_hidden(hidden: Hidden | None) -> None:
+    """Warn of values that noise may hide, at the end of a fit: a warning may be an error."""
+    cure = "Give bounds that are public knowledge, or use more records or a larger epsilon."
+    if hidden and hidden.unknown:
         warn_caller(
-            f"The bounds of {list(columns)} cannot be told from noise, so that {_ASSUMED}. Give "
-            "bounds that are public knowledge, or use more records or a larger epsilon."
+            f"The bounds of {list(hidden.unknown)} cannot be told from noise, so that {_ASSUMED}. "
+            + cure
+        )
+    if hidden and hidden.learned and hidden.share > _MUCH:
+        warn_caller(
+            f"The bounds of {list(hidden.learned)} were learned from so few records that noise may "
+            f"hide {hidden.share:.0%} of them at each end: these values are clipped. {cure}"
         )
 
 
@@ -111,19 +151,19 @@ def with_domain(
     *,
     n_units: int,
     groups: Any = None,
-) -> Queries[tuple[Fraction, list[str], Result]]:
+) -> Queries[tuple[Fraction, Hidden | None, Result]]:
     """Learn private bounds, then run ``learn(schema, loss)`` at the rest of the price.
 
     Returns
     -------
     share : Fraction
         The part of the price that the bounds took; 0 where none were private.
-    hidden : list of str
-        For :func:`warn_of_hidden`.
+    hidden : Hidden or None
+        For :func:`warn_of_hidden`. None where no bounds were private.
     result : object
         The result of `learn`.
     """
-    hidden: list[str] = []
+    hidden = None
     share = domain_share(schema, loss, n_units)
     if share:
         bounds = measure_domain(schema, X, _part(loss, share), groups=groups)
@@ -132,14 +172,31 @@ def with_domain(
     return share, hidden, result
 
 
-def _bounds(
+def _counts(
     columns: Mapping[int, Column], cells: Sequence[Any], loss: PrivacyLoss | None, groups: Any
-) -> Queries[dict[int, Column]]:
-    """Count columns on their grids; return those whose counts show bounds, with these."""
+) -> Queries[NoisyMarginals]:
+    """Count columns on their grids."""
     grids = {j: on_grid(column) for j, column in columns.items()}
     codes = np.column_stack([grid.encode(cells[j], 1) for j, grid in grids.items()])
     sizes = [grid.n_codes(1) for grid in grids.values()]
-    noisy = yield from measure_marginals(codes, sizes, loss, groups=groups)
+    return (yield from measure_marginals(codes, sizes, loss, groups=groups))
+
+
+def _mean(first: NoisyMarginals, second: NoisyMarginals) -> NoisyMarginals:
+    """Average two counts of the same cells, by the inverse variances of their noise."""
+    if not first.noise:
+        return first
+    whole = math.hypot(first.noise, second.noise)
+    part = (second.noise / whole) ** 2
+    pairs = zip(first.counts, second.counts, strict=True)
+    counts = tuple(part * a + (1 - part) * b for a, b in pairs)
+    return NoisyMarginals(first.total, counts, first.noise * second.noise / whole)
+
+
+def _bounds(
+    columns: Mapping[int, Column], noisy: NoisyMarginals, loss: PrivacyLoss | None
+) -> dict[int, Column]:
+    """Return the columns whose counts show bounds, with these."""
     laplace = loss is not None and loss.mu is None
     found = {
         j: with_bounds(column, counts, noisy.noise, laplace=laplace)

@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows, Sum
-from skdistill.release.query import Queries, Query
+from skdistill.release.noise import WANTED_SCALE
+from skdistill.release.private_sums import TARGETS_MOVED, IntegerMap, Lattice, PrivateRows, Sum
+from skdistill.release.query import Queries, Query, check_noise
 from skdistill.release.smoothing import shrunk
 
 Array = NDArray[np.float64]
@@ -38,6 +39,8 @@ Answer = Generator[Query, NDArray[Any], Array]
 
 # Directions of public rows whose variance is less than this part of the largest are left out.
 _NO_VARIANCE = 1e-6
+# Larger cells of public rows are moved here, as a teacher's are: no sum of squares overflows.
+_LARGEST = 1e100
 # Widest covariance that is decomposed; wider public rows go by their own number.
 _WIDEST = 4096
 # A first moment, and a second one, of about so many rows is as good as of all of them.
@@ -57,6 +60,7 @@ _FEWEST_DIRECTIONS = 10
 _LATE, _EARLY, _EARLY_LEVEL = 4, 10, 0.1
 _ONE_ROUND = 0.15  # expected noise on a score, above which one round of Laplace noise is best
 _PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
+_RARITY_POWER = 2  # of the rarity, by which there are fewer directions
 
 
 @dataclass(frozen=True)
@@ -262,8 +266,8 @@ def gradient_rounds(
     left = whole * (1 - rule.prior) - sum(share for _, share in bought)
     shares = _shares(left, _level(frame.size, rows, loss.part(left)), rule, loss.kind)
     totals = yield from _ask(rows.targets_sum(), whole * rule.prior)
-    start, rarity = _start(totals / n, rows.n_classes), _rarity(totals, rows.n_classes)
-    frame = frame.first(_most_directions(rows, loss.part(whole), rule, rarity))
+    start, rare = _start(totals / n, rows.n_classes), rarity(totals, rows.n_classes)
+    frame = frame.first(_most_directions(rows, loss.part(whole), rule, rare**_RARITY_POWER))
     for order, share in bought:
         frame = yield from _nearer(frame, rows, order, share, loss)
     constant = np.zeros((frame.size, rows.n_scores))
@@ -275,7 +279,8 @@ def gradient_rounds(
     for share in shares:
         h, clip = steps.at(v)
         at_most = few if len(taken) < len(shares) - _LATE else n
-        found, asked = rows.gradients(steps.frame, frame.matrix @ v, clip, at_most)
+        finest = _finest(loss.part(share), 4, v.size)
+        found, asked = rows.gradients(steps.frame, frame.matrix @ v, clip, at_most, finest)
         noise = _deviation(loss.part(share), found) / asked
         gradient = (yield from _ask(found, share)) / asked
         gradient *= min(1.0, clip / max(float(np.linalg.norm(gradient)), 1e-300))
@@ -370,8 +375,12 @@ class _Steps:
 
 
 def prediction_noise(rows: PrivateRows, loss: PrivacyLoss) -> float:
-    """Return the size of the noise on a prediction, in widths of its range; public."""
+    """Return the size of the noise on a prediction, in widths of its range; public.
+
+    Raises where noise is too large to be drawn: first that on the counts, of the smallest share.
+    """
     rule = Rule()
+    check_noise(loss.part(rule.prior), *TARGETS_MOVED)
     size = _most_directions(rows, loss, rule) + 1
     return size * _relative(loss, size * rows.n_scores) / rows.n_units
 
@@ -409,6 +418,11 @@ def _relative(loss: PrivacyLoss, size: int) -> float:
     return loss.scale(1.0) if loss.kind == "gaussian" else loss.scale(math.sqrt(2 * size))
 
 
+def _finest(loss: PrivacyLoss, moved: float, size: int) -> float:
+    """Return how fine a lattice of `size` numbers may be, which move by `moved` times as much."""
+    return WANTED_SCALE / (moved * _relative(loss, size))
+
+
 # Coordinates.
 
 
@@ -420,6 +434,10 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
             f"{rows.width} columns of the private rows."
         )
 
+    if sp.issparse(public):
+        public = sp.csr_matrix(public).minimum(_LARGEST).maximum(-_LARGEST)
+    else:
+        public = np.clip(public, -_LARGEST, _LARGEST)
     most = _most_directions(rows, loss, rule)
     mean, spread = _mean_and_spread(public)
     lattice = Lattice.of(mean, spread, centred=not sp.issparse(public) and not rows.is_sparse)
@@ -438,10 +456,11 @@ def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule)
     return _Frame(lattice, matrix, coordinates, start, rest, length2)
 
 
-def _rarity(totals: Array, n_classes: int) -> float:
+def rarity(totals: Array, n_classes: int) -> float:
     """Return by how much a rare class enlarges the noise on a score: 1 from shares of 30 % on.
 
-    Noise is in proportion to a residual, √(p(1 - p)), and the curvature to p(1 - p).
+    Noise is in proportion to a residual, √(p(1 - p)), and the curvature to p(1 - p). `totals` are
+    noisy counts; there is no such rule for more classes than two.
     """
     if n_classes != 2:
         return 1.0
@@ -449,10 +468,10 @@ def _rarity(totals: Array, n_classes: int) -> float:
     return max(1.0, 1 / (_spread_of(2) * math.sqrt(p * (1 - p))))
 
 
-def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule, rarity: float = 1.0) -> int:
+def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule, fewer: float = 1.0) -> int:
     """Return the number of directions that the noise allows."""
     kinds = 1.5 if not rows.n_classes else 1 if rows.n_scores == 1 else 2
-    part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units / rarity
+    part = min(kinds * rule.directions, 0.6 / _spread_of(rows.n_classes)) * rows.n_units / fewer
     most = min(_MOST_DIRECTIONS, rows.width, max(_FEWEST_DIRECTIONS, _MOST_NUMBERS // rows.width))
     while most > _FEWEST_DIRECTIONS and most * _relative(loss, most * rows.n_scores) > part:
         most -= 1 + most // 64
@@ -510,7 +529,8 @@ def _nearer(
 ) -> Generator[Query, NDArray[Any], _Frame]:
     """Move or scale the frame by a noisy moment of the private rows."""
     radius = math.sqrt(_RADIUS2 * frame.size)
-    found, n = rows.moments(frame.integers(), radius, order, _MOMENT_ROWS)
+    finest = _finest(loss.part(share), 2, frame.size**2)
+    found, n = rows.moments(frame.integers(), radius, order, _MOMENT_ROWS, finest)
     noise = _deviation(loss.part(share), found) / n
     moment = (yield from _ask(found, share)) / n
     if order == "mean":  # shrunk by the average part of the noise (James and Stein 1961)

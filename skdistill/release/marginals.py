@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,18 @@ from numpy.typing import NDArray
 from skdistill._tables import group_names
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.quantization import lattice_bits
-from skdistill.release.query import ROUND_UP, Integers, Queries, Query, noise_deviation
+from skdistill.release.query import (
+    ROUND_UP,
+    Integers,
+    Queries,
+    Query,
+    check_noise,
+    noise_deviation,
+)
 
 Array = NDArray[np.float64]
+
+_LEAST_SHARE = Fraction(1, 100)  # of a price that counts of columns take, with or without bounds
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,22 @@ def measure_marginals(
         noise = 0.0 if loss is None else noise_deviation(loss, l1, l2)
     pieces = np.split(noisy, np.cumsum(n_codes)[:-1])
     return NoisyMarginals(total, tuple(pieces), noise)
+
+
+def check_counts(n_columns: int, loss: PrivacyLoss | None) -> None:
+    """Raise, before a charge of `loss`, where noise on counts of columns is too large to be drawn.
+
+    Parameters
+    ----------
+    n_columns : int
+        Number of columns of the table.
+    loss : PrivacyLoss or None
+        The whole price.
+    """
+    if loss is not None:
+        moved = 2.0 * n_columns
+        unit = 2  # the least weight of a group
+        check_noise(loss.part(_LEAST_SHARE), unit * moved, unit * math.sqrt(moved))
 
 
 def group_numbers(groups: Any) -> Integers:

@@ -35,6 +35,8 @@ from skdistill.accounting.loss import PrivacyLoss
 
 MAX_SCALE = 2.0**50
 """Largest noise scale, in lattice units: sums of values and noise then fit 64-bit integers."""
+WANTED_SCALE = 2.0**44
+"""Lattices that follow the noise are no finer than this many units for its scale."""
 
 _LIMIT = 2**61  # values saturate here before the noise, and releases after it
 _NOISE_LIMIT = 2**62  # beyond this much noise, every release saturates

@@ -40,9 +40,10 @@ _BLOCK, _CACHE = 1 << 10, 1 << 16  # most rows, and cells, at a time: the cells 
 _CELL, _RESIDUAL, _LIMB = 1 << _CELL_BITS, 1 << _RESIDUAL_BITS, 1 << _LIMB_BITS
 _CONSTANT = 1 << 11  # the constant feature, in units of 1 / _CONSTANT
 _COUNT = 1 << 20  # the weight of one unit in a histogram
+TARGETS_MOVED = 2.0 * _COUNT, 2.0 * _COUNT  #: No less than the bounds of `targets_sum`.
 #: Half the output range in the integers of a regression's targets, and a target that is missing.
 TARGET_ONE, MISSING = 1 << 20, -(1 << 40)
-_GRADIENT = 1 << 28  # a clip is between one and two times as many units of the released lattice
+_FINE = 1 << 28  # a clip is between one and two times as many units of the released lattice
 _MOMENT = 2.0**38  # no more than this squared length of a row in a second moment
 # More than the rounding of a few operations; and so much more that a check fails for nothing else.
 _DOWN, _UP, _ROOM = 1 - 2.0**-40, 1 + 2.0**-40, 1 - 2.0**-36
@@ -211,7 +212,7 @@ class PrivateRows:
         return _histogram(total)
 
     def gradients(
-        self, frame: IntegerMap, weights: Array, clip: float, at_most: int
+        self, frame: IntegerMap, weights: Array, clip: float, at_most: int, finest: float = _FINE
     ) -> tuple[Sum, int]:
         r"""Sum the records' gradients of the loss, each clipped in the frame's coordinates.
 
@@ -225,6 +226,8 @@ class PrivateRows:
             C, in the frame's coordinates.
         at_most : int
             How many rows are enough, as for :meth:`moments`.
+        finest : float, default=2**28
+            A clip is at most twice as many integers. Fewer where noise is large: see `moments`.
 
         Returns
         -------
@@ -251,7 +254,8 @@ class PrivateRows:
         scores = IntegerMap(frame.lattice, weights)
         question = partial(PrivateRows._clipped, scores=scores, bound=clip * _RESIDUAL, step=step)
         high, low = self._total(question, self._row_lengths(frame))
-        shift = frame.exponent + _RESIDUAL_BITS + math.frexp(clip)[1] - 29
+        bits = math.floor(math.log2(min(max(finest, 1.0), _FINE)))
+        shift = frame.exponent + _RESIDUAL_BITS + math.frexp(clip)[1] - bits - 1
         values = _apply(frame.integers, high, low, shift)
         unit = 2.0 ** (shift - frame.exponent - _RESIDUAL_BITS)
         moved = 2 * clip / unit * _UP
@@ -277,11 +281,9 @@ class PrivateRows:
         order : {"mean", "squares", "products"}
             Which of the sums.
         at_most : int
-            How many rows are enough; about as many are taken, in equal steps of their positions.
-            (All of them where units are groups.)
+            About so many rows are taken, in equal steps of their positions; all of groups' rows.
         finest : float, default=2**38
-            At most so many integers are in R². Fewer where the noise is so large that it could not
-            be drawn on a finer lattice.
+            At most so many integers are in R². Fewer for noise too large for a finer lattice.
 
         Returns
         -------
@@ -346,10 +348,7 @@ class PrivateRows:
         return _histogram(total)
 
     def some(self, at_most: int) -> PrivateRows:
-        """Return about `at_most` rows, in equal steps of their positions, for their owner's eyes.
-
-        Each of them is a unit of its own.
-        """
+        """Return about `at_most` rows, each a unit of its own, for their owner's eyes."""
         step = max(1, self.X.shape[0] // at_most)
         X, targets = self._every(step)
         return PrivateRows(X, targets, self.n_classes, len(targets))

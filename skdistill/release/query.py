@@ -197,8 +197,13 @@ class RowQuery:
             If the noise is too large to be drawn.
         """
         part, moved = loss.part(self.share), self.moved(self.shape[0])
-        check_scale(part.scale(moved[part.kind == "gaussian"]))
+        check_noise(part, *moved)
         return noise_deviation(part, *moved) * self.step
+
+
+def check_noise(loss: PrivacyLoss, l1: float, l2: float) -> None:
+    """Raise where the noise on integers that move by (l1, l2) is too large to be drawn; public."""
+    check_scale(loss.scale(l2 if loss.kind == "gaussian" else l1))
 
 
 def noise_deviation(loss: PrivacyLoss, l1: float, l2: float) -> float:
@@ -210,6 +215,7 @@ Queries = Generator[Any, NDArray[Any], Result]
 """A generator of queries, which is sent their noisy answers."""
 
 
+@np.errstate(all="ignore")  # in a user's own state, a private value could raise
 def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sampler) -> Result:
     """Run a mechanism: answer each of its queries with noise.
 

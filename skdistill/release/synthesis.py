@@ -11,6 +11,7 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.copula import SyntheticTable, correlations, denoised, normal_scores
 from skdistill.release.marginals import group_numbers, measure_marginals
+from skdistill.release.noise import WANTED_SCALE
 from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows
 from skdistill.release.query import Integers, Queries, Query, at_share, noise_deviation
 from skdistill.schema import Schema
@@ -19,7 +20,6 @@ from skdistill.schema import Schema
 FEWEST_BINS, N_BINS = 64, 300
 #: Part of the price that the counts of several columns take; the moment takes the rest.
 MARGINALS_PART = Fraction(7, 10)
-_LARGEST_NOISE = 2.0**44  # in integers; the sampler draws up to 2**50
 # The following were chosen on private rows held out of Adult, California housing and credit
 # default, by the number of records times μ. There is one bin for so many of these units:
 _PER_BIN = 8
@@ -102,7 +102,7 @@ def measure_table(
         radius2 = _SHORT_RADIUS2 if few else _RADIUS2
         radius = float(np.sqrt(radius2 * max(length2, 1e-3)))
         part = _part(loss, 1 - share)
-        finest = np.inf if part is None else _LARGEST_NOISE / part.scale(2.0 * d)
+        finest = np.inf if part is None else WANTED_SCALE / part.scale(2.0 * d)
         total, n = rows.moments(frame, radius, "products", rows.n_units, finest)
         moment = (yield Query(total.values, total.l1, total.l2, 1 - share)) * total.unit / n
         noise = 0.0 if part is None else noise_deviation(part, total.l1, total.l2) * total.unit / n

@@ -187,6 +187,15 @@ class ConfidentMax(_Vote):
         if most is not None and most < 1:
             raise ValueError(f"max_answers={most!r} must be at least 1, or None.")
 
+    def suit(self, bound: Any, asked: TransferSet) -> None:
+        """Raise for a threshold that all members together do not reach."""
+        super().suit(bound, asked)
+        if self.threshold is not None and self.threshold > bound.n_teachers:
+            raise ValueError(
+                f"threshold={self.threshold!r} is a number of votes, and there are "
+                f"{bound.n_teachers} teachers."
+            )
+
     def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
         """Take Gaussian noise: rows are chosen by noisy counts, and μ² adds."""
         if delta == 0:

@@ -82,8 +82,11 @@ class Column:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise TypeError(f"A column's name must be a string, got {self.name!r}.")
-        for flag in ("integer", "missing", "date"):
-            object.__setattr__(self, flag, bool(getattr(self, flag)))
+        for flag in ("integer", "missing", "date", "hashed"):
+            value = getattr(self, flag)
+            if not isinstance(value, (bool, np.bool_)):
+                raise TypeError(f"Column {self.name!r}: {flag}={value!r} must be True or False.")
+            object.__setattr__(self, flag, bool(value))
         if self.kind == "number":
             self._check_number()
         elif self.kind == "category":
@@ -406,8 +409,8 @@ class Column:
                 object.__setattr__(self, end, float(as_days([getattr(self, end)])[0]))
             object.__setattr__(self, "date", True)
         object.__setattr__(self, "integer", self.integer or self.date)
-        if self.categories or self.other is not None:
-            raise ValueError(f"Column {self.name!r}: a number has no categories.")
+        if self.categories or self.other is not None or self.hashed:
+            raise ValueError(f"Column {self.name!r}: a number has no categories, and no hashes.")
         if self.low is None and self.high is None:
             if self.edges is not None:
                 raise ValueError(f"Column {self.name!r}: edges need public bounds.")
@@ -443,19 +446,23 @@ class Column:
             )
         if self.edges is None or self.edges == "log":
             return
-        if isinstance(self.edges, str):
+        try:
+            edges = tuple(map(float, None if isinstance(self.edges, str) else self.edges))
+        except (TypeError, ValueError):
             raise ValueError(
                 f'Column {self.name!r}: edges={self.edges!r} must be "log" or numbers.'
-            )
-        edges = tuple(float(edge) for edge in self.edges)
+            ) from None
         rising = all(a < b for a, b in zip(edges, edges[1:], strict=False))
         if not rising or not all(map(math.isfinite, edges)):
             raise ValueError(f"Column {self.name!r}: edges must be finite and increasing.")
         object.__setattr__(self, "edges", edges)
 
     def _check_categories(self) -> None:
-        if self.low is not None or self.high is not None or self.integer or self.edges is not None:
+        bounds = self.low, self.high, self.edges
+        if any(each is not None for each in bounds) or self.integer or self.date:
             raise ValueError(f"Column {self.name!r}: a category has neither bounds nor edges.")
+        if isinstance(self.categories, str):
+            raise TypeError(f"Column {self.name!r}: categories={self.categories!r} must be a list.")
         categories, other = tuple(map(plain, self.categories)), plain(self.other)
         for value in categories if other is None else (*categories, other):
             whole = isinstance(value, int) and abs(value) <= LARGEST_INTEGER

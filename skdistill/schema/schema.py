@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skdistill._html import html_table
 from skdistill.schema.column import Column
 from skdistill.schema.describe import columns_of_dtypes, described, observed
-from skdistill.schema.domain import assumed, on_grid
+from skdistill.schema.domain import on_grid, to_try
 from skdistill.schema.report import SchemaReport, column_report, target_column
 from skdistill.schema.suspects import mismatch
 from skdistill.schema.table import Table, build_table, kind_of
@@ -278,15 +278,15 @@ class Schema:
         """
         return Schema(c if c.bounded else on_grid(c) for c in self.columns)
 
-    def assumed(self) -> Schema:
-        """Return the schema with bounds that stand for those that are private, to try things on.
+    def to_try(self) -> Schema:
+        """Return the schema with wide bounds in place of private ones, to draw made-up rows from.
 
         Returns
         -------
         schema : Schema
             With bounds in every column.
         """
-        return Schema(map(assumed, self.columns))
+        return Schema(map(to_try, self.columns))
 
     @property
     def origin(self) -> str:

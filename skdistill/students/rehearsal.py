@@ -35,6 +35,7 @@ _NOTE_OF_VALUES = (
 )
 
 
+@np.errstate(all="ignore")  # as on private rows
 def rehearse(
     student: Any,
     X: Any,

@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 _MOST_MATCHED = 200_000
 
 
+@np.errstate(all="ignore")  # no released label raises
 def train(
     student: Any,
     X: Any,
@@ -99,6 +100,7 @@ def check_threshold(student: Any, threshold: Any, classes: NDArray[Any] | None) 
         fixed_offsets(float(threshold), "margin")
 
 
+@np.errstate(all="ignore")
 def match_threshold(
     student: Any, X: Any, threshold: Any, prior: Array | None, classes: NDArray[Any] | None
 ) -> Array | None:

@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
 from skdistill._cells import as_floats
 from skdistill._doc_links import DocLink
+from skdistill._numbers import check_jobs
 from skdistill._randomness import put_back_once
 from skdistill._silenced import warn_caller
 from skdistill._tables import (
@@ -282,8 +283,9 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             targets = as_floats(y if isinstance(y, np.ndarray) and y.ndim == 1 else cells)
             known = np.isfinite(targets)
         random_state = check_random_state(self.random_state)
+        check_jobs(self.n_jobs, self.verbose)
         n_units = table.n_rows if names is None else len(set(names))
-        k = self._count_teachers(n_units, len(state.get("classes_", [0])))
+        k = self.count_teachers(n_units, len(state.get("classes_", [0])))
         shards = (
             shards_of_records(table.n_rows, k, random_state)
             if names is None
@@ -490,8 +492,21 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         tags.input_tags.allow_nan = True
         return tags
 
-    def _count_teachers(self, n_units: int, n_classes: int) -> int:
-        """Public number of shards."""
+    def count_teachers(self, n_units: int, n_classes: int) -> int:
+        """Return the number of shards, from public numbers; raise where the setting is none.
+
+        Parameters
+        ----------
+        n_units : int
+            Number of records, or of groups.
+        n_classes : int
+            Number of classes; 1 for a regression.
+
+        Returns
+        -------
+        n_teachers : int
+            For a `fit` with as many records.
+        """
         if isinstance(self.n_teachers, str) and self.n_teachers == "auto":
             return default_n_teachers(n_units, n_classes)
         if not isinstance(self.n_teachers, Integral) or self.n_teachers < 1:

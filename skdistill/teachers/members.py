@@ -191,6 +191,7 @@ def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDAr
     return nothing(classes).votes(n)
 
 
+@np.errstate(all="ignore")  # as on private rows
 def rehearse(estimator: Any, X: Any, classes: Classes) -> None:
     """Train a clone of a member on public rows with made-up labels, and ask it for all of them.
 

@@ -365,6 +365,7 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
         return np.asarray(low + (scores + 1) / 2 * (high - low))
 
 
+@np.errstate(all="ignore")  # in a user's own state, a private value could raise
 def _owners_model(rows: PrivateRows) -> LinearRelease:
     """Fit by the mechanism's own steps, without noise, with the private rows' own curvature."""
     some = rows.some(_OWNERS_ROWS)

@@ -25,7 +25,7 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.copula import SyntheticTable
 from skdistill.release.domain import warn_of_hidden, with_domain
-from skdistill.release.marginals import group_numbers
+from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.query import Queries, answer
 from skdistill.release.synthesis import bins_for, measure_table
@@ -103,6 +103,7 @@ class MarginalSampler(DocLink, BaseEstimator):
         self.accountant = accountant
         self.random_state = random_state
 
+    @np.errstate(all="ignore")  # in a user's own state, a private value could raise
     def fit(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Self:
         """Charge the accountant, then count the private table with noise.
 
@@ -135,6 +136,7 @@ class MarginalSampler(DocLink, BaseEstimator):
         check_consistent_length(rows, numbers)
         if loss is not None and groups is not None:
             loss = replace(loss, unit=Unit.GROUP)
+        check_counts(len(schema.columns), loss)
         sampler = active_sampler("exact")
         charge(self.accountant, loss, type(self).__name__)
 

@@ -7,11 +7,15 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skdistill import PrivacyLedger, PrivateDistiller
+from skdistill import NewtonClassifier, PrivacyLedger, PrivateDistiller
 from skdistill.accounting import BudgetAccountant, PrivacyLoss, charging
+from skdistill.accounting.charging import warn_uncounted
 
 X, y = make_classification(200, random_state=0)
 AGAIN = "This teacher has answered before.*search.*PrivacyLedger.create"
@@ -73,13 +77,15 @@ def test_no_privacy_is_not_counted():
 
 
 def test_teachers_are_forgotten():
+    gc.collect()
+    before = len(charging._UNCOUNTED)
     by = teacher()
     charging.warn_uncounted(by)
     charging.warn_uncounted(object())
-    number = len(charging._UNCOUNTED)
+    assert len(charging._UNCOUNTED) > before
     del by
     gc.collect()
-    assert len(charging._UNCOUNTED) == number - 1
+    assert len(charging._UNCOUNTED) == before
 
 
 class Purse:
@@ -141,3 +147,29 @@ def test_no_price_and_no_accountant_cost_nothing():
     charging.charge(purse, None)
     charging.charge(None, LOSS)
     assert purse.spent == []
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        LogisticRegression(),
+        RandomForestClassifier(2),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        NewtonClassifier(curvature=np.eye(3)),
+    ],
+    ids=lambda t: type(t).__name__,
+)
+def test_a_refitted_teacher_has_not_answered_before(teacher):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    y = (X[:, 0] > 0).astype(int)
+
+    def warned():
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            warn_uncounted(teacher)
+        return len(found)
+
+    for _ in range(2):
+        teacher.fit(X, y)
+        assert [warned(), warned()] == [0, 1]

@@ -183,6 +183,7 @@ def test_a_fit_learns_its_bounds_for_a_part_of_its_price():
     assert cover(model.schema_, model.sample(200, 0), 1.0)
 
 
+@pytest.mark.filterwarnings("ignore:The bounds of")
 def test_a_ledger_is_charged_once(tmp_path):
     X = people(500)
     ledger = PrivacyLedger.create(tmp_path / "ledger.db", epsilon=5.0, delta=1e-5)
@@ -204,6 +205,7 @@ def test_a_regression_and_public_rows():
     assert clone(model).fit(X, y, X_public=public).score(X, y) > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:The bounds of")
 @pytest.mark.parametrize("learned", [False, True], ids=["in the fit", "before"])
 def test_published_with_its_bounds(tmp_path, learned):
     pytest.importorskip("skops")
@@ -259,6 +261,7 @@ def test_no_table_makes_a_fit_fail(name, n):
     assert model.fit(X, rng.integers(0, 2, n)).predict(X).shape == (n,)
 
 
+@pytest.mark.filterwarnings("ignore:The bounds of")
 def test_a_canary_is_nowhere():
     """An extreme value, and a text in a column of numbers, in one record: without noise."""
     X = people(3000).astype(object)

@@ -227,7 +227,7 @@ def test_public_rows_take_no_part_of_the_price(member):
     model = classifier(member, schema=None).fit(X, y, X_public=X_public)
     assert model.score(X, y) > 0.7
     assert model.table_ is None
-    parts = ["gradients", "scores"] if member is None else ["class prior", "labels"]
+    parts = ["class counts", "gradients", "scores"] if member is None else ["class prior", "labels"]
     assert list(model.costs_) == parts
     assert "the rows X_public" in model.privacy_.not_protected
     assert model.privacy_.n_queries == 500
@@ -340,7 +340,11 @@ def test_the_parts_cost_no_more_than_the_whole(member, delta, threshold):
 def test_the_statement_says_what_each_part_cost(member):
     X, y = mixed(400)
     text = str(classifier(member, epsilon=1.0).fit(X, y).privacy_)
-    parts = "gradients 78.0%, scores 5.0%" if member is None else "class prior 1.7%, labels 81.3%"
+    parts = (
+        "class counts 1.0%, gradients 77.0%, scores 5.0%"
+        if member is None
+        else "class prior 1.7%, labels 81.3%"
+    )
     for words in (
         f"synthetic rows 17.0%, {parts} of μ²",
         "features and labels",
@@ -593,3 +597,35 @@ def test_verbose_prints_the_statement(capsys):
         warnings.simplefilter("ignore")
         classifier(verbose=1).fit(X, y)
     assert "replace one record of the private table" in capsys.readouterr().out
+
+
+def test_a_rare_class_pays_for_fewer_knots():
+    """By the released counts: with 3 % of either class there are fewer knots than with 40 %."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (6000, 2))
+    knots = {}
+    for share in (0.03, 0.4, 0.97):
+        y = (X[:, 0] > np.quantile(X[:, 0], 1 - share)).astype(int)
+        model = PrivateClassifier(schema=(-1, 1), classes=[0, 1], epsilon=8.0, random_state=0)
+        features = model.fit(X, y).student_[0][-1]
+        knots[share] = features.n_knots
+        assert model.score(X, y) > 0.8
+    assert knots[0.03] == knots[0.97] < knots[0.4] / 2
+    assert knots[0.03] >= 4
+
+
+def test_previews_follow_the_settings():
+    """The law of the noise is that of a fit, one number is a list, and settings are checked."""
+    model = PrivateClassifier(schema=(0, 1), classes=[0, 1])
+    gaussian = model.preview(1000, 2.0).noise
+    assert gaussian.shape == (1, 1)
+    laplace = model.set_params(mechanism="laplace").preview(1000, 2.0).noise
+    assert laplace > gaussian
+    assert (
+        model.set_params(delta=0, mechanism="auto").preview([1000], [2.0]).noise == laplace
+    ).all()
+    for bad in ({"n_records": 0}, {"n_records": [1.5]}, {"epsilons": -1}, {"epsilons": ["a"]}):
+        with pytest.raises((TypeError, ValueError), match=next(iter(bad))):
+            model.preview(**bad)
+    with pytest.raises(ValueError, match="delta"):
+        model.set_params(delta=2).preview()

@@ -301,8 +301,8 @@ def test_features_fitted_on_private_rows_are_caught(monkeypatch, name):
     X, y, _, _ = table()
     private, proper = [], skdistill.private_table.base.PrivateTable._inputs
 
-    def inputs(self, schema, rows, n_bins=None):
-        return proper(self, schema, private[-1], n_bins)
+    def inputs(self, schema, rows, *more):
+        return proper(self, schema, private[-1], *more)
 
     model = clone(CLASSIFIERS[name]).set_params(epsilon=1e4)
     monkeypatch.setattr(skdistill.private_table.base.PrivateTable, "_inputs", inputs)

@@ -7,10 +7,11 @@ import pytest
 from skdistill.accounting import PrivacyLoss
 from skdistill.certificates import RowBound
 from skdistill.release.calibration import PRIOR_SHARE, calibrate
-from skdistill.release.class_counts import class_counts, counts_query, mean_label
+from skdistill.release.class_counts import class_counts, counts_query, mean_label, measure_rarity
 from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import answer
+from skdistill.testing import replay_audit
 
 CLASSES = np.arange(3)
 
@@ -101,3 +102,23 @@ def test_the_mean_of_noise_is_shrunk_to_uniform():
         shrunk.append(np.abs(mean_label(labels, 50.0) - 1 / 3).max())
         clipped.append(np.abs(mean_label(labels, 0.0) - 1 / 3).max())
     assert np.mean(shrunk) < 0.8 * np.mean(clipped)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(60) // 2])
+@pytest.mark.parametrize("loss", [PrivacyLoss.gaussian(2.0, 1e-6), PrivacyLoss.laplace(2.0)])
+def test_the_rarity_of_a_class_moves_by_one_record(loss, groups):
+    codes = np.arange(60) % 2
+    for other in (0, 1, 2):
+        changed = codes.copy()
+        changed[[6, 7]] = other if groups is not None else [other, codes[7]]
+        replay_audit(lambda c: measure_rarity(c, loss, groups), codes, changed, loss=loss)
+
+
+def test_a_rare_class_is_one_below_three_tenths():
+    def rarity(share):
+        codes = (np.arange(10_000) < 10_000 * share).astype(int)
+        return answer(measure_rarity(codes, None), None, active_sampler("exact"))
+
+    assert rarity(0.5) == rarity(0.3) == 1
+    assert rarity(0.03) == rarity(0.97) == pytest.approx(1 / (2.25 * math.sqrt(0.03 * 0.97)))
+    assert rarity(0.0) == rarity(0.002)  # noise may leave no record of a class

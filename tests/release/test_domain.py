@@ -142,24 +142,29 @@ def test_a_smaller_bound_is_caught(monkeypatch, factor):
 
 def test_bounds_of_the_private_rows_are_caught(monkeypatch):
     """The mutant pays for noisy counts and reads the largest value off the table."""
-    honest = domain._bounds
+    counts, bounds, largest = domain._counts, domain._bounds, []
 
-    def exact(columns, cells, loss, groups):
-        found = yield from honest(columns, cells, loss, groups)
-        largest = float(max(min(x, 1e9) for x in cells[0]))
-        return {j: column.__class__("year", low=0, high=largest) for j, column in found.items()}
+    def look(columns, cells, loss, groups):
+        largest[:] = [float(max(min(x, 1e9) for x in cells[0]))]
+        return (yield from counts(columns, cells, loss, groups))
 
+    def exact(columns, noisy, loss):
+        found = bounds(columns, noisy, loss)
+        return {j: column.__class__("year", low=0, high=largest[0]) for j, column in found.items()}
+
+    monkeypatch.setattr(domain, "_counts", look)
     monkeypatch.setattr(domain, "_bounds", exact)
     with pytest.raises(ReplayAuditError, match="changes the result"):
         audit()
 
 
 def test_columns_that_private_rows_choose_are_caught(monkeypatch):
-    """The mutant counts a column again in the first two runs, and not for the neighbour."""
-    again = iter([True, True, False])
+    """The mutant counts one column again in the first two runs, and both for the neighbour."""
+    again = iter([True, False, True, False, True, True])
     monkeypatch.setattr(domain, "is_narrow", lambda column: next(again))
-    with pytest.raises(ReplayAuditError, match="makes 1 queries in place of 2"):
-        audit()
+    rows = [[1990.0 + i % 30, 1.0] for i in range(300)]
+    with pytest.raises(ReplayAuditError, match="changes query 2"):
+        audit((rows, [*rows[:-1], [1e300, 2.0]]), Schema({"year": int, "b": int}))
 
 
 def test_a_share_of_more_than_all_is_caught(monkeypatch):
@@ -238,8 +243,32 @@ def test_a_column_that_noise_hides_is_named():
     assert [(c.low, c.high) for c in found.columns] == [(-1, 1)] * 2
 
 
+@pytest.mark.parametrize("schema", [Schema({"a": float}), Schema({"a": int, "b": float})])
+@pytest.mark.parametrize("group_size", [1, 2])
+def test_values_that_noise_may_hide_are_told_by_public_numbers(schema, group_size):
+    """Of 1,000 records at a small price a third of the values may be outside."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(0, 100, (1000, len(schema.columns)))
+    groups = np.arange(1000) // group_size
+    shares = []
+    for epsilon in (0.5, 50.0):
+        loss = PrivacyLoss.gaussian(epsilon, 1e-6)
+        queries = measure_domain(schema, X, loss, groups=groups)
+        _, hidden = answer(queries, loss, active_sampler("exact"))
+        k = len(schema.columns)
+        noise = loss.scale(math.sqrt(2 * k))  # all of the price: no column is narrow
+        assert hidden.share == pytest.approx(min(1, 5.5 * noise * group_size / 1000), rel=1e-3)
+        shares.append(hidden.share)
+    few = domain.Hidden((), ("a",), 0.051)
+    with pytest.warns(UserWarning, match=r"bounds of \['a'\] .* may hide 5% of them at each end"):
+        warn_of_hidden(few)
+    warn_of_hidden(domain.Hidden((), ("a",), 0.049))
+    warn_of_hidden(None)
+    assert shares[0] > 0.05 > shares[1]
+
+
 def test_without_noise():
     found, hidden = answer(measure_domain(Schema({"a": float}), [[3.0], [70.0]], None), None, None)
-    assert hidden == []
+    assert hidden == domain.Hidden((), ("a",), 0.0)
     assert found.columns[0].low <= 3
     assert found.columns[0].high >= 70

@@ -241,3 +241,20 @@ def test_what_cannot_be(settings, message):
 def test_a_name_is_text():
     with pytest.raises(TypeError, match="name"):
         Column(3, low=0, high=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"low": 0, "high": 1, "hashed": True}, "no hashes"),
+        ({"kind": "category", "categories": ("a",), "hashed": "yes"}, "hashed='yes' must be True"),
+        ({"low": 0, "high": 1, "missing": "no"}, "missing='no' must be True or False"),
+        ({"kind": "category", "categories": ("a",), "date": True}, "neither bounds"),
+        ({"kind": "category", "categories": "abc"}, "must be a list"),
+        ({"low": 0, "high": 1, "edges": 5}, "edges=5"),
+        ({"low": 0, "high": 1, "edges": ("a",)}, "edges="),
+    ],
+)
+def test_flags_and_kinds_are_checked(settings, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Column("a", **settings)

@@ -179,7 +179,7 @@ def test_a_schema_of_private_bounds():
     assert words[2] == "dates whose bounds are private"
     assert "whose bounds are private" in schema._repr_html_()
     assert Schema.from_json(schema.to_json()) == schema
-    assert schema.on_grid().unbounded == schema.assumed().unbounded == []
+    assert schema.on_grid().unbounded == schema.to_try().unbounded == []
     assert schema.on_grid().columns[3:5] == schema.columns[3:5]
     dtypes = {"a": "int64", "d": "float64"}
     found = Schema.from_dtypes(dtypes, bounds={"a": float, "d": (0, 1)})
