@@ -371,6 +371,7 @@ def calibrate(
     chosen.suit(bound, asked)
     if loss is None:
         loss = replace(chosen.price(bound, asked, epsilon, delta), unit=bound.unit)
+    chosen.accept(loss)
     counted = with_prior and asked.classes is not None and bound.class_counts is not None
     return Release(bound, asked, chosen, loss, counted)
 
@@ -395,6 +396,7 @@ def choose_queries(
         if not isinstance(chosen, Unprotected):
             everything = TransferSet(None, np.arange(n_rows), classes)
             loss = chosen.price(bound, everything, epsilon, delta)
+            chosen.accept(loss)
             limit = chosen.most_rows(bound, len(classes), loss)
     if limit is None or limit >= n_rows:
         return np.arange(n_rows)

@@ -261,6 +261,25 @@ class Mechanism(BaseEstimator):
             return PrivacyLoss.laplace(epsilon)
         return PrivacyLoss.gaussian(epsilon, delta)
 
+    def accept(self, loss: PrivacyLoss) -> None:
+        """Raise for a law of noise that the settings rule out.
+
+        Parameters
+        ----------
+        loss : PrivacyLoss
+            The price that the release would have, from :meth:`price` or part of another one.
+
+        Raises
+        ------
+        ValueError
+            With the setting that would suit.
+        """
+        if self.noise not in ("auto", loss.kind):
+            raise ValueError(
+                f"noise={self.noise!r} and a price for {loss.kind} noise: Gaussian noise needs a "
+                'delta above 0. Leave noise="auto".'
+            )
+
     def most_rows(self, bound: Any, n_classes: int, loss: PrivacyLoss) -> int | None:
         """Return how many rows to ask about, by a public rule; None for all.
 

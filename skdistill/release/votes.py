@@ -196,14 +196,13 @@ class ConfidentMax(_Vote):
                 f"{bound.n_teachers} teachers."
             )
 
-    def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
-        """Take Gaussian noise: rows are chosen by noisy counts, and μ² adds."""
-        if delta == 0:
+    def accept(self, loss: PrivacyLoss) -> None:
+        """Take Gaussian noise alone: rows are chosen by noisy counts, and μ² adds."""
+        if loss.kind == "laplace":
             raise ValueError(
                 "mechanism='confident_max' with delta=0: it needs Gaussian noise, which gives no "
                 "pure differential privacy. Set a delta such as 1e-6, or use 'noisy_max'."
             )
-        return PrivacyLoss.gaussian(epsilon, delta)
 
     def most_rows(self, bound: Any, n_classes: int, loss: PrivacyLoss) -> int | None:
         """Return the number of rows that are worth a test."""
