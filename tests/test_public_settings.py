@@ -391,14 +391,18 @@ def test_the_users_error_state_raises_nothing_after_the_charge(way, more):
 @pytest.mark.parametrize(
     ("way", "more"),
     [
-        ("sampler", {}),
-        ("bounds", {}),
-        ("PrivateClassifier of an ensemble", {"mechanism": NoisyMax()}),
+        ("sampler", {"delta": 0}),
+        ("bounds", {"delta": 0}),
+        ("PrivateClassifier of an ensemble", {"delta": 0, "mechanism": NoisyMax()}),
+        ("PrivateClassifier with public rows", {"delta": 0, "teacher": ensemble()}),
+        ("distiller of ensemble", {"delta": 0, "mechanism": NoisyMax()}),
+        ("distiller of ensemble", {"delta": 1e-15, "mechanism": ConfidentMax()}),
     ],
 )
-@pytest.mark.parametrize("epsilon", [1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10])
-def test_counts_whose_noise_cannot_be_drawn_fail_before_the_charge(way, more, epsilon):
-    assert charged(way, epsilon=epsilon, delta=0, **more) is None
+@pytest.mark.parametrize("size", range(-16, -9))
+def test_noise_that_cannot_be_drawn_is_refused_before_the_charge(way, more, size):
+    for scale in (1, 2, 5):
+        assert charged(way, epsilon=scale * 10.0**size, **more) is None
 
 
 def test_huge_public_rows_fail_no_gradient_round():

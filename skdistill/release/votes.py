@@ -35,7 +35,7 @@ from skdistill.release.boundary import call_privately
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet
 from skdistill.release.outputs import member_votes
 from skdistill.release.quantization import as_outputs, lattice_bits, to_simplex
-from skdistill.release.query import SQRT_2, Integers, Queries, Query, RowQuery
+from skdistill.release.query import SQRT_2, Integers, Queries, Query, RowQuery, check_noise
 
 #: The label of a row without an answer; scikit-learn's semi-supervised students read it so.
 NO_ANSWER = -1
@@ -61,6 +61,7 @@ class _Vote(Mechanism):
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
         """Return the standard deviation of the noise on a class's share of the votes."""
         n, price = self._answers(bound, asked, loss)
+        check_noise(price, 2.0 * n, _root(2 * n))
         noise = price.scale(math.sqrt(2 * n)) if price.mu else SQRT_2 * price.scale(2.0 * n)
         return noise / float(bound.n_teachers)
 
@@ -207,6 +208,11 @@ class ConfidentMax(_Vote):
     def most_rows(self, bound: Any, n_classes: int, loss: PrivacyLoss) -> int | None:
         """Return the number of rows that are worth a test."""
         return 4 * most_queries(bound.n_teachers, n_classes, loss.part(1 - TEST_SHARE))
+
+    def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
+        """Return the noise of an answer; raise where that of a test is too large to be drawn."""
+        check_noise(loss.part(TEST_SHARE), float(asked.n_rows), _root(asked.n_rows))
+        return super().label_noise(bound, asked, loss)
 
     def is_progressive(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> bool:
         """Which rows are answered depends on all of them."""
