@@ -37,6 +37,7 @@ from skdistill import (
     learn_bounds,
     refit,
 )
+from skdistill.private_table import base
 from skdistill.transfer import MarginalSampler
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -388,21 +389,45 @@ def test_the_users_error_state_raises_nothing_after_the_charge(way, more):
         assert charged(way, **more) is None
 
 
+MANY = np.repeat(PUBLIC, 10, axis=0)
+ROWS, COLUMNS = {"X": MANY, "max_queries": 400}, {"X": np.repeat(X, 20, axis=1)}
+
+
 @pytest.mark.parametrize(
-    ("way", "more"),
+    ("fit", "more"),
     [
-        ("sampler", {"delta": 0}),
-        ("bounds", {"delta": 0}),
-        ("PrivateClassifier of an ensemble", {"delta": 0, "mechanism": NoisyMax()}),
-        ("PrivateClassifier with public rows", {"delta": 0, "teacher": ensemble()}),
-        ("distiller of ensemble", {"delta": 0, "mechanism": NoisyMax()}),
-        ("distiller of ensemble", {"delta": 1e-15, "mechanism": ConfidentMax()}),
+        (learn_bounds, {"schema": float}),
+        (lambda X, **s: MarginalSampler((-1, 1), **s).fit(X), {}),
+        (
+            lambda X, **s: classifier(teacher=ensemble(), **s).fit(X, Y),
+            {"mechanism": NoisyMax(), **COLUMNS},
+        ),
+        (
+            lambda X, **s: PrivateDistiller(TEACHERS["ensemble"](), **s).fit(X),
+            {"mechanism": NoisyMax(), "X": PUBLIC[:5]},
+        ),
+        (
+            lambda X, **s: PrivateDistiller(TEACHERS["ensemble"](), **s).fit(X),
+            {"mechanism": NoisyMax(), **ROWS},
+        ),
+        (
+            lambda X, **s: PrivateDistiller(TEACHERS["ensemble"](), **s).fit(X),
+            {"mechanism": ConfidentMax(max_answers=1), "delta": 1e-15, **ROWS},
+        ),
     ],
+    ids=["bounds", "sampler", "table", "class counts", "votes", "tests of votes"],
 )
-@pytest.mark.parametrize("size", range(-16, -9))
-def test_noise_that_cannot_be_drawn_is_refused_before_the_charge(way, more, size):
+@pytest.mark.parametrize("size", range(-16, -10))
+def test_noise_that_cannot_be_drawn_is_refused_before_the_charge(fit, more, size, monkeypatch):
+    monkeypatch.setattr(base, "_N_ROWS", 20)  # so that counts have more noise than votes
     for scale in (1, 2, 5):
-        assert charged(way, epsilon=scale * 10.0**size, **more) is None
+        ledger = PrivacyLedger.create(":memory:", epsilon=1e6, delta=0.5, pure=1e5)
+        settings = {"X": X, "delta": 0, "epsilon": scale * 10.0**size, **more}
+        try:
+            fit(**settings, accountant=ledger)
+        except ValueError as error:
+            assert "noise scale" in str(error) or "epsilon" in str(error)
+            assert len(ledger) == 0
 
 
 def test_huge_public_rows_fail_no_gradient_round():

@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 
 from skdistill.accounting.charging import charge, counted_by, replays, warn_uncounted
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.class_counts import class_counts, mean_label
+from skdistill.release.class_counts import class_counts, counts_query, mean_label
 from skdistill.release.gradients import GradientRounds
 from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
 from skdistill.release.noise import Sampler, active_sampler
@@ -371,9 +371,12 @@ def calibrate(
     chosen.suit(bound, asked)
     if loss is None:
         loss = replace(chosen.price(bound, asked, epsilon, delta), unit=bound.unit)
-    chosen.accept(loss)
     counted = with_prior and asked.classes is not None and bound.class_counts is not None
-    return Release(bound, asked, chosen, loss, counted)
+    release = Release(bound, asked, chosen, loss, counted)
+    if counted:  # raises where the noise is too large to be drawn
+        counts_query(bound.class_counts, asked.classes).noise_scale(loss.part(PRIOR_SHARE))
+    chosen.accept(bound, asked, release.label_loss)
+    return release
 
 
 def choose_queries(
@@ -396,7 +399,6 @@ def choose_queries(
         if not isinstance(chosen, Unprotected):
             everything = TransferSet(None, np.arange(n_rows), classes)
             loss = chosen.price(bound, everything, epsilon, delta)
-            chosen.accept(loss)
             limit = chosen.most_rows(bound, len(classes), loss)
     if limit is None or limit >= n_rows:
         return np.arange(n_rows)

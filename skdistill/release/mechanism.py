@@ -261,11 +261,15 @@ class Mechanism(BaseEstimator):
             return PrivacyLoss.laplace(epsilon)
         return PrivacyLoss.gaussian(epsilon, delta)
 
-    def accept(self, loss: PrivacyLoss) -> None:
-        """Raise for a law of noise that the settings rule out.
+    def accept(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> None:
+        """Raise for noise that the settings rule out, or that is too large to be drawn.
 
         Parameters
         ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
         loss : PrivacyLoss
             The price that the release would have, from :meth:`price` or part of another one.
 

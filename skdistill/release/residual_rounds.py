@@ -125,9 +125,9 @@ class ResidualRounds(Mechanism):
         if n > 1 and self.basis is None:
             raise ValueError(f"n_rounds={n!r} with basis=None: residual rounds need a basis.")
 
-    def accept(self, loss: PrivacyLoss) -> None:
+    def accept(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> None:
         """Raise for several rounds of Laplace noise."""
-        super().accept(loss)
+        super().accept(bound, asked, loss)
         if loss.kind == "laplace" and self.n_rounds not in ("auto", 1):
             raise ValueError(
                 f"n_rounds={self.n_rounds!r} with Laplace noise: residual rounds need Gaussian "
