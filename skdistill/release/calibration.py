@@ -371,12 +371,13 @@ def calibrate(
     chosen.suit(bound, asked)
     if loss is None:
         loss = replace(chosen.price(bound, asked, epsilon, delta), unit=bound.unit)
-    counted = with_prior and asked.classes is not None and bound.class_counts is not None
-    release = Release(bound, asked, chosen, loss, counted)
-    if counted:  # raises where the noise is too large to be drawn
-        counts_query(bound.class_counts, asked.classes).noise_scale(loss.part(PRIOR_SHARE))
-    chosen.accept(bound, asked, release.label_loss)
-    return release
+    counted = False
+    if with_prior and asked.classes is not None and bound.class_counts is not None:
+        counted = True
+        counts = counts_query(bound.class_counts, asked.classes)
+        counts.noise_scale(loss.part(PRIOR_SHARE))  # raises where it is too large to be drawn
+    chosen.accept(bound, asked, loss.part(1 - PRIOR_SHARE) if counted else loss)
+    return Release(bound, asked, chosen, loss, counted)
 
 
 def choose_queries(
