@@ -110,7 +110,7 @@ class _NewtonTeacher(DocLink, BaseEstimator):
             nothing = MISSING if classes is None else -1
             left_out = int(np.count_nonzero(rows.targets == nothing))
         elif classes is not None:
-            left_out = int(rows.n_units - np.sum(counts))
+            left_out = int(rows.n_units - self.class_count_.sum())
         return report_of((), classes, counts, left_out)
 
     def _rows_in_memory(self, X: Any, y: Any, groups: Any) -> tuple[PrivateRows, dict[str, Any]]:
