@@ -27,7 +27,9 @@ Classes = NDArray[Any] | None
 
 # Public rows that a rehearsal trains on: as many as a large shard has.
 _MOST_REHEARSED = 1000
-_MOST_PARTS = 64  # of the rows, that a member which raised on all of them is asked for
+# Parts of the rows that a member which raised on all of them is asked for; where it raises on all
+# eighths, no more.
+_MOST_PARTS, _EIGHTHS = 64, 14
 
 
 class ConstantVoter(BaseEstimator):
@@ -200,13 +202,15 @@ def _ask_in_parts(member: Any, X: Any, n: int, classes: Classes, seed: int) -> N
     A row that it cannot read, such as one with a category that its shard lacks, costs this row's
     vote and not all. The parts are public, so its votes are still a function of its own state.
     """
-    votes = nothing(classes).votes(n)
+    votes, answered = nothing(classes).votes(n), False
     parts = [] if n == 1 else [(0, n // 2), (n // 2, n)]
-    for first, end in islice(parts, _MOST_PARTS):  # the list grows while it is read
+    for i, (first, end) in enumerate(islice(parts, _MOST_PARTS)):  # the list grows meanwhile
+        if i == _EIGHTHS and not answered:
+            break
         rows = take_rows(X, np.arange(first, end))
         try:
             ask = partial(_ask, member, rows, end - first, classes)
-            votes[first:end] = call_privately(ask, seed=seed)
+            votes[first:end], answered = call_privately(ask, seed=seed), True
         except TeacherError:
             middle = (first + end) // 2
             parts += [(first, middle), (middle, end)] if end - first > 1 else []
