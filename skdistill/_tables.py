@@ -401,11 +401,10 @@ def _check_exact(classes: NDArray[Any]) -> None:
     One missing label makes floats of a column: it would decide which class the others belong to.
     """
     numbers = [c for c in classes.tolist() if isinstance(c, (int, float))]
-    wrong = [c for c in numbers if not (abs(c) < 2**53 and c == round(c))]
-    if wrong:
+    if not all(abs(c) < 2**53 and c == round(c) for c in numbers):  # it may be one record's label
         raise ValueError(
-            f"The class {wrong[0]!r} is not a whole number below 2**53; one missing label among "
-            "others would make a larger one a neighbouring number. Give the labels as text."
+            "A class is not a whole number below 2**53; one missing label among others would make "
+            "a larger one a neighbouring number. Give the labels as text."
         )
 
 

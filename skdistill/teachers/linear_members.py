@@ -318,8 +318,13 @@ def fit_stack(estimator: Any, X: Array, y: NDArray[Any], used: Flags, n_classes:
 
 
 def _dot(a: Array, b: Array) -> Array:
-    """Return the product of each slab of `a` with that of `b`."""
-    return np.asarray(np.vecdot(a.reshape(len(a), -1), b.reshape(len(b), -1)))
+    """Return the product of each slab of `a` with that of `b`.
+
+    Not by ``vecdot``: BLAS may begin to add where memory is aligned (OpenBLAS does so on processors
+    without AVX), and slabs of any width begin anywhere. A slab moves when another one is padded to
+    another length.
+    """
+    return np.asarray(np.einsum("bd,bd->b", a.reshape(len(a), -1), b.reshape(len(b), -1)))
 
 
 def _per_slab(function: Callable[..., Array], *arrays: Array) -> Array:

@@ -5,6 +5,7 @@ import pickle
 import joblib
 import numpy as np
 import pandas as pd
+import processes
 import pytest
 from linear_data import K, N, data, fit
 from numpy.testing import assert_allclose, assert_array_equal
@@ -197,6 +198,45 @@ def test_one_group_changes_one_member(estimator, n_classes, size):
     votes = [np.array(list(each.member_votes(X[:20]))) for each in (before, after)]
     others = np.arange(K) != moved.pop()
     assert_array_equal(votes[0][others], votes[1][others])
+
+
+IN_ANY_PLACE = """
+import os
+os.environ["OPENBLAS_CORETYPE"] = "Prescott"  # adds from where memory is aligned; before NumPy
+import numpy as np
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from skdistill.teachers.linear_members import fit_stack, padded_length, stack_of
+
+rng, moved = np.random.default_rng(0), set()
+bare = LogisticRegression(fit_intercept=False)
+for estimator in (LogisticRegression(), bare, Ridge(), GaussianNB()):
+    for d in (1, 2, 3, 5, 6, 7, 14, 15, 26, 31):
+        for n_classes in (2, 3):
+            n, classes = int(rng.integers(20, 60)), 0 if type(estimator) is Ridge else n_classes
+            X, y = rng.normal(size=(5 * n, d)), rng.integers(0, n_classes, 5 * n)
+            y = y if classes else y + rng.normal(size=len(y))
+            shards = list(np.arange(5 * n).reshape(5, n))
+            states = []
+            for first in range(5):  # each shard comes to each place
+                order = shards[first:] + shards[:first]
+                stack = stack_of(X, y, np.ones(len(X), bool), order, padded_length(n))
+                fitted = fit_stack(estimator, *stack, classes)
+                values = fitted.solved, *fitted.state.values()
+                values = [np.roll(each, first, axis=0) for each in values]
+                states.append([[each[i].tobytes() for each in values] for i in range(5)])
+            if any(state != states[0] for state in states):
+                moved.add((str(estimator), d))
+print(len(moved))
+"""
+
+
+def test_the_place_in_a_stack_changes_no_bit():
+    """It follows the lengths of other shards, and where a slab's memory is aligned follows it.
+
+    On processors without AVX, OpenBLAS adds in an order that depends on that.
+    """
+    assert processes.run(IN_ANY_PLACE) == "0\n"
 
 
 def test_a_singular_member_does_not_stop_the_others(monkeypatch):

@@ -51,15 +51,17 @@ def _digest_once(teacher: Any) -> str:
     """Return the digest of a teacher; from memory if its pickle is one that was seen before.
 
     A search asks for one teacher again and again, and :func:`digest` is written in Python. The
-    same pickle is the same content. (The stream ends at its own mark and tells how long each of
-    the buffers is that follow, so that joined they have one reading.)
+    same pickle is the same content. (The stream ends at its own mark, but does not tell how long
+    the buffers are that follow: those of pyarrow could be divided otherwise.)
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
         stream = pickle.dumps(teacher, protocol=5, buffer_callback=buffers.append)
         seen = hashlib.sha256(stream)
         for buffer in buffers:
-            seen.update(buffer.raw())
+            content = buffer.raw()
+            seen.update(content.nbytes.to_bytes(8))
+            seen.update(content)
     except Exception:  # `digest` hashes more than pickle does
         return digest(teacher)
     found = _DIGESTS.pop(seen.digest(), None) or digest(teacher)

@@ -73,6 +73,23 @@ def test_a_digest_from_memory_is_the_digest(teacher, monkeypatch):
     assert len(cache_keys._DIGESTS) <= 64
 
 
+class Buffers:
+    """Pickles as two buffers, as columns of pyarrow do."""
+
+    def __init__(self, *contents):
+        self.contents = contents
+
+    def __reduce_ex__(self, protocol):
+        contents = map(pickle.PickleBuffer, self.contents) if protocol >= 5 else self.contents
+        return Buffers, tuple(contents)
+
+
+def test_buffers_that_are_divided_otherwise():
+    one, other = LogisticRegression(), LogisticRegression()
+    one.coef_, other.coef_ = Buffers(b"ab", b"c"), Buffers(b"a", b"bc")
+    assert teacher_digest(one) != teacher_digest(other)
+
+
 def test_a_teacher_that_was_changed_in_place_is_another_one():
     """By the last bit of its numbers, or by which array holds which."""
     teacher = LogisticRegression().fit(X, y)
