@@ -171,9 +171,9 @@ def test_a_clip_that_is_left_out_is_caught(monkeypatch):
 
     proper = gradient_rounds.PrivateRows.gradients
 
-    def unclipped(self, frame, weights, clip, at_most):
-        found, n_units = proper(self, frame, weights, clip, at_most)
-        wide, _ = proper(self, frame, weights, 1e3 * clip, at_most)
+    def unclipped(self, frame, weights, clip, *args):
+        found, n_units = proper(self, frame, weights, clip, *args)
+        wide, _ = proper(self, frame, weights, 1e3 * clip, *args)
         values = np.rint(wide.values * (wide.unit / found.unit)).astype(np.int64)
         return replace(found, values=values), n_units
 
