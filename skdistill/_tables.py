@@ -418,26 +418,45 @@ def known_classes(y: Any, classes: Any, cells: Any = None) -> NDArray[Any]:
 
 
 def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
-    """Raise for an array of text where numbers are wanted, or the reverse: dtypes are public.
+    """Raise for an array whose dtype fits no class, or no number: dtypes are public.
 
     A list or an array of objects has no dtype that could tell, so it never raises.
     """
-    kind = text_or_numbers(getattr(y, "dtype", None))
+    kind = _kind_of_labels(getattr(y, "dtype", None))
     if classes is None:
-        if re.match(
-            r"<?m8|date|time|duration|period|interval", str(getattr(y, "dtype", "")).lower()
-        ):
-            kind = "dates or durations"
         if kind not in (None, "numbers"):
             raise ValueError(f"The targets in y are {kind}, and a regressor learns numbers.")
         return
     _check_exact(classes)
     wanted = text_or_numbers(classes.dtype)
+    if kind in _AS_TEXTS:
+        return
     if kind != wanted and None not in (kind, wanted):
         raise ValueError(
             f"The labels in y are {kind} and the classes {classes.tolist()[:5]} are {wanted}: no "
             "label would be known. Give both as text or both as numbers."
         )
+
+
+def _kind_of_labels(dtype: Any) -> str | None:
+    """Name the kind of labels or targets of a dtype; of a categorical, that of its categories."""
+    if isinstance(getattr(dtype, "ordered", None), bool):  # of pandas
+        dtype = dtype.categories.dtype
+    name = str(dtype).lower()
+    for kind, pattern in _KINDS_OF_LABELS.items():
+        if re.match(pattern, name):
+            return kind
+    return text_or_numbers(dtype)
+
+
+_KINDS_OF_LABELS = {
+    "dates": "date",
+    "durations, periods or intervals": r"[<>]m8|time|duration|period|interval",
+    "bytes": r"\|?s\d|binary",
+    "complex numbers": "complex",
+    "text": r"categorical|enum",  # of Polars
+}
+_AS_TEXTS = ("durations, periods or intervals",)  # and durations as seconds: some class may match
 
 
 def text_or_numbers(dtype: Any) -> str | None:

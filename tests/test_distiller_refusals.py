@@ -24,6 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import (
+    NewtonClassifier,
     PrivacyLedger,
     PrivateDistiller,
     ResidualRounds,
@@ -354,3 +355,13 @@ def test_a_refused_charge_leaves_the_earlier_fit_alone(binary):
         distiller.fit(X_public)
     assert distiller.student_ is student
     assert distiller.privacy_.epsilon == 1.0
+
+
+@pytest.mark.parametrize("cells", [["a", "b"], [1.0, np.nan]])
+def test_text_and_gaps_under_gradient_rounds_name_their_cure(cells):
+    ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-3)
+    X = pd.DataFrame({"x": np.arange(40.0), "job": cells * 20})
+    teacher = NewtonClassifier(classes=[0, 1]).fit(X, np.arange(40) % 2)
+    with pytest.raises(ValueError, match="TableFeatures"):
+        PrivateDistiller(teacher, accountant=ledger).fit(X.copy())
+    assert len(ledger) == 0

@@ -37,6 +37,7 @@ from skdistill import (
     learn_bounds,
     refit,
 )
+from skdistill.private_table import base
 from skdistill.transfer import MarginalSampler
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -302,6 +303,18 @@ TOGETHER = {
     "f1 of a student": (classifier, {"student": LogisticRegression(), "threshold": "f1"}),
     "a threshold of margins": (classifier, {"student": LinearSVC(), "threshold": 0.3}),
     "gaussian without delta": (classifier, {"mechanism": "gaussian", "delta": 0}),
+    "votes without delta": (
+        classifier,
+        {"teacher": ensemble(), "mechanism": ConfidentMax(), "delta": 0},
+    ),
+    "rounds without delta": (
+        classifier,
+        {"teacher": ensemble(), "mechanism": ResidualRounds(n_rounds=2), "delta": 0},
+    ),
+    "gaussian rounds without delta": (
+        classifier,
+        {"teacher": ensemble(), "mechanism": ResidualRounds(noise="gaussian"), "delta": 0},
+    ),
     "votes of gradients": (classifier, {"mechanism": "noisy_max"}),
     "gradients of an ensemble": (
         classifier,
@@ -358,13 +371,63 @@ def test_no_settings_together_fail_after_the_charge(name):
         assert "epsilon" in name
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if " of " not in way or "table" in way])
-@pytest.mark.parametrize("delta", [0, 1e-6])
-def test_the_users_error_state_raises_nothing_after_the_charge(way, delta):
+SMALL_ROWS = PUBLIC * np.logspace(-200, 0, len(PUBLIC))[:, None]
+
+
+@pytest.mark.parametrize(
+    ("way", "more"),
+    [
+        *((way, {}) for way in WAYS if " of " not in way or "table" in way),
+        *((way, {"delta": 0}) for way, (names, _) in WAYS.items() if "delta" in names),
+        *((f"fit of a distiller of {kind}", {"X": SMALL_ROWS}) for kind in ("newton", "any")),
+        ("fit of a distiller of ensemble", {"X": SMALL_ROWS}),
+    ],
+)
+def test_the_users_error_state_raises_nothing_after_the_charge(way, more):
     """Private cells, and public ones, may be so large or small that NumPy warns."""
     with np.errstate(all="raise"):
-        more = {"delta": delta} if "delta" in dict.fromkeys(WAYS[way][0]) else {}
         assert charged(way, **more) is None
+
+
+MANY = np.repeat(PUBLIC, 10, axis=0)
+ROWS, COLUMNS = {"X": MANY, "max_queries": 400}, {"X": np.repeat(X, 20, axis=1)}
+
+
+@pytest.mark.parametrize(
+    ("fit", "more"),
+    [
+        (learn_bounds, {"schema": float}),
+        (lambda X, **s: MarginalSampler((-1, 1), **s).fit(X), {}),
+        (
+            lambda X, **s: classifier(teacher=ensemble(), **s).fit(X, Y),
+            {"mechanism": NoisyMax(), **COLUMNS},
+        ),
+        (
+            lambda X, **s: PrivateDistiller(TEACHERS["ensemble"](), **s).fit(X),
+            {"mechanism": NoisyMax(), "X": PUBLIC[:5]},
+        ),
+        (
+            lambda X, **s: PrivateDistiller(TEACHERS["ensemble"](), **s).fit(X),
+            {"mechanism": NoisyMax(), **ROWS},
+        ),
+        (
+            lambda X, **s: PrivateDistiller(TEACHERS["ensemble"](), **s).fit(X),
+            {"mechanism": ConfidentMax(max_answers=1), "delta": 1e-15, **ROWS},
+        ),
+    ],
+    ids=["bounds", "sampler", "table", "class counts", "votes", "tests of votes"],
+)
+@pytest.mark.parametrize("size", range(-16, -10))
+def test_noise_that_cannot_be_drawn_is_refused_before_the_charge(fit, more, size, monkeypatch):
+    monkeypatch.setattr(base, "_N_ROWS", 20)  # so that counts have more noise than votes
+    for scale in (1, 2, 5):
+        ledger = PrivacyLedger.create(":memory:", epsilon=1e6, delta=0.5, pure=1e5)
+        settings = {"X": X, "delta": 0, "epsilon": scale * 10.0**size, **more}
+        try:
+            fit(**settings, accountant=ledger)
+        except ValueError as error:
+            assert "noise scale" in str(error) or "epsilon" in str(error)
+            assert len(ledger) == 0
 
 
 def test_huge_public_rows_fail_no_gradient_round():
@@ -374,12 +437,3 @@ def test_huge_public_rows_fail_no_gradient_round():
     for public in (rows, sparse.csr_matrix(rows)):
         found = PrivateDistiller(TEACHERS["newton"](), accountant=ledger).fit(public)
         assert np.isfinite(found.predict_proba(PUBLIC)).all()
-
-
-@pytest.mark.parametrize("kind", ["newton", "ensemble", "any"])
-def test_the_users_error_state_raises_nothing_in_a_release(kind):
-    rows = PUBLIC * np.logspace(-200, 0, len(PUBLIC))[:, None]
-    ledger = PrivacyLedger.create(":memory:", epsilon=10.0, delta=1e-3)
-    with np.errstate(all="raise"):
-        PrivateDistiller(TEACHERS[kind](), accountant=ledger).fit(rows)
-    assert len(ledger) == 1

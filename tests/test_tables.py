@@ -204,6 +204,14 @@ def test_label_types_are_told_by_dtypes_alone():
         with pytest.raises(ValueError, match="numbers and the classes"):
             check_label_types(y, texts)
         check_label_types(y)
+    categories = pd.Series(["a"], dtype="string").astype("category")
+    for y in (categories, pl.Series(["a"], dtype=pl.Enum(["a"])), pd.Series([b"a"]).to_numpy("S1")):
+        with pytest.raises(ValueError, match="and the classes"):
+            check_label_types(y, numbers)
+    for y in (np.array([b"a"]), pd.Series(pd.date_range("2020", periods=2)), pl.Series([b"a"])):
+        with pytest.raises(ValueError, match="and the classes"):
+            check_label_types(y, texts)
+    check_label_types(categories, texts)
     intervals = pd.Series(pd.arrays.IntervalArray.from_tuples([(0, 1)]))
     odd = np.array(["a", 1], dtype=object)
     for y in (odd.tolist(), odd, pd.Series(["a"], dtype=object), intervals):
@@ -269,7 +277,9 @@ def test_classes_that_a_missing_label_would_change_are_refused(label):
         pd.Series(pd.to_timedelta([1, 2, 3], "D")),
         pd.Series(pd.date_range("2020", periods=3).to_period("D")),
         pl.Series(pd.date_range("2020", periods=3).date.tolist()),
-        pd.Series(["1", "2", "3"]),
+        pd.Series(["1", "2", "3"], dtype="string"),
+        pd.Series(["1", "2", "3"], dtype="string").astype("category"),
+        np.array([1j, 2, 3]),
     ],
     ids=lambda y: str(y.dtype),
 )

@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 
 from skdistill.accounting.charging import charge, counted_by, replays, warn_uncounted
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.class_counts import class_counts, mean_label
+from skdistill.release.class_counts import class_counts, counts_query, mean_label
 from skdistill.release.gradients import GradientRounds
 from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
 from skdistill.release.noise import Sampler, active_sampler
@@ -371,7 +371,12 @@ def calibrate(
     chosen.suit(bound, asked)
     if loss is None:
         loss = replace(chosen.price(bound, asked, epsilon, delta), unit=bound.unit)
-    counted = with_prior and asked.classes is not None and bound.class_counts is not None
+    counted = False
+    if with_prior and asked.classes is not None and bound.class_counts is not None:
+        counted = True
+        counts = counts_query(bound.class_counts, asked.classes)
+        counts.noise_scale(loss.part(PRIOR_SHARE))  # raises where it is too large to be drawn
+    chosen.accept(bound, asked, loss.part(1 - PRIOR_SHARE) if counted else loss)
     return Release(bound, asked, chosen, loss, counted)
 
 

@@ -66,7 +66,14 @@ class GradientRounds(Mechanism):
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Any:
         """Return the transfer rows in the teacher's features, as finite numbers."""
         features = call_privately(partial(before_last_step, bound), asked.X)
-        return check_array(features, accept_sparse="csr", dtype=np.float64, input_name="X")
+        try:
+            return check_array(features, accept_sparse="csr", dtype=np.float64, input_name="X")
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{error} Gradient rounds need finite numbers. Of a table with text or gaps, "
+                "TableFeatures makes them: make_pipeline(FrozenEstimator(TableFeatures(schema)"
+                ".fit(X_public)), NewtonClassifier(...))."
+            ) from error
 
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any

@@ -261,6 +261,29 @@ class Mechanism(BaseEstimator):
             return PrivacyLoss.laplace(epsilon)
         return PrivacyLoss.gaussian(epsilon, delta)
 
+    def accept(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> None:
+        """Raise for noise that the settings rule out, or that is too large to be drawn.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        loss : PrivacyLoss
+            The price that the release would have, from :meth:`price` or part of another one.
+
+        Raises
+        ------
+        ValueError
+            With the setting that would suit.
+        """
+        if self.noise not in ("auto", loss.kind):
+            raise ValueError(
+                f"noise={self.noise!r} and a price for {loss.kind} noise: Gaussian noise needs a "
+                'delta above 0. Leave noise="auto".'
+            )
+
     def most_rows(self, bound: Any, n_classes: int, loss: PrivacyLoss) -> int | None:
         """Return how many rows to ask about, by a public rule; None for all.
 

@@ -125,20 +125,10 @@ class ResidualRounds(Mechanism):
         if n > 1 and self.basis is None:
             raise ValueError(f"n_rounds={n!r} with basis=None: residual rounds need a basis.")
 
-    def suit(self, bound: Any, asked: TransferSet) -> None:
+    def accept(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> None:
         """Raise for several rounds of Laplace noise."""
-        if self.noise == "laplace":
-            self._check_laplace()
-
-    def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
-        """Take Gaussian noise, or Laplace noise without δ."""
-        loss = super().price(bound, asked, epsilon, delta)
-        if loss.kind == "laplace":
-            self._check_laplace()
-        return loss
-
-    def _check_laplace(self) -> None:
-        if self.n_rounds not in ("auto", 1):
+        super().accept(bound, asked, loss)
+        if loss.kind == "laplace" and self.n_rounds not in ("auto", 1):
             raise ValueError(
                 f"n_rounds={self.n_rounds!r} with Laplace noise: residual rounds need Gaussian "
                 'noise (delta above 0). Leave n_rounds="auto".'

@@ -33,15 +33,18 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet
+from skdistill.release.noise import MAX_SCALE
 from skdistill.release.outputs import member_votes
 from skdistill.release.quantization import as_outputs, lattice_bits, to_simplex
-from skdistill.release.query import SQRT_2, Integers, Queries, Query, RowQuery
+from skdistill.release.query import SQRT_2, Integers, Queries, Query, RowQuery, check_noise
 
 #: The label of a row without an answer; scikit-learn's semi-supervised students read it so.
 NO_ANSWER = -1
 
 #: Part of μ² that the tests of :class:`ConfidentMax` take.
 TEST_SHARE = Fraction(1, 3)
+
+_LEAST_UNIT = 1 << lattice_bits(MAX_SCALE)  # of a vote, under the most noise
 
 
 class _Vote(Mechanism):
@@ -57,6 +60,12 @@ class _Vote(Mechanism):
                 f"mechanism={self.title!r} is a vote of many classifiers: it needs a "
                 'TeacherEnsemble of classifiers as teacher. Use "gaussian", "laplace" or "auto".'
             )
+
+    def accept(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> None:
+        """Raise for noise on the votes that is too large to be drawn."""
+        super().accept(bound, asked, loss)
+        n, price = self._answers(bound, asked, loss)
+        check_noise(price, 2.0 * n * _LEAST_UNIT, _root(2 * n) * _LEAST_UNIT)
 
     def label_noise(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> float:
         """Return the standard deviation of the noise on a class's share of the votes."""
@@ -196,14 +205,16 @@ class ConfidentMax(_Vote):
                 f"{bound.n_teachers} teachers."
             )
 
-    def price(self, bound: Any, asked: TransferSet, epsilon: float, delta: float) -> PrivacyLoss:
-        """Take Gaussian noise: rows are chosen by noisy counts, and μ² adds."""
-        if delta == 0:
+    def accept(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> None:
+        """Take Gaussian noise alone: rows are chosen by noisy counts, and μ² adds."""
+        if loss.kind == "laplace":
             raise ValueError(
                 "mechanism='confident_max' with delta=0: it needs Gaussian noise, which gives no "
                 "pure differential privacy. Set a delta such as 1e-6, or use 'noisy_max'."
             )
-        return PrivacyLoss.gaussian(epsilon, delta)
+        super().accept(bound, asked, loss)
+        m, part = asked.n_rows, loss.part(TEST_SHARE)
+        check_noise(part, float(m) * _LEAST_UNIT, _root(m) * _LEAST_UNIT)
 
     def most_rows(self, bound: Any, n_classes: int, loss: PrivacyLoss) -> int | None:
         """Return the number of rows that are worth a test."""

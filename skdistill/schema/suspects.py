@@ -32,7 +32,7 @@ _DTYPES = (
     (r"(u?int\d|float\d|double|decimal)", "number"),
     (r"(str|<u|utf8|large_string)", "text"),
     (r"(datetime|date)", "date"),
-    (r"(bytes|\|s|timedelta|duration)", "object"),
+    (r"(bytes|\|s|timedelta|duration|complex)", "object"),
 )
 
 
@@ -114,10 +114,10 @@ def suspicion(column: Column, present: Sequence[Any] | NDArray[Any]) -> str | No
             f"pd.to_datetime(table[name]{first}), and use "
             f"Schema.from_public(table, dates=[{column.name!r}])."
         )
-    if n and len(texts) == n and _all_match(_NUMBER, texts):
+    if n and len(texts) == n and sum(map(bool, map(_NUMBER.fullmatch, texts))) >= 0.9 * n:
         return (
             f"Column {column.name!r} looks like numbers stored as text, and is taken for a "
-            "category. If it should be a number, use pd.to_numeric(table[name])."
+            "category. If it should be a number, use pd.to_numeric(table[name], errors='coerce')."
         )
     found = len(column.categories)
     if n >= _FEW_ROWS and found > n / 2:
@@ -199,7 +199,7 @@ def _kind(cell: Any) -> str:
         return "boolean"
     if isinstance(cell, (datetime.date, np.datetime64)):
         return "date"
-    number = isinstance(cell, (Real, complex)) or type(cell).__name__ == "Decimal"
+    number = isinstance(cell, Real) or type(cell).__name__ == "Decimal"
     return "number" if number else "object"
 
 

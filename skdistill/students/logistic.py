@@ -144,10 +144,10 @@ def _row_weights(given: Any, m: int) -> Array:
     if given is None:
         return np.ones(m)
     weights = np.asarray(given, dtype=np.float64)
-    if weights.shape not in ((), (m,)) or not np.isfinite(weights).all():
+    if weights.shape not in ((), (m,)) or not 0 < weights.sum() < np.inf:
         raise ValueError(
-            f"sample_weight must be {m} finite numbers, one for each row; its shape is "
-            f"{weights.shape}."
+            f"sample_weight must be {m} finite numbers, one for each row, with a positive sum; its "
+            f"shape is {weights.shape}."
         )
     return np.broadcast_to(weights, m)
 

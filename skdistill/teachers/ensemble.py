@@ -40,7 +40,7 @@ from skdistill.teachers.fitted import read_arguments, read_classes, set_fitted
 from skdistill.teachers.linear_members import fit_together
 from skdistill.teachers.linear_votes import linear_votes
 from skdistill.teachers.members import fit_member, frozen, pack, rehearse, unpack, votes_of_stack
-from skdistill.teachers.report import EnsembleReport, ensemble_report
+from skdistill.teachers.report import TeacherReport, report_of
 from skdistill.teachers.shards import default_n_teachers, shards_of_groups, shards_of_records
 
 
@@ -439,17 +439,17 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
                 found = _quietly(parallel, batch)
             yield from chain.from_iterable(found)
 
-    def report(self) -> EnsembleReport:
+    def report(self) -> TeacherReport:
         """Report on members and records: failed trainings, and how well the votes fit the labels.
 
         Returns
         -------
-        report : EnsembleReport
+        report : TeacherReport
             **Private**: counts of the private rows, for their owner alone. No statement and no
             release holds them.
         """
         check_is_fitted(self)
-        return ensemble_report(
+        return report_of(
             self.estimators_,
             getattr(self, "classes_", None),
             getattr(self, "class_count_", None),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,9 @@ Classes = NDArray[Any] | None
 
 # Public rows that a rehearsal trains on: as many as a large shard has.
 _MOST_REHEARSED = 1000
+# Parts of the rows that a member which raised on all of them is asked for; where it raises on all
+# eighths, no more.
+_MOST_PARTS, _EIGHTHS = 64, 14
 
 
 class ConstantVoter(BaseEstimator):
@@ -135,8 +140,8 @@ def votes_of(
 
     A member cannot change the rows for another: it gets a copy, or an array that nobody can write
     into (:func:`frozen`). A member that such an array makes raise is asked again, with a copy, so
-    its votes are still a function of its own state and of public rows. One that raises then votes
-    uniform, or NaN in a regression.
+    its votes are still a function of its own state and of public rows. One that raises then is
+    asked for parts of the rows; where it raises it votes uniform, or NaN in a regression.
     """
     member = unpack(member, classes)
     if type(member) is ConstantVoter:  # isinstance would ask the member
@@ -188,7 +193,28 @@ def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDAr
             return call_privately(lambda: _ask(member, copy_rows(X), n, classes), seed=seed)
     except TeacherError:
         pass
-    return nothing(classes).votes(n)
+    return _ask_in_parts(member, X, n, classes, seed)
+
+
+def _ask_in_parts(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
+    """Ask a member that raised on all rows for halves, their halves and so on.
+
+    A row that it cannot read, such as one with a category that its shard lacks, costs this row's
+    vote and not all. The parts are public, so its votes are still a function of its own state.
+    """
+    votes, answered = nothing(classes).votes(n), False
+    parts = [] if n == 1 else [(0, n // 2), (n // 2, n)]
+    for i, (first, end) in enumerate(islice(parts, _MOST_PARTS)):  # the list grows meanwhile
+        if i == _EIGHTHS and not answered:
+            break
+        rows = take_rows(X, np.arange(first, end))
+        try:
+            ask = partial(_ask, member, rows, end - first, classes)
+            votes[first:end], answered = call_privately(ask, seed=seed), True
+        except TeacherError:
+            middle = (first + end) // 2
+            parts += [(first, middle), (middle, end)] if end - first > 1 else []
+    return votes
 
 
 @np.errstate(all="ignore")  # as on private rows

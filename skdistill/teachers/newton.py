@@ -33,6 +33,7 @@ from skdistill.release.partitioned_rows import partitioned_rows
 from skdistill.release.private_sums import MISSING, TARGET_ONE, PrivateRows
 from skdistill.release.query import Queries
 from skdistill.teachers.fitted import read_arguments, set_fitted
+from skdistill.teachers.report import TeacherReport, report_of
 from skdistill.teachers.shards import label_counts
 
 Array = NDArray[np.float64]
@@ -92,6 +93,25 @@ class _NewtonTeacher(DocLink, BaseEstimator):
         }
         set_fitted(self, state, X)
         return self
+
+    def report(self) -> TeacherReport:
+        """Report on the records: how many of each class, and how many that teach nothing.
+
+        Returns
+        -------
+        report : TeacherReport
+            **Private**: counts of the private rows, for their owner alone. No statement and no
+            release holds them.
+        """
+        check_is_fitted(self)
+        rows, left_out = self.private_rows_, None
+        classes, counts = getattr(self, "classes_", None), getattr(self, "class_count_", None)
+        if isinstance(rows, PrivateRows):
+            nothing = MISSING if classes is None else -1
+            left_out = int(np.count_nonzero(rows.targets == nothing))
+        elif classes is not None:
+            left_out = int(rows.n_units - self.class_count_.sum())
+        return report_of((), classes, counts, left_out)
 
     def _rows_in_memory(self, X: Any, y: Any, groups: Any) -> tuple[PrivateRows, dict[str, Any]]:
         """Return the private rows, and the state that says which columns and labels were seen."""

@@ -402,6 +402,24 @@ def test_a_moment_of_very_many_groups_fits_its_integers(order):
     assert found.values.all() and n * found.l2 < 2.0**62
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_moments_have_their_unit(grouped):
+    X, y, _ = problem(2, n=1000)
+    rows = rows_of(X, y, 2, np.arange(1000) // 4 if grouped else None)
+    weights = np.random.default_rng(0).normal(size=(8, 3))
+    t = (X @ weights[:7] + weights[7]).reshape(250 if grouped else 1000, -1, 3).mean(axis=1)
+    frame = IntegerMap(Lattice(np.zeros(7), np.full(7, 1e-4)), weights)
+    for order, expected in (("mean", t.sum(axis=0)), ("products", t.T @ t)):
+        if order == "products" and grouped:
+            continue
+        found, n_units = rows.moments(frame, 100.0, order, 10**6)
+        assert n_units == len(t)
+        assert found.values.ravel() * found.unit == pytest.approx(expected.ravel(), rel=0.01)
+    squares = rows.moments(frame, 100.0, "squares", 10**6)[0]
+    if not grouped:
+        assert squares.values * squares.unit == pytest.approx((t**2).sum(axis=0), rel=0.01)
+
+
 def test_score_histogram_counts_by_class():
     X, y, _ = problem(2, n=1000)
     y[::10] = -1

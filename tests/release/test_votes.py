@@ -21,7 +21,7 @@ from sklearn.naive_bayes import GaussianNB
 import skdistill.release.votes as module
 from skdistill.accounting import PrivacyLoss
 from skdistill.certificates import DisjointTeachers
-from skdistill.release.calibration import calibrate, choose_queries
+from skdistill.release.calibration import calibrate
 from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import ExactSampler, active_sampler
 from skdistill.release.query import answer
@@ -460,12 +460,8 @@ def test_settings_that_cannot_be_are_refused(settings_, error):
 
 def test_confident_max_is_refused_without_delta_before_anything_is_asked():
     bound = DisjointTeachers(0.2, 0.1 * math.sqrt(2), n_teachers=10)
-    for call in (
-        lambda: calibrate(bound, asked(4, 2), 1.0, 0.0, "confident_max"),
-        lambda: choose_queries(4, None, 0, bound, np.arange(2), 1.0, 0.0, "confident_max"),
-    ):
-        with pytest.raises(ValueError, match="needs Gaussian noise"):
-            call()
+    with pytest.raises(ValueError, match="needs Gaussian noise"):
+        calibrate(bound, asked(4, 2), 1.0, 0.0, "confident_max")
 
 
 def test_votes_are_of_classifiers():

@@ -191,3 +191,12 @@ def test_written_down():
     for meaning in (3, "text", {"u": 1}):
         with pytest.raises(TypeError, match="give \\(low, high\\)"):
             Schema({"a": meaning})
+
+
+def test_complex_numbers_and_numbers_among_words_are_named():
+    ages = [str(20 + i % 40) for i in range(200)]
+    ages[::50] = ["n/a"] * 4
+    with pytest.warns(UserWarning, match="'age' looks like numbers stored as text.*coerce"):
+        Schema.from_public(pd.DataFrame({"age": ages}))
+    with pytest.raises(TypeError, match="'z' holds objects of type complex"):
+        Schema.from_public(pd.DataFrame({"z": [1j, 2.0, 3.0]}))

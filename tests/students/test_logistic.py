@@ -263,7 +263,10 @@ def test_settings_that_cannot_be_are_refused_by_scikit_learn(settings):
         fit_on_soft_labels(student, X, Y, np.arange(2), {})
 
 
-@pytest.mark.parametrize("weights", [[1.0, 2.0], np.full(200, np.nan), np.ones((200, 2))])
+@pytest.mark.parametrize(
+    "weights",
+    [[1.0, 2.0], np.full(200, np.nan), np.ones((200, 2)), np.zeros(200), np.full(200, -1.0)],
+)
 def test_weights_of_rows_that_cannot_be_are_refused(weights):
     X, Y = noisy_labels(2)
     with pytest.raises(ValueError, match="sample_weight must be 200 finite numbers"):

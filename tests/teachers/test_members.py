@@ -6,6 +6,8 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from skdistill import PrivateDistiller, TeacherEnsemble
 from skdistill.teachers.members import fit_member, votes_of
@@ -93,6 +95,22 @@ def test_the_second_attempt_starts_afresh_and_its_error_stays_inside():
     assert ensemble.report().uninformed == 2
     with pytest.raises(ValueError, match="secret 0.0"):  # of public rows, and of the labels
         ensemble.rehearse(X)
+
+
+def test_a_row_that_members_cannot_read_costs_no_other_row_its_votes():
+    """A category that no shard has, and an encoder that raises on it."""
+    X = np.random.default_rng(0).choice(["a", "b", "c"], (600, 1)).astype(object)
+    y = np.where(X[:, 0] == "a", 1, 0)
+    member = make_pipeline(OneHotEncoder(sparse_output=False), GaussianNB())
+    ensemble = TeacherEnsemble(member, 10, classes=[0, 1]).fit(X, y)
+    asked = X[:200].copy()
+    known = ensemble.predict_proba(asked)
+    assert (known.argmax(axis=1) == y[:200]).all()
+    asked[[3, 150], 0] = "d"
+    found = ensemble.predict_proba(asked)
+    assert (found[[3, 150]] == 0.5).all()
+    others = np.delete(np.arange(200), [3, 150])
+    assert np.array_equal(found[others], known[others])
 
 
 def test_the_generators_start_from_the_seed_in_both_attempts():

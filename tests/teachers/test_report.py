@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from skdistill import PrivateDistiller, TeacherEnsemble
+from skdistill import NewtonClassifier, NewtonRegressor, PrivateDistiller, TeacherEnsemble
 
 X = np.random.default_rng(0).normal(size=(400, 2))
 y = np.where(X[:, 0] > 0, "yes", "no")
@@ -52,6 +52,17 @@ def test_a_regression():
     target[:3] = np.nan
     report = TeacherEnsemble(Ridge(), 10).fit(X, target).report()
     assert (report.trained, report.left_out, report.records) == (10, 3, {})
+
+
+def test_newton_teachers():
+    report = NewtonClassifier(classes=["no", "Yes"]).fit(X, y).report()
+    assert report.records == {"Yes": 0, "no": (y == "no").sum()}
+    assert report.left_out == (y == "yes").sum()
+    assert "private: not to be published" in repr(report) and "members" not in repr(report)
+    target = X[:, 0].copy()
+    target[:3] = np.nan
+    report = NewtonRegressor((-4, 4)).fit(X, target).report()
+    assert (report.records, report.left_out) == ({}, 3)
 
 
 @pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
