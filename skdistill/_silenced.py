@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sklearn
 
-_INNER = tuple(f"{Path(path).parent}{os.sep}" for path in (__file__, inspect.getfile(sklearn)))
+_FILES = __file__, inspect.getfile(sklearn), inspect.getfile(np)  # NumPy's error state is one
+_INNER = tuple(f"{Path(path).parent}{os.sep}" for path in _FILES)
 
 
 def warn_caller(text: str) -> None:
-    """Warn of a line outside of this package and scikit-learn, however deep the call is."""
+    """Warn of a line outside of this package and those it stands on, however deep the call is."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_code.co_filename.startswith(_INNER):
         frame, level = frame.f_back, level + 1

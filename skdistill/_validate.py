@@ -65,6 +65,8 @@ def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
     classes = check_teacher(distiller.teacher)
     teacher = unwrap(distiller.teacher)
     X, prior = check_table(X), None
+    if isinstance(X, list) and len({np.shape(row) for row in X}) > 1:
+        raise ValueError("The rows of X have different lengths.")
     if y is not None:
         check_consistent_length(X, y)
         prior = _read_labels(y, classes)

@@ -67,7 +67,6 @@ EXPECTED = {
     "check_regressors_train": Y_UNUSED,
     "check_supervised_y_no_nan": Y_UNUSED,
     "check_supervised_y_2d": Y_UNUSED,
-    "check_fit_idempotent": NOISE,
     "check_dtype_object": "an exception of a teacher is replaced by fixed text",
 }
 
@@ -84,4 +83,6 @@ def expected_failures(estimator):
     expected_failed_checks=expected_failures,
 )
 def test_scikit_learn_checks(estimator, check):
+    if check.func.__name__ == "check_fit_idempotent":
+        pytest.skip(NOISE)  # sometimes so little that two fits agree
     check(estimator)

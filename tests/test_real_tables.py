@@ -304,7 +304,7 @@ def test_dates_as_text_are_warned_of_with_the_order_of_day_and_month():
     table = dates_day_first(clean()[:1000])
     with pytest.warns(UserWarning, match=r"'year' looks like dates .*dayfirst=True"):
         Schema.from_public(table.drop(columns="churn"))
-    with pytest.warns(UserWarning, match=r"'d' looks like dates .*table\[name\]\) -"):
+    with pytest.warns(UserWarning, match=r"'d' looks like dates .*dates=\['d'\]"):
         Schema.from_public(pd.DataFrame({"d": ["2020-01-31", "2021-02-01"] * 20}))
 
 
