@@ -439,7 +439,10 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
 
 
 def _kind_of_labels(dtype: Any) -> str | None:
-    """Name the kind of labels or targets of a dtype; of a categorical, that of its categories."""
+    """Name the kind of labels or targets of a dtype; of a categorical, that of its categories.
+
+    None for complex numbers: pandas makes such a dtype of a column of numbers for one record.
+    """
     if isinstance(getattr(dtype, "ordered", None), bool):  # of pandas
         dtype = dtype.categories.dtype
     name = str(dtype).lower()
@@ -453,7 +456,6 @@ _KINDS_OF_LABELS = {
     "dates": "date",
     "durations, periods or intervals": r"[<>]m8|time|duration|period|interval",
     "bytes": r"\|?s\d|binary",
-    "complex numbers": "complex",
     "text": r"categorical|enum",  # of Polars
 }
 _AS_TEXTS = ("durations, periods or intervals",)  # and durations as seconds: some class may match

@@ -32,7 +32,7 @@ _DTYPES = (
     (r"(u?int\d|float\d|double|decimal)", "number"),
     (r"(str|<u|utf8|large_string)", "text"),
     (r"(datetime|date)", "date"),
-    (r"(bytes|\|s|timedelta|duration|complex)", "object"),
+    (r"(bytes|\|s|timedelta|duration)", "object"),
 )
 
 
@@ -199,7 +199,7 @@ def _kind(cell: Any) -> str:
         return "boolean"
     if isinstance(cell, (datetime.date, np.datetime64)):
         return "date"
-    number = isinstance(cell, Real) or type(cell).__name__ == "Decimal"
+    number = isinstance(cell, (Real, complex)) or type(cell).__name__ == "Decimal"
     return "number" if number else "object"
 
 

@@ -193,10 +193,8 @@ def test_written_down():
             Schema({"a": meaning})
 
 
-def test_complex_numbers_and_numbers_among_words_are_named():
+def test_numbers_among_words_are_named():
     ages = [str(20 + i % 40) for i in range(200)]
     ages[::50] = ["n/a"] * 4
     with pytest.warns(UserWarning, match="'age' looks like numbers stored as text.*coerce"):
         Schema.from_public(pd.DataFrame({"age": ages}))
-    with pytest.raises(TypeError, match="'z' holds objects of type complex"):
-        Schema.from_public(pd.DataFrame({"z": [1j, 2.0, 3.0]}))
