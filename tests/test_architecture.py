@@ -114,6 +114,7 @@ TESTED_ELSEWHERE = {
     "publishing/files.py": "tests/test_publishing_files.py: there and back, hostile files",
     "publishing/private_parts.py": "tests/test_publishing.py: students that hold the teacher",
     "publishing/published.py": "tests/test_publishing.py: exports predict the same",
+    "release/coordinates.py": "tests/release/test_gradient_rounds.py: public rows of any kind",
     "release/mechanism.py": "tests/release/test_calibration.py, tests/test_distiller.py: settings",
     "release/partitioned_rows.py": "tests/teachers/test_dask_partitions.py",
     "release/private_sums.py": "tests/release/test_gradient_rounds.py: bounds of every sum",

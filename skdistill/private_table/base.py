@@ -289,11 +289,9 @@ class PrivateTable(DistilledEstimator):
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
-        return (
-            None
-            if math.isinf(self.epsilon)
-            else replace(self._priced(self.epsilon), unit=task.unit)
-        )
+        if math.isinf(self.epsilon):
+            return None
+        return replace(self._priced(self.epsilon), unit=task.unit)
 
     def _priced(self, epsilon: float) -> PrivacyLoss:
         """Return the loss at a price, by the law of the noise that the settings choose."""

@@ -19,18 +19,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from skdistill.accounting.loss import PrivacyLoss
+from skdistill.release.coordinates import Frame, public_frame
 from skdistill.release.noise import WANTED_SCALE
-from skdistill.release.private_sums import TARGETS_MOVED, IntegerMap, Lattice, PrivateRows, Sum
+from skdistill.release.private_sums import TARGETS_MOVED, IntegerMap, PrivateRows, Sum
 from skdistill.release.query import Queries, Query, check_noise
 from skdistill.release.smoothing import shrunk
 
@@ -89,8 +89,8 @@ class Rule:
     averaged : float
         Part of the rounds' μ² whose iterates are averaged, the last ones.
     shrunk : float
-        A regression's average is shrunk by so many times the variance that full steps give it.
-        (Clipped gradients make shorter steps, which average less: 2 to 6 times were measured.)
+        A regression's average is shrunk by so many times the variance that full steps give it:
+        clipped gradients make shorter steps, whose average holds more noise.
     prior, mean, squares, products : Fraction
         Parts of μ² (of ε, for Laplace noise) that buy the classes' shares, and the private rows'
         mean, squares and second moment.
@@ -137,80 +137,6 @@ class LinearRelease:
     n_rounds: int
     n_directions: int
     prior: Array | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """Coordinates in which the private rows are about standard; public.
-
-    Parameters
-    ----------
-    lattice : Lattice
-        Of the private cells.
-    matrix : ndarray of shape (d + 1, q)
-        Takes centred rows with a constant 1 at the end to coordinates.
-    rows : ndarray of shape (m, q)
-        Public rows in these coordinates, moved to where the private ones are.
-    start : ndarray of shape (q, q)
-        Takes weights back to the public rows' principal directions, in units of their mean
-        deviation, and the constant.
-    rest : ndarray of shape (q,)
-        Second moment of the private rows, by coordinate, that the public rows lack.
-    length2 : float
-        Expected squared length of a private row.
-    """
-
-    lattice: Lattice
-    matrix: Array
-    rows: Array
-    start: Array
-    rest: Array
-    length2: float
-
-    @property
-    def size(self) -> int:
-        """Number of coordinates."""
-        return int(self.matrix.shape[1])
-
-    def integers(self) -> IntegerMap:
-        """Return the map in integers."""
-        return IntegerMap(self.lattice, self.matrix)
-
-    def first(self, n_directions: int) -> _Frame:
-        """Return the frame of the first directions, and the constant."""
-        if n_directions + 1 >= self.size:
-            return self
-        kept = np.append(np.arange(n_directions), self.size - 1)
-        rows = self.rows[:, kept]
-        return replace(
-            self,
-            matrix=self.matrix[:, kept],
-            rows=rows,
-            start=self.start[np.ix_(kept, kept)],
-            rest=self.rest[kept],
-            length2=float((rows**2).sum()) / len(rows),
-        )
-
-    def moved(self, shift: Array) -> _Frame:
-        """Return the frame whose origin is `shift`, the private mean."""
-        matrix = self.matrix.copy()
-        matrix[-1, :-1] -= shift[:-1]
-        return replace(self, matrix=matrix)
-
-    def scaled(self, axes: Array, moment: Array, length2: float) -> _Frame:
-        """Return the frame along orthonormal `axes`, in which the second moment is `moment`.
-
-        Coordinates are divided by its root where it is above 1.
-        """
-        change, rows = axes / np.sqrt(np.maximum(moment, 1.0)), self.rows @ axes
-        return replace(
-            self,
-            matrix=self.matrix @ change,
-            rows=rows,
-            start=self.start @ change,
-            rest=np.maximum(np.minimum(moment, 1.0) - (rows**2).mean(axis=0), 0.0),
-            length2=length2,
-        )
 
 
 def gradient_rounds(
@@ -261,7 +187,8 @@ def gradient_rounds(
     :func:`skdistill.release.query.answer` asks for.
     """
     rule, n = rule or Rule(), rows.n_units
-    frame = _public_frame(rows, public, loss.part(whole), rule)
+    most = _most_directions(rows, loss.part(whole), rule)
+    frame = public_frame(rows, public, most, rule.mix)
     bought = _moment_shares(frame.size, n, loss, whole, rule)
     left = whole * (1 - rule.prior) - sum(share for _, share in bought)
     shares = _shares(left, _level(frame.size, rows, loss.part(left)), rule, loss.kind)
@@ -301,7 +228,7 @@ class _Steps:
 
     Parameters
     ----------
-    frame : _Frame
+    frame : Frame
         Coordinates.
     rows : PrivateRows
         Whose public facts are used, and nothing else.
@@ -311,7 +238,7 @@ class _Steps:
         Public numbers.
     """
 
-    def __init__(self, frame: _Frame, rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> None:
+    def __init__(self, frame: Frame, rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> None:
         q, k = frame.size, rows.n_scores
         self.frame, self.rows, self.rule = frame.integers(), frame.rows, rule
         self.length2, self.n_classes = frame.length2, rows.n_classes
@@ -423,37 +350,7 @@ def _finest(loss: PrivacyLoss, moved: float, size: int) -> float:
     return WANTED_SCALE / (moved * _relative(loss, size))
 
 
-# Coordinates.
-
-
-def _public_frame(rows: PrivateRows, public: Any, loss: PrivacyLoss, rule: Rule) -> _Frame:
-    """Return whitened principal directions of public rows, as many as the budget pays for."""
-    if public.ndim != 2 or public.shape[1] != rows.width or not public.shape[0]:
-        raise ValueError(
-            f"The public rows have the shape {public.shape}; they need at least one row, and the "
-            f"{rows.width} columns of the private rows."
-        )
-
-    if sp.issparse(public):
-        public = sp.csr_matrix(public).minimum(_LARGEST).maximum(-_LARGEST)
-    else:
-        public = np.clip(public, -_LARGEST, _LARGEST)
-    most = _most_directions(rows, loss, rule)
-    mean, spread = _mean_and_spread(public)
-    lattice = Lattice.of(mean, spread, centred=not sp.issparse(public) and not rows.is_sparse)
-    values, axes = _principal(public, mean, most)
-    mixed = (1 - rule.mix) * values + rule.mix * values.mean() if len(values) else values
-    d, q = len(mean), len(values) + 1
-    matrix = np.zeros((d + 1, q))
-    matrix[:d, :-1] = axes / np.sqrt(mixed)
-    matrix[d, -1] = 1.0
-    coordinates = np.asarray(public @ matrix[:d]) - mean @ matrix[:d]
-    coordinates[:, -1] = 1.0
-    matrix[d, :-1] = (lattice.centre - mean) @ matrix[:d, :-1]
-    start = np.diag(np.sqrt(np.append(values.mean() / mixed, 1.0)) if q > 1 else np.ones(1))
-    length2 = float((coordinates**2).sum()) / len(coordinates)
-    rest = np.append(1 - values / mixed, 0.0)
-    return _Frame(lattice, matrix, coordinates, start, rest, length2)
+# Directions and moments.
 
 
 def rarity(totals: Array, n_classes: int) -> float:
@@ -478,36 +375,6 @@ def _most_directions(rows: PrivateRows, loss: PrivacyLoss, rule: Rule, fewer: fl
     return max(most, 1)
 
 
-def _mean_and_spread(public: Any) -> tuple[Array, Array]:
-    if not sp.issparse(public):
-        return public.mean(axis=0), public.std(axis=0)
-    mean = np.asarray(public.mean(axis=0)).ravel()
-    square = np.asarray(public.multiply(public).mean(axis=0)).ravel()
-    return mean, np.sqrt(np.maximum(square - mean**2, 0))
-
-
-def _principal(public: Any, mean: Array, most: int) -> tuple[Array, Array]:
-    """Return the largest variances, falling, and their directions as columns."""
-    m, d = public.shape
-    if d <= _WIDEST:
-        gram = np.asarray(
-            (public.T @ public).todense() if sp.issparse(public) else public.T @ public
-        )
-        values, axes = np.linalg.eigh(gram / m - np.outer(mean, mean))
-    else:  # the same from the rows' inner products
-        some = public[:: max(1, math.ceil(m / _WIDEST))]
-        product = some @ some.T
-        product = np.asarray(product.todense() if sp.issparse(product) else product)
-        level = np.asarray(some @ mean)
-        values, left = np.linalg.eigh(product - level[:, None] - level + mean @ mean)
-        values = np.maximum(values, 0)
-        axes = np.asarray(some.T @ left) - np.outer(mean, left.sum(axis=0))
-        axes, values = axes / np.sqrt(np.maximum(values, 1e-300)), values / some.shape[0]
-    order = np.argsort(-values)[:most]
-    order = order[values[order] > _NO_VARIANCE * max(float(values.max()), 1e-300)]
-    return values[order], axes[:, order]
-
-
 def _moment_shares(
     q: int, n: int, loss: PrivacyLoss, whole: Fraction, rule: Rule
 ) -> list[tuple[Any, Fraction]]:
@@ -525,8 +392,8 @@ def _moment_shares(
 
 
 def _nearer(
-    frame: _Frame, rows: PrivateRows, order: Any, share: Fraction, loss: PrivacyLoss
-) -> Generator[Query, NDArray[Any], _Frame]:
+    frame: Frame, rows: PrivateRows, order: Any, share: Fraction, loss: PrivacyLoss
+) -> Generator[Query, NDArray[Any], Frame]:
     """Move or scale the frame by a noisy moment of the private rows."""
     radius = math.sqrt(_RADIUS2 * frame.size)
     finest = _finest(loss.part(share), 2, frame.size**2)
