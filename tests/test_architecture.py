@@ -123,7 +123,7 @@ TESTED_ELSEWHERE = {
     "schema/suspects.py": "tests/schema/test_schema.py, tests/schema/test_describe.py",
     "students/simplex.py": "tests/students/test_soft_targets.py",
     "students/training.py": "tests/test_distiller.py, tests/test_composition.py",
-    "teachers/fitted.py": "tests/teachers/test_ensemble.py",
+    "teachers/fitted.py": "tests/teachers/test_ensemble_estimator.py",
     "teachers/shards.py": "tests/teachers/test_ensemble.py",
     "transfer/column_maps.py": "tests/transfer/test_table_features.py",
 }
