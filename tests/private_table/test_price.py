@@ -18,7 +18,6 @@ from skdistill.private_table import PrivateRegressor, noisy_n_teachers
 from skdistill.teachers import TeacherEnsemble
 from skdistill.testing import seeded_noise
 
-
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The model will be mostly noise"),
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
