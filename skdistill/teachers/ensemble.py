@@ -514,7 +514,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
                 f"n_teachers={self.n_teachers!r} must be a whole number of at least 1, or 'auto'."
             )
         if self.n_teachers > max(10 * n_units, 1000):  # memory may not suffice, after a charge
-            raise ValueError(f"n_teachers={self.n_teachers!r} is too much for {n_units} records.")
+            raise ValueError(f"n_teachers={self.n_teachers!r} is too many for {n_units} records.")
         return int(self.n_teachers)
 
     def _fit_members(
