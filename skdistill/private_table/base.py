@@ -204,8 +204,8 @@ class PrivateTable(DistilledEstimator):
             )
         if X_public is X:
             warn_caller(
-                "X_public is the private table itself: its rows, and a schema that is read from them, "
-                "are used without protection. Pass rows that are public, or a schema alone."
+                "X_public is the private table itself: its rows, and a schema that is read from "
+                "them, are used without protection. Pass rows that are public, or a schema alone."
             )
         X = check_table(X)
         if self.schema is None and X_public is not None:
