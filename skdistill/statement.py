@@ -10,11 +10,7 @@ from typing import Any, Self
 from unicodedata import category
 
 from skdistill._html import html_table
-from skdistill.accounting.attack_limits import (
-    gaussian_tpr,
-    largest_balanced_accuracy,
-    private_tpr,
-)
+from skdistill.accounting.attack_limits import gaussian_tpr, largest_balanced_accuracy, private_tpr
 from skdistill.accounting.relation import Relation, Unit
 
 #: The data that a distiller's statement is about.

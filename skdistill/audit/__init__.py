@@ -18,12 +18,7 @@ from skdistill.audit.bounds import (
 )
 from skdistill.audit.canaries import Canaries, make_canaries
 from skdistill.audit.distillers import AuditResult, audit_distiller
-from skdistill.audit.experiments import (
-    OneRunAudit,
-    TwoWorldAudit,
-    one_run_audit,
-    two_world_audit,
-)
+from skdistill.audit.experiments import OneRunAudit, TwoWorldAudit, one_run_audit, two_world_audit
 from skdistill.audit.membership import attack, membership_report
 from skdistill.audit.report import MembershipReport
 from skdistill.audit.shadow import ShadowDistiller, ShadowModels, train_shadow_models

@@ -23,11 +23,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill._numbers import check_number, check_whole
 from skdistill.accounting.relation import Relation, Unit, as_replace_one
-from skdistill.statement import (
-    NOT_PROTECTED,
-    PUBLIC_TRANSFER_SET,
-    PrivacyStatement,
-)
+from skdistill.statement import NOT_PROTECTED, PUBLIC_TRANSFER_SET, PrivacyStatement
 
 Array = NDArray[np.float64]
 

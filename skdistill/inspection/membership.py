@@ -219,13 +219,7 @@ class MembershipDisplay:
         display = cls(curves=curves, n_members=int(inside.sum()), claims=claims)
         return display.plot(ax=ax, **kwargs)
 
-    def plot(
-        self,
-        ax: Any = None,
-        *,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> MembershipDisplay:
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> MembershipDisplay:
         """Draw the display and return it.
 
         Parameters

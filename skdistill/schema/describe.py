@@ -83,9 +83,7 @@ def described(
 
 
 def columns_of_dtypes(
-    dtypes: Any,
-    bounds: Mapping[str, Any],
-    categories: Mapping[str, Iterable[Any]],
+    dtypes: Any, bounds: Mapping[str, Any], categories: Mapping[str, Iterable[Any]]
 ) -> tuple[dict[str, Any], list[str], list[str]]:
     """Return the arguments of :func:`described`: columns, names of whole and of nullable ones."""
     found: dict[str, Any] = {}

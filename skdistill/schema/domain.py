@@ -194,7 +194,4 @@ def _with_neighbours(
             taken += step
 
     (first, last), (start, end) = found, ends
-    return (
-        first - reach(counts[start:first][::-1]),
-        last + reach(counts[last + 1 : end + 1]),
-    )
+    return (first - reach(counts[start:first][::-1]), last + reach(counts[last + 1 : end + 1]))

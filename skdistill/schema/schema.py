@@ -185,11 +185,7 @@ class Schema:
 
     @classmethod
     def from_public(
-        cls,
-        X_public: Any,
-        *,
-        edges: Mapping[str, Any] | None = None,
-        dates: Iterable[str] = (),
+        cls, X_public: Any, *, edges: Mapping[str, Any] | None = None, dates: Iterable[str] = ()
     ) -> Schema:
         """Infer a schema from rows that are public.
 

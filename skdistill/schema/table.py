@@ -88,9 +88,7 @@ def build_table(
     if kind == "polars":
         import polars as pl
 
-        return pl.DataFrame(
-            [_polars_column(c, x) for c, x in zip(columns, cells, strict=True)],
-        )
+        return pl.DataFrame([_polars_column(c, x) for c, x in zip(columns, cells, strict=True)])
     values = [_values(c, x) for c, x in zip(columns, cells, strict=True)]
     if kind != "array":
         raise ValueError(f'kind={kind!r} must be "array", "pandas" or "polars".')
