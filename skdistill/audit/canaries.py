@@ -17,18 +17,15 @@ from skdistill.audit.tables import frame_like
 #: The kinds that :func:`make_canaries` knows.
 KINDS = ("mislabelled", "outlier", "duplicated")
 
-# Standard deviations between an outlier and the middle of the transfer set.
-_FAR = 10.0
-# Copies of a duplicated canary by default.
-_COPIES = 5
+_FAR = 10.0  # standard deviations between an outlier and the middle of the transfer set
+_COPIES = 5  # of a duplicated canary
 
 
 @dataclass(frozen=True)
 class Canaries:
     """Pairs of records: slot i holds ``(X[i], first[i])`` or ``(X[i], second[i])``.
 
-    Both must be chosen without looking at the private records. Otherwise the result of the audit
-    is not covered by the guarantee.
+    Only if both are chosen without looking at the private records, the guarantee covers the audit.
 
     Parameters
     ----------
@@ -62,15 +59,10 @@ class Canaries:
     def __post_init__(self) -> None:
         n = n_rows(self.X)
         if not 1 <= n == len(self.first) == len(self.second):
-            raise ValueError(
-                f"Canaries: X has {n} rows, first {len(self.first)} and second "
-                f"{len(self.second)} labels; all three must have the same length, at least 1."
-            )
+            sizes = f"{n} rows, {len(self.first)} and {len(self.second)} labels"
+            raise ValueError(f"Canaries: {sizes}; all must have the same length, at least 1.")
         if (np.asarray(self.first) == np.asarray(self.second)).any():
-            raise ValueError(
-                "Canaries: `first` and `second` are equal in some slots, where there would be "
-                "nothing to guess."
-            )
+            raise ValueError("Canaries: `first` and `second` are equal in some slots.")
         check_whole("n_copies", self.n_copies, 1)
 
     def __len__(self) -> int:
@@ -113,10 +105,8 @@ def make_canaries(
         Public rows.
     n_canaries : int
         Number of slots.
-    classes : array-like of shape (n_classes,), default=None
-        Class labels; the two labels of a slot are drawn from them.
-    output_range : tuple of (float, float), default=None
-        For regression: its ends are the two targets of a slot.
+    classes, output_range : array-like of shape (n_classes,), tuple of (float, float), default=None
+        The two labels of a slot are drawn from `classes`; in regression, they are these ends.
     kind : {"mislabelled", "outlier", "duplicated"}, default="mislabelled"
         "mislabelled" takes distinct transfer rows with two labels, at least one of which is wrong.
         "outlier" makes rows ten standard deviations from the middle of X_transfer, in random
@@ -176,10 +166,10 @@ def _outliers(X: Any, n: int, rng: np.random.RandomState) -> Any:
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.ndim != 2 or not np.isfinite(values).any(axis=0).all():
-        raise TypeError(
-            'kind="outlier" needs numeric features in X_transfer. Use kind="mislabelled", or pass '
-            "Canaries of your own."
+        text = (
+            'kind="outlier" needs numeric features. Use kind="mislabelled", or your own Canaries.'
         )
+        raise TypeError(text)
     values = np.where(np.isfinite(values), values, np.nan)
     spread = np.nanstd(values, axis=0)
     directions = rng.normal(size=(n, values.shape[1]))
