@@ -36,7 +36,7 @@ MAY_IMPORT = {
 # its caller hands over, on the caller's own machine, and trains reference models of its own; its
 # figures about a teacher are marked as private, and nothing imports it.
 MAY_ASK = {
-    "audit": {"model", "reference", "self.model_", "model.fit(X_reference, reference)"},
+    "audit": {"model", "student", "self.model_", "model.fit(X_reference, reference)"},
     # A network of the user's, inside the estimator that it is adapted to.
     "neural": {"self", "network", "net"},
     "private_table": {"self", "self.student_"},

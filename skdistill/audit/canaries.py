@@ -166,10 +166,9 @@ def _outliers(X: Any, n: int, rng: np.random.RandomState) -> Any:
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.ndim != 2 or not np.isfinite(values).any(axis=0).all():
-        text = (
+        raise TypeError(
             'kind="outlier" needs numeric features. Use kind="mislabelled", or your own Canaries.'
         )
-        raise TypeError(text)
     values = np.where(np.isfinite(values), values, np.nan)
     spread = np.nanstd(values, axis=0)
     directions = rng.normal(size=(n, values.shape[1]))
