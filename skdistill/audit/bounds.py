@@ -163,14 +163,7 @@ def _largest_rejected(m: int, r: int, v: int, delta: float, level: float, group:
 
 
 def clopper_pearson(hits: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
-    """Return the two-sided interval of Clopper and Pearson (1934) for a rate.
-
-    Examples
-    --------
-    >>> low, high = clopper_pearson([0, 25], 50)
-    >>> low.round(3), high.round(3)
-    (array([0.   , 0.355]), array([0.071, 0.645]))
-    """
+    """Return the two-sided interval of Clopper and Pearson (1934) for a rate."""
     hits, n = np.asarray(hits, dtype=float), np.asarray(n, dtype=float)
     tail, some, most = (1 - confidence) / 2, np.maximum(hits, 1), np.minimum(hits, n - 1)
     low = np.where(hits > 0, betaincinv(some, n - some + 1, tail), 0.0)

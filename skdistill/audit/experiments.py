@@ -46,10 +46,9 @@ class OneRunAudit:
         The lower bound, at the given confidence, with every search paid for.
     delta, confidence : float
         As given.
-    n_canaries, n_guesses, n_correct, group_size : int
-        Coins, guesses, right guesses, and the records that one coin decides about.
-    n_tests : int
-        Numbers of guesses that were tried, each at 1/n_tests of the error probability.
+    n_canaries, n_guesses, n_correct, n_tests, group_size : int
+        Coins, guesses, right guesses, numbers of guesses that were tried (each at 1/n_tests of the
+        error probability), and records that one coin decides about.
 
     Examples
     --------
@@ -111,7 +110,7 @@ def one_run_audit(
     members : array-like of bool, shape (m,)
         The fair coins.
     delta, confidence : float
-        δ in [0, 1), and the confidence of the bound.
+        Of the bound; δ in [0, 1).
     guesses : "bonferroni", int or sequence of int, default="bonferroni"
         How many coins to guess. An int was fixed beforehand and costs nothing. A sequence of
         numbers is tried out, each at 1/len of the error probability ("bonferroni": 5, 10, 20, 50
@@ -249,7 +248,7 @@ def two_world_audit(
         One score for each run, independent and in no order; higher speaks for the first world.
         Infinite scores are allowed.
     delta, confidence : float
-        δ in [0, 1), and the confidence of the bound.
+        Of the bound; δ in [0, 1).
     threshold : {"holdout"}, float or sequence of float, default="holdout"
         From which score on a run is called positive. A float was fixed beforehand and costs
         nothing. A sequence of floats (fixed beforehand) is tried out, each at 1/len of the error

@@ -310,9 +310,8 @@ def _are_regressors(models: Mapping[str, Any]) -> bool:
 def _check_attacks(attacks: str | Sequence[str], shadow: Any, regression: bool) -> list[str]:
     """Return the names of the attacks, or raise for impossible ones."""
     if isinstance(attacks, str) and attacks == "auto":
-        return (
-            ["loss"] if regression else [*_WITHOUT_SHADOWS, *_WITH_SHADOWS * (shadow is not None)]
-        )
+        possible = _WITHOUT_SHADOWS if shadow is None else ATTACKS
+        return ["loss"] if regression else list(possible)
     names = [attacks] if isinstance(attacks, str) else list(attacks)
     if not names or not set(names) <= set(ATTACKS):
         raise ValueError(f'attacks={attacks!r}: use "auto" or names among {", ".join(ATTACKS)}.')

@@ -40,12 +40,8 @@ class AttackResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a flat dictionary: one column for each number."""
-        record: dict[str, Any] = {
-            "model": self.model,
-            "attack": self.attack,
-            "claimed_epsilon": self.epsilon,
-            "claimed_delta": self.delta,
-        }
+        record: dict[str, Any] = {"model": self.model, "attack": self.attack}
+        record |= {"claimed_epsilon": self.epsilon, "claimed_delta": self.delta}
         rates = [(f"tpr_at_{point[0]:g}", point[1:]) for point in self.tpr]
         for name, found in [("auc", self.auc), ("balanced_accuracy", self.accuracy), *rates]:
             names = (name, f"{name}_low", f"{name}_high", f"{name}_p_value")
@@ -111,7 +107,7 @@ class MembershipReport:
         Returns
         -------
         records : list of dict
-            One for each model and attack.
+            Columns by name.
         """
         return [row.to_dict() for row in self.rows]
 

@@ -27,12 +27,6 @@ def auc_interval(
     IEEE Signal Processing Letters 21, 2014). Where the sample area is 0 or 1, its variance is
     estimated as 0; the interval is then that of Clopper and Pearson for min(n, m) disjoint, hence
     independent, pairs in the same order.
-
-    Examples
-    --------
-    >>> from skdistill.audit.roc import auc_interval
-    >>> [round(float(v), 3) for v in auc_interval([3, 4, 5, 2, 1], [0, 1, 2, 3, 2])]
-    [0.76, 0.357, 0.947]
     """
     inside, outside = np.asarray(member_scores, float), np.asarray(nonmember_scores, float)
     n, m = len(inside), len(outside)
@@ -59,12 +53,6 @@ def tpr_at_fpr(
     k = ⌊fpr·m⌋, so that at most k non-members are mistaken. The interval is that of Clopper and
     Pearson at this threshold. With a small k the threshold itself is uncertain (by about 1/√k of
     the rate); the p-value of "no better than chance" is exact all the same.
-
-    Examples
-    --------
-    >>> from skdistill.audit.roc import tpr_at_fpr
-    >>> [round(float(v), 3) for v in tpr_at_fpr([3, 4, 5, 2, 1], [0, 1, 2, 4, 2], fpr=0.2)]
-    [0.6, 0.147, 0.947, 0.262]
     """
     # Proof of the p-value. If scores were independent of membership, all orders of the n + m
     # scores would be equally likely. At least h members lie above the (k+1)-th non-member exactly
@@ -139,9 +127,8 @@ def check_fprs(fprs: Sequence[float], m: int, remark: str = "") -> None:
             raise ValueError(f"A false-positive rate of {fpr!r} is not between 0 and 1.")
         needed = math.ceil(1 / fpr - 1e-9)
         if m < needed:
-            least = 1 / max(m, 1)
-            size = 10.0 ** math.floor(math.log10(least))
-            possible = min(math.ceil(least / size - 1e-9) * size, 0.5)  # one digit, rounded up
+            size = 10.0 ** math.floor(math.log10(1 / max(m, 1)))
+            possible = min(math.ceil(1 / max(m, 1) / size - 1e-9) * size, 0.5)  # one digit, up
             raise ValueError(
                 f"A true-positive rate at {fpr:g} false positives needs at least {needed:,} "
                 f"non-members to score; there are {m:,}{remark}. Give more, or ask for larger "

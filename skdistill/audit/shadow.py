@@ -1,7 +1,6 @@
 """Shadow models: copies of the attacked model that were trained on other members.
 
-Each shadow model is trained on a random half of the records at hand, so that every record is a
-member of half of them. They look at the auditor's own records: nothing here is for publication.
+They look at the auditor's own records: nothing here is for publication.
 """
 
 from __future__ import annotations
@@ -76,10 +75,8 @@ def train_shadow_models(
         At least 2.
     trainable : array-like of bool, shape (n,), default=None
         Records that shadow models may be trained on (for offline attacks). None is all.
-    random_state : int, RandomState or None, default=None
-        Draws the halves.
-    n_jobs, verbose : int
-        For joblib.
+    random_state, n_jobs, verbose : int, default=None, None, 0
+        The first draws the halves; the others are for joblib.
 
     Returns
     -------
@@ -143,14 +140,12 @@ def _shadow_confidences(
 class ShadowDistiller(ClassifierMixin, BaseEstimator):
     """Train a teacher and distil it, in one ``fit`` on private records: a shadow student.
 
-    Students are attacked best with shadow students: each shadow model is a student that the same
-    distiller makes from a teacher of its own.
+    Students are attacked best with students of the same distiller, from teachers of their own.
 
     Parameters
     ----------
     distiller : PrivateDistiller
-        The audited one, with its teacher. Its accountant is left out: shadow students stay with
-        the auditor, who has the records anyway.
+        The audited one, with its teacher. Its accountant is left out: nothing leaves.
     X_transfer : array-like of shape (m, d)
         The transfer set it was fitted on.
 
