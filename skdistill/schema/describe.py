@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -40,28 +41,16 @@ def described(
     if unknown:
         raise ValueError(f"integer=, missing= or edges= name columns that are not there: {unknown}")
     for name, meaning in columns.items():
+        number = partial(Column, name, missing=name in absent, edges=_hashable(edges.get(name)))
         if isinstance(meaning, Column):
             yield meaning
         elif meaning is str:
             yield replace(_category(name, _HASHED, name in absent), other=None, hashed=True)
         elif isinstance(meaning, type) and meaning in _PRIVATE_BOUNDS:
-            yield Column(
-                name,
-                integer=meaning is int or name in whole,
-                missing=name in absent,
-                edges=_hashable(edges.get(name)),
-                date=issubclass(meaning, date),
-            )
+            whole_numbers = meaning is int or name in whole
+            yield number(integer=whole_numbers, date=issubclass(meaning, date))
         elif isinstance(meaning, tuple) and len(meaning) == 2 and not _has_text(meaning):
-            low, high = meaning
-            yield Column(
-                name,
-                low=low,
-                high=high,
-                integer=name in whole,
-                missing=name in absent,
-                edges=_hashable(edges.get(name)),
-            )
+            yield number(low=meaning[0], high=meaning[1], integer=name in whole)
         elif isinstance(meaning, Iterable) and not isinstance(meaning, (str, bytes, Mapping)):
             meaning = tuple(meaning)
             if _may_be_bounds(meaning):
@@ -93,10 +82,7 @@ def columns_of_dtypes(
         if name in categories or listed is not None:
             found[name] = list(categories.get(name, listed or []))
         elif name in bounds:
-            found[name] = bounds[name]
-            if not isinstance(found[name], type):
-                low, high = bounds[name]
-                found[name] = (low, high)
+            found[name] = bounds[name] if isinstance(bounds[name], type) else tuple(bounds[name])
         elif number:
             raise ValueError(
                 f"The bounds of column {name!r} would have to be read off private data; give "
@@ -106,8 +92,7 @@ def columns_of_dtypes(
         else:
             raise ValueError(
                 f"The categories of column {name!r} would have to be read off private data; give "
-                f"categories={{{name!r}: [...]}}, a CategoricalDtype, or use Schema.from_public on "
-                "public rows."
+                f"categories={{{name!r}: [...]}}, or use Schema.from_public on public rows."
             )
         if name in bounds and _dtype_name(dtype).startswith(("int", "uint")):
             whole.append(name)
@@ -123,11 +108,9 @@ def observed(X_public: Any, edges: Mapping[str, Any], dates: set[str]) -> Iterat
     """Yield columns as public rows show them."""
     table = Table(X_public)
     names = table.names_or_default()
-    unknown = sorted(set(edges) - set(names), key=str)
-    if unknown:
-        raise ValueError(f"edges= names columns that are not there: {unknown}.")
-    if unknown := sorted(dates - set(names), key=str):
-        raise ValueError(f"dates= names columns that are not there: {unknown}.")
+    for given, wanted in (("edges", set(edges)), ("dates", dates)):
+        if unknown := sorted(wanted - set(names), key=str):
+            raise ValueError(f"{given}= names columns that are not there: {unknown}.")
     for name, cells in zip(names, table.columns, strict=True):
         yield _observed(name, cells, _hashable(edges.get(name)), name in dates)
 
@@ -140,7 +123,6 @@ def _observed(name: str, cells: Any, edges: Any, may_be_dates: bool) -> Column:
         check_observed(name, present, may_be_dates)
     dates = bool(present) and all(isinstance(x, (date, np.datetime64)) for x in present)
     if listed is None and not dates and not all(_is_number(cell) for cell in present):
-        _check_not_mixed(name, present)
         listed = sorted(set(present), key=lambda value: (str(type(value)), value))
     if listed is not None:
         column = _category(name, tuple(listed), len(present) < len(objects))
@@ -148,7 +130,7 @@ def _observed(name: str, cells: Any, edges: Any, may_be_dates: bool) -> Column:
     numbers = as_days(cells) if dates else as_floats(cells)
     finite = numbers[np.isfinite(numbers)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    whole = bool(finite.size) and bool(np.all(finite == np.rint(finite)))
+    whole = bool(finite.size and np.all(finite == np.rint(finite)))
     if edges is None and finite.size:
         edges = _quantiles(finite)
     column = Column(
@@ -165,8 +147,7 @@ def _observed(name: str, cells: Any, edges: Any, may_be_dates: bool) -> Column:
 
 def _warned(column: Column, present: Any) -> Column:
     """Warn about a column of public rows that looks like another kind than its own."""
-    found = suspicion(column, present)
-    if found is not None:
+    if found := suspicion(column, present):
         warnings.warn(found, UserWarning, stacklevel=2)
     return column
 
@@ -184,32 +165,14 @@ def _quantiles(finite: NDArray[np.float64]) -> Edges:
 def cell_size(counts: NDArray[np.int64], n_cells: int) -> float:
     """Return the size c of cells for which the sum of min(counts, c) is n_cells · c.
 
-    The iteration falls from the mean to the largest solution. A value more frequent than c
-    fills one cell, so that the other cells are left for the other values.
-
-    Parameters
-    ----------
-    counts : ndarray of int64
-        How often each distinct value occurs.
-    n_cells : int
-        How many cells there should be.
+    `counts` says how often each distinct value occurs. The iteration falls from the mean to the
+    largest solution. A value more frequent than c fills one cell, so that the other cells are left
+    for the other values.
     """
     size = float(counts.sum()) / n_cells
     for _ in range(100):
         size = float(np.minimum(counts, size).sum()) / n_cells
     return size
-
-
-def _check_not_mixed(name: str, present: list[Any]) -> None:
-    """Raise for numbers and text in one column, as blanks in a spreadsheet make them."""
-    texts = [cell for cell in present if isinstance(cell, str)]
-    numbers = [cell for cell in present if _is_number(cell)]
-    if texts and numbers:
-        raise ValueError(
-            f"Column {name!r} holds numbers and text, such as {numbers[0]!r} and {texts[0]!r}. For "
-            'a column of numbers, use pandas.to_numeric(X[name], errors="coerce") first; for '
-            "categories, X[name].astype(str)."
-        )
 
 
 def _category(name: str, categories: tuple[Any, ...], missing: bool) -> Column:

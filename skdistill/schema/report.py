@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,25 +13,15 @@ from skdistill._cells import is_missing
 from skdistill._tables import cells_of
 from skdistill.schema.column import Column
 
+_TITLE = "PRIVATE: exact counts of a private table, for its owner only. Do not publish them."
+
 
 @dataclass(frozen=True)
 class ColumnReport:
     """Counts of clipped, unknown and missing cells of a column; they add up to the rows.
 
-    Parameters
-    ----------
-    name : str
-        Name of the column.
-    fits : int
-        Cells that are kept.
-    clipped : int
-        Numbers outside the bounds.
-    other : int
-        Values that are none of the categories.
-    missing : int
-        Cells that are missing in the table.
-    unreadable : int
-        Cells of a column of numbers (or dates) that are none, such as text. They count as missing.
+    `clipped` are numbers outside the bounds, `other` values that are none of the categories, and
+    `unreadable` cells of a column of numbers (or dates) that are none; they count as missing.
     """
 
     name: str
@@ -44,29 +34,18 @@ class ColumnReport:
 
 @dataclass(frozen=True, repr=False)
 class SchemaReport:
-    """How many cells of each column fit a schema. Private: for the owner of the table alone.
-
-    Parameters
-    ----------
-    columns : tuple of ColumnReport
-        One for each column, and one for the target where it was given.
-    """
+    """How many cells of each column (and of the target) fit a schema; private, for the owner."""
 
     columns: tuple[ColumnReport, ...]
 
     def __repr__(self) -> str:
         heads = ("column", "fits", "clipped", "other", "missing", "unreadable")
-        rows: list[tuple[str, ...]] = [heads]
-        for c in self.columns:
-            counts = (c.fits, c.clipped, c.other, c.missing, c.unreadable)
-            rows.append((c.name, *map(str, counts)))
+        rows = [heads, *(tuple(map(str, astuple(column))) for column in self.columns)]
         widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-            for row in rows
-        ]
-        title = "PRIVATE: exact counts of a private table, for its owner only. Do not publish them."
-        return "\n".join([title, *lines])
+        lines = [_TITLE]
+        for name, *counts in rows:
+            lines.append("  ".join([name.ljust(widths[0]), *map(str.rjust, counts, widths[1:])]))
+        return "\n".join(lines)
 
 
 def column_report(column: Column, cells: Any) -> ColumnReport:
@@ -79,8 +58,7 @@ def column_report(column: Column, cells: Any) -> ColumnReport:
         fits = ~missing & ~unreadable & ~clipped
         counts = [int(x.sum()) for x in (fits, clipped, missing, unreadable)]
         return ColumnReport(column.name, counts[0], counts[1], 0, counts[2], counts[3])
-    known = replace(column, missing=True, other=None)
-    found = known.read(cells)
+    found = replace(column, missing=True, other=None).read(cells)
     fits = (found >= 0) & ~missing
     other = len(found) - int(fits.sum()) - int(missing.sum())
     return ColumnReport(column.name, int(fits.sum()), 0, other, int(missing.sum()), 0)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdistill._html import html_table
+from skdistill._numbers import check_whole
 from skdistill.schema.column import Column
 from skdistill.schema.describe import columns_of_dtypes, described, observed
 from skdistill.schema.domain import on_grid, to_try
@@ -44,8 +46,7 @@ class Schema:
     missing : bool or iterable of str, default=()
         Names of columns whose values may be missing; True for all.
     edges : mapping, optional
-        From names of numbers to where their bins begin, or to "log"; see
-        :class:`~skdistill.transfer.Column`.
+        From names to the `edges` of their :class:`~skdistill.transfer.Column`.
     privacy : PrivacyStatement, optional
         The statement of the release that the bounds were learned from.
 
@@ -96,8 +97,8 @@ class Schema:
             raise ValueError("A schema needs at least one column.")
         if not all(isinstance(column, Column) for column in columns):
             raise TypeError("Schema(columns): give a mapping of names, or Column objects.")
-        names = [column.name for column in columns]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        counts = Counter(column.name for column in columns)
+        if twice := sorted(name for name, n in counts.items() if n > 1):
             raise ValueError(
                 f"Several columns are named {twice[0]!r}, and a schema's columns need distinct "
                 "names. Rename them, or keep the first: table.loc[:, ~table.columns.duplicated()]."
@@ -155,10 +156,8 @@ class Schema:
             where bounds are private.
         categories : mapping
             From names to categories, for columns whose dtype does not say.
-        missing : bool or iterable of str, default=()
+        missing, edges : optional
             As for :class:`Schema`. Columns of pandas' nullable dtypes may be missing anyway.
-        edges : mapping, default=None
-            As for :class:`Schema`.
 
         Returns
         -------
@@ -167,8 +166,7 @@ class Schema:
         Raises
         ------
         ValueError
-            For a number without bounds, or text without categories: they would have to be read
-            off private data.
+            For a number without bounds, or text without categories.
 
         Examples
         --------
@@ -208,9 +206,8 @@ class Schema:
         Raises
         ------
         TypeError, ValueError
-            For columns of dates that `dates` does not name, of other objects, of numbers with
-            text, and of numbers with currency or percent signs; the message says how to convert
-            them.
+            For columns of dates that `dates` does not name, of other objects, and of numbers with
+            text, or with currency or percent signs; the message says how to convert them.
 
         Warns
         -----
@@ -221,7 +218,7 @@ class Schema:
         return cls(observed(X_public, edges or {}, set(dates)))
 
     def to_json(self, **options: Any) -> str:
-        """Return the schema as JSON text; `options` go to :func:`json.dumps`.
+        """Return the schema as JSON text.
 
         Parameters
         ----------
@@ -265,12 +262,10 @@ class Schema:
     def on_grid(self) -> Schema:
         """Return the schema with bounds that hold all numbers; columns with bounds keep theirs.
 
-        Its cells are the same for every table.
-
         Returns
         -------
         schema : Schema
-            With bounds in every column.
+            Its cells are the same for every table.
         """
         return Schema(c if c.bounded else on_grid(c) for c in self.columns)
 
@@ -310,21 +305,6 @@ class Schema:
         return f"the schema: names and kinds of the columns, {stated}, categories"
 
     # Reading tables, which may be private.
-
-    def check_columns(self, X: Any) -> None:
-        """Raise ValueError where the columns of X are not those of the schema; public.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n, d)
-            Only its shape and its column names are looked at.
-
-        Raises
-        ------
-        ValueError
-            With the names that differ.
-        """
-        self._table(X)
 
     def n_codes(self, n_bins: int = 300) -> tuple[int, ...]:
         """Count the codes of every column; public.
@@ -432,12 +412,11 @@ class Schema:
         """
         _check_bins(n_bins)
         codes = np.asarray(codes)
-        cells = [
-            column.middle(codes[:, j], n_bins)
-            if rng is None
-            else column.draw(codes[:, j], rng, n_bins)
-            for j, column in enumerate(self.columns)
-        ]
+        columns = zip(self.columns, codes.T, strict=True)
+        if rng is None:
+            cells = [column.middle(own, n_bins) for column, own in columns]
+        else:
+            cells = [column.draw(own, rng, n_bins) for column, own in columns]
         return build_table(self.columns, cells, kind)
 
     def snap(self, X: Any, n_bins: int = 300) -> Any:
@@ -503,8 +482,7 @@ class Schema:
         if y is not None:
             columns.append(target_column(classes, output_range))
             cells.extend(Table([[cell] for cell in y]).columns)
-        counted = map(column_report, columns, cells)
-        return SchemaReport(tuple(counted))
+        return SchemaReport(tuple(map(column_report, columns, cells)))
 
     def cells(self, X: Any) -> list[Any]:
         """Return the columns of a table, as they are.
@@ -540,20 +518,11 @@ class Schema:
 
 
 def as_schema(schema: Any, X: Any) -> Schema:
-    """Return the schema that a parameter `schema` means for a table.
+    """Return the schema that a parameter `schema` means for a table, or raise a TypeError.
 
-    Parameters
-    ----------
-    schema : Schema, mapping, tuple of (float, float), or float, int or datetime.date
-        A tuple ``(low, high)`` means that every column is a number within these bounds; a class
-        that the bounds of every column are private; a mapping is that of :class:`Schema`.
-    X : array-like or DataFrame of shape (n, d)
-        Its number of columns and their names are looked at, nothing else.
-
-    Raises
-    ------
-    TypeError
-        For anything else: with how to write a schema.
+    A tuple ``(low, high)`` means that every column is a number within these bounds; a class that
+    the bounds of every column are private; a mapping is that of :class:`Schema`. Of X, the number
+    of columns and their names are looked at, nothing else.
     """
     if isinstance(schema, Schema):
         return schema
@@ -575,9 +544,5 @@ def as_schema(schema: Any, X: Any) -> Schema:
 
 
 def _check_bins(n_bins: Any) -> None:
-    if (
-        isinstance(n_bins, bool)
-        or not isinstance(n_bins, Integral)
-        or not 1 <= int(n_bins) <= 2**20
-    ):
-        raise ValueError(f"n_bins={n_bins!r} must be a whole number of at least 1.")
+    if check_whole("n_bins", n_bins) > 2**20:
+        raise ValueError(f"n_bins={n_bins!r} must be below 2**20.")

@@ -37,24 +37,7 @@ _DTYPES = (
 
 
 def check_observed(name: str, present: Sequence[Any], dates: bool = False) -> None:
-    """Raise for public cells that can be neither numbers nor categories, with the cure.
-
-    Parameters
-    ----------
-    name : str
-        Name of the column.
-    present : sequence
-        Its cells that are not missing.
-    dates : bool, default=False
-        Whether the column may hold dates.
-
-    Raises
-    ------
-    TypeError
-        For dates beside other cells, and for objects that are neither numbers, text nor booleans.
-    ValueError
-        For numbers and text in one column, and for currency or percent signs or commas.
-    """
+    """Raise for public cells that can be neither numbers nor categories, with the cure."""
     kinds = {_kind(cell) for cell in present}
     if "date" in kinds and (len(kinds) > 1 or not dates):
         raise TypeError(
@@ -88,15 +71,7 @@ def check_observed(name: str, present: Sequence[Any], dates: bool = False) -> No
 
 
 def suspicion(column: Column, present: Sequence[Any] | NDArray[Any]) -> str | None:
-    """Return a warning about a column of public rows, or None.
-
-    Parameters
-    ----------
-    column : Column
-        The column as it was read.
-    present : sequence
-        Its public cells that are not missing.
-    """
+    """Return a warning about a column of public rows (`present` are not missing), or None."""
     n = len(present)
     if column.kind == "number":
         whole = column.integer and n >= _FEW_ROWS and len(np.unique(present)) == n
@@ -136,24 +111,14 @@ def suspicion(column: Column, present: Sequence[Any] | NDArray[Any]) -> str | No
 def mismatch(column: Column, cells: Any) -> str | None:
     """Return a warning where the dtype of a column can match nothing in the schema, or None.
 
-    The column would be missing altogether. Dtypes alone are compared: a column whose values are
-    all unknown is not reported here, but by :meth:`Schema.report`.
-
-    Parameters
-    ----------
-    column : Column
-        The column as the schema describes it.
-    cells : array-like
-        The column, which may be private. No cell is shown.
+    Dtypes alone are compared: a column whose values are all unknown is not reported here, but by
+    :meth:`Schema.report`.
     """
     wanted = {"date", "text"} if column.date else {"number", "boolean"}
     if column.kind == "category":
         wanted = {"text"} if all(isinstance(v, str) for v in column.values) else set()
-        wanted |= (
-            {"number", "boolean"}
-            if not all(isinstance(v, str) for v in column.categories)
-            else set()
-        )
+        if not all(isinstance(v, str) for v in column.categories):
+            wanted |= {"number", "boolean"}
     found = _kind_of_dtype(cells)
     if found is None or found in wanted or column.hashed:
         return None

@@ -30,19 +30,9 @@ def kind_of(X: Any) -> str:
 
 
 class Table:
-    """The columns of a table, none of which has been looked into.
+    """The columns of a table, none of which has been looked into; `width` is public knowledge.
 
-    Parameters
-    ----------
-    X : array-like or DataFrame of shape (n, d)
-        Any table.
-    width : int, optional
-        Number of columns of rows in a list, as public knowledge.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If X is not two-dimensional, is empty, or is sparse. Its shape is public.
+    A ValueError or a TypeError is raised if X is not two-dimensional, is empty, or is sparse.
     """
 
     def __init__(self, X: Any, width: int | None = None) -> None:
