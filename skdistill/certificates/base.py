@@ -1,12 +1,10 @@
 """The kinds of certificates.
 
-A certificate is a proved statement of how far *one replaced record* (or one replaced group, for
-a teacher trained with groups) can move the outputs of a fitted teacher. It is computed from
-public quantities only: the class of the teacher, its settings, and the number of records.
-
-Certificates are data. The attribute `kind` of a certificate's class names its shape, and the
-release has one table from kinds to mechanisms. The callables in a certificate may see private
-records; only :mod:`skdistill.release` calls them, through its boundary.
+A certificate is a proved statement of how far *one replaced record* (or group) can move the outputs
+of a fitted teacher. It is data, computed from public quantities alone: the class of the teacher,
+its settings, and the number of records. The attribute `kind` of its class names its shape, and the
+release has one table from kinds to mechanisms. The callables in it may see private records; only
+:mod:`skdistill.release` calls them, through its boundary.
 """
 
 from __future__ import annotations
@@ -34,32 +32,24 @@ class Certificate:
 
     Parameters
     ----------
-    name : str
-        A short name, shown in the privacy statement.
-    reason : str
-        One sentence: why the bound holds.
-    reference : str
-        The paper and theorem the reason rests on.
+    name, reason, reference : str
+        A short name; one sentence: why the bound holds; the paper and theorem it rests on.
     assumes : tuple of str
         Conditions that the user asserts and the package cannot check; listed in the statement.
     not_protected : tuple of str
-        Facts that the guarantee does not cover, beside those that no release covers; listed in the
-        statement.
+        Facts that the guarantee does not cover, beside those that no release covers.
     relation : Relation
-        The neighbouring relation of the bound. Bounds that noise is calibrated to are for
-        replace-one, the relation of the package's ledger; only an :class:`AlreadyPrivate` can
-        have another one.
+        The neighbouring relation of the bound: replace-one, for which noise is calibrated; only an
+        :class:`AlreadyPrivate` can have another one.
     unit : Unit
         The unit that is replaced: a record, or all records of a group.
     class_counts : callable or None
         Returns the integer counts of the teacher's training records per class, shape
-        ``(n_classes,)``. Replacing one record moves two of them by one (L2 √2, L1 2). None where
-        a teacher keeps no such counts.
+        ``(n_classes,)``. Replacing one record moves two of them by one (L2 √2, L1 2).
     transformer : object or None
         The fitted steps of a pipeline before its last step: ``transformer.transform(X)`` turns
-        transfer rows into the rows that `outputs`, `member_votes` and `features` take. None where
-        they take transfer rows as they are. A teacher that is asked as a whole (``outputs=None``,
-        or a private one) transforms its rows by itself.
+        transfer rows into the rows that `outputs`, `member_votes` and `features` take. A teacher
+        that is asked as a whole (``outputs=None``, or a private one) does that by itself.
     output_range : tuple of (float, float) or None
         The public range of a regression's outputs, where the teacher was given one.
 
@@ -417,6 +407,33 @@ def _check_positive(certificate: Certificate, *names: str) -> None:
     for name in names:
         value, of = getattr(certificate, name), type(certificate).__name__
         check_number(f"{of}: {name}", value, "positive and finite", lambda v: 0 < v < np.inf)
+
+
+def stated_privacy(teacher: Any) -> Certificate | None:
+    """Certify a teacher whose fitted attribute `privacy_` is a private PrivacyStatement.
+
+    Proof: post-processing, see :class:`AlreadyPrivate`. The statement is inherited in full: nobody
+    checks it. A fitted attribute `epsilon_` is *not* taken for a claim: scikit-learn's own
+    GaussianNB has one (the variance it adds, about 1e-9), and it promises nothing.
+    """
+    statement = getattr(teacher, "__dict__", {}).get("privacy_")
+    if not isinstance(statement, PrivacyStatement) or not statement.private:
+        return None
+    if not (0 <= statement.epsilon < float("inf") and 0 <= statement.delta < 1):
+        return None
+    name, how = type(teacher).__name__, f"by {statement.mechanism}"
+    if statement.mechanism == "post-processing":  # a student of a student
+        how += f" ({statement.certificate['reason'].rstrip('.')})"
+    fields = ("mu", "relation", "unit", "assumes", "not_protected")
+    return AlreadyPrivate(
+        statement.epsilon,
+        statement.delta,
+        **{field: getattr(statement, field) for field in fields},
+        inherited=statement,
+        name="already private",
+        reason=f"The teacher ({name}) is a private release itself, {how}; this is post-processing.",
+        reference="Dwork and Roth (2014), Proposition 2.1.",
+    )
 
 
 def unwrap(teacher: Any) -> Any:

@@ -115,7 +115,7 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
     """
 
     classes: Any
-    threshold: Any
+    _public_targets = "the set of class labels"
 
     def __init__(
         self,
@@ -167,9 +167,7 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
             self.classes_ = np.unique(np.asarray(list(self.classes)))
             check_label_types(y, self.classes_)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"A classifier needs at least two classes, and there is {len(self.classes_)} class."
-            )
+            raise ValueError(f"There are not at least two classes: {len(self.classes_)} class.")
         if self.threshold == "f1" and not (self._counts_scores() and self.student is None):
             raise ValueError(
                 'threshold="f1" needs two classes, and the default teacher and student, whose '
@@ -193,9 +191,3 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
 
     def _blank_student(self) -> Any:
         return LogisticRegression(max_iter=1000) if self.student is None else self.student
-
-    def _public_targets(self) -> str:
-        return "the set of class labels"
-
-    def _assumes(self) -> list[str]:
-        return ["the set of class labels is public"] if isinstance(self.classes, str) else []

@@ -62,6 +62,7 @@ class PrivateRegressor(RegressorMixin, PrivateTable):
     """
 
     output_range: Any
+    _public_targets = "the range of the target"
 
     def __init__(
         self,
@@ -117,6 +118,3 @@ class PrivateRegressor(RegressorMixin, PrivateTable):
 
     def _output_range(self) -> tuple[float, float] | None:
         return self.output_range
-
-    def _public_targets(self) -> str:
-        return "the range of the target"
