@@ -25,10 +25,9 @@ _ISO_DATE = re.compile(r"(1[6-9]|2[0-2])\d\d-\d\d-\d\d([T ].*)?", re.ASCII)
 def canonical_cell(cell: Any) -> Any:
     """Return a cell as a float, a str, bytes or a ``datetime64[ns]``; NaN for everything else.
 
-    Numbers, booleans, decimals and fractions become floats (an integer beyond the range of floats
-    becomes infinite), durations become seconds, dates with a time zone are told in UTC. Intervals,
-    periods and UUIDs become text. Missing values, complex numbers, lists and objects of other
-    classes become NaN, and so do dates outside the years 1678 to 2261.
+    Numbers, booleans, decimals and fractions become floats (an integer beyond their range becomes
+    infinite), durations become seconds, dates with a time zone are told in UTC; intervals, periods
+    and UUIDs become text; and dates outside the years 1678 to 2261 become NaN.
 
     The function never raises, and it runs no method of a class that it does not know: a private
     cell's own code belongs behind the boundary.

@@ -27,8 +27,6 @@ from skdistill.publishing.published import Published, publish
 from skdistill.statement import PrivacyStatement
 from skdistill.students import ThresholdedStudent, student_has
 
-Array = NDArray[np.float64]
-
 
 def _by_student(method: str) -> Any:
     """Return a method of ThresholdedStudent, documentation included, that asks the student."""
@@ -59,11 +57,8 @@ class DistilledEstimator(DocLink, BaseEstimator):
     """An estimator that predicts by a student, which learned from private labels.
 
     A class derived from it has a ``fit`` that sets ``student_``, ``privacy_``,
-    ``decision_offsets_`` and, for a classifier, ``classes_``. It says which student it would train
-    (``_blank_student``).
+    ``decision_offsets_`` and, for a classifier, ``classes_``, and a method ``_blank_student``.
 
-    Notes
-    -----
     Copies share the teacher, the certificate and the accountant. Pickles hold none of them
     (:mod:`skdistill._withheld`), whether the estimator is fitted or not; settings that may be
     fitted objects are pickled as blank clones. Texts and diagrams show settings only.
@@ -80,8 +75,9 @@ class DistilledEstimator(DocLink, BaseEstimator):
     accountant: Any
     student_: Any
     classes_: NDArray[Any]
-    decision_offsets_: Array | None
+    decision_offsets_: NDArray[np.float64] | None
     privacy_: PrivacyStatement
+    _blank_student: Any  # a method: the student that a fit would train
 
     # ---------------------------------------------------------------------------------- predicting
 
@@ -126,9 +122,6 @@ class DistilledEstimator(DocLink, BaseEstimator):
     def _predicts(self) -> str | None:
         """Return "classifier" or "regressor"."""
         return get_tags(self).estimator_type
-
-    def _blank_student(self) -> Any:
-        raise NotImplementedError
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "privacy_")
@@ -209,13 +202,9 @@ class DistilledEstimator(DocLink, BaseEstimator):
         Of a fitted estimator they are gone. One that is not fitted finds them again on this
         machine while this process runs, as worker processes do.
         """
-        state = dict(super().__getstate__())
+        state, fitted = dict(super().__getstate__()), self.__sklearn_is_fitted__()
         state.pop("_from_pickle", None)
-        fitted = self.__sklearn_is_fitted__()
-        if fitted:
-            state.update(self._left_behind())
-        else:
-            state.update(self._set_aside())
+        state |= self._left_behind() if fitted else self._set_aside()
         for name in self._prototypes:
             state[name] = without_memory(clone_network(state[name]))
         if fitted:

@@ -52,10 +52,7 @@ class _Columns(BaseEstimator):
 
 
 def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
-    """Check settings, teacher and transfer set, and set nothing.
-
-    Errors name the wrong value, the reason, and the fix.
-    """
+    """Check settings, teacher and transfer set, and set nothing."""
     check_settings(distiller)
     classes = check_teacher(distiller.teacher)
     teacher = unwrap(distiller.teacher)
@@ -93,17 +90,14 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
 
 
 def check_fit_params(student: Any, params: dict[str, Any], n_rows: int) -> None:
-    """Raise for parameters that the student's ``fit`` does not take, or of another length than X.
-
-    With metadata routing, scikit-learn has checked the names.
-    """
+    """Raise for parameters that the student's fit does not take, or of another length than X."""
     for name, value in params.items():
         step, key = student, name
-        if not sklearn.get_config()["enable_metadata_routing"]:
+        if not sklearn.get_config()["enable_metadata_routing"]:  # else, scikit-learn has checked
             while hasattr(step, "steps"):
-                prefix, separator, rest = key.partition("__")
+                prefix, _, rest = key.partition("__")
                 steps = dict(step.steps)
-                if not separator or prefix not in steps:
+                if not rest or prefix not in steps:
                     raise ValueError(
                         f"fit got {name}, and the student is a pipeline: write step__parameter, "
                         f"with a step of {list(steps)}."
@@ -175,11 +169,7 @@ def _check_threshold(value: Any) -> None:
 
 
 def check_teacher(teacher: Any) -> NDArray[Any] | None:
-    """Return the class labels of a fitted teacher (None for a regressor), or raise.
-
-    Refused: objects that are not estimators, are not fitted, are neither classifier nor regressor,
-    or have several outputs.
-    """
+    """Return the class labels of a fitted teacher (None for a regressor), or raise."""
     withheld = unwrap(teacher)
     if isinstance(withheld, WithheldTeacher):
         withheld.raise_withheld()
@@ -217,10 +207,7 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
             "multi-output teachers are not supported. Distil one output at a time."
         )
     if len(classes) < 2:
-        raise ValueError(
-            f"The teacher {type_name(teacher)} knows {len(classes)} class; there is nothing to "
-            "learn from it. It needs at least two."
-        )
+        raise ValueError(f"The teacher {type_name(teacher)} knows {len(classes)} class, not two.")
     return np.asarray(classes)
 
 
@@ -242,32 +229,27 @@ def warn_of_own_table(teacher: Any, X: Any) -> None:
 
 def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] | None) -> None:
     """Warn of calls that run but mean something else than they seem to. All of it is public."""
-    found, n, delta = [], n_records(teacher), distiller.delta
+    n, delta = n_records(teacher), distiller.delta
     warn_of_own_table(teacher, X)
     if distiller.output_range is not None and classes is not None:
-        found.append("output_range is for regressors: with this classifier it does nothing.")
+        warn_caller("output_range is for regressors: with this classifier it does nothing.")
     if math.isinf(distiller.epsilon) or n is None:
-        pass
-    elif n <= _FEW_RECORDS:
-        found.append(
+        return
+    if n <= _FEW_RECORDS:
+        warn_caller(
             f"The teacher was trained on {n} private records (or groups). What hides one of so few "
             "hides nearly all that the others have in common: expect noise."
         )
     elif delta * n > 1:
-        found.append(
+        warn_caller(
             f"delta={delta:g} is above 1/n for the {n} private records (or groups): to publish one "
             f"in {round(1 / delta)} as it is would satisfy it. Use a delta well below {1 / n:.1g}, "
             "e.g. 1e-6."
         )
-    for text in found:
-        warn_caller(text)
 
 
 def _read_labels(y: Any, classes: NDArray[Any] | None) -> NDArray[np.float64] | None:
-    """Return the shares of the classes in y, which is in the caller's hands; None for other y.
-
-    Warns of labels that the teacher does not know.
-    """
+    """Return the shares of the classes in y, or None; warn of labels that the teacher lacks."""
     if classes is None or len(getattr(y, "shape", (0,))) != 1:
         return None
     codes = label_codes(y, classes)

@@ -52,14 +52,12 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         is never fitted again: a clone of the distiller shares it.
     student : estimator, default=None
         Classifier, regressor or Pipeline to train on the noisy labels; cloned. None is a
-        LogisticRegression (a Ridge for a regression teacher) whose penalty is set from the known
-        noise.
+        LogisticRegression (or a Ridge) whose penalty is set from the known noise.
     epsilon : float, default=1.0
         Privacy loss of the whole release: all rows of one ``fit``. ``float("inf")`` is plain
         distillation without noise, marked as not private.
     delta : float, default=1e-6
-        Probability with which the guarantee may fail; well below 1/n. 0 asks for pure
-        differential privacy.
+        Probability with which the guarantee may fail; well below 1/n. 0: pure privacy.
     mechanism : str or mechanism, default="auto"
         How the answers are protected. "auto" takes the way that fits the certificate; "gaussian"
         and "laplace" name the law of its noise; "noisy_max" and "confident_max" release only the
@@ -68,8 +66,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         :class:`~skdistill.Parameters`, :class:`~skdistill.NoisyMax`,
         :class:`~skdistill.ConfidentMax`; a grid reaches ``mechanism__n_rounds``.
     certificate : "auto" or Certificate, default="auto"
-        How far one record can move the teacher. "auto" looks for a proof in the registry of
-        :mod:`skdistill.certificates` and falls back on the worst case.
+        How far one record can move the teacher. "auto": see :func:`skdistill.certificates.certify`.
     output_range : tuple of (float, float), default=None
         Public range (low, high) of a regression teacher's outputs, in units of the target; they
         are clipped to it. Required for a regression teacher unless `epsilon` is infinite.
@@ -90,8 +87,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     n_jobs : int, default=None
         Threads that label X. An ensemble asks its members with its own `n_jobs`.
     verbose : int, default=0
-        Above 0, prints the statement before the teacher is asked: once in a process, where a
-        search makes many releases with the same statement.
+        Above 0, prints the statement before the teacher is asked (once, for many such releases).
 
     Attributes
     ----------
@@ -208,8 +204,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             Public transfer set, handed to the teacher and the student untouched. Of a dask array
             or data frame, `max_queries` random rows are fetched first; it must be set.
         y : array-like of shape (m,), default=None
-            Not used; its length is checked, and labels that the teacher does not know are warned
-            of.
+            Not used; a warning names labels that the teacher does not know.
         **fit_params : dict
             For the student's ``fit``, by metadata routing where that is enabled.
 
@@ -262,8 +257,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         Returns
         -------
         labels : ndarray of shape (m, n_classes) or (m,)
-            Noisy, not clipped to the simplex; see ``privacy_`` of a fit, or :meth:`preview`, for
-            the promise.
+            Noisy, not clipped to the simplex; :meth:`preview` states the promise.
         """
         inputs = check_inputs(self, X, None)
         bound = self._certify(inputs)
@@ -343,9 +337,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             return
         asked = release.asked
         rehearse(
-            self.student,
-            inputs.X,
-            inputs.classes,
+            *(self.student, inputs.X, inputs.classes),
             rows=asked.indices,
             threshold=self.threshold,
             output_range=asked.output_range,
@@ -355,16 +347,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
 
     def _choose_queries(self, inputs: Inputs, bound: Certificate) -> TransferSet:
         """Choose the rows to label, at random and by number only."""
-        rows = choose_queries(
-            inputs.n_rows,
-            self.max_queries,
-            self.random_state,
-            bound,
-            inputs.classes,
-            self.epsilon,
-            self.delta,
-            self.mechanism,
-        )
+        public = inputs.n_rows, self.max_queries, self.random_state, bound, inputs.classes
+        rows = choose_queries(*public, self.epsilon, self.delta, self.mechanism)
         return self._transfer_set(inputs, bound, rows)
 
     def _transfer_set(
@@ -388,8 +372,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
 
     def _warn_of_noise(self, release: Release, prior: Array | None = None) -> bool:
         """Warn where there is more noise than signal, and say whether there is."""
-        warning = noise_warning(release, self.teacher, float(self.epsilon), prior)
-        if warning:
+        if warning := noise_warning(release, self.teacher, float(self.epsilon), prior):
             warn_caller(warning)
         return bool(warning)
 
@@ -410,10 +393,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             range_ = asked.bounds if inputs.classes is None else None
             return linear_student(labels.model, inputs.classes, range_, bound.transformer)
         return train(
-            self.student,
-            inputs.X,
-            asked.indices,
-            labels.values,
+            *(self.student, inputs.X, asked.indices, labels.values),
             answered=labels.answered,
             noise_scale=labels.noise_scale,
             classes=inputs.classes,
@@ -472,7 +452,6 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         routing : MetadataRouter
             See scikit-learn's guide to metadata routing.
         """
-        return MetadataRouter(owner=type(self).__name__).add(
-            student=self._blank_student(),
-            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
-        )
+        fits = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=type(self).__name__)
+        return router.add(student=self._blank_student(), method_mapping=fits)

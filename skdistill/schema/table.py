@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._tables import check_not_empty, layout_of, rows_of_list
+from skdistill._tables import check_not_empty, layout_of, not_a_table, rows_of_list
 from skdistill.schema.column import Column
 
 
@@ -51,10 +51,7 @@ class Table:
         layout = layout_of(X, width)
         array = np.asarray(layout)
         if array.ndim != 2:
-            raise ValueError(
-                f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: "
-                "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
-            )
+            raise not_a_table(array.ndim)
         check_not_empty(array.shape)
         if layout is X:
             self.columns = list(array.T)
