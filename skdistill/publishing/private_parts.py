@@ -36,9 +36,8 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
     -----
     The search finds mistakes and proves nothing: a copy or a function of the teacher is not
     recognised. Objects are compared by identity, in attributes, containers, bound methods and
-    partial functions. The text of a program decides which objects it puts together, not its data.
-    So no private value decides whether this raises an error. A comparison of contents would confirm
-    a guess of them.
+    partial functions. The text of a program decides which objects it puts together, not its data,
+    so no private value decides whether this raises. A comparison of contents would confirm a guess.
 
     Examples
     --------

@@ -90,13 +90,10 @@ def _parts(estimator: Any) -> tuple[Any, ...]:
 def publish(model: Any, statement: PrivacyStatement, teacher: Any = None) -> Published:
     """Tie a student to the statement of its fit, after a search for the teacher in it.
 
-    The student loses the folder of its cache (:func:`without_memory`). One that holds the teacher,
-    or a part of it, raises a ValueError.
-
     Proof. Post-processing: the student, the offsets and the classes are functions of released
     labels, the public X and public settings, so the export has the guarantee of the release and no
-    other cost (Dwork and Roth 2014, Proposition 2.1). The *student* is such a function unless the
-    user put private parts into it. The function searches for them.
+    other cost (Dwork and Roth 2014, Proposition 2.1), unless the user put private parts into it:
+    the search raises for them.
     """
     refuse_private_parts(model, teacher)
     published = Published(without_memory(model), statement)
