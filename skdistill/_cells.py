@@ -19,9 +19,6 @@ _NO_DAY = np.datetime64("NaT", "D")
 _ISO_DATE = re.compile(r"(1[6-9]|2[0-2])\d\d-\d\d-\d\d([T ].*)?", re.ASCII)
 
 
-# One cell.
-
-
 def canonical_cell(cell: Any) -> Any:
     """Return a cell as a float, a str, bytes or a ``datetime64[ns]``; NaN for everything else.
 
@@ -125,9 +122,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return str(value) if type(value).__name__ in ("Interval", "Period") else value
-
-
-# One column.
 
 
 def _vector(cells: Sequence[Any]) -> NDArray[Any]:

@@ -79,8 +79,6 @@ class DistilledEstimator(DocLink, BaseEstimator):
     privacy_: PrivacyStatement
     _blank_student: Any  # a method: the student that a fit would train
 
-    # ---------------------------------------------------------------------------------- predicting
-
     predict = _by_student("predict")
     score = _by_student("score")
     predict_proba = _offered("predict_proba")
@@ -125,8 +123,6 @@ class DistilledEstimator(DocLink, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "privacy_")
-
-    # ----------------------------------------------------------------------- settings and copies
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; those inside a fitted teacher are not part of them.
@@ -194,8 +190,6 @@ class DistilledEstimator(DocLink, BaseEstimator):
             setattr(twin, name, value if name in self._shared else copied(value))
         return twin
 
-    # ---------------------------------------------------------------------------------- pickles
-
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle, without teacher, certificate and accountant.
 
@@ -237,8 +231,6 @@ class DistilledEstimator(DocLink, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._from_pickle = True
-
-    # --------------------------------------------------------------------------------- displays
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         """Return a text that shows settings only."""

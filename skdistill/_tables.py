@@ -36,8 +36,6 @@ from skdistill._cells import (
     usual_nan,
 )
 
-# Rows of any container, as they are.
-
 
 def n_rows(X: Any) -> int:
     """Return the number of rows of any container."""
@@ -115,9 +113,6 @@ def check_lengths(X: Any, **others: Any) -> None:
                 f"Found input variables with inconsistent numbers of samples: X has {n_rows(X)}, "
                 f"{name} has {len(given)}."
             )
-
-
-# A table.
 
 
 @dataclass(frozen=True)
@@ -316,9 +311,6 @@ _BUILDERS: dict[str, Callable[[list[NDArray[Any]], Table], Any]] = {
     ),
     "polars series": lambda columns, table: _polars_column(columns[0], table.names),
 }
-
-
-# Labels and groups.
 
 
 def cells_of(y: Any, name: str = "y") -> list[Any]:

@@ -193,8 +193,6 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    # ---------------------------------------------------------------------------------- public
-
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> PrivateDistiller:
         """Label the public rows X privately, and train the student on them.
 
@@ -303,8 +301,6 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         bound = self._certify(inputs)
         self._rehearse(inputs, bound, {})
         return self._price(bound, self._choose_queries(inputs, bound))
-
-    # --------------------------------------------------------------------------- the steps of fit
 
     def _route(self, fit_params: dict[str, Any]) -> dict[str, Any]:
         """Return the fit parameters that are the student's."""
@@ -418,8 +414,6 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         self.student_ = student
         self.decision_offsets_ = offsets
         self.privacy_ = statement
-
-    # -------------------------------------------------------------------- being an estimator
 
     _shared = ("teacher", "certificate", "accountant")
 

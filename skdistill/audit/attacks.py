@@ -380,9 +380,6 @@ def quantile_attack(
     return np.asarray((np.asarray(confidences) - middle) / np.maximum(high - middle, least))
 
 
-# -- Checks ------------------------------------------------------------------------------------
-
-
 def _split(probabilities: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     """Return the probability of each true label, and all with 0 in its place, or raise."""
     p, codes = np.asarray(probabilities, dtype=float), np.asarray(y)

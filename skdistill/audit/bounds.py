@@ -33,9 +33,6 @@ Array = NDArray[np.float64]
 _SLACK = 1e-9
 
 
-# -- One training run --------------------------------------------------------------------------
-
-
 def one_run_p_value(
     n_canaries: int,
     n_guesses: int,
@@ -159,9 +156,6 @@ def _largest_rejected(m: int, r: int, v: int, delta: float, level: float, group:
     return rejected
 
 
-# -- Two worlds --------------------------------------------------------------------------------
-
-
 def clopper_pearson(hits: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
     """Return the two-sided interval of Clopper and Pearson (1934) for a rate."""
     hits, n = np.asarray(hits, dtype=float), np.asarray(n, dtype=float)
@@ -265,9 +259,6 @@ def _limits(
         clopper_pearson(alarms, k, confidence)[1],
         clopper_pearson(k - alarms, k, confidence)[0],
     )
-
-
-# -- Checks ------------------------------------------------------------------------------------
 
 
 def _check_guesses(n_canaries: Any, n_guesses: Any, n_correct: Any) -> tuple[int, int, int]:

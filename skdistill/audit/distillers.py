@@ -291,9 +291,6 @@ def audit_distiller(
     return result
 
 
-# -- The attack --------------------------------------------------------------------------------
-
-
 def _scores(student: PrivateDistiller, pairs: Canaries, view: str, where: Any) -> Array:
     """Return how much more the first label of each canary shows than its second.
 
@@ -334,9 +331,6 @@ def _margin(answers: Array, student: PrivateDistiller, pairs: Canaries) -> Array
     return np.asarray(answers[rows, first] - answers[rows, second])
 
 
-# -- Canaries and transfer rows ----------------------------------------------------------------
-
-
 def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any]:
     """Return the labels or targets that canaries may have."""
     teacher = unwrap(distiller.teacher)
@@ -362,9 +356,6 @@ def _slot_groups(groups: Any, pairs: Canaries) -> NDArray[Any]:
     slots = np.repeat(np.arange(len(pairs)), pairs.n_copies)
     names = [*groups, *(f"canary slot {i}" for i in slots)]
     return np.array(names, dtype=object)
-
-
-# -- Checks ------------------------------------------------------------------------------------
 
 
 def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: bool) -> None:

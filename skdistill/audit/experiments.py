@@ -33,9 +33,6 @@ _FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
 _MOST_THRESHOLDS = 1_000
 
 
-# -- One training run --------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class OneRunAudit:
     """A lower bound on ε from one run, and the counts it rests on.
@@ -184,9 +181,6 @@ def _check_scores(scores: Any, members: Any) -> tuple[Array, Coins]:
             "Some scores are NaN or infinite. Give them the middle of the others, or clip."
         )
     return values, coins.astype(bool)
-
-
-# -- Two worlds --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

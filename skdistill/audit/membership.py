@@ -228,9 +228,6 @@ def attack(
     return _scores(model, X, y, n, [method], shadows)[method]
 
 
-# -- Scores ------------------------------------------------------------------------------------
-
-
 def _scores(
     model: Any, X: Any, y: NDArray[Any], n: int, attacks: list[str], shadows: Any
 ) -> dict[str, Array]:
@@ -280,9 +277,6 @@ def _claim(model: Any) -> tuple[float, float]:
     claim = getattr(model, "privacy_", None)
     private = getattr(claim, "private", False)
     return (float(claim.epsilon), float(claim.delta)) if private else (math.inf, 0.0)  # type: ignore[union-attr]
-
-
-# -- Models and attacks ------------------------------------------------------------------------
 
 
 def _by_name(model: Any) -> dict[str, Any]:
@@ -370,9 +364,6 @@ def _shadow_kinds(shadow: Any, models: Mapping[str, Any]) -> dict[str, Any]:
             "give probabilities. Pass the estimator to train as shadow=..."
         )
     return kinds
-
-
-# -- Records -----------------------------------------------------------------------------------
 
 
 def _records(name: str, X: Any, y: Any) -> Records:

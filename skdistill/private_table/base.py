@@ -192,8 +192,6 @@ class PrivateTable(DistilledEstimator):
             raise ValueError("There are no columns to sample from: X_public was given to fit.")
         return self.table_.rows(n_rows, _generator(check_random_state(random_state)), self._kind)
 
-    # --------------------------------------------------------------------------- the steps of fit
-
     def _check(self, X: Any, y: Any, groups: Any, X_public: Any) -> Task:
         """Check public values, and bring every private cell into its public range."""
         self._check_settings()
@@ -519,8 +517,6 @@ class PrivateTable(DistilledEstimator):
             private=whole.private and schema.is_private,
         )
 
-    # ----------------------------------------------------- where classifier and regressor differ
-
     def _known_targets(self, targets: NDArray[Any]) -> NDArray[Any]:
         return targets
 
@@ -539,8 +535,6 @@ class PrivateTable(DistilledEstimator):
             output_range=self._output_range(),
             **{name: getattr(self, name) for name in names},
         )
-
-    # ------------------------------------------------------------------------- being an estimator
 
     _shared: ClassVar[tuple[str, ...]] = ("accountant",)
     _prototypes: ClassVar[tuple[str, ...]] = ("teacher", "student")

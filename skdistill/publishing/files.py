@@ -203,7 +203,7 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     data = Path(path).read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if digest is not None and found != digest.strip().lower():
-        raise UnsafeFileError(f"The file has the digest {found} and not {digest}: damaged or changed.")
+        raise UnsafeFileError(f"The file has the digest {found}, not {digest}: damaged or changed.")
     skops = _skops()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

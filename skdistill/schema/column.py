@@ -89,8 +89,6 @@ class Column:
             raise self._error(f'kind={self.kind!r} must be "number" or "category".')
         self._check_number() if self.kind == "number" else self._check_categories()
 
-    # Public facts.
-
     @property
     def bounded(self) -> bool:
         """Whether the bounds of a number are known; True for a category."""
@@ -191,8 +189,6 @@ class Column:
         ends = starts[1:] - 1 if self.integer else np.nextafter(starts[1:], -np.inf)
         return np.r_[ends, self._bounds()[1]]
 
-    # Functions that read private cells: total, and cell by cell.
-
     def read(self, cells: Any) -> NDArray[Any]:
         """Return the cells inside the schema: floats, NaN for missing, or indices into `values`.
 
@@ -284,8 +280,6 @@ class Column:
         bins = np.searchsorted(starts, np.where(missing, starts[0], inside), side="right") - 1
         return np.where(missing, len(starts), bins).astype(np.int64)
 
-    # From codes, which are public by then.
-
     def middle(self, codes: Codes, n_bins: int) -> NDArray[Any]:
         """Return for every code one cell that stands for its bin, as :meth:`read` would.
 
@@ -331,8 +325,6 @@ class Column:
         u = rng.random(len(codes))
         steps = np.floor(u * (width + 1)) if self.integer else u * width
         return np.where(codes >= len(starts), np.nan, np.minimum(low + steps, ends[bins]))
-
-    # JSON, and checks.
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are not at their defaults, for JSON.

@@ -128,8 +128,6 @@ class Schema:
         title = f"Schema of {len(self)} column{'s' * (len(self) != 1)} (public)"
         return html_table(shown, title, head=("column", "values", "missing"))
 
-    # Making one.
-
     @classmethod
     def from_dtypes(
         cls,
@@ -252,8 +250,6 @@ class Schema:
         privacy = None if said is None else PrivacyStatement.from_dict(said)
         return cls(map(Column.from_dict, record["columns"]), privacy=privacy)
 
-    # Bounds that are private.
-
     @property
     def unbounded(self) -> list[str]:
         """Names of the numbers and dates whose bounds are private and have not been learned."""
@@ -303,8 +299,6 @@ class Schema:
         """The part of the schema that a release with it does not protect, in words."""
         stated = "stated bounds" if self.unbounded else "bounds"
         return f"the schema: names and kinds of the columns, {stated}, categories"
-
-    # Reading tables, which may be private.
 
     def n_codes(self, n_bins: int = 300) -> tuple[int, ...]:
         """Count the codes of every column; public.
