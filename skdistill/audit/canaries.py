@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from skdistill._numbers import check_whole
 from skdistill._tables import n_rows, take_rows
-from skdistill.audit.tables import frame_like
+from skdistill.audit.records import frame_like
 
 #: The kinds that :func:`make_canaries` knows.
 KINDS = ("mislabelled", "outlier", "duplicated")

@@ -18,10 +18,9 @@ from skdistill._html import html_table
 from skdistill._tables import n_rows
 from skdistill._validate import check_settings
 from skdistill.accounting.relation import Unit
-from skdistill.audit.answers import ask, class_codes, class_probabilities
 from skdistill.audit.canaries import Canaries, make_canaries
 from skdistill.audit.experiments import OneRunAudit, one_run_audit
-from skdistill.audit.tables import stack_rows
+from skdistill.audit.records import ask, class_codes, class_probabilities, stack_rows
 from skdistill.certificates import Certificate
 from skdistill.certificates.base import unwrap
 from skdistill.distiller import PrivateDistiller

@@ -21,11 +21,9 @@ from sklearn.utils import check_random_state
 
 from skdistill._tables import as_numbers, n_rows, take_rows
 from skdistill.audit import attacks as on_arrays
-from skdistill.audit import roc
-from skdistill.audit.answers import ask, class_codes, class_probabilities
-from skdistill.audit.report import AttackResult, MembershipReport
+from skdistill.audit import report
+from skdistill.audit.records import ask, class_codes, class_probabilities, row_keys, stack_rows
 from skdistill.audit.shadow import ShadowModels, train_shadow_models
-from skdistill.audit.tables import row_keys, stack_rows
 from skdistill.certificates.base import unwrap
 
 Array = NDArray[np.float64]
@@ -56,7 +54,7 @@ def membership_report(
     random_state: Any = None,
     n_jobs: int | None = None,
     verbose: int = 0,
-) -> MembershipReport:
+) -> report.MembershipReport:
     """Attack one or several models and report how well members can be told from others.
 
     The report is for the auditor, who has the private records; it is **not for publication**.
@@ -122,8 +120,8 @@ def membership_report(
     if X_reference is None and _WITH_REFERENCE & set(wanted):
         parts[1:] = _set_aside(parts[1], rng, fprs)
     n, m = len(parts[0][1]), len(parts[1][1])
-    roc.check_sizes(n, m)
-    roc.check_fprs(fprs, m)
+    report.check_sizes(n, m)
+    report.check_fprs(fprs, m)
     X, y = _pooled(parts)
     for name, each in models.items():
         _check_model(name, each, y)
@@ -139,17 +137,17 @@ def membership_report(
         found = _scores(each, X, y, n + m, wanted, trained.get(id(kind)))
         for method, values in found.items():
             pair = scores[name, method] = values[:n], values[n:]
-            row = AttackResult(
+            row = report.AttackResult(
                 model=name,
                 attack=method,
                 epsilon=epsilon,
                 delta=delta,
-                auc=roc.auc_interval(*pair, confidence),
-                accuracy=roc.balanced_accuracy_interval(*pair, confidence, rng),
-                tpr=tuple((float(f), *roc.tpr_at_fpr(*pair, f, confidence)) for f in fprs),
+                auc=report.auc_interval(*pair, confidence),
+                accuracy=report.balanced_accuracy_interval(*pair, confidence, rng),
+                tpr=tuple((float(f), *report.tpr_at_fpr(*pair, f, confidence)) for f in fprs),
             )
             rows.append(row)
-    return MembershipReport(
+    return report.MembershipReport(
         rows=tuple(rows), n_members=n, n_nonmembers=m, confidence=confidence, scores=scores
     )
 
@@ -386,7 +384,7 @@ def _set_aside(
     X, y = nonmember
     order, half = rng.permutation(len(y)), (len(y) + 1) // 2
     aside = f" (of {len(y):,}; half were set aside, since no X_reference was given)"
-    roc.check_fprs(fprs, half, aside)
+    report.check_fprs(fprs, half, aside)
     return [(take_rows(X, rows), y[rows]) for rows in map(np.sort, (order[:half], order[half:]))]
 
 

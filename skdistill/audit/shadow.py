@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state
 
 from skdistill._tables import take_rows
-from skdistill.audit.answers import ask, class_probabilities
 from skdistill.audit.attacks import log_odds
+from skdistill.audit.records import ask, class_probabilities
 from skdistill.certificates.base import unwrap
 
 Array = NDArray[np.float64]

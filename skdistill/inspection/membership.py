@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from skdistill.accounting.attack_limits import private_tpr
 from skdistill.audit.bounds import clopper_pearson
 from skdistill.audit.membership import membership_report
-from skdistill.audit.report import MembershipReport
-from skdistill.audit.roc import roc_points
+from skdistill.audit.report import MembershipReport, roc_points
 from skdistill.inspection._axes import NEUTRAL, axes_and_figure, need_matplotlib, place_legend
 
 Array = NDArray[np.float64]

@@ -29,9 +29,14 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
 from skdistill.private_table.preview import NoisePreview, preview_noise, warn_of_noise
-from skdistill.private_table.shards import noisy_n_teachers
 from skdistill.private_table.task import Found, PrivateStepError, Task
-from skdistill.private_table.teaching import group_params, last_step, refuse_teacher, takes_groups
+from skdistill.private_table.teaching import (
+    group_params,
+    last_step,
+    noisy_n_teachers,
+    refuse_teacher,
+    takes_groups,
+)
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
 from skdistill.release.class_counts import measure_rarity

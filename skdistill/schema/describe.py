@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from skdistill._cells import as_days, as_floats, is_missing, plain
 from skdistill._tables import cells_of
 from skdistill.schema.column import LARGEST_INTEGER, OTHER, Column, Edges
-from skdistill.schema.suspects import check_observed, suspicion
+from skdistill.schema.report import check_observed, suspicion
 from skdistill.schema.table import Table
 
 # Dtypes of numbers; not "interval[int64, right]".

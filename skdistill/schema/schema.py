@@ -19,8 +19,7 @@ from skdistill._numbers import check_whole
 from skdistill.schema.column import Column
 from skdistill.schema.describe import columns_of_dtypes, described, observed
 from skdistill.schema.domain import on_grid, to_try
-from skdistill.schema.report import SchemaReport, column_report, target_column
-from skdistill.schema.suspects import mismatch
+from skdistill.schema.report import SchemaReport, column_report, mismatch, target_column
 from skdistill.schema.table import Table, build_table, kind_of
 from skdistill.statement import PrivacyStatement
 

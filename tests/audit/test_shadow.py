@@ -17,8 +17,8 @@ from sklearn.tree import DecisionTreeClassifier
 from skdistill import PrivateDistiller
 from skdistill.accounting import BudgetAccountant
 from skdistill.audit.attacks import log_odds
+from skdistill.audit.records import stack_rows
 from skdistill.audit.shadow import ShadowDistiller, train_shadow_models
-from skdistill.audit.tables import stack_rows
 
 pytestmark = [pytest.mark.filterwarnings("ignore:The released labels are mostly noise")]
 
