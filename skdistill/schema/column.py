@@ -262,10 +262,8 @@ class Column:
 
         Parameters
         ----------
-        cells : array-like of shape (n,)
-            The column of a table; may be private.
-        n_bins : int
-            Largest number of bins of a number.
+        cells, n_bins : array-like of shape (n,), and int
+            The column of a table, which may be private, and the most bins of a number.
 
         Returns
         -------
@@ -305,12 +303,8 @@ class Column:
 
         Parameters
         ----------
-        codes : ndarray of int, shape (n,)
-            Codes of this column.
-        rng : numpy.random.Generator
-            Public randomness.
-        n_bins : int
-            Largest number of bins of a number.
+        codes, rng, n_bins : ndarray of int, shape (n,), numpy.random.Generator, and int
+            Codes of this column with so many bins, and public randomness.
 
         Returns
         -------

@@ -63,8 +63,8 @@ def column_report(column: Column, cells: Any) -> ColumnReport:
         unreadable = np.isnan(numbers) & ~missing
         clipped = (numbers < column.low) | (numbers > column.high)
         fits = ~missing & ~unreadable & ~clipped
-        counts = [int(x.sum()) for x in (fits, clipped, missing, unreadable)]
-        return ColumnReport(column.name, counts[0], counts[1], 0, counts[2], counts[3])
+        kept, cut, gone, other = (int(x.sum()) for x in (fits, clipped, missing, unreadable))
+        return ColumnReport(column.name, kept, cut, 0, gone, other)
     found = replace(column, missing=True, other=None).read(cells)
     fits = (found >= 0) & ~missing
     other = len(found) - int(fits.sum()) - int(missing.sum())
@@ -135,10 +135,8 @@ def check_observed(name: str, present: Sequence[Any], dates: bool = False) -> No
         )
     if kinds == {"text"} and _all_match(_NUMBER, present) and any("," in each for each in present):
         raise ValueError(
-            f"Column {name!r} holds numbers with commas, as text. Where it is a decimal comma, use "
-            'pd.to_numeric(table[name].str.replace(",", ".")), or read the file with decimal=","; '
-            'where it is one of thousands, with thousands=",". To keep a category, use '
-            'astype("category").'
+            f'Column {name!r} holds numbers with commas, as text. Read the file with decimal="," '
+            'or thousands=",". To keep a category, use astype("category").'
         )
 
 

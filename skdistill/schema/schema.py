@@ -59,9 +59,8 @@ class Schema:
     -----
     All entries of a schema count as public and are published with the model. A schema that was
     read off private rows voids the guarantee, so nothing here infers bounds or categories, except
-    :meth:`from_public`, from rows that are public themselves. Bounds that nobody knows are learned
-    with noise, and paid for. Which columns are numbers, which are text and which are whole is
-    public in any case: one record could change it.
+    :meth:`from_public`, from rows that are public themselves. Which columns are numbers, which are
+    text and which are whole is public in any case: one record could change it.
 
     Examples
     --------
@@ -139,8 +138,8 @@ class Schema:
     ) -> Schema:
         """Make a schema from the dtypes of a table, and bounds that are given by hand.
 
-        Dtypes count as public here. ``astype("category")`` makes a dtype of the values that occur,
-        which are not: give such columns a ``CategoricalDtype`` of categories known beforehand.
+        Dtypes count as public. ``astype("category")`` makes one of the values that occur, which are
+        not: give such columns a ``CategoricalDtype`` of categories known beforehand.
 
         Parameters
         ----------
@@ -148,11 +147,9 @@ class Schema:
             A table (only its dtypes are looked at), or names with their dtypes. The categories of
             a pandas ``CategoricalDtype`` or a polars ``Enum`` are taken; booleans are categories;
             integers are whole numbers.
-        bounds : mapping
+        bounds, categories : mapping
             From the names of numbers to ``(low, high)``, or to `float`, `int` or `datetime.date`
-            where bounds are private.
-        categories : mapping
-            From names to categories, for columns whose dtype does not say.
+            where bounds are private; from other names to categories that the dtype does not say.
         missing, edges : optional
             As for :class:`Schema`. Columns of pandas' nullable dtypes may be missing anyway.
 
@@ -279,13 +276,13 @@ class Schema:
         """The condition on the schema that a guarantee rests on, in words."""
         if self.privacy is None:
             return "the schema was not read off the private table"
-        said, where = self.privacy, "with the fits of an accountant"
+        said = self.privacy
         if not said.private:
             return "the bounds in the schema were read off private rows without private noise"
         return (
             f"the bounds in the schema, which were learned from private {said.unit}s at "
             f"ε={said.epsilon:.6g} and δ={said.delta:.3g}, are counted "
-            + (where if said.accounted else "by nobody")
+            + ("with the fits of an accountant" if said.accounted else "by nobody")
         )
 
     @property
@@ -328,8 +325,7 @@ class Schema:
         Returns
         -------
         codes : ndarray of int64, shape (n, d)
-            ``0 <= codes[:, j] < n_codes(n_bins)[j]``. The last code of a column whose values may
-            be missing stands for missing.
+            ``0 <= codes[:, j] < n_codes(n_bins)[j]``; the last one for missing, where it may be.
 
         Raises
         ------
@@ -343,8 +339,7 @@ class Schema:
         Warns
         -----
         UserWarning
-            Where no cell of a column is of a type that can fit, such as text where the schema says
-            a number, so that the column would be lost. :meth:`report` tells how many cells fit.
+            Where no cell of a column is of a type that can fit: see :meth:`report`.
 
         Notes
         -----
@@ -357,10 +352,7 @@ class Schema:
         return np.column_stack(codes)
 
     def sanitize(self, X: Any) -> Any:
-        """Return the table with every value inside the schema.
-
-        Train a teacher on this table: it then meets no value that a row of :meth:`decode`
-        could not have.
+        """Return the table with every value inside the schema, as those of :meth:`decode`.
 
         Parameters
         ----------
@@ -417,10 +409,8 @@ class Schema:
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n, d)
+        X, n_bins : array-like or DataFrame of shape (n, d), and int
             As for :meth:`encode`, with the same rules and errors.
-        n_bins : int, default=300
-            Most bins of a number.
 
         Returns
         -------
@@ -447,14 +437,10 @@ class Schema:
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n, d)
-            Private rows.
-        y : array-like of shape (n,), optional
-            Private target.
-        classes : iterable, default=None
-            Expected classes of the target, if it is one of classes.
-        output_range : tuple of (float, float), default=None
-            Expected range of the target, if it is a number.
+        X, y : array-like or DataFrame of shape (n, d), and array-like of shape (n,), optional
+            Private rows, and their target.
+        classes, output_range : iterable, or tuple of (float, float), default=None
+            Expected classes of the target, or its range.
 
         Returns
         -------
@@ -503,10 +489,8 @@ class Schema:
             extra = [name for name in table.names if name not in self.names][:10]
             detail = f"missing {absent}, unexpected {extra}" if absent or extra else "other order"
             raise ValueError(f"The columns of X are not those of the schema: {detail}.")
-        for column, cells in zip(self.columns, table.columns, strict=True):
-            found = mismatch(column, cells)
-            if found is not None:
-                warnings.warn(found, UserWarning, stacklevel=3)
+        for found in filter(None, map(mismatch, self.columns, table.columns)):
+            warnings.warn(found, UserWarning, stacklevel=3)
         return table
 
 
