@@ -33,10 +33,8 @@ class Canaries:
         Features, the same for both records of a slot.
     first, second : ndarray of shape (n_canaries,)
         Their labels or targets; different in every slot.
-    kind : str
-        For the report.
-    n_copies : int, default=1
-        Number of equal records in a slot.
+    kind, n_copies : str and int
+        For the report, and number of equal records in a slot.
     rows : ndarray of shape (n_canaries,) or None
         Rows of the transfer set that X was taken from, if any.
 
@@ -101,10 +99,8 @@ def make_canaries(
 
     Parameters
     ----------
-    X_transfer : array-like of shape (m, d)
-        Public rows.
-    n_canaries : int
-        Number of slots.
+    X_transfer, n_canaries : array-like of shape (m, d), and int
+        Public rows, and the number of slots.
     classes, output_range : array-like of shape (n_classes,), tuple of (float, float), default=None
         The two labels of a slot are drawn from `classes`; in regression, they are these ends.
     kind : {"mislabelled", "outlier", "duplicated"}, default="mislabelled"

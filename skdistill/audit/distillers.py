@@ -158,25 +158,21 @@ def audit_distiller(
 ) -> AuditResult:
     """Train and distil once with canaries among the private records, and look for them.
 
-    A clone of the distiller's teacher is trained on `X_private` and the canaries. The distiller
-    and its teacher stay as they are.
+    A clone of the distiller's teacher is trained on `X_private` and the canaries.
 
     **Cost.** An audit trains on the private records and releases labels, so it costs as much as one
     ``fit``. Its result costs nothing more, because canaries come from public rows and the result is
     a function of the release.
 
     **Meaning.** A bound above the claim disproves it, but for the chance of 1 - confidence. A bound
-    below proves nothing. Expect 0 of a sound release, whose noise hides the effect of one record on
-    all rows, and a large bound of a release that leaks labels.
+    below proves nothing. Expect 0 of a sound release, and a large bound of one that leaks labels.
 
     Parameters
     ----------
     distiller : PrivateDistiller
         The distiller to audit. It need not be fitted.
-    X_private, y_private : array-like of shape (n, d), (n,)
-        Private records, as the teacher's ``fit`` takes them.
-    X_transfer : array-like of shape (m, d)
-        Public transfer rows. Canaries are made from them.
+    X_private, y_private, X_transfer : array-like of shape (n, d), (n,) and (m, d)
+        Private records, as the teacher's ``fit`` takes them, and public transfer rows.
     n_canaries : int, default=1000
         Number of canary slots. More canaries show more, and disturb the teacher more.
     canaries : {"mislabelled", "outlier", "duplicated"} or Canaries, default="mislabelled"
@@ -200,10 +196,8 @@ def audit_distiller(
     charge : bool, default=False
         Must be True if the distiller, or a teacher such as a diffprivlib model, has an accountant:
         whether it may be charged.
-    random_state : int, RandomState or None, default=None
-        Draws the coins and the canaries.
-    verbose : int, default=0
-        Above 0, prints the cost of the audit and each of its steps.
+    random_state, verbose : int or RandomState, and int, default=None and 0
+        Draws the coins and the canaries; above 0, prints the cost of the audit and its steps.
 
     Returns
     -------
@@ -237,14 +231,13 @@ def audit_distiller(
     >>> audit.passed
     True
     """
-    # Proof. Slot i holds one of two fixed records, by a fair coin, so the number of records is the
-    # same for all coins, and flipping one coin replaces one record: exactly the relation of the
-    # claim. (Coins that put a canary in or leave it out would need the other relation.) Given all
-    # else, teacher and release are (ε, δ)-DP in the coins; scores and guesses are functions of the
-    # release and of public rows, hence post-processing. Theorem 5.2 of Steinke, Nasr and Jagielski
-    # (NeurIPS 2023, arXiv:2305.08846) is about this game. A slot of k equal records is k
-    # replacements: there the bound is for one of them, by group privacy (or for the group, where
-    # `groups` is given).
+    # Proof. Slot i holds one of two fixed records, by a fair coin: flipping one coin replaces one
+    # record: exactly the relation of the claim. (Coins that put a canary in or leave it out would
+    # need the other relation.) Given all else, teacher and release are (ε, δ)-DP in the coins;
+    # scores and guesses are post-processing of the release and of public rows. Theorem 5.2 of
+    # Steinke, Nasr and Jagielski (NeurIPS 2023, arXiv:2305.08846) is about this game. A slot of k
+    # equal records is k replacements: there the bound is for one of them, by group privacy (or for
+    # the group, where `groups` is given).
     say: Callable[[Any], None] = print if verbose > 0 else lambda text: None
     _check_distiller(distiller, X_private, y_private, charge)
     _check_attack(view, canaries)

@@ -140,8 +140,6 @@ def _shadow_confidences(
 class ShadowDistiller(ClassifierMixin, BaseEstimator):
     """Train a teacher and distil it, in one ``fit`` on private records: a shadow student.
 
-    Students are attacked best with students of the same distiller, from teachers of their own.
-
     Parameters
     ----------
     distiller : PrivateDistiller
@@ -176,10 +174,8 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Records for the clone of the teacher.
-        y : array-like of shape (n,)
-            Their labels.
+        X, y : array-like of shape (n, d) and (n,)
+            Records for the clone of the teacher, and their labels.
 
         Returns
         -------
@@ -193,7 +189,7 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the student's class probabilities, shape (n, n_classes).
+        """Return the student's class probabilities.
 
         Parameters
         ----------
@@ -208,7 +204,7 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         return np.asarray(self.model_.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the student's predictions, shape (n,).
+        """Return the student's predictions.
 
         Parameters
         ----------

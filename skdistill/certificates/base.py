@@ -124,9 +124,8 @@ class Certificate:
 class RowBound(Certificate):
     """A bound on the move of every transfer row; all rows may move at once.
 
-    Replacing one record moves each row of the teacher's output by at most `l1` in the L1 norm and
-    `l2` in the L2 norm, so the m rows together by at most ``m * l1`` (L1) and ``sqrt(m) * l2``
-    (L2).
+    One record moves each row of the teacher's output by at most `l1` in the L1 norm and `l2` in the
+    L2 norm, so the m rows together by at most ``m * l1`` (L1) and ``sqrt(m) * l2`` (L2).
 
     Parameters
     ----------
@@ -138,7 +137,7 @@ class RowBound(Certificate):
         ``predict_proba``. It takes rows that went through `transformer`.
     n_votes : int or None
         Where each row is the counts of `n_votes` votes, divided by `n_votes`: a release can put
-        noise on the counts, which are integers already. See :attr:`vote_bounds`.
+        noise on the counts, which are integers already.
 
     Examples
     --------
@@ -173,8 +172,7 @@ class RowBound(Certificate):
     def vote_bounds(self) -> tuple[float, float] | None:
         """How far one record moves a row of *counts*, in the L1 and the L2 norm; None if no votes.
 
-        Counts are integers, so the L1 norm and the squared L2 norm of a difference are integers.
-        Both bounds are rounded up to the next one.
+        The L1 norm and the squared L2 norm of a difference are integers: both are rounded up.
         """
         if self.n_votes is None:
             return None
@@ -196,8 +194,7 @@ class DisjointTeachers(RowBound):
         Number of teachers k, public.
     member_votes : callable
         ``member_votes(X, function) -> iterator`` over ``function(votes)`` for the raw votes of
-        one teacher after another, shape ``(m, n_classes)`` or ``(m,)``. It takes rows that went
-        through `transformer`.
+        one teacher after another, shape ``(m, n_classes)`` or ``(m,)``.
     rehearsal : callable or None
         ``rehearsal(X, transformer)`` trains one member on public rows with made-up labels. Its
         exceptions pass, because nothing has been charged yet.
@@ -238,18 +235,14 @@ class ParameterBall(Certificate):
     ----------
     radius : float
         Bound on ``‖W − W'‖`` in the Frobenius norm.
-    weights : callable
+    weights, features, link : callable
         ``weights() -> ndarray of shape (n_scores, n_features)``: the private parameters.
-    features : callable
-        ``features(X) -> (m, n_features)``, array or CSR: the public map Φ. It takes rows that
-        went through `transformer`.
-    link : callable
-        ``link(scores) -> (m, n_classes)`` or, for a regressor, ``(m,)``: from scores to soft
-        labels.
+        ``features(X) -> (m, n_features)``, array or CSR: the public map Φ. ``link(scores) -> (m,
+        n_classes)`` or, for a regressor, ``(m,)``: from scores to soft labels.
     feature_norm : float or None
         A bound on the norm of a row of Φ(X). Only the stated noise on a score depends on it.
     shape : tuple of (int, int) or None
-        Shape of the parameters, which is public. None asks `weights` for it, before the charge.
+        Public shape of the parameters. None asks `weights` for it, before the charge.
 
     Examples
     --------
@@ -314,9 +307,8 @@ class GradientSums(Certificate):
 class AlreadyPrivate(Certificate):
     """The teacher is itself differentially private: everything computed from it is free.
 
-    Proof: differential privacy is closed under post-processing (Dwork and Roth 2014,
-    Proposition 2.1); the labels are a function of the teacher and of the public X alone. The
-    student's guarantee is the teacher's, in the teacher's own relation and unit.
+    Proof: differential privacy is closed under post-processing (Dwork and Roth 2014, Proposition
+    2.1). The student's guarantee is the teacher's, in the teacher's own relation and unit.
 
     Parameters
     ----------
@@ -330,11 +322,8 @@ class AlreadyPrivate(Certificate):
 
     Examples
     --------
-    An ε under add-or-remove counts twice under replace-one:
-
     >>> from skdistill.certificates import AlreadyPrivate
-    >>> claim = AlreadyPrivate(1.0, relation="add-or-remove")
-    >>> claim.as_replace_one().epsilon
+    >>> AlreadyPrivate(1.0, relation="add-or-remove").as_replace_one().epsilon
     2.0
     """
 
@@ -394,13 +383,8 @@ class AlreadyPrivate(Certificate):
         if self.relation is Relation.REPLACE_ONE:
             return self
         epsilon, delta = as_replace_one(self.epsilon, self.delta, self.relation)
-        return replace(
-            self,
-            epsilon=epsilon,
-            delta=delta,
-            mu=None if self.mu is None else 2 * self.mu,
-            relation=Relation.REPLACE_ONE,
-        )
+        mu = None if self.mu is None else 2 * self.mu
+        return replace(self, epsilon=epsilon, delta=delta, mu=mu, relation=Relation.REPLACE_ONE)
 
 
 def _check_positive(certificate: Certificate, *names: str) -> None:

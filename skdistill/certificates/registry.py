@@ -53,13 +53,10 @@ def register(cls: type) -> Callable[[Prover], Prover]:
     decorator : callable
         Takes the proof: a function of ``(teacher)``, ``(teacher, X)`` or
         ``(teacher, X, output_range)`` that returns a :class:`Certificate`, or None where it does
-        not apply to these settings; then the package's own families are searched.
-
-        - `teacher` is fitted and without its FrozenEstimator. Only its settings and other public
-          quantities may be looked at.
-        - `X` is the transfer set. It is None where :func:`certify` was called without one, and
-          for the last step of a pipeline whose earlier steps change X.
-        - `output_range` is the distiller's, or None.
+        not apply; then the package's own families are searched. `teacher` is fitted and without
+        its FrozenEstimator, and only public quantities of it may be looked at. `X`, the transfer
+        set, is None where :func:`certify` was called without one, and for the last step of a
+        pipeline whose earlier steps change X. `output_range` is the distiller's, or None.
 
     Examples
     --------
@@ -107,8 +104,7 @@ def certify(
     TypeError
         If a registered proof returns neither a Certificate nor None.
     RuntimeError
-        If a registered proof raises. Its message is withheld, because a proof sees the private
-        teacher and its message may quote a record.
+        If a registered proof raises. Its message is withheld: it may quote a record.
 
     Examples
     --------

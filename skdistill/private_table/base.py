@@ -97,10 +97,9 @@ class PrivateTable(DistilledEstimator):
         X : array-like or DataFrame of shape (n, d)
             Private rows. Values outside the schema are clipped or become "other".
         y : array-like of shape (n,)
-            Private labels or targets; the class says how others are treated.
+            Private labels or targets.
         groups : array-like of shape (n,), default=None
-            Label of the group (a person, say) that each row belongs to. The unit of privacy is
-            then the group; the set of groups is public.
+            Label of each row's group (a person, say): the unit of privacy; their set is public.
         X_public : array-like or DataFrame of shape (m, d), default=None
             Public rows with the same columns. None draws synthetic ones from noisy counts of X.
 
