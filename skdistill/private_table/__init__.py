@@ -7,9 +7,5 @@ from skdistill.private_table.task import PrivateStepError
 from skdistill.private_table.teaching import noisy_n_teachers
 
 __all__ = [
-    "PrivateClassifier",
-    "PrivateRegressor",
-    "PrivateStepError",
-    "learn_bounds",
-    "noisy_n_teachers",
-]
+    "PrivateClassifier", "PrivateRegressor", "PrivateStepError", "learn_bounds", "noisy_n_teachers",
+]  # fmt: skip
