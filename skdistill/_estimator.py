@@ -27,6 +27,8 @@ from skdistill.publishing.published import Published, publish
 from skdistill.statement import PrivacyStatement
 from skdistill.students import ThresholdedStudent, student_has
 
+_STAND_INS = (Withheld, WithheldTeacher, DetachedAccountant)
+
 
 def _by_student(method: str) -> Any:
     """Return a method of ThresholdedStudent, documentation included, that asks the student."""
@@ -222,11 +224,11 @@ class DistilledEstimator(DocLink, BaseEstimator):
         found = {name: getattr(self, name) for name in self._shared}
         if not isinstance(found["accountant"], Withheld):
             found["accountant"] = for_pickle(found["accountant"])
-        kind = self._predicts() or "classifier"
-        return {
-            name: value if _is_public(value) else SetAside(value, kind * (name == "teacher"))
-            for name, value in found.items()
-        }
+        kind, public = self._predicts() or "classifier", (type(None), str, *_STAND_INS)
+        for name, value in found.items():
+            if not isinstance(value, public):
+                found[name] = SetAside(value, kind * (name == "teacher"))
+        return found
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -262,8 +264,3 @@ def _frozen(teacher: Any) -> Any:
     except (NotFittedError, TypeError, AttributeError):
         return clone(teacher, safe=False)
     return FrozenEstimator(teacher)
-
-
-def _is_public(value: Any) -> bool:
-    stand_ins = (Withheld, WithheldTeacher, DetachedAccountant)
-    return value is None or isinstance(value, (str, *stand_ins))

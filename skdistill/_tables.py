@@ -168,13 +168,13 @@ def read_table(X: Any, width: int | None = None) -> Table:
     if isinstance(X, (list, tuple)):
         return _table_of_list(list(X), width)
     library = type(X).__module__.partition(".")[0]
-    if hasattr(X, "iloc"):
-        return _table_of_pandas(X)
-    if library == "polars":
-        if len(X.shape) == 1:
-            return Table("polars series", X.shape, columns=(canonical_column(X),), names=X.name)
-        columns = tuple(map(canonical_column, X.iter_columns()))
-        return Table("polars", X.shape, columns=columns, names=X.columns)
+    frame = "pandas" if hasattr(X, "iloc") else "polars" if library == "polars" else None
+    if frame and len(X.shape) == 1:
+        kind = {"pandas": "series", "polars": "polars series"}[frame]
+        return Table(kind, X.shape, columns=(canonical_column(X),), names=X.name)
+    if frame:
+        cells = [X.iloc[:, j] if frame == "pandas" else X[:, j] for j in range(X.shape[1])]
+        return Table(frame, X.shape, columns=tuple(map(canonical_column, cells)), names=X.columns)
     array = check_table(np.asarray(X))
     if array.dtype.kind in "biuf":
         single = array.dtype in (np.float16, np.float32)
@@ -209,13 +209,6 @@ def _canonical_csr(X: Any) -> Any:
     csr.sum_duplicates()
     csr.data = usual_nan(csr.data)
     return csr
-
-
-def _table_of_pandas(X: Any) -> Table:
-    if len(X.shape) == 1:
-        return Table("series", X.shape, columns=(canonical_column(X),), names=X.name)
-    columns = tuple(canonical_column(X.iloc[:, j]) for j in range(X.shape[1]))
-    return Table("pandas", X.shape, columns=columns, names=X.columns)
 
 
 def _table_of_list(X: list[Any], width: int | None, cells: str = "list") -> Table:

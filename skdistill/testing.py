@@ -29,14 +29,10 @@ class ReplayAuditError(AssertionError):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from skdistill.release.query import Query
     >>> from skdistill.testing import replay_audit
-    >>> def total(table):  # one record moves it by more than the bound says
-    ...     return (yield Query(np.array([sum(table)]), 1.0, 1.0))
-    >>> replay_audit(total, [1, 2], [1, 9])
+    >>> replay_audit(lambda table: iter(table), ["no query"], [])
     Traceback (most recent call last):
-    skdistill.testing.ReplayAuditError: query 1 moves by 7 (L1) and 7 (L2); its bounds ...
+    skdistill.testing.ReplayAuditError: the mechanism yields something else than a query
     """
 
 

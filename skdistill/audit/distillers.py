@@ -240,7 +240,10 @@ def audit_distiller(
     # the group, where `groups` is given).
     say: Callable[[Any], None] = print if verbose > 0 else lambda text: None
     _check_distiller(distiller, X_private, y_private, charge)
-    _check_attack(view, canaries)
+    if view not in _VIEWS:
+        raise ValueError(f"view={view!r} is unknown. Use one of {', '.join(map(repr, _VIEWS))}.")
+    if not isinstance(canaries, (str, Canaries)):
+        raise TypeError(f"canaries must be a kind or Canaries, got {type(canaries).__name__}.")
     _check_certificate(distiller, certificate)
     teacher, labels = clone(unwrap(distiller.teacher)), np.asarray(y_private)
     say(_cost(distiller))
@@ -384,13 +387,6 @@ def _cost(distiller: PrivateDistiller) -> str:
         "audit: it trains on the private records and releases labels once, which costs as much as "
         f"one fit: epsilon={distiller.epsilon:g}, delta={distiller.delta:g}."
     )
-
-
-def _check_attack(view: Any, canaries: Any) -> None:
-    if view not in _VIEWS:
-        raise ValueError(f"view={view!r} is unknown. Use one of {', '.join(map(repr, _VIEWS))}.")
-    if not isinstance(canaries, (str, Canaries)):
-        raise TypeError(f"canaries must be a kind or Canaries, got {type(canaries).__name__}.")
 
 
 def _check_certificate(distiller: PrivateDistiller, given: Any) -> None:

@@ -111,7 +111,10 @@ def membership_report(
     True
     """
     rng, models = check_random_state(random_state), _by_name(model)
-    wanted = _check_attacks(attacks, shadow, _are_regressors(models))
+    regressors = {bool(is_regressor(each)) for each in models.values()}
+    if len(regressors) > 1:
+        raise ValueError("Regressors and classifiers cannot be attacked in one report.")
+    wanted = _check_attacks(attacks, shadow, *regressors)
     parts = [_records("members", X_member, y_member)]
     parts.append(_records("nonmembers", X_nonmember, y_nonmember))
     if X_reference is not None:
@@ -133,15 +136,17 @@ def membership_report(
         kind = kinds.get(name)
         if kind is not None and id(kind) not in trained:
             trained[id(kind)] = train_shadow_models(kind, X, y, random_state=rng, **options)
-        epsilon, delta = _claim(each)
+        said: Any = getattr(each, "privacy_", None)
+        private = said is not None and said.private
+        claim = (float(said.epsilon), float(said.delta)) if private else (math.inf, 0.0)
         found = _scores(each, X, y, n + m, wanted, trained.get(id(kind)))
         for method, values in found.items():
             pair = scores[name, method] = values[:n], values[n:]
             row = report.AttackResult(
                 model=name,
                 attack=method,
-                epsilon=epsilon,
-                delta=delta,
+                epsilon=claim[0],
+                delta=claim[1],
                 auc=report.auc_interval(*pair, confidence),
                 accuracy=report.balanced_accuracy_interval(*pair, confidence, rng),
                 tpr=tuple((float(f), *report.tpr_at_fpr(*pair, f, confidence)) for f in fprs),
@@ -270,13 +275,6 @@ def _scores(
     return {name: methods[name]() for name in attacks}
 
 
-def _claim(model: Any) -> tuple[float, float]:
-    """Return ε and δ of the model's privacy statement, ∞ and 0 without a claim."""
-    claim = getattr(model, "privacy_", None)
-    private = getattr(claim, "private", False)
-    return (float(claim.epsilon), float(claim.delta)) if private else (math.inf, 0.0)  # type: ignore[union-attr]
-
-
 def _by_name(model: Any) -> dict[str, Any]:
     """Return the models to attack by name; a fitted distiller is its teacher and itself."""
     if isinstance(model, Mapping):
@@ -290,13 +288,6 @@ def _by_name(model: Any) -> dict[str, Any]:
 
 def _is_distilled(model: Any) -> bool:
     return hasattr(model, "student_") and hasattr(model, "teacher")
-
-
-def _are_regressors(models: Mapping[str, Any]) -> bool:
-    kinds = {bool(is_regressor(each)) for each in models.values()}
-    if len(kinds) > 1:
-        raise ValueError("Regressors and classifiers cannot be attacked in one report.")
-    return kinds.pop()
 
 
 def _check_attacks(attacks: str | Sequence[str], shadow: Any, regression: bool) -> list[str]:

@@ -117,17 +117,15 @@ class MembershipReport:
         return [row.to_dict() for row in self.rows]
 
     def to_frame(self) -> Any:
-        """Return a pandas DataFrame, or a list of dictionaries where pandas is missing.
+        """Return the records as a pandas DataFrame.
 
         Returns
         -------
-        frame : DataFrame or list of dict
+        frame : DataFrame
             One row for each model and attack.
         """
-        try:
-            from pandas import DataFrame
-        except ImportError:
-            return self.to_records()
+        from pandas import DataFrame
+
         return DataFrame(self.to_records())
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:

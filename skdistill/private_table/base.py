@@ -334,8 +334,10 @@ class PrivateTable(DistilledEstimator):
             costs["class counts"] = counted
         inputs = self._inputs(task.schema, rows, bins, rare)
         seen = inputs.transform(rows)
-        teacher = self._teach(task, inputs, _part(loss, left), random_state)
-        release = self._calibrate(teacher, inputs, seen, _part(loss, left))
+        part = _part(loss, left)
+        teacher = self._teach(task, inputs, part, random_state)
+        asked = self._asked(seen, self._chosen_student(inputs))
+        release = self._priced_at(part, self._bound(teacher, seen, part), asked)
         labels = yield from at_share(release.queries(teacher, release.prepare()), left)
         prior = PRIOR_SHARE * left if release.with_prior else Fraction(0)
         costs |= {"class prior": prior} if prior else {}
@@ -410,12 +412,8 @@ class PrivateTable(DistilledEstimator):
         targets = task.targets if takes_groups(teacher) else self._known_targets(task.targets)
         return call_privately(fit, A, targets, error=PrivateStepError)
 
-    def _calibrate(self, teacher: Any, inputs: Any, rows: Any, loss: PrivacyLoss | None) -> Release:
-        """Return the release of the labels of the transfer rows, at a price that is given."""
-        asked = self._asked(rows, self._chosen_student(inputs))
-        return self._priced_at(loss, self._bound(teacher, rows, loss), asked)
-
     def _priced_at(self, loss: PrivacyLoss | None, bound: Certificate, asked: Any) -> Release:
+        """Return the release of the labels of the transfer rows, at a price that is given."""
         chosen, with_prior = self._mechanism(bound, loss), self.threshold == "prior"
         return calibrate(bound, asked, mechanism=chosen, with_prior=with_prior, loss=loss)
 

@@ -58,12 +58,8 @@ class UnsafeFileError(ValueError):
 
     Examples
     --------
-    >>> import tempfile
-    >>> from pathlib import Path
     >>> import skdistill
-    >>> path = Path(tempfile.mkdtemp()) / "student.skops"
-    >>> _ = path.write_bytes(b"another file")
-    >>> skdistill.load(path, digest="0" * 64)
+    >>> skdistill.load(skdistill.__file__, digest="0" * 64)
     Traceback (most recent call last):
     skdistill.publishing.files.UnsafeFileError: The file has the digest ...
     """
@@ -171,10 +167,10 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
 
     Notes
     -----
-    The statement is the publisher's claim; nothing in a file can prove how its labels were made.
-    A file without its digest may have been rebuilt as a whole, statement included. skops builds
-    types of its own list, of this package's and of `trust` alone. Made-up arrays inside these can
-    exhaust the memory, and a made-up tree can crash the process when it predicts.
+    The statement is the publisher's claim; a file without its digest may have been rebuilt as a
+    whole, statement included. skops builds types of its own list, of this package's and of `trust`
+    alone. Made-up arrays inside these can exhaust the memory, and a made-up tree can crash the
+    process when it predicts.
 
     Examples
     --------

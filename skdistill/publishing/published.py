@@ -72,8 +72,6 @@ class Published:
     def is_tied(self) -> bool:
         """Whether the estimator is the one that the statement was made for.
 
-        A student that was fitted again in place is not noticed.
-
         Returns
         -------
         tied : bool

@@ -53,7 +53,8 @@ def described(
             yield number(low=meaning[0], high=meaning[1], integer=name in whole)
         elif isinstance(meaning, Iterable) and not isinstance(meaning, (str, bytes, Mapping)):
             meaning = tuple(meaning)
-            if _may_be_bounds(meaning):
+            numbers = len(meaning) == 2 and all(map(_is_number, meaning))
+            if numbers and abs(meaning[1] - meaning[0]) > 1:  # neighbours are meant as they are
                 warnings.warn(
                     f"Column {name!r}: the list {list(meaning)} stands for two categories. For a "
                     f"number between these bounds, give the tuple {meaning}.",
@@ -96,7 +97,7 @@ def columns_of_dtypes(
             )
         if name in bounds and _dtype_name(dtype).startswith(("int", "uint")):
             whole.append(name)
-        if _is_nullable(dtype):
+        if type(getattr(dtype, "na_value", None)).__name__ == "NAType":  # of pandas
             nullable.append(name)
     unknown = sorted({*bounds, *categories} - set(found), key=str)
     if unknown:
@@ -181,11 +182,6 @@ def _category(name: str, categories: tuple[Any, ...], missing: bool) -> Column:
     return Column(name, "category", categories=categories, missing=missing, other=other)
 
 
-def _may_be_bounds(listed: tuple[Any, ...]) -> bool:
-    """Whether a list of two numbers is probably meant as a range: they are not neighbours."""
-    return len(listed) == 2 and all(map(_is_number, listed)) and abs(listed[1] - listed[0]) > 1
-
-
 def _has_text(values: Iterable[Any]) -> bool:
     return any(isinstance(value, str) for value in values)
 
@@ -210,7 +206,7 @@ def _named_dtypes(dtypes: Any) -> list[tuple[str, Any]]:
 def _kind_of(dtype: Any) -> tuple[bool, list[Any] | None]:
     """Return whether a dtype is one of numbers, and the categories that it lists."""
     listed = getattr(dtype, "categories", None)
-    if listed is not None and not _is_interval(listed):
+    if listed is not None and "interval" not in str(getattr(listed, "dtype", "")):
         return False, list(listed)
     name = _dtype_name(dtype)
     if name.startswith("bool"):
@@ -220,12 +216,3 @@ def _kind_of(dtype: Any) -> tuple[bool, list[Any] | None]:
 
 def _dtype_name(dtype: Any) -> str:
     return (dtype.__name__ if isinstance(dtype, type) else str(dtype)).lower()
-
-
-def _is_interval(listed: Any) -> bool:
-    return "interval" in str(getattr(listed, "dtype", ""))
-
-
-def _is_nullable(dtype: Any) -> bool:
-    """Whether a pandas dtype has a place for NA."""
-    return type(getattr(dtype, "na_value", None)).__name__ == "NAType"

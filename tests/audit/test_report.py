@@ -40,11 +40,6 @@ def test_report_as_records_and_frame():
     assert frame.to_dict("records") == [record]
 
 
-def test_report_without_pandas(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    assert small_report().to_frame() == small_report().to_records()
-
-
 @pytest.mark.parametrize("text", [str, lambda r: r._repr_html_()], ids=["text", "html"])
 def test_report_says_that_it_is_private_and_shows_no_score(text):
     shown = text(small_report())
