@@ -24,10 +24,7 @@ def blocks_of(X: Any, n_axes: int = 2) -> tuple[list[Any], list[int] | None]:
             f"X is a {type(X).__name__}; rows of a dask array or of a dask data frame can be read."
         )
     if X.ndim != n_axes:
-        raise ValueError(
-            f"Expected {n_axes}D array, got {X.ndim}D array instead: a row for each record, a "
-            "column for each feature, one label for each row."
-        )
+        raise ValueError(f"Expected {n_axes}D array, got {X.ndim}D array instead.")
     sizes: Any = (np.nan,)
     if hasattr(X, "chunks"):
         X = X.rechunk({1: -1}) if n_axes == 2 else X

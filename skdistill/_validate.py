@@ -99,8 +99,7 @@ def check_fit_params(student: Any, params: dict[str, Any], n_rows: int) -> None:
                 steps = dict(step.steps)
                 if not rest or prefix not in steps:
                     raise ValueError(
-                        f"fit got {name}, and the student is a pipeline: write step__parameter, "
-                        f"with a step of {list(steps)}."
+                        f"fit got {name}: write step__parameter, with a step of {list(steps)}."
                     )
                 step, key = steps[prefix], rest
             _check_fit_parameter(step, key, name)
@@ -133,10 +132,7 @@ def check_settings(distiller: Any) -> None:
         raise ValueError(f"delta={delta!r} is subnormal; use 0 or a normal number such as 1e-9.")
     check_mechanism(distiller.mechanism)
     if not isinstance(distiller.certificate, Certificate) and distiller.certificate != "auto":
-        raise TypeError(
-            f'certificate={distiller.certificate!r} must be "auto" or a Certificate, e.g. '
-            "skdistill.certificates.RowBound(l1=0.1, l2=0.07)."
-        )
+        raise TypeError(f'certificate={distiller.certificate!r} must be "auto" or a Certificate.')
     law = getattr(distiller.mechanism, "noise", distiller.mechanism)
     if law == "gaussian" and delta == 0 and not math.isinf(epsilon):
         raise ValueError(
@@ -163,8 +159,7 @@ def _check_threshold(value: Any) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < 1:
         raise ValueError(
-            f'threshold={value!r} must be "prior", None (the student\'s own decision), or for two '
-            "classes a probability strictly between 0 and 1."
+            f'threshold={value!r} must be "prior", None, or for two classes a number in (0, 1).'
         )
 
 

@@ -333,8 +333,7 @@ def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any
         return {"classes": getattr(teacher, "classes_", np.unique(labels))}
     if distiller.output_range is None:
         raise ValueError(
-            "A regression audit needs the distiller's output_range=(low, high): its ends are the "
-            "targets of the canaries."
+            "A regression audit needs output_range=(low, high), the canaries' targets."
         )
     return {"output_range": distiller.output_range}
 
@@ -361,8 +360,7 @@ def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: boo
     teacher = unwrap(distiller.teacher)
     if not hasattr(teacher, "fit"):
         raise TypeError(
-            f"The teacher ({type(teacher).__name__}) has no fit: an audit trains it anew. (A "
-            "distiller that was loaded after fit comes without its teacher.)"
+            f"The teacher ({type(teacher).__name__}) has no fit: an audit trains it anew."
         )
     check_settings(distiller)
     check_consistent_length(X_private, y_private)
@@ -402,6 +400,5 @@ def _check_certificate(distiller: PrivateDistiller, given: Any) -> None:
             )
     elif given is not None and not callable(given):
         raise TypeError(
-            f"certificate must be a Certificate or a function of the teacher, got "
-            f"{type(given).__name__}."
+            f"certificate must be a Certificate or a function, got {type(given).__name__}."
         )

@@ -171,8 +171,7 @@ def _check_scores(scores: Any, members: Any) -> tuple[Array, Coins]:
     values, coins = np.asarray(scores, dtype=np.float64), np.asarray(members)
     if values.ndim != 1 or values.shape != coins.shape or not len(values):
         raise ValueError(
-            f"scores (shape {values.shape}) and members (shape {coins.shape}) must be of one "
-            "dimension and of the same length, at least 1."
+            f"scores {values.shape}, members {coins.shape}: must be of the same length, at least 1."
         )
     if coins.dtype != bool and not np.isin(coins, (0, 1)).all():
         raise ValueError("members must be booleans: which canaries the coins put in.")

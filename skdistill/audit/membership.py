@@ -208,10 +208,7 @@ def attack(
     """
     _check_attacks([method], shadow, is_regressor(model))
     if X_reference is None and method in {*_WITH_SHADOWS, *_WITH_REFERENCE}:
-        raise ValueError(
-            f"method={method!r} needs reference records, known not to be members: pass "
-            "X_reference and y_reference."
-        )
+        raise ValueError(f"method={method!r} needs reference records: X_reference and y_reference.")
     parts = [_records("records", X, y)]
     if X_reference is not None:
         parts.append(_records("reference", X_reference, y_reference))
@@ -247,8 +244,7 @@ def _scores(
     def quantile() -> Array:
         if hasattr(X, "tocsr"):
             raise ValueError(
-                "The quantile regression attack needs a dense X. Leave it out of `attacks`, or "
-                "pass X.toarray()."
+                "The quantile attack needs a dense X: leave it out, or pass X.toarray()."
             )
         features = np.column_stack([as_numbers(X), np.eye(len(classes))[codes]])
         mine, theirs = ((confidences[rows], features[rows]) for rows in (ours, others))

@@ -100,8 +100,7 @@ def train_shadow_models(
     allowed = np.ones(n, bool) if trainable is None else np.asarray(trainable, dtype=bool)
     if n_shadows < 2 or allowed.shape != (n,) or allowed.sum() < 2:
         raise ValueError(
-            f"n_shadows={n_shadows} and {int(allowed.sum())} records to train on (of {n}): there "
-            "must be at least two of each."
+            f"n_shadows={n_shadows}, {int(allowed.sum())} records to train on: give two of each."
         )
     order = check_random_state(random_state).uniform(size=(n_shadows, n)).argsort(axis=0)
     member = (order < n_shadows // 2) & allowed

@@ -165,8 +165,7 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
             raise ValueError(f"There are not at least two classes: {len(self.classes_)} class.")
         if self.threshold == "f1" and not (self._counts_scores() and self.student is None):
             raise ValueError(
-                'threshold="f1" needs two classes, and the default teacher and student, whose '
-                'scores are counted by class. Use threshold="prior".'
+                'threshold="f1" needs two classes, and the default teacher and student.'
             )
         known = np.array([*self.classes_.tolist(), None], dtype=object)
         return known[label_codes(cells, self.classes_)]

@@ -94,8 +94,7 @@ class PrivateRegressor(RegressorMixin, PrivateTable):
     def _check_settings(self) -> None:
         if self.output_range is None:
             raise ValueError(
-                "output_range must be given: (low, high), public knowledge about the target. The "
-                "smallest and largest value in y are private."
+                "output_range=(low, high) must be given: the smallest and largest y are private."
             )
         super()._check_settings()
 
