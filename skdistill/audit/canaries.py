@@ -92,7 +92,6 @@ def make_canaries(
     classes: Sequence[Any] | NDArray[Any] | None = None,
     output_range: tuple[float, float] | None = None,
     kind: str = "mislabelled",
-    n_copies: int | None = None,
     random_state: Any = None,
 ) -> Canaries:
     """Make pairs of records for the slots of an audit, from public data alone.
@@ -106,9 +105,7 @@ def make_canaries(
     kind : {"mislabelled", "outlier", "duplicated"}, default="mislabelled"
         "mislabelled" takes distinct transfer rows with two labels, at least one of which is wrong.
         "outlier" makes rows ten standard deviations from the middle of X_transfer, in random
-        directions; numeric features only. "duplicated" enters mislabelled rows several times.
-    n_copies : int, default=None
-        Records in a slot: 1, or 5 for "duplicated".
+        directions; numeric features only. "duplicated" enters mislabelled rows five times each.
     random_state : int, RandomState or None, default=None
         For rows, labels and directions.
 
@@ -129,8 +126,7 @@ def make_canaries(
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is unknown. Use one of {', '.join(map(repr, KINDS))}.")
     first, second = _labels(n, output_range if classes is None else classes, rng)
-    if n_copies is None:
-        n_copies = _COPIES if kind == "duplicated" else 1
+    n_copies = _COPIES if kind == "duplicated" else 1
     if kind == "outlier":
         return Canaries(_outliers(X_transfer, n, rng), first, second, kind, n_copies)
     m = n_rows(X_transfer)

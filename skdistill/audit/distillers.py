@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 
 _VIEWS = {"labels": "the released labels", "student": "the student"}
 _SMALLEST = 1e-12
+_HELD = ("members", "parameters", "gradients")  # kinds of certificates that hold a teacher
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,6 @@ def audit_distiller(
     view: str = "labels",
     guesses: str | int | Sequence[int] = "bonferroni",
     confidence: float = 0.95,
-    certificate: Certificate | Callable[[Any], Certificate] | None = None,
     groups: Any = None,
     charge: bool = False,
     random_state: Any = None,
@@ -188,9 +188,6 @@ def audit_distiller(
         How many canaries are guessed, see :func:`~skdistill.audit.one_run_audit`.
     confidence : float, default=0.95
         Of the bound: a true claim fails the audit with probability 1 - confidence at most.
-    certificate : Certificate or callable, default=None
-        Proof of your own for the teacher that is trained here; ``certificate(teacher)`` where it
-        holds the teacher. None is the distiller's.
     groups : array-like of shape (n,), default=None
         For the teacher's ``fit``, where a person has many records; every slot is a group.
     charge : bool, default=False
@@ -244,7 +241,6 @@ def audit_distiller(
         raise ValueError(f"view={view!r} is unknown. Use one of {', '.join(map(repr, _VIEWS))}.")
     if not isinstance(canaries, (str, Canaries)):
         raise TypeError(f"canaries must be a kind or Canaries, got {type(canaries).__name__}.")
-    _check_certificate(distiller, certificate)
     teacher, labels = clone(unwrap(distiller.teacher)), np.asarray(y_private)
     say(_cost(distiller))
     rng = check_random_state(random_state)
@@ -262,10 +258,6 @@ def audit_distiller(
 
     say("audit, step 2 of 3: distilling")
     student = clone(distiller).set_params(teacher=teacher)
-    if certificate is not None:
-        if not isinstance(certificate, Certificate):
-            certificate = certificate(teacher)
-        student.set_params(certificate=certificate)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The released labels are mostly noise")
         student.fit(transfer)
@@ -363,6 +355,13 @@ def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: boo
             f"The teacher ({type(teacher).__name__}) has no fit: an audit trains it anew."
         )
     check_settings(distiller)
+    bound = distiller.certificate
+    callables = (getattr(bound, name, None) for name in ("outputs", "class_counts"))
+    if getattr(bound, "kind", "") in _HELD or any(callables):
+        raise ValueError(
+            f"The certificate, {type(bound).__name__}, holds a teacher that was trained already, and "
+            "the audit trains another one. Register the proof: skdistill.certificates.register."
+        )
     check_consistent_length(X_private, y_private)
     accountants = ["distiller.accountant"] if distiller.accountant is not None else []
     for name, value in teacher.get_params(deep=True).items():
@@ -385,20 +384,3 @@ def _cost(distiller: PrivateDistiller) -> str:
         "audit: it trains on the private records and releases labels once, which costs as much as "
         f"one fit: epsilon={distiller.epsilon:g}, delta={distiller.delta:g}."
     )
-
-
-def _check_certificate(distiller: PrivateDistiller, given: Any) -> None:
-    """Raise where a certificate speaks of another teacher than the one that will be trained."""
-    certificate = distiller.certificate if given is None else given
-    if isinstance(certificate, Certificate):
-        holds_teacher = certificate.kind in ("members", "parameters")
-        if holds_teacher or certificate.class_counts is not None:
-            raise ValueError(
-                f"The {type(certificate).__name__} passed as certificate holds a teacher that was "
-                "trained already, and the audit trains another one. Pass "
-                "certificate=lambda teacher: ..., a function of the teacher."
-            )
-    elif given is not None and not callable(given):
-        raise TypeError(
-            f"certificate must be a Certificate or a function, got {type(given).__name__}."
-        )
