@@ -21,7 +21,6 @@ from skdistill.accounting.relation import Unit
 from skdistill.audit.canaries import Canaries, make_canaries
 from skdistill.audit.experiments import OneRunAudit, one_run_audit
 from skdistill.audit.records import ask, class_codes, class_probabilities, stack_rows
-from skdistill.certificates import Certificate
 from skdistill.certificates.base import unwrap
 from skdistill.distiller import PrivateDistiller
 from skdistill.statement import PrivacyStatement
@@ -359,7 +358,7 @@ def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: boo
     callables = (getattr(bound, name, None) for name in ("outputs", "class_counts"))
     if getattr(bound, "kind", "") in _HELD or any(callables):
         raise ValueError(
-            f"The certificate, {type(bound).__name__}, holds a teacher that was trained already, and "
+            f"The certificate, {type(bound).__name__}, holds a teacher that is trained already, and "
             "the audit trains another one. Register the proof: skdistill.certificates.register."
         )
     check_consistent_length(X_private, y_private)
