@@ -64,15 +64,13 @@ class OneRunAudit:
     n_tests: int = 1
     group_size: int = 1
 
-    def p_value(self, epsilon: float, delta: float | None = None) -> float:
-        """Return the p-value of a claim, with the search paid for.
+    def p_value(self, epsilon: float) -> float:
+        """Return the p-value of a claim at the bound's δ, with the search paid for.
 
         Parameters
         ----------
         epsilon : float
             Claimed; infinity claims nothing.
-        delta : float, default=None
-            Claimed; None takes that of the bound.
 
         Returns
         -------
@@ -80,9 +78,10 @@ class OneRunAudit:
             In [0, 1]; a small one refutes the claim.
         """
         counts = self.n_canaries, self.n_guesses, self.n_correct
-        delta = self.delta if delta is None else delta
-        p = one_run_p_value(*counts, epsilon=epsilon, delta=delta, group_size=self.group_size)
-        return min(1.0, self.n_tests * p)
+        claim = {"epsilon": epsilon, "delta": self.delta}
+        return min(
+            1.0, self.n_tests * one_run_p_value(*counts, **claim, group_size=self.group_size)
+        )
 
 
 def one_run_audit(

@@ -89,15 +89,10 @@ class MembershipReport:
 
     Examples
     --------
-    >>> from sklearn.datasets import make_classification
-    >>> from sklearn.tree import DecisionTreeClassifier
-    >>> from skdistill.audit import membership_report
-    >>> X, y = make_classification(400, flip_y=0.2, random_state=0)
-    >>> model = DecisionTreeClassifier(random_state=0).fit(X[:200], y[:200])
-    >>> report = membership_report(model, X[:200], y[:200], X[200:], y[200:], attacks=["loss"],
-    ...                            fprs=[0.05])
-    >>> report.n_members, [row["attack"] for row in report.to_records()]
-    (200, ['loss'])
+    >>> from skdistill.audit import MembershipReport  # membership_report makes one
+    >>> report = MembershipReport(rows=(), n_members=2, n_nonmembers=2, confidence=0.95, scores={})
+    >>> report.to_records()
+    []
     """
 
     rows: tuple[AttackResult, ...]

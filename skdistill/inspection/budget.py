@@ -80,9 +80,7 @@ class BudgetDisplay:
         ----------
         ledger : PrivacyLedger
             Anything with `history()`, `epsilon` and `delta`.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns
@@ -104,9 +102,7 @@ class BudgetDisplay:
             As ``PrivacyLedger.history`` returns it. Entries that charge nothing are left out.
         epsilon, delta : float
             The budget, and the δ at which ε is counted.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns

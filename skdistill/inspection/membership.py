@@ -88,9 +88,7 @@ class MembershipDisplay:
             For each model, the attack with the highest true-positive rate at the lowest
             false-positive rate of the report (then, by AUC); "all" draws every attack; else the
             name of one.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns
@@ -180,9 +178,7 @@ class MembershipDisplay:
             Label of a single curve.
         claims : dict of str to (float, float), default=None
             The ε and δ to draw the limits of.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns

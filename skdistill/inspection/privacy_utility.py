@@ -122,9 +122,7 @@ class PrivacyUtilityDisplay:
             Agree to charge the distiller's accountant.
         metric_name, name : str, default=None
             Labels of the vertical axis (None: the scoring in words, "ROC AUC") and of the curve.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns

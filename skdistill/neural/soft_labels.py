@@ -119,14 +119,11 @@ def fit_soft(
     ----------
     estimator : estimator
         Ours: it is fitted in place, or an adapter around it is returned.
-    X : array-like of shape (m, ...)
-        Public rows.
-    Y : ndarray of shape (m, n_classes)
-        Soft labels; rows sum to 1. The caller projects them or not, see above.
-    classes : ndarray of shape (n_classes,)
-        The label of each column; its order is the teacher's, and may be any.
-    codes : ndarray of shape (m,)
-        Index of each row's hard label, for the earlier steps of a pipeline.
+    X, Y : array-like of shape (m, ...), and ndarray of shape (m, n_classes)
+        Public rows, and soft labels that sum to 1. The caller projects them or not, see above.
+    classes, codes : ndarray of shape (n_classes,) and (m,)
+        The label of each column, in the teacher's order, and the index of each row's hard label,
+        for the earlier steps of a pipeline.
     fit_params : dict
         For ``fit_soft``, or in a pipeline's own notation.
     train : callable, default=None

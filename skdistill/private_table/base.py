@@ -160,10 +160,9 @@ class PrivateTable(DistilledEstimator):
 
         Parameters
         ----------
-        n_records : int or tuple of int
-            Numbers of private records (or groups).
-        epsilons : float or tuple of float
-            Values of ε of the whole fit; δ and the law of the noise are those of the estimator.
+        n_records, epsilons : number or tuple of numbers
+            Numbers of private records (or groups), and values of ε of the whole fit; δ and the law
+            of the noise are those of the estimator.
 
         Returns
         -------
@@ -181,10 +180,8 @@ class PrivateTable(DistilledEstimator):
 
         Parameters
         ----------
-        n_rows : int
-            How many.
-        random_state : int, RandomState or None, default=None
-            Public.
+        n_rows, random_state : int, and int, RandomState or None, default=None
+            How many, and public randomness.
 
         Returns
         -------

@@ -68,10 +68,8 @@ def noisy_n_teachers(n: int, n_classes: int, loss: PrivacyLoss | None) -> int:
 
     Parameters
     ----------
-    n : int
-        Number of records, or of groups.
-    n_classes : int
-        Number of classes; 1 for regression.
+    n, n_classes : int
+        Number of records (or of groups), and of classes; 1 for regression.
     loss : PrivacyLoss or None
         The price of the votes; None for no noise.
 
