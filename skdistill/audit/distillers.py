@@ -358,8 +358,8 @@ def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: boo
     callables = (getattr(bound, name, None) for name in ("outputs", "class_counts"))
     if getattr(bound, "kind", "") in _HELD or any(callables):
         raise ValueError(
-            f"The certificate, {type(bound).__name__}, holds a teacher that was trained before, and "
-            "the audit trains another one. Register the proof: skdistill.certificates.register."
+            f"The certificate, {type(bound).__name__}, holds a teacher that was trained, and the "
+            "audit trains another one. Register the proof: skdistill.certificates.register."
         )
     check_consistent_length(X_private, y_private)
     accountants = ["distiller.accountant"] if distiller.accountant is not None else []

@@ -78,10 +78,9 @@ class OneRunAudit:
             In [0, 1]; a small one refutes the claim.
         """
         counts = self.n_canaries, self.n_guesses, self.n_correct
-        claim = {"epsilon": epsilon, "delta": self.delta}
-        return min(
-            1.0, self.n_tests * one_run_p_value(*counts, **claim, group_size=self.group_size)
-        )
+        claim: dict[str, Any] = {"epsilon": epsilon, "delta": self.delta}
+        claim["group_size"] = self.group_size
+        return min(1.0, self.n_tests * one_run_p_value(*counts, **claim))
 
 
 def one_run_audit(
