@@ -56,9 +56,8 @@ class WithheldTeacher(BaseEstimator):
     def raise_withheld(self) -> None:
         """Raise an error that names the remedy."""
         raise ValueError(
-            f"This distiller was loaded without its teacher ({self.name}): no pickle of a "
-            "distiller holds the teacher, so that it can be published. To fit again, pass a fitted "
-            "teacher: distiller.set_params(teacher=...), or a new PrivateDistiller. In a worker "
+            f"This distiller was loaded without its teacher ({self.name}), which no pickle holds. "
+            "To fit again, pass a fitted teacher: distiller.set_params(teacher=...). In a worker "
             "process the teacher was not found in the temporary folder of the process that sent "
             "the distiller. Run in one process then (n_jobs=1, or "
             'joblib.parallel_config("threading")), or let TMPDIR be a folder that both can read.'

@@ -266,14 +266,12 @@ def seeded_noise(seed: int) -> Iterator[Sampler]:
     >>> import numpy as np
     >>> from skdistill.accounting import PrivacyLoss
     >>> from skdistill.release.query import Query, answer
-    >>> def zeros():
-    ...     return (yield Query(np.zeros(3, dtype=np.int64), 100.0, 100.0))
+    >>> def count():
+    ...     return (yield Query(np.array([7]), 1.0, 1.0))
     >>> with seeded_noise(0) as sampler:
-    ...     first = answer(zeros(), PrivacyLoss.laplace(1.0), sampler)
-    >>> with seeded_noise(0) as sampler:
-    ...     second = answer(zeros(), PrivacyLoss.laplace(1.0), sampler)
-    >>> bool((first == second).all())
-    True
+    ...     noisy = answer(count(), PrivacyLoss.laplace(1.0), sampler)
+    >>> sampler.private
+    False
     """
     with _put_up(_SeededSampler(seed)) as sampler:
         yield sampler

@@ -68,9 +68,10 @@ class _Network(DocLink, BaseEstimator):
 class NetworkClassifier(ClassifierMixin, _Network):
     """A Keras or PyTorch classifier that is trained on soft labels and gives probabilities.
 
-    :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.TeacherEnsemble` put it
-    around a network by themselves. Use it by hand to keep ``fit_kwargs`` through scikit-learn's
-    own ``clone`` (that of Keras's wrapper drops them), or to set `random_state`.
+    :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.TeacherEnsemble` put it around a
+    network by themselves. Use it by hand to keep ``fit_kwargs`` through scikit-learn's own
+    ``clone`` (that of Keras's wrapper drops them), or to set `random_state`. X may have more than
+    two axes (images); floats are cast to the type of PyTorch's parameters.
 
     Parameters
     ----------
@@ -90,11 +91,6 @@ class NetworkClassifier(ClassifierMixin, _Network):
         The trained network.
     classes_ : ndarray of shape (n_classes,)
         Class labels, of any type.
-
-    Notes
-    -----
-    X may have more than two axes (images). For PyTorch, floats are cast to the type of its
-    parameters.
 
     Examples
     --------

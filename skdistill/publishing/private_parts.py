@@ -22,10 +22,8 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
 
     Parameters
     ----------
-    student : estimator
-        Fitted.
-    teacher : estimator or None
-        Fitted.
+    student, teacher : estimator
+        Fitted; the teacher may be None.
 
     Raises
     ------
@@ -68,10 +66,8 @@ def refuse_private_settings(student: Any, teacher: Any) -> None:
 
     Parameters
     ----------
-    student : estimator
-        The prototype, before it is cloned.
-    teacher : estimator or None
-        Fitted.
+    student, teacher : estimator
+        The prototype, before it is cloned, and the fitted teacher or None.
 
     Raises
     ------

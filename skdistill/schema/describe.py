@@ -83,7 +83,10 @@ def columns_of_dtypes(
         if name in categories or listed is not None:
             found[name] = list(categories.get(name, listed or []))
         elif name in bounds:
-            found[name] = bounds[name] if isinstance(bounds[name], type) else tuple(bounds[name])
+            found[name] = bounds[name]
+            if not isinstance(found[name], type):
+                low, high = bounds[name]
+                found[name] = (low, high)
         elif number:
             raise ValueError(
                 f"The bounds of column {name!r} would have to be read off private data; give "

@@ -522,4 +522,4 @@ def as_schema(schema: Any, X: Any) -> Schema:
 
 def _check_bins(n_bins: Any) -> None:
     if check_whole("n_bins", n_bins) > 2**20:
-        raise ValueError(f"n_bins={n_bins!r} must be below 2**20.")
+        raise ValueError(f"n_bins={n_bins!r} must be at most 2**20.")
