@@ -57,8 +57,7 @@ def log_odds(probabilities: ArrayLike, y: ArrayLike) -> Array:
 def loss_attack(probabilities: ArrayLike, y: ArrayLike) -> Array:
     """Score by the loss: the logarithm of the probability of the true label.
 
-    An attack by confidence ranks alike. Source: Yeom et al., CSF 2018, arXiv:1709.01604,
-    adversary 2.
+    Source: Yeom et al., CSF 2018, arXiv:1709.01604, adversary 2.
 
     Parameters
     ----------
@@ -102,10 +101,8 @@ def squared_error_attack(predictions: ArrayLike, y: ArrayLike) -> Array:
     """
     predicted, true = np.asarray(predictions, dtype=float), np.asarray(y, dtype=float)
     if predicted.ndim != 1 or predicted.shape != true.shape:
-        raise ValueError(
-            f"predictions of shape {predicted.shape} and targets of shape {true.shape}: both must "
-            "be one-dimensional and of one length. Attack one output at a time."
-        )
+        shapes = f"predictions of shape {predicted.shape} and targets of shape {true.shape}"
+        raise ValueError(f"{shapes}: give one number for each record, one output at a time.")
     if not (np.isfinite(predicted).all() and np.isfinite(true).all()):
         raise ValueError("Predictions and targets must be finite; some are NaN or infinite.")
     return -np.square(predicted - true)
@@ -156,10 +153,8 @@ def classwise_attack(
 
     Parameters
     ----------
-    probabilities, y : array-like
-        As for :func:`log_odds`.
-    reference_probabilities, y_reference : array-like
-        The same of records that are not members, some of every class.
+    probabilities, y, reference_probabilities, y_reference : array-like
+        As for :func:`log_odds`; reference records are not members, some of every class.
 
     Returns
     -------
@@ -176,16 +171,12 @@ def classwise_attack(
     """
     confidences = log_odds(probabilities, y)
     reference = log_odds(reference_probabilities, y_reference)
-    codes, reference_codes = np.asarray(y), np.asarray(y_reference)
-    missing = np.setdiff1d(codes, reference_codes)
-    if len(missing):
-        raise ValueError(
-            f"{len(missing)} of {len(np.unique(codes))} classes have no reference record: no "
-            "threshold can be set for them. Give reference records of every class."
-        )
-    scores = np.empty(len(confidences))
-    for code in np.unique(codes):
-        own, known = codes == code, np.sort(reference[reference_codes == code])
+    codes, known_codes = np.asarray(y), np.asarray(y_reference)
+    classes, scores = np.unique(codes), np.empty(len(confidences))
+    if missing := len(np.setdiff1d(classes, known_codes)):
+        raise ValueError(f"{missing} of {len(classes)} classes have no reference record.")
+    for code in classes:
+        own, known = codes == code, np.sort(reference[known_codes == code])
         values = confidences[own]
         scores[own] = (np.searchsorted(known, values) + expit(values / 4)) / (len(known) + 1)
     return scores
@@ -390,9 +381,7 @@ def _split(probabilities: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
         )
     bad = ~((p >= 0) & (p <= 1 + 1e-6)).all(axis=1)
     if bad.any():
-        raise ValueError(
-            f"{int(bad.sum())} of {len(p)} rows hold entries that are not probabilities in [0, 1]."
-        )
+        raise ValueError(f"{int(bad.sum())} of {len(p)} rows hold entries that are not in [0, 1].")
     if codes.dtype.kind not in "biu" or not ((codes >= 0) & (codes < p.shape[1])).all():
         raise ValueError(f"y must hold column numbers of probabilities: 0 to {p.shape[1] - 1}.")
     others, chosen = np.minimum(p, 1.0), (np.arange(len(p)), codes.astype(np.intp))

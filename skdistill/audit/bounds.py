@@ -28,8 +28,7 @@ from skdistill._numbers import check_number, check_whole
 
 Array = NDArray[np.float64]
 
-# SciPy's binomial and beta functions are accurate to more digits than this. Every result is moved
-# to the safe side by it, relatively.
+# More than the errors of SciPy's functions: every result is moved to the safe side by it.
 _SLACK = 1e-9
 
 
@@ -84,8 +83,7 @@ def one_run_p_value(
 
 
 def _p_value(m: int, r: int, v: int, epsilon: float, delta: float, group: int) -> float:
-    # Both terms are summed over the number of wrong guesses, Bin(r, 1/(1 + e^ε)), which keeps all
-    # digits for a large ε.
+    # Both terms are summed over the number of wrong guesses, Bin(r, 1/(1 + e^ε)), to keep digits.
     if math.isinf(epsilon) or v == 0:
         return 1.0
     wrong = float(expit(-group * epsilon))

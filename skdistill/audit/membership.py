@@ -57,8 +57,7 @@ def membership_report(
 ) -> report.MembershipReport:
     """Attack one or several models and report how well members can be told from others.
 
-    The report is for the auditor, who has the private records; it is **not for publication**.
-    No ledger is charged, since nothing leaves.
+    The report is for the auditor; it is **not for publication**. No ledger is charged.
 
     Parameters
     ----------
