@@ -147,12 +147,9 @@ def narrow(cells: NDArray[Any]) -> NDArray[Any]:
     kinds = set(map(type, listed))
     if kinds <= {float}:
         return cells.astype(np.float64)
-    if kinds == {np.datetime64} or (
-        kinds == {np.datetime64, float} and all(c != c for c in listed if type(c) is float)
-    ):
-        return np.array(
-            [np.datetime64("NaT", "ns") if type(c) is float else c for c in listed], NANOSECONDS
-        )
+    if np.datetime64 in kinds and kinds <= {np.datetime64, float}:
+        dates = [np.datetime64("NaT", "ns") if c != c else c for c in listed]
+        return np.array(dates, NANOSECONDS) if {*map(type, dates)} == {np.datetime64} else cells
     return cells
 
 

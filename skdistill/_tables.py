@@ -351,27 +351,23 @@ def classes_in(y: Any) -> NDArray[Any]:
     Whole numbers are integers, since one missing label makes floats of all in many containers.
     """
     if isinstance(y, np.ndarray) and y.ndim == 1 and len(y) and y.dtype in (np.int64, np.bool_):
-        check_classification_targets(y)
-        classes = np.unique(y)
-        _check_exact(classes)
-        return classes
-    pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
-    present = [cell for cell, read in pairs if read == read]
-    if len({isinstance(read, str) for _, read in pairs if read == read}) > 1:
-        raise ValueError(
-            "The labels in y are of several types, text and numbers. List the labels in `classes`: "
-            "records with another label are then left out."
-        )
-    if not present:
-        raise ValueError("There is no label in y: all of them are missing.")
-    labels = np.asarray(present)
+        labels = y
+    else:
+        pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
+        labels = np.asarray([cell for cell, read in pairs if read == read])
+        if len({isinstance(read, str) for _, read in pairs if read == read}) > 1:
+            raise ValueError(
+                "The labels in y are of several types, text and numbers. List the labels in "
+                "`classes`: records with another label are then left out."
+            )
+        if not len(labels):
+            raise ValueError("There is no label in y: all of them are missing.")
     with np.errstate(invalid="ignore"):
         check_classification_targets(labels)
     classes = np.unique(labels)
     _check_exact(classes)
-    if classes.dtype.kind == "f":
-        classes = classes.astype(np.int64)  # floats because of a missing label beside them
-    return classes
+    # Floats are those of whole numbers beside a missing label.
+    return classes.astype(np.int64) if classes.dtype.kind == "f" else classes
 
 
 def _check_exact(classes: NDArray[Any]) -> None:
@@ -408,9 +404,7 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
         return
     _check_exact(classes)
     wanted = text_or_numbers(classes.dtype)
-    if kind in _AS_TEXTS:
-        return
-    if kind != wanted and None not in (kind, wanted):
+    if kind != wanted and not {kind, wanted} & {None, *_AS_TEXTS}:
         raise ValueError(
             f"The labels in y are {kind} and the classes {classes.tolist()[:5]} are {wanted}: no "
             "label would be known. Give both as text or both as numbers."

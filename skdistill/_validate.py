@@ -314,12 +314,10 @@ def _check_finite(X: Any, *estimators: Any) -> None:
 
 def _takes_nan(estimator: Any) -> bool:
     """Whether an estimator may take NaN; tags of pipelines, and of others' models, do not say."""
-    return (
-        not type(estimator).__module__.startswith("sklearn.")
-        or hasattr(estimator, "steps")
-        or hasattr(estimator, "estimator")
-        or get_tags(estimator).input_tags.allow_nan
-    )
+    theirs = type(estimator).__module__.startswith("sklearn.")
+    if not theirs or hasattr(estimator, "steps") or hasattr(estimator, "estimator"):
+        return True
+    return get_tags(estimator).input_tags.allow_nan
 
 
 def type_name(value: Any) -> str:
