@@ -70,8 +70,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
 
     :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.TeacherEnsemble` put it around a
     network by themselves. Use it by hand to keep ``fit_kwargs`` through scikit-learn's own
-    ``clone`` (that of Keras's wrapper drops them), or to set `random_state`. X may have more than
-    two axes (images); floats are cast to the type of PyTorch's parameters.
+    ``clone`` (that of Keras's wrapper drops them), or to set `random_state`.
 
     Parameters
     ----------
@@ -91,6 +90,10 @@ class NetworkClassifier(ClassifierMixin, _Network):
         The trained network.
     classes_ : ndarray of shape (n_classes,)
         Class labels, of any type.
+
+    Notes
+    -----
+    X may have more than two axes (images). Floats are cast to the type of PyTorch's parameters.
 
     Examples
     --------

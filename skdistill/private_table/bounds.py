@@ -68,6 +68,10 @@ def learn_bounds(
     UserWarning
         For columns whose bounds cannot be told from noise: -1 to 1 is assumed for these.
 
+    See Also
+    --------
+    skdistill.PrivateClassifier, skdistill.PrivateRegressor : They learn bounds inside a fit.
+
     Notes
     -----
     Proof in ``measure_domain`` (`release/domain.py`): each record weighs one in histograms whose
