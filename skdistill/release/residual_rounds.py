@@ -32,8 +32,8 @@ from skdistill.release.outputs import member_votes
 from skdistill.release.quantization import (
     LATTICE_BITS,
     as_outputs,
-    quantize_range,
     quantize_simplex,
+    range_steps,
     to_simplex,
 )
 from skdistill.release.query import ROUND_UP, SQRT_2, Integers, Queries, Query, RowQuery
@@ -343,22 +343,37 @@ class _Reduce:
     def __call__(self, votes: Any) -> _Reduced:
         """Take one member's votes, of any form."""
         if self.n_classes is None:
-            return self.stacked(as_outputs(votes, (self.n_rows,))[None])
+            return self.stacked(as_outputs(votes, (self.n_rows,))[None, None])
         rows = to_simplex(as_outputs(votes, (self.n_rows, self.n_classes)), self.temperature)
-        return self._sums(quantize_simplex(rows).astype(np.float64).T[:, None])
+        return self._sums(self._integers(rows.T[:, None]))
+
+    @property
+    def first(self) -> bool:
+        """Whether the votes for the first of two classes are enough: the others are the rest."""
+        return self.n_classes == 2 and self.temperature == 1.0
 
     def stacked(self, votes: Array) -> _Reduced:
-        """Take any votes of b < 2^11 regressors, (b, m), or probability vectors, (b, m, c)."""
+        """Take votes of b < 2^11 members, overwriting them.
+
+        Any numbers (1, b, m) of regressors, else probability vectors (c, b, m), or the first of
+        two entries alone.
+        """
         if self.n_classes is None:
             assert self.output_range is not None
-            return self._sums(quantize_range(votes, *self.output_range).astype(np.float64)[None])
+            return self._sums(range_steps(votes, *self.output_range))
         if self.temperature != 1.0:
-            flat = to_simplex(votes.reshape(-1, self.n_classes), self.temperature)
-            votes = flat.reshape(votes.shape)
+            rows = to_simplex(votes.reshape(self.n_classes, -1).T, self.temperature)
+            votes = rows.T.reshape(votes.shape)
+        return self._sums(self._integers(votes))
+
+    def _integers(self, votes: Array) -> Array:
+        """Round probability vectors (c, b, m), overwritten; the first of two entries alone."""
         if self.n_classes == 2:
-            return self._sums(np.rint(votes[:, :, 0] * _UNIT)[None])
-        integers = quantize_simplex(votes.reshape(-1, self.n_classes)).T
-        return self._sums(integers.astype(np.float64).reshape(self.n_classes, *votes.shape[:2]))
+            votes = votes[:1]
+            votes *= _UNIT
+            return np.rint(votes, out=votes)
+        integers = quantize_simplex(votes.reshape(len(votes), -1).T).T
+        return integers.astype(np.float64).reshape(votes.shape)
 
     def _sums(self, exact: Array) -> _Reduced:
         """Add up integers, shape (c, b, m); the first of two classes is enough.
@@ -366,10 +381,8 @@ class _Reduce:
         The vote for the second is the rest of S, and its coefficients are those of the first with
         the other sign; all of these numbers are exact.
         """
-        b, is_binary = exact.shape[1], self.n_classes == 2
-        exact = exact[:1] if is_binary else exact
-        total = exact.sum(axis=1)
-        if is_binary:
+        b, total = exact.shape[1], exact.sum(axis=1)
+        if self.n_classes == 2:
             total = np.concatenate([total, b * _UNIT - total])
         pairs = zip(self.bases, self.offsets, strict=True)
         coefficients = tuple(self._coefficients(exact, *pair) for pair in pairs)

@@ -307,8 +307,8 @@ class _HardVotes:
         return hard_votes(outputs, self.n_rows, self.n_classes)
 
     def stacked(self, votes: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Take probability vectors (b, n_rows, n_classes); return one row for each member."""
-        return _winners(votes.transpose(2, 0, 1))
+        """Take probability vectors (n_classes, b, n_rows); return one row for each member."""
+        return _winners(votes)
 
 
 def count_votes(

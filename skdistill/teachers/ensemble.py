@@ -28,7 +28,6 @@ from skdistill._randomness import put_back_once
 from skdistill._silenced import warn_caller
 from skdistill._tables import (
     Table,
-    canonical_rows,
     check_label_types,
     layout_of,
     n_rows,
@@ -478,8 +477,8 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         check_is_fitted(self)
         if transformer is not None:
             X = transformer.transform(own_copy(X))
-        rows = canonical_rows(X, getattr(self, "n_features_in_", None))
-        rehearse(self.estimator, rows, getattr(self, "classes_", None))
+        table = read_table(X, getattr(self, "n_features_in_", None))
+        rehearse(self.estimator, table, getattr(self, "classes_", None))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -66,42 +66,41 @@ class Fitted:
 def is_linear(estimator: Any, classes: NDArray[Any] | None) -> bool:
     """Whether :func:`fit_stack` finds the optimum that this estimator's own fit looks for.
 
-    Subclasses and unusual settings are left to the estimator itself. The answer is public.
+    Subclasses, unusual settings and invalid ones are left to the estimator itself. The answer is
+    public.
     """
     kind = type(estimator)
     if kind not in _SUPPORTED or (kind is Ridge) != (classes is None):
         return False
     if classes is not None and not 2 <= len(classes) <= _PLAIN_CLASSES:
         return False
-    return _SUPPORTED[kind](estimator.get_params(deep=False), classes)
+    return _SUPPORTED[kind](vars(estimator), classes)
 
 
 def _supports_logistic(params: dict[str, Any], classes: NDArray[Any]) -> bool:
-    weight, most_steps = params["class_weight"], params["max_iter"]
+    weight = params["class_weight"]
     return bool(
         params.get("penalty") in ("l2", "deprecated")
         and params.get("l1_ratio") in (None, 0)
         and params.get("multi_class", "deprecated") == "deprecated"
-        and not params["dual"]
-        and not params["warm_start"]
-        and _positive(params["C"])
-        and type(params["fit_intercept"]) is bool
         and params["solver"] in ("lbfgs", "newton-cg", "newton-cholesky")
-        and _positive(most_steps)
-        and most_steps >= 100
-        and _positive(params["tol"])
+        and all(map(_positive, (params["C"], params["tol"], params["intercept_scaling"])))
+        and _whole(params["max_iter"])
+        and params["max_iter"] >= 100
+        and _whole(params["verbose"])
+        and (params["n_jobs"] is None or isinstance(params["n_jobs"], Integral))
         and (weight is None or (isinstance(weight, str) and weight == "balanced"))
-        and _plain_seed(params["random_state"])
+        and _plain(params, "fit_intercept", "dual", "warm_start")
     )
 
 
 def _supports_ridge(params: dict[str, Any], classes: None) -> bool:
     return bool(
-        _positive(params["alpha"])
-        and type(params["fit_intercept"]) is bool
-        and params["solver"] in ("auto", "cholesky")
-        and not params["positive"]
-        and _plain_seed(params["random_state"])
+        params["solver"] in ("auto", "cholesky")
+        and _positive(params["alpha"])
+        and (params["tol"] == 0 or _positive(params["tol"]))
+        and (params["max_iter"] is None or (_whole(params["max_iter"]) and params["max_iter"]))
+        and _plain(params, "fit_intercept", "copy_X", "positive")
     )
 
 
@@ -121,8 +120,16 @@ def _positive(value: Any) -> bool:
     return number and 0 < float(value) < np.inf
 
 
-def _plain_seed(seed: Any) -> bool:
-    return seed is None or isinstance(seed, Integral)
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and 0 <= int(value) < 1 << 31
+
+
+def _plain(params: dict[str, Any], *flags: str) -> bool:
+    """Whether the seed is plain, and the flags are as usual: those after the intercept's."""
+    usual = all(type(params[name]) is bool for name in flags)
+    seed = params["random_state"]
+    off = [name for name in flags if name not in ("fit_intercept", "copy_X")]
+    return usual and not any(params[name] for name in off) and (seed is None or _whole(seed))
 
 
 def padded_length(n: int) -> int:

@@ -16,17 +16,17 @@ from sklearn.utils.metaestimators import available_if
 
 from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced
-from skdistill._tables import copy_rows, label_codes, n_rows, take_rows
+from skdistill._tables import Table, copy_rows, label_codes, n_rows, take_rows
 from skdistill.neural import clone_network, fit_soft, fresh, takes_soft_labels
 from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.quantization import to_simplex
-from skdistill.teachers.linear_members import is_linear
+from skdistill.teachers.linear_members import is_linear, numeric_rows
 from skdistill.teachers.linear_votes import LinearVotes
 
 Classes = NDArray[Any] | None
 
-# Public rows that a rehearsal trains on: as many as a large shard has.
-_MOST_REHEARSED = 1000
+# Public rows that a rehearsal trains on: as many as a large shard has; and numbers which need none.
+_MOST_REHEARSED, _MODERATE = 1000, 1e100
 # Parts of the rows that a member which raised on all of them is asked for; where it raises on all
 # eighths, no more.
 _MOST_PARTS, _EIGHTHS = 64, 14
@@ -166,24 +166,25 @@ def votes_of_stack(
 ) -> list[Any]:
     """Return the votes of several members, those that are None taken from `linear`.
 
-    A function with a method ``stacked`` takes the votes of all at once, in an array of shape
-    (b, m, n_classes) or (b, m), and there is one result. Rows of classes are probability vectors
-    then (:func:`~skdistill.release.quantization.to_simplex`).
+    A function with a method ``stacked`` takes the votes of all at once, which it may overwrite, in
+    an array of shape (n_classes, b, m) or (1, b, m), and there is one result. Rows of classes are
+    probability vectors then (:func:`~skdistill.release.quantization.to_simplex`); a function whose
+    attribute ``first`` is true takes only the votes for the first of two classes, (1, b, m).
     """
     if linear is None:
         pairs = zip(members, seeds, strict=True)
         return [votes_of(member, X, n, classes, seed, function) for member, seed in pairs]
-    votes, stacked = linear.votes(), getattr(function, "stacked", None)
+    stacked = getattr(function, "stacked", None)
+    votes = linear.votes(linear.n_classes == 2 and getattr(function, "first", False))
     sanitised = to_simplex if stacked is not None and classes is not None else None
-    if sanitised is not None:  # each row by itself: no member's numbers touch another's votes
-        bad = ~np.isfinite(votes).all(axis=2)
-        votes[bad] = to_simplex(votes[bad])
     for i, (member, seed) in enumerate(zip(members, seeds, strict=True)):
         if member is not None:
-            votes[i] = votes_of(member, X, n, classes, seed, sanitised)
+            own = votes_of(member, X, n, classes, seed, sanitised)
+            votes[:, i] = np.atleast_2d(own.T)[: len(votes)]
     if stacked is not None:
         return [stacked(votes)]
-    return [*votes] if function is None else [*map(function, votes)]
+    each = [*votes[0]] if classes is None else [*votes.transpose(1, 2, 0)]
+    return each if function is None else [*map(function, each)]
 
 
 def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
@@ -218,14 +219,17 @@ def _ask_in_parts(member: Any, X: Any, n: int, classes: Classes, seed: int) -> N
 
 
 @np.errstate(all="ignore")  # as on private rows
-def rehearse(estimator: Any, X: Any, classes: Classes) -> None:
+def rehearse(estimator: Any, table: Table, classes: Classes) -> None:
     """Train a clone of a member on public rows with made-up labels, and ask it for all of them.
 
-    No private row and no fitted member takes part, so every exception of it is public.
+    No private row and no fitted member takes part, so every exception of it is public. A linear
+    member, whose settings are known to be valid, raises on no numbers of moderate size.
     """
-    n, k = n_rows(X), 2 if classes is None else len(classes)
-    most = 0 if is_linear(estimator, classes) else _MOST_REHEARSED  # they need no more than a few
-    rows = np.arange(max(min(n, most), 10 * k)) % n
+    numbers = numeric_rows(table) if is_linear(estimator, classes) else None
+    if numbers is not None and numbers.min() > -_MODERATE and numbers.max() < _MODERATE:
+        return
+    X, n, k = table.take(), table.n_rows, 2 if classes is None else len(classes)
+    rows = np.arange(max(min(n, _MOST_REHEARSED), 10 * k)) % n
     made_up = np.arange(len(rows)) % k
     member = fresh(estimator, 0)
     with own_randomness(0), silenced():
@@ -279,8 +283,10 @@ def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
     votes = np.zeros((n, len(classes)))
     if hasattr(member, "predict_proba"):
         columns = label_codes(member.classes_, classes)
-        known = columns >= 0
-        votes[:, columns[known]] = np.asarray(member.predict_proba(X), dtype=float)[:, known]
+        known, rows = columns >= 0, np.asarray(member.predict_proba(X), dtype=float)
+        if rows.shape == votes.shape and (columns == np.arange(len(classes))).all():
+            return rows.copy()
+        votes[:, columns[known]] = rows[:, known]
     else:
         answers = label_codes(np.asarray(member.predict(X)).reshape(n), classes)
         votes[np.flatnonzero(answers >= 0), answers[answers >= 0]] = 1.0
