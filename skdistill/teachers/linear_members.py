@@ -205,10 +205,14 @@ def fit_together(
     rows = numeric_rows(table) if is_linear(members[0], classes) else None
     if rows is None or rows.shape[1] > _WIDEST:
         return solved
-    finite = np.asarray(np.isfinite(rows).all(axis=1))
+    all_finite = np.isfinite(rows).all()
+    finite = np.ones(len(rows), dtype=bool) if all_finite else np.isfinite(rows).all(axis=1)
     n_classes = 0 if classes is None else len(classes)
-    for length, numbers in stacks(lengths, rows.shape[1]):
-        stack = stack_of(rows, targets, finite, [shards[i] for i in numbers], length)
+    planned = list(stacks(lengths, rows.shape[1]))
+    most = max(length * len(numbers) for length, numbers in planned)
+    memory = np.empty(most * rows.shape[1])  # of all stacks: new pages cost more than the rows
+    for length, numbers in planned:
+        stack = stack_of(rows, targets, finite, [shards[i] for i in numbers], length, memory)
         fitted = fit_stack(members[0], *stack, n_classes)
         set_fitted_state([members[i] for i in numbers], fitted, classes, columns)
         solved[numbers] = fitted.solved
@@ -273,8 +277,9 @@ def stack_of(
     finite: Flags,
     shards: list[NDArray[np.intp]],
     length: int,
+    memory: Array,
 ) -> tuple[Array, NDArray[Any], Flags]:
-    """Return rows, targets and which rows are used, of shards padded to `length`.
+    """Return rows (in `memory`), targets and which rows are used, of shards padded to `length`.
 
     `finite` says which rows of `values` hold nothing but finite numbers. No row of a shard that
     holds others is used.
@@ -285,7 +290,8 @@ def stack_of(
     used: Flags = np.less(np.arange(length), sizes[:, None])
     rows[used] = found
     used[bad] = False
-    X, y = values[rows], targets[rows]
+    X, y = memory[: rows.size * values.shape[1]].reshape(*rows.shape, -1), targets[rows]
+    values.take(rows, axis=0, out=X, mode="clip")
     X[~used] = 0.0
     y[~used] = 0
     return X, y, used
@@ -401,9 +407,11 @@ def _naive_bayes(estimator: Any, X: Array, hot: Flags, used: Flags) -> dict[str,
     n = np.maximum(used.sum(axis=1), 1)[:, None]
     spread = X - (X.sum(axis=1) / n)[:, None, :]
     spread[~used] = 0.0
-    epsilon = estimator.var_smoothing * ((spread * spread).sum(axis=1) / n).max(axis=1)
+    spread *= spread
+    epsilon = estimator.var_smoothing * (spread.sum(axis=1) / n).max(axis=1)
     theta = members @ X / divisor
-    X -= members.transpose(0, 2, 1) @ theta  # exact: one of the summands is not zero
+    np.matmul(members.transpose(0, 2, 1), theta, out=spread)  # exact: one summand is not zero
+    X -= spread
     X *= X
     var = members @ X / divisor + epsilon[:, None, None]
     return {
