@@ -450,7 +450,10 @@ def _on_lattice(U: Array) -> Array:
     """
     largest = float(_UNIT * np.abs(U).sum(axis=0).max(initial=0.0))
     step = 2.0 ** (math.frexp(largest)[1] - 51)
-    return np.asarray(np.rint(U / step) * step)
+    rounded = U / step
+    np.rint(rounded, out=rounded)
+    rounded *= step
+    return rounded
 
 
 # -- The rounds ---------------------------------------------------------------------------------

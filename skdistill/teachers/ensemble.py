@@ -30,7 +30,6 @@ from skdistill._tables import (
     Table,
     check_label_types,
     layout_of,
-    n_rows,
     read_table,
 )
 from skdistill.neural import fresh_members
@@ -406,12 +405,12 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         """
         check_is_fitted(self)
         table = read_table(X, getattr(self, "n_features_in_", None))
-        rows = frozen(table.take())
         validate_data(self, layout_of(X), reset=False, skip_check_array=True)
-        n, classes = n_rows(rows), getattr(self, "classes_", None)
+        n, classes = table.n_rows, getattr(self, "classes_", None)
         parallel, later, away = _parallel(self.n_jobs, self.verbose)
         members, seeds = self.estimators_, self.seeds_.tolist()
         linear = linear_votes(self.estimator, members, table, classes)
+        rows = None if linear and linear.usable.all() else frozen(table.take())  # nobody asks
         parts = [slice(i, i + 1) for i in range(len(members))] if linear is None else linear.parts()
         tasks = (
             later(votes_of_stack)(
