@@ -120,7 +120,7 @@ class ResidualRounds(Mechanism):
         n = self.n_rounds
         if isinstance(n, str) and n == "auto":
             return
-        if isinstance(n, (bool, str)) or not isinstance(n, Integral) or not 1 <= n <= 8:
+        if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= 8:
             raise ValueError(f'n_rounds={n!r} must be "auto" or a whole number from 1 to 8.')
         if n > 1 and self.basis is None:
             raise ValueError(f"n_rounds={n!r} with basis=None: residual rounds need a basis.")
@@ -135,22 +135,7 @@ class ResidualRounds(Mechanism):
             )
 
     def shares(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Fraction, ...]:
-        """Return the part of the loss that each round takes; public.
-
-        Parameters
-        ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
-
-        Returns
-        -------
-        shares : tuple of Fraction
-            They sum to 1.
-        """
+        """Return the part of the loss that each round takes; public."""
         if loss.kind == "laplace" or self.basis is None:
             return (WHOLE,)
         if self.n_rounds == "auto":
@@ -165,11 +150,9 @@ class ResidualRounds(Mechanism):
 
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
         """Compute the public bases of the rounds, or for smoothing one round."""
-        if len(self.shares(bound, asked, loss)) > 1:
-            return asked.bases(self.basis)
-        by_name = isinstance(self.basis, str)
-        smoothed = self.basis is not None and (not by_name or asked.holds_numbers)
-        return asked.bases(self.basis) if smoothed else ()
+        unfit = self.basis is None or (isinstance(self.basis, str) and not asked.holds_numbers)
+        several = len(self.shares(bound, asked, loss)) > 1
+        return asked.bases(self.basis) if several or not unfit else ()
 
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
@@ -224,9 +207,9 @@ class ResidualRounds(Mechanism):
         self, bound: Any, asked: TransferSet, bases: tuple[Array, ...], rows: Any
     ) -> Votes:
         """Ask the members. Private."""
-        ask = partial(member_votes, bound)
+        settings = asked.n_classes, asked.bounds, self.temperature
         X, n = asked.part(rows)
-        return collect_votes(ask, X, bases, n, asked.n_classes, asked.bounds, self.temperature)
+        return collect_votes(partial(member_votes, bound), X, bases, n, *settings)
 
 
 @dataclass(frozen=True, repr=False)
@@ -407,10 +390,8 @@ def collect_votes(
 ) -> Votes:
     """Ask every member once; keep the sum of the votes and each member's coefficients.
 
-    ``member_votes(X, function)`` iterates over ``function(raw votes)`` of all members. Takes m·c
-    integers, and k·n_columns·c floats for each basis.
-
-    Replacing one member's votes changes ``total`` by the difference of two lattice answers and, in
+    ``member_votes(X, function)`` iterates over ``function(raw votes)`` of all members. Replacing
+    one member's votes changes ``total`` by the difference of two lattice answers and, in
     ``coefficients``, one slice.
     """
     # Proof. A member's integers and coefficients are a function of its own votes and of public
@@ -519,14 +500,13 @@ def residual_rounds(
 def clip_to_lattice(residuals: Array, clip: float) -> Integers:
     """Make integers of each member's residual, of an exact L2 norm of at most `clip`.
 
-    Two possible results of one member are at most 2·clip apart, and so are the sums over members
-    on neighbouring data sets.
+    Two possible results of one member, and so the sums on neighbouring data sets, are at most
+    2·clip apart.
     """
     # Proof. Whatever `residuals` holds and whatever rounding did, q of a member is kept only if
     # Σq² ≤ clip² *holds for q itself*, in Python's integers and fractions; otherwise q is 0. It is
     # a function of that member's residual alone. (For accuracy: rounding is toward zero, and the
-    # factor 1 - 2^-40 is more than the error of the floating-point norm, so that the check fails
-    # for nothing but values that are not finite.)
+    # factor 1 - 2^-40 is more than the error of the norm, so that only infinite values fail.)
     rows = residuals.reshape(len(residuals), -1)
     with np.errstate(all="ignore"):
         q = np.trunc(rows * _shrinkage(_norms(rows), clip)[:, None])
@@ -586,7 +566,7 @@ def _diameter(m: int, c: int) -> float:
     """Return the largest L2 distance of two members' answers, rounded up.
 
     m rows of non-negative integers that sum to S are √2·S·√m apart at most, m numbers in [0, S]
-    S·√m. (The product with a power of two is exact.)
+    S·√m.
     """
     return _UNIT * math.nextafter(math.sqrt((2 if c > 1 else 1) * m), math.inf)
 

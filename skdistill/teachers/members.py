@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -70,15 +71,11 @@ def _fitted(member: Any, X: Any, y: NDArray[Any], classes: Classes, seed: int) -
     if classes is not None and (y == y[0]).all():
         return ConstantVoter(np.eye(len(classes))[y[0]])
     twin = clone_network(member) if _differ_from_codes(y, classes) else None
-    try:
-        return call_privately(lambda: _train(member, X, y, classes), seed=seed)
-    except TeacherError:
-        if twin is None:
-            return nothing(classes)
-    try:
-        return call_privately(lambda: _train_on_codes(twin, X, y, classes), seed=seed)
-    except TeacherError:
-        return nothing(classes)
+    for way, learner in ((_train, member), (_train_on_codes, twin)):
+        with suppress(TeacherError):
+            if learner is not None:
+                return call_privately(partial(way, learner, X, y, classes), seed=seed)
+    return nothing(classes)
 
 
 class _OnCodes(BaseEstimator):
@@ -139,19 +136,14 @@ def votes_of(
     """Return the votes of one member on all rows of `X`, passed through `function`.
 
     A member cannot change the rows for another: it gets a copy, or an array that nobody can write
-    into (:func:`frozen`). A member that such an array makes raise is asked again, with a copy, so
-    its votes are still a function of its own state and of public rows. One that raises then is
-    asked for parts of the rows; where it raises it votes uniform, or NaN in a regression.
+    into (:func:`frozen`). If it raises on that, it is asked again, with a copy, and then for parts
+    of the rows; where it raises it votes uniform, or NaN in a regression.
     """
     member = unpack(member, classes)
     if type(member) is ConstantVoter:  # isinstance would ask the member
         votes = member.votes(n)
     else:
-        try:
-            rows = X if is_frozen(X) else copy_rows(X)
-            votes = call_privately(lambda: _ask(member, rows, n, classes), seed=seed)
-        except TeacherError:
-            votes = _ask_again(member, X, n, classes, seed)
+        votes = _ask_privately(member, X, n, classes, seed)
     return votes if function is None else function(votes)
 
 
@@ -187,21 +179,20 @@ def votes_of_stack(
     return each if function is None else [*map(function, each)]
 
 
-def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
-    """Ask a member that raised on frozen rows for its votes on a copy, which it may write into."""
-    try:
-        if is_frozen(X):
-            return call_privately(lambda: _ask(member, copy_rows(X), n, classes), seed=seed)
-    except TeacherError:
-        pass
+def _ask_privately(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
+    """Ask a member for all rows: frozen ones, then a copy that it may write into, then parts."""
+    for rows in (X, None) if is_frozen(X) else (None,):
+        with suppress(TeacherError):
+            own = copy_rows(X) if rows is None else rows
+            return call_privately(partial(_ask, member, own, n, classes), seed=seed)
     return _ask_in_parts(member, X, n, classes, seed)
 
 
 def _ask_in_parts(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
     """Ask a member that raised on all rows for halves, their halves and so on.
 
-    A row that it cannot read, such as one with a category that its shard lacks, costs this row's
-    vote and not all. The parts are public, so its votes are still a function of its own state.
+    A row that it cannot read, such as one with an unknown category, costs this row's vote alone.
+    The parts are public, so its votes are still a function of its own state.
     """
     votes, answered = nothing(classes).votes(n), False
     parts = [] if n == 1 else [(0, n // 2), (n // 2, n)]
@@ -249,16 +240,15 @@ def _rehearse(
 ) -> None:
     """Train on labels, or else on codes; the exception is that of the labels."""
     ways = [_train, _train_on_codes] if _differ_from_codes(y, classes) else [_train]
-    first: Exception | None = None
+    errors: list[Exception] = []
     for way in ways:
         try:
             fitted = way(clone_network(member), take_rows(copy_rows(X), rows), y, classes)
             _ask(fitted, copy_rows(X), n_rows(X), classes)
             return
         except Exception as error:
-            first = first or error
-    assert first is not None
-    raise first
+            errors.append(error)
+    raise errors[0]
 
 
 def frozen(X: Any) -> Any:
@@ -299,13 +289,12 @@ def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
 
 def pack(member: Any, classes: Classes) -> bytes:
     """Pickle a fitted member; one that cannot be pickled becomes the voter that knows nothing."""
-    try:
+    with suppress(TeacherError):
         packed: bytes = call_privately(
             lambda: pickle.dumps(wrap_non_picklable_objects(member, keep_wrapper=False))
         )
-    except TeacherError:
-        packed = pickle.dumps(nothing(classes))
-    return packed
+        return packed
+    return pickle.dumps(nothing(classes))
 
 
 def unpack(member: Any, classes: Classes) -> Any:

@@ -220,7 +220,8 @@ for estimator in (LogisticRegression(), bare, Ridge(), GaussianNB()):
             states = []
             for first in range(5):  # each shard comes to each place
                 order = shards[first:] + shards[:first]
-                stack = stack_of(X, y, np.ones(len(X), bool), order, padded_length(n))
+                length, finite = padded_length(n), np.ones(len(X), bool)
+                stack = stack_of(X, y, finite, order, length, np.empty(5 * length * d))
                 fitted = fit_stack(estimator, *stack, classes)
                 values = fitted.solved, *fitted.state.values()
                 values = [np.roll(each, first, axis=0) for each in values]
