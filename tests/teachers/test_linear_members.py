@@ -305,8 +305,8 @@ def test_zero_times_infinity_is_caught(monkeypatch):
     """Padding repeats a row of another shard; a weight of zero does not hide its cells."""
     own = linear_members.stack_of
 
-    def multiplied(values, targets, finite, shards, length):
-        X, y, used = own(values, targets, finite, shards, length)
+    def multiplied(values, targets, finite, *rest):
+        X, y, used = own(values, targets, finite, *rest)
         return X + values[:1] * ~used[:, :, None], y, used
 
     monkeypatch.setattr(linear_members, "stack_of", multiplied)
