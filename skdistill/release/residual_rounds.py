@@ -45,9 +45,8 @@ _UNIT = 1 << LATTICE_BITS
 # Diameters of noise that the first round may leave on all the columns used together: √p/(k·μ).
 _FIRST_NOISE = 0.177
 # Diameters of noise, in all classes together, that it may leave on the fewest columns if there is
-# to be a second one: √(p·(c - 1))/(k·μ). (benchmarks/rounds.py: with ten classes of MNIST one
-# smoothed round is ahead at 0.53 and they are level at 0.37; with two of Adult two rounds are ahead
-# at 0.24 and below, and above it there is noise alone.)
+# to be a second one: √(p·(c - 1))/(k·μ). (benchmarks/rounds.py: on MNIST one smoothed round is
+# ahead at 0.53 and they are level at 0.37; on Adult two rounds are ahead at 0.24 and below.)
 _FIRST_ANSWER = 0.4
 # Part of a later round's μ² that buys its clip, and the clips to choose from (diameters).
 _CLIP_SHARE = Fraction(1, 20)
@@ -56,9 +55,8 @@ _CLIPS = 2.0 ** (np.arange(19) / 3 - 6)
 _WEIGHT = 0.25
 # A clip below this part of the answer's own known error would cut off that error's correction.
 _FLOOR = 0.35
-# Standard deviations of evidence that it takes to leave the first basis. (On MNIST, where the
-# graph is right, 95 % of releases show more than 1.2 at ε=1; on Adult, where it is not, less
-# than 1.2 at any ε.)
+# Standard deviations of evidence that it takes to leave the first basis. (On MNIST, where the graph
+# is right, 95 % of releases show more than 1.2 at ε=1; on Adult, where it is not, less at any ε.)
 _EVIDENCE = 1.0
 
 
@@ -135,7 +133,22 @@ class ResidualRounds(Mechanism):
             )
 
     def shares(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Fraction, ...]:
-        """Return the part of the loss that each round takes; public."""
+        """Return the part of the loss that each round takes; public.
+
+        Parameters
+        ----------
+        bound : Certificate
+            Of the teacher.
+        asked : TransferSet
+            The public rows that are asked about.
+        loss : PrivacyLoss
+            The price of the whole release.
+
+        Returns
+        -------
+        shares : tuple of Fraction
+            They sum to 1.
+        """
         if loss.kind == "laplace" or self.basis is None:
             return (WHOLE,)
         if self.n_rounds == "auto":
@@ -243,9 +256,8 @@ def default_shares(n_rounds: int) -> tuple[Fraction, ...]:
     >>> default_shares(2)
     (Fraction(3, 10), Fraction(7, 10))
     """
-    weights = {2: (3, 7), 3: (2, 3, 5)}.get(n_rounds) or [
-        Fraction(3, 2) ** i for i in range(n_rounds)
-    ]
+    growing = [Fraction(3, 2) ** i for i in range(n_rounds)]
+    weights = {2: (3, 7), 3: (2, 3, 5)}.get(n_rounds, growing)
     return tuple(Fraction(weight) / sum(weights) for weight in weights)
 
 
@@ -254,7 +266,7 @@ def automatic_rounds(n_members: int, mu: float, n_classes: int | None) -> int:
 
     One, where the first of two rounds would leave more noise on the fewest columns of a basis
     than 0.4 of the distance of two members' extreme votes: there is no answer yet to take
-    residuals from. Noise has a part in every class, so that it takes more members for more classes.
+    residuals from. Noise has a part in every class, so more classes take more members.
 
     Examples
     --------

@@ -30,30 +30,14 @@ _MOST_ERROR = 2.0**-21  # of a log-probability of naive Bayes: half a unit of a 
 
 @dataclass(frozen=True, repr=False)
 class LinearVotes:
-    """Coefficients of members, and the public rows that they are multiplied with. Private.
+    """Coefficients of members, and the public rows that they are multiplied with. Private."""
 
-    Parameters
-    ----------
-    X : ndarray of shape (m, q)
-        Public rows.
-    coef : ndarray of shape (c, k, q)
-        Zero for a member that is asked by itself. One row for two classes (the log-odds of the
-        first), and for a regression.
-    intercept : ndarray of shape (c, k)
-        Minus infinity for a class that a member does not know.
-    usable : ndarray of bool, shape (k,)
-        Which members the votes are right for.
-    n_classes : int
-        0 for a regression.
-    scaled : tuple of ndarray, of shapes (c, k, q), (c, k) and (c, k), default=()
-        Coefficients and intercepts of a second product, and the factors that it is multiplied by.
-    """
-
-    X: Array
-    coef: Array
-    intercept: Array
-    usable: NDArray[np.bool_]
-    n_classes: int
+    X: Array  # (m, q)
+    coef: Array  # (c, k, q): zero for a member asked by itself; of two classes, for the first
+    intercept: Array  # (c, k): minus infinity for a class that a member does not know
+    usable: NDArray[np.bool_]  # (k,): which members the votes are right for
+    n_classes: int  # 0 for a regression
+    # Coefficients and intercepts of a second product, and the factors that it is multiplied by.
     scaled: tuple[Array, ...] = ()
 
     def parts(self) -> list[slice]:
@@ -77,9 +61,8 @@ class LinearVotes:
         with np.errstate(all="ignore"):
             z = self._product(self.coef, self.intercept)
             if self.scaled:
-                coef, intercept, factor = self.scaled
-                if coef.any():  # else nothing would change
-                    z += self._product(coef, intercept) * factor[:, :, None]
+                coef, intercept, factor = self.scaled  # of all members: 0 times infinity is NaN
+                z += self._product(coef, intercept) * factor[:, :, None]
             if not self.n_classes:
                 return z
             votes = z if first or len(z) > 1 else np.empty((2, *z.shape[1:]))
