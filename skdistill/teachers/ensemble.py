@@ -393,7 +393,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             Applied to each member's votes in the worker: normalise, quantise, project. It must
             not raise, whatever the votes are, and must be picklable for backends of processes.
             Where it has a method ``stacked``, the votes of several linear members may be handed to
-            that in one array, whose first axis is the members', with rows of classes on the
+            that in one array of shape (n_classes, b, m) or (1, b, m), with votes for classes on the
             simplex; its result stands for all of them.
 
         Yields
@@ -459,7 +459,8 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
 
         A clone of `estimator` is trained on at most 1,000 of the rows with made-up labels, and
         predicts all of them. A misspelt column or a missing value that the member does not take
-        is then an error, and not an ensemble that votes uniform throughout.
+        is then an error, and not an ensemble that votes uniform throughout. A member that is fitted
+        together with others (see Notes) is not tried on finite numbers, which it cannot refuse.
 
         Parameters
         ----------
