@@ -521,7 +521,7 @@ def test_a_clip_is_taken_where_the_curvature_is_the_same_in_all_directions(n_cla
     X, y, public = problem(n_classes, n=400)
     rows, rng = rows_of(X, y, n_classes), np.random.default_rng(0)
     frame = public_frame(rows, public, 5, 0.2)
-    steps = _Steps(frame, rows, PrivacyLoss.gaussian(1.0, 1e-6), Rule())
+    steps = _Steps(frame, rows, PrivacyLoss.gaussian(1.0, 1e-6), Rule(), 1.0)
     v = rng.normal(size=(frame.size, rows.n_scores))
     steps.at(v, turn=True)
     same = steps.turn.T @ steps._hessian() @ steps.turn
