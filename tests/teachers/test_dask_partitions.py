@@ -1,6 +1,7 @@
 """Newton teachers on dask collections: the same integers as in memory, charged once, no leak."""
 
 import copy
+import functools
 import pickle
 import threading
 import warnings
@@ -31,7 +32,7 @@ from skdistill.release import partitioned_rows as module
 from skdistill.release.noise import ExactSampler
 from skdistill.release.partitioned_rows import PartitionError
 from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows
-from skdistill.testing import replay_audit, seeded_noise
+from skdistill.testing import _Recorded, seeded_noise
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -376,8 +377,10 @@ def hostile_records():
         yield "objects", "same", label
 
 
-def mechanism(data):
-    table, labels, declared = data
+def mechanism(case):
+    container, row, label = case
+    table, labels = replay_cases.table(container, "numbers", row, label)
+    declared, _ = replay_cases.table(container, "numbers")
     y = np.empty(len(labels), dtype=object)
     for i, label in enumerate(labels):
         y[i] = label
@@ -395,12 +398,15 @@ def mechanism(data):
     return release.queries(None, release.prepare())
 
 
+@functools.cache
+def recorded(container):
+    return _Recorded(mechanism, (container, "same", None), None)
+
+
 @pytest.mark.parametrize(("container", "row", "label"), list(hostile_records()))
 def test_replay_audit_of_one_hostile_record(container, row, label, caplog):
-    good, y = replay_cases.table(container, "numbers")
-    bad, other = replay_cases.table(container, "numbers", row, label)
     with dask.config.set(scheduler="synchronous", **{"dataframe.convert-string": False}):
-        found = replay_audit(mechanism, (good, y, good), (bad, other, good))
+        found = recorded(container).audit((container, row, label))
     assert found.n_queries >= 5 and found.error == ""
     assert not any(secret in caplog.text for secret in replay_cases.SECRETS)
 
