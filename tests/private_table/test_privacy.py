@@ -172,9 +172,11 @@ def neighbour(X, y, stranger, label):
 
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch, request):
-    """Draw few synthetic rows; for an audit, several of each canary."""
+    """Draw few synthetic rows (for an audit, several of each canary), and use fewer features."""
     n_rows = 2000 if "audit" in request.node.name or "one_run" in request.node.name else 300
     monkeypatch.setattr("skdistill.private_table.base._N_ROWS", n_rows)
+    if "500 columns" in request.node.name:  # 2048 features take 10 s
+        monkeypatch.setattr("skdistill.transfer.table_features._WIDEST", 256)
 
 
 COMMON = {"schema": SCHEMA, "epsilon": 1.0, "random_state": 0}
