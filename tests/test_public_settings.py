@@ -49,6 +49,12 @@ Y = (X[:, 0] > 0).astype(int)
 PUBLIC = RNG.uniform(-1, 1, (40, 2))
 
 
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch):
+    """Draw few synthetic rows; noise of a large scale takes its time."""
+    monkeypatch.setattr(base, "_N_ROWS", 300)
+
+
 class Strange:
     """An object that nothing knows; it cannot be compared, shown or counted."""
 
