@@ -43,6 +43,12 @@ def regression():
 
 
 @pytest.fixture
+def few_synthetic_rows(monkeypatch):
+    """Draw 1,000 rows in place of 10,000 in the fit of a private table."""
+    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 1000)
+
+
+@pytest.fixture
 def prices_once(monkeypatch):
     """Calibrate every price once: the thousands of releases of an experiment have the same."""
     for name in ("part", "scale"):

@@ -41,6 +41,7 @@ from skdistill.certificates import ParameterBall, RowBound
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.usefixtures("few_synthetic_rows"),
 ]
 
 RNG = np.random.default_rng(0)

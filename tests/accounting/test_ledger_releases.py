@@ -355,6 +355,7 @@ def test_dask_workers_charge_once_for_each_release(path):
     assert len(labels) == len(open_ledger(path)) == 3  # of six, three were replays
 
 
+@pytest.mark.usefixtures("few_synthetic_rows")
 def test_groups_are_charged_as_groups_and_the_number_of_rows_is_not_written(path):
     rng = np.random.default_rng(0)
     rows, groups = rng.uniform(-1, 1, (317, 2)), rng.integers(0, 60, 317)

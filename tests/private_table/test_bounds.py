@@ -25,7 +25,10 @@ from skdistill.private_table import bounds
 from skdistill.testing import no_noise, seeded_noise
 from skdistill.transfer import MarginalSampler
 
-pytestmark = pytest.mark.filterwarnings("ignore:The model will be mostly noise")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The model will be mostly noise"),
+    pytest.mark.usefixtures("few_synthetic_rows"),
+]
 
 SCHEMA = Schema(
     {"age": int, "income": float, "born": datetime.date, "town": ["Bern", "Chur"], "x": (0, 1)},

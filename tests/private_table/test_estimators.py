@@ -36,8 +36,12 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def few_rows(monkeypatch):
-    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 1000)
+def few_rows(monkeypatch, request):
+    """Draw few synthetic rows; for scikit-learn's checks fewer, with fewer products of columns."""
+    checks = "scikit_learn_checks" in request.node.name
+    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 300 if checks else 1000)
+    if checks:
+        monkeypatch.setattr("skdistill.transfer.table_features._ALL_PAIR_FEATURES", 100)
 
 
 # ----------------------------------------------------------------------------- as an estimator

@@ -61,6 +61,7 @@ def test_cells_that_are_no_text_have_a_cell_too(cell):
     assert 0 <= SCHEMA.columns[0].read([cell])[0] < 256
 
 
+@pytest.mark.usefixtures("few_synthetic_rows")
 def test_a_canary_never_shows():
     rng = np.random.default_rng(0)
     city = np.array(["Bern", "Chur", "Genf"])[rng.integers(0, 3, 3000)].astype(object)
