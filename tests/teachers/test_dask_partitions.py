@@ -120,7 +120,7 @@ def test_a_release_is_the_release_of_memory(n_classes, monkeypatch):
     y = A[:, 0] if not n_classes else (b if n_classes == 2 else np.arange(3000) % 3)
     teacher = NewtonClassifier(range(n_classes)) if n_classes else NewtonRegressor((-3, 3))
     found = []
-    for X in (A, array_of(A, (1001, 0, 7, 992, 1000)), array_of(A, (50,) * 60)):
+    for X in (A, array_of(A, (1001, 0, 7, 992, 1000)), array_of(A, (150,) * 20)):
         fitted = clone(teacher).fit(X, y)
         with seeded_noise(0), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
