@@ -1,4 +1,5 @@
 import functools
+import gc
 import os
 
 import numpy as np
@@ -15,6 +16,11 @@ settings.register_profile("ci", max_examples=100, deadline=None)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "fast")
 )
+
+
+def pytest_collection_finish():
+    """Spare the collector all modules, which live as long as the tests do."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
