@@ -89,7 +89,7 @@ cuts = st.lists(st.integers(0, 60), max_size=7).map(
 )
 
 
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("sparse", [False, pytest.param(True, marks=pytest.mark.slow)])
 @settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
 @given(cuts, cuts, st.sampled_from([0, 2, 4]), st.integers(0, 2**32 - 1))
 def test_any_partitions_give_the_integers_of_memory(sparse, sizes, of_y, n_classes, seed):
@@ -369,10 +369,11 @@ def test_a_column_that_is_text_is_named():
 
 
 def hostile_records():
-    for container in ("objects", "frame", "array", "nullable"):
+    for container in ("objects", "array", "frame", "nullable"):
+        marks = pytest.mark.slow if container in ("frame", "nullable") else ()
         for name in replay_cases.hostile_rows(container, "numbers"):
             if name not in replay_cases._RAGGED:
-                yield container, name, None
+                yield pytest.param(container, name, None, marks=marks)
     for label in replay_cases.LABELS:
         yield "objects", "same", label
 
