@@ -129,7 +129,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("cells", [1, 200, 1 << 18])
+@pytest.mark.parametrize("cells", [pytest.param(1, marks=pytest.mark.slow), 200, 1 << 18])
 @pytest.mark.parametrize(("estimator", "n_classes"), KINDS)
 def test_one_record_changes_one_member(monkeypatch, estimator, n_classes, cells):
     """To the last bit, for many records, values, labels and sizes of a stack."""
