@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from bounded_means import BoundedMeans
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shared_data import needs_data, shared_data
 from sklearn.base import clone
@@ -94,7 +94,6 @@ def test_chunks_do_not_show(monkeypatch):
     assert np.array_equal(features.transform(PUBLIC), whole)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     row=st.lists(CELLS, min_size=5, max_size=5),
     where=st.integers(0, 5),
