@@ -364,7 +364,7 @@ def everything(model):
     return "\n".join(shown) + pickled.getvalue().decode("latin-1")
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", some(CLASSIFIERS, 2))
 def test_a_canary_is_nowhere_in_the_model(name):
     with no_noise():
         model = clone(CLASSIFIERS[name]).fit(*canaries())
@@ -467,7 +467,10 @@ def test_any_table_gives_a_model(name, teacher, labels):
 
 
 @pytest.mark.parametrize("teacher", [None, TeacherEnsemble(Ridge())], ids=["newton", "ensemble"])
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "500 columns")) for name in TABLES],
+)
 def test_any_table_gives_a_regression(name, teacher):
     schema, X = TABLES[name]
     model = PrivateRegressor(teacher, schema=schema, output_range=(0, 1))
