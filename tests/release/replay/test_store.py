@@ -98,7 +98,7 @@ def distiller(teacher, book, **settings):
     return PrivateDistiller(teacher, LogisticRegression(), accountant=book, **settings)
 
 
-SETTINGS = [
+CASES = [
     (forest, {}),
     (forest, {"mechanism": SoftLabels(temperature=2.0)}),
     (forest, {"mechanism": SoftLabels(basis=None)}),
@@ -115,6 +115,7 @@ SETTINGS = [
     (ensemble, {"mechanism": "noisy_max", "delta": 0.0}),
     (ensemble, {"mechanism": "confident_max", "epsilon": 50.0}),
 ]
+SETTINGS = [pytest.param(*case, marks=[pytest.mark.slow] * (i % 2)) for i, case in enumerate(CASES)]
 
 pytestmark = pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
 
