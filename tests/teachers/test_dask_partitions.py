@@ -13,6 +13,7 @@ import replay_cases
 import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matrices import some
 from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
@@ -112,7 +113,7 @@ def test_any_partitions_give_the_integers_of_memory(sparse, sizes, of_y, n_class
         assert_array_equal(memory.class_count_, found.class_count_)
 
 
-@pytest.mark.parametrize("n_classes", [0, 2, 3])
+@pytest.mark.parametrize("n_classes", some([2, 0, 3], 3))
 def test_a_release_is_the_release_of_memory(n_classes, monkeypatch):
     """To the last bit, moments and early rounds of a part of the rows included."""
     monkeypatch.setattr(rounds, "_MOMENT_ROWS", 700)
@@ -143,7 +144,7 @@ def frames():
     yield "objects", texts
 
 
-@pytest.mark.parametrize("name", [name for name, _ in frames()])
+@pytest.mark.parametrize("name", some([name for name, _ in frames()], 2))
 def test_frames_give_the_integers_of_memory(name):
     table = dict(frames())[name]
     y = np.array(["no", "yes", None], dtype=object)[np.arange(90) % 3]
@@ -374,8 +375,8 @@ def hostile_records():
         for name in replay_cases.hostile_rows(container, "numbers"):
             if name not in replay_cases._RAGGED:
                 yield pytest.param(container, name, None, marks=marks)
-    for label in replay_cases.LABELS:
-        yield "objects", "same", label
+    for i, label in enumerate(replay_cases.LABELS):
+        yield pytest.param("objects", "same", label, marks=[pytest.mark.slow] * (i % 2))
 
 
 def mechanism(case):
