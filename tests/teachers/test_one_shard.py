@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bounded_means import BoundedMeans
+from matrices import some
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -65,7 +66,7 @@ def replaced(rows, record):
 
 
 @pytest.mark.parametrize("make", [hostile.numbers, hostile.mixed])
-@pytest.mark.parametrize("container", hostile.CONTAINERS)
+@pytest.mark.parametrize("container", some(hostile.CONTAINERS, 2))
 def test_one_record_changes_one_member(container, make):
     build = hostile.CONTAINERS[container]
     rows = make(N)
