@@ -49,7 +49,10 @@ class _NewtonTeacher(DocLink, BaseEstimator):
     """Private rows in a canonical form, and a model of them for their owner."""
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Keep the private rows, and fit a model without noise for their owner's eyes.
+        """Keep the private rows.
+
+        A model of them without noise, for their owner's eyes, is fitted when it is first asked for;
+        of a dask collection at once.
 
         Parameters
         ----------
@@ -86,7 +89,7 @@ class _NewtonTeacher(DocLink, BaseEstimator):
             owner.model  # noqa: B018 - a partition that cannot be read stops the fit
         state |= {
             "private_rows_": rows,
-            "owner_": owner,
+            "_owner_": owner,
             "curvature_": public,
             "n_units_": rows.n_units,
             "group_level_": rows.unit is Unit.GROUP,
@@ -99,13 +102,13 @@ class _NewtonTeacher(DocLink, BaseEstimator):
     def coef_(self) -> Array:
         """Weights of the model without noise, which the first question fits. **Private**."""
         check_is_fitted(self)
-        return self.owner_.model.coef
+        return self._owner_.model.coef
 
     @property
     def intercept_(self) -> Array:
         """Scores of a row of zeros by the model without noise. **Private**."""
         check_is_fitted(self)
-        return self.owner_.model.intercept
+        return self._owner_.model.intercept
 
     def report(self) -> TeacherReport:
         """Report on the records: how many of each class, and how many that teach nothing.
