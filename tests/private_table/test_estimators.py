@@ -72,23 +72,23 @@ def checks(*models):
 OF_CLASSES = {"schema": (-20, 20), "classes": "public", "threshold": None, "epsilon": 1e7}
 
 
+@checks(PrivateClassifier(**OF_CLASSES))
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
 @checks(
-    PrivateClassifier(**OF_CLASSES),
+    PrivateClassifier(TeacherEnsemble(LogisticRegression()), **OF_CLASSES),
     PrivateRegressor(schema=(-20, 20), output_range=(-5, 5), epsilon=1e7),
 )
-def test_scikit_learn_checks(estimator, check):
+def test_scikit_learn_checks_of_others(estimator, check):
     name = getattr(check, "func", check).__name__
     if name in TWO_FITS and isinstance(estimator, PrivateRegressor):
         with no_noise():
             check(estimator.set_params(random_state=0))
     else:
         check(estimator)
-
-
-@pytest.mark.slow
-@checks(PrivateClassifier(TeacherEnsemble(LogisticRegression()), **OF_CLASSES))
-def test_scikit_learn_checks_of_an_ensemble(estimator, check):
-    check(estimator)
 
 
 @pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
