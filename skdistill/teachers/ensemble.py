@@ -28,10 +28,8 @@ from skdistill._randomness import put_back_once
 from skdistill._silenced import warn_caller
 from skdistill._tables import (
     Table,
-    canonical_rows,
     check_label_types,
     layout_of,
-    n_rows,
     read_table,
 )
 from skdistill.neural import fresh_members
@@ -395,7 +393,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             Applied to each member's votes in the worker: normalise, quantise, project. It must
             not raise, whatever the votes are, and must be picklable for backends of processes.
             Where it has a method ``stacked``, the votes of several linear members may be handed to
-            that in one array, whose first axis is the members', with rows of classes on the
+            that in one array of shape (n_classes, b, m) or (1, b, m), with votes for classes on the
             simplex; its result stands for all of them.
 
         Yields
@@ -407,12 +405,12 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         """
         check_is_fitted(self)
         table = read_table(X, getattr(self, "n_features_in_", None))
-        rows = frozen(table.take())
         validate_data(self, layout_of(X), reset=False, skip_check_array=True)
-        n, classes = n_rows(rows), getattr(self, "classes_", None)
+        n, classes = table.n_rows, getattr(self, "classes_", None)
         parallel, later, away = _parallel(self.n_jobs, self.verbose)
         members, seeds = self.estimators_, self.seeds_.tolist()
         linear = linear_votes(self.estimator, members, table, classes)
+        rows = None if linear and linear.usable.all() else frozen(table.take())  # nobody asks
         parts = [slice(i, i + 1) for i in range(len(members))] if linear is None else linear.parts()
         tasks = (
             later(votes_of_stack)(
@@ -461,7 +459,8 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
 
         A clone of `estimator` is trained on at most 1,000 of the rows with made-up labels, and
         predicts all of them. A misspelt column or a missing value that the member does not take
-        is then an error, and not an ensemble that votes uniform throughout.
+        is then an error, and not an ensemble that votes uniform throughout. A member that is fitted
+        together with others (see Notes) is not tried on finite numbers, which it cannot refuse.
 
         Parameters
         ----------
@@ -478,8 +477,8 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         check_is_fitted(self)
         if transformer is not None:
             X = transformer.transform(own_copy(X))
-        rows = canonical_rows(X, getattr(self, "n_features_in_", None))
-        rehearse(self.estimator, rows, getattr(self, "classes_", None))
+        table = read_table(X, getattr(self, "n_features_in_", None))
+        rehearse(self.estimator, table, getattr(self, "classes_", None))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
