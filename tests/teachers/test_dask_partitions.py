@@ -477,7 +477,7 @@ def test_partitions_that_nobody_kept_are_read_once_a_round():
     teacher = NewtonClassifier(classes=[0, 1]).fit(X, b)
     assert fuse.reads == 3  # the rows for the owner's model; sizes are known
     PrivateDistiller(teacher, epsilon=1.0).fit(PUBLIC)
-    assert fuse.reads % 3 == 0 and fuse.reads <= 3 * 16
+    assert fuse.reads % 3 == 0 and fuse.reads <= 3 * 19
 
 
 def test_a_pickle_holds_no_partition():
