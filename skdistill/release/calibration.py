@@ -69,11 +69,9 @@ def choose_mechanism(setting: Any, bound: Any) -> Mechanism:
     if default is Unprotected:
         return Unprotected(getattr(setting, "temperature", 1.0))
     if isinstance(setting, str):
-        return default(noise=setting) if setting in _LAWS else _suited(_BY_NAME[setting](), bound)
-    return _suited(clone(setting), bound)
-
-
-def _suited(mechanism: Mechanism, bound: Any) -> Mechanism:
+        mechanism = default(noise=setting) if setting in _LAWS else _BY_NAME[setting]()
+    else:
+        mechanism = clone(setting)
     if mechanism.kind == bound.kind:
         return mechanism
     needs = {
@@ -152,12 +150,11 @@ class Release:
     def noise_averaged(self, n_directions: float) -> float:
         """Return the noise on a prediction of a linear student of so many weights; public.
 
-        Independent noise of m rows is averaged: its variance falls by the factor n_directions/m.
-
         Parameters
         ----------
         n_directions : float
-            Number of weights that the student learns.
+            Number of weights that the student learns. Independent noise of m rows is averaged: its
+            variance falls by the factor n_directions/m.
 
         Returns
         -------
@@ -233,13 +230,10 @@ class Release:
     def queries(self, teacher: Any, prepared: Any = None) -> Queries[Labels]:
         """Join the queries of the class counts and of the labels under one price.
 
-        `prepared` comes from :meth:`prepare`. A dry run has no teacher: it never gets as far as
-        asking it.
-
         Parameters
         ----------
         teacher : estimator or None
-            Fitted; private. None in a dry run.
+            Fitted; private. None in a dry run, which never gets as far as asking it.
         prepared : object, default=None
             The result of :meth:`prepare`.
 
@@ -280,16 +274,14 @@ class Release:
         return f"{self.title}; {self.asked.n_rows} rows; {self.bound.name}"
 
     def statement(self, assumes: tuple[str, ...] = (), accountant: Any = None) -> PrivacyStatement:
-        """Return the statement of this release, with assumptions beside those of the certificate.
-
-        It quotes the cap of the `accountant` that is charged; None: other fits are not counted.
+        """Return the statement of this release.
 
         Parameters
         ----------
         assumes : tuple of str, default=()
             Assumptions beside those of the certificate.
         accountant : PrivacyLedger, BudgetAccountant or None, default=None
-            The one that is charged.
+            The one that is charged, whose cap is quoted. None: other fits are not counted.
 
         Returns
         -------
@@ -390,17 +382,13 @@ def choose_queries(
     delta: float,
     mechanism: Any,
 ) -> NDArray[np.intp]:
-    """Return the sorted numbers of the rows to label, at random and by number only.
-
-    They are all rows where neither `max_queries` nor the mechanism sets a limit.
-    """
-    limit = max_queries
+    """Return the sorted numbers of the rows to label: all, or at random as many as there may be."""
+    limit, rows = max_queries, np.arange(n_rows)
     if limit is None and classes is not None and not math.isinf(epsilon):
         chosen = choose_mechanism(mechanism, bound)
         if not isinstance(chosen, Unprotected):
-            everything = TransferSet(None, np.arange(n_rows), classes)
-            loss = chosen.price(bound, everything, epsilon, delta)
+            loss = chosen.price(bound, TransferSet(None, rows, classes), epsilon, delta)
             limit = chosen.most_rows(bound, len(classes), loss)
     if limit is None or limit >= n_rows:
-        return np.arange(n_rows)
+        return rows
     return np.sort(check_random_state(random_state).permutation(n_rows)[:limit])

@@ -24,10 +24,10 @@ _USELESS_SPREAD = 0.03
 def class_counts(
     counts: Callable[[], Any], classes: NDArray[Any], loss: PrivacyLoss
 ) -> Queries[Array | None]:
-    """Release the private number of records of each class at the price `loss`.
+    """Release the private number of records of each class at the price `loss`; return the prior.
 
-    Returns the prior, or None where the noise on a share has a standard deviation above 0.03 (few
-    records, small ε): the mean released label is the better guess then.
+    None where the noise on a share has a standard deviation above 0.03 (few records, small ε): the
+    mean released label is the better guess then.
     """
     query = counts_query(counts, classes)
     noisy = np.asarray((yield query), dtype=np.float64).reshape(-1)
@@ -55,19 +55,8 @@ def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
 def measure_rarity(codes: Integers, loss: PrivacyLoss | None, groups: Any = None) -> Queries[float]:
     """Release by how much the rarer of two classes enlarges noise; see :func:`rarity`.
 
-    Parameters
-    ----------
-    codes : ndarray of int64, shape (n,)
-        Private: 0 or 1 for a class, 2 for any other label.
-    loss : PrivacyLoss or None
-        The price.
-    groups : array-like of shape (n,), optional
-        The group of each row.
-
-    Notes
-    -----
-    Proof. The codes are one column of a table, whose counts are released by
-    :func:`~skdistill.release.marginals.measure_marginals`.
+    The private `codes` are 0 or 1 for a class, 2 for any other label: one column of a table, whose
+    counts :func:`~skdistill.release.marginals.measure_marginals` releases.
     """
     noisy = yield from measure_marginals(codes[:, None], [3], loss, groups=groups)
     return rarity(noisy.counts[0][:2], 2)
@@ -77,8 +66,8 @@ def mean_label(labels: Array, noise_scale: float) -> Array:
     """Return the mean released label as a prior: free, since the labels are released already.
 
     The known noise of the mean, noise_scale/√m, shrinks it towards the uniform prior by the
-    positive-part James-Stein factor (Stein 1956), so that labels that are noise alone give no
-    class all the rows.
+    positive-part James-Stein factor (Stein 1956), so that labels that are noise alone give no class
+    all the rows.
     """
     m, n_classes = labels.shape
     uniform = np.full(n_classes, 1 / n_classes)

@@ -31,27 +31,13 @@ _CONSTANT = 0.995  # a column whose commonest cell has this share depends on no 
 
 
 def denoised(counts: Array, noise: float, column: Column) -> Array:
-    """Return the shares of a column's codes from their noisy counts.
+    """Return the shares of a column's codes from their counts with noise of the deviation `noise`.
 
     The bins of a number are merged as far as nothing else can be told from noise: from all bins
     together downwards, two halves get different densities only where their counts differ by more
     than two standard errors (Haar wavelets with a threshold: Donoho and Johnstone 1994, "Ideal
     spatial adaptation by wavelet shrinkage", Biometrika 81). Counts of categories and of missing
     cells are cut at 1.5 standard errors.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_codes,)
-        Noisy.
-    noise : float
-        Standard deviation of the noise on a count.
-    column : Column
-        The column that the codes belong to.
-
-    Returns
-    -------
-    shares : ndarray of shape (n_codes,)
-        Non-negative, with sum 1.
     """
     kept = np.where(counts > _COUNTED * noise, counts, 0.0)
     if column.kind == "number":
@@ -83,19 +69,9 @@ def _smoothed(counts: Array, noise: float) -> Array:
 def normal_scores(shares: Array, order: Integers) -> tuple[Array, float]:
     """Return the normal score of each code's mid-rank, and its covariance with the normal variable.
 
-    Parameters
-    ----------
-    shares : ndarray of shape (n_codes,)
-        Shares of the codes.
-    order : ndarray of shape (n_codes,)
-        The codes, in the order of the normal variable.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_codes,)
-        At most 2.88 in absolute value.
-    covariance : float
-        The first coefficient of the scores in Hermite polynomials of the variable.
+    `order` holds the codes in the order of that variable. Scores are at most 2.88 in absolute
+    value; the covariance is the first coefficient of the scores in Hermite polynomials of the
+    variable.
     """
     p = shares[order]
     ends = np.concatenate([[0.0], np.cumsum(p)])
@@ -110,19 +86,10 @@ def normal_scores(shares: Array, order: Integers) -> tuple[Array, float]:
 def correlations(moment: Array, noise: float, covariances: Array, shares: Sequence[Array]) -> Array:
     """Return the correlations of the normal variables from a noisy moment of the scores.
 
-    Entries that noise alone would give are shrunk to zero by the noise's standard deviation, and
-    the eigenvalues are kept positive.
-
-    Parameters
-    ----------
-    moment : ndarray of shape (d, d)
-        Mean products of the columns' normal scores, noisy.
-    noise : float
-        Standard deviation of the noise on an entry.
-    covariances : ndarray of shape (d,)
-        From :func:`normal_scores`.
-    shares : sequence of ndarray
-        Shares of the codes of each column.
+    `moment` has the mean products of the columns' normal scores, with noise of the deviation
+    `noise` on an entry, and `covariances` are of :func:`normal_scores`. Entries that noise alone
+    would give are shrunk to zero by the noise's standard deviation, and the eigenvalues are kept
+    positive.
     """
     off = (moment + moment.T) / 2
     off = np.sign(off) * np.maximum(np.abs(off) - noise / math.sqrt(2), 0)

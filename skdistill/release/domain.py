@@ -34,14 +34,8 @@ _SEEN, _MUCH = 5.5, 0.05
 class Hidden:
     """The values that noise on the counts may hide; public.
 
-    Parameters
-    ----------
-    unknown : tuple of str
-        Columns whose bounds cannot be told from noise: -1 to 1 is assumed there.
-    learned : tuple of str
-        Columns that have bounds now.
-    share : float
-        The part of the records that noise may hide at each end.
+    The bounds of the columns `unknown` cannot be told from noise, and those of `learned` can;
+    `share` is the part of the records that noise may hide at each end.
     """
 
     unknown: tuple[str, ...] = ()
@@ -50,17 +44,7 @@ class Hidden:
 
 
 def domain_share(schema: Schema, loss: PrivacyLoss | None, n_units: int) -> Fraction:
-    """Return the part of the price that private bounds take, from public numbers; 0 for none.
-
-    Parameters
-    ----------
-    schema : Schema
-        Public.
-    loss : PrivacyLoss or None
-        The whole price; None for no noise.
-    n_units : int
-        Number of records, or of groups.
-    """
+    """Return the part of the price that private bounds take, from public numbers; 0 for none."""
     k = len(schema.unbounded)
     if not k:
         return Fraction(0)
@@ -74,35 +58,16 @@ def domain_share(schema: Schema, loss: PrivacyLoss | None, n_units: int) -> Frac
 def measure_domain(
     schema: Schema, X: Any, loss: PrivacyLoss | None, *, groups: Any = None
 ) -> Queries[tuple[Schema, Hidden]]:
-    r"""Release noisy counts of the columns without bounds in public cells, and read bounds off.
+    """Release noisy counts of the columns without bounds in public cells, and read bounds off.
 
-    Columns whose bounds turn out to be near each other and far from zero are counted once more,
-    in cells between these bounds. Where there is none, all are counted once more in the same cells.
+    Columns whose bounds turn out to be near each other and far from zero are counted once more, in
+    cells between these bounds. Where there is none, all are counted once more in the same cells.
+    Returns the schema, with bounds for all numbers, and the values that noise may hide.
 
-    Parameters
-    ----------
-    schema : Schema
-        Public; at least one column has no bounds.
-    X : array-like or DataFrame of shape (n, d)
-        Private.
-    loss : PrivacyLoss or None
-        The price; None for no noise.
-    groups : array-like of shape (n,), optional
-        The group of each row.
-
-    Returns
-    -------
-    schema : Schema
-        With bounds for all numbers.
-    hidden : Hidden
-        The values that noise may hide.
-
-    Notes
-    -----
     Proof. The first cells are the same for every table (:func:`~skdistill.schema.domain.on_grid`),
     the second ones a function of the first answer, and so are the columns that are counted again.
-    The code of a cell of the table is a function of that cell, so one row of codes is replaced,
-    and each set of counts costs its part of `loss` by the proof of
+    The code of a cell of the table is a function of that cell, so one row of codes is replaced, and
+    each set of counts costs its part of `loss` by the proof of
     :func:`~skdistill.release.marginals.measure_marginals`. Bounds are post-processing.
     """
     cells = schema.cells(X)
@@ -154,14 +119,8 @@ def with_domain(
 ) -> Queries[tuple[Fraction, Hidden | None, Result]]:
     """Learn private bounds, then run ``learn(schema, loss)`` at the rest of the price.
 
-    Returns
-    -------
-    share : Fraction
-        The part of the price that the bounds took; 0 where none were private.
-    hidden : Hidden or None
-        For :func:`warn_of_hidden`. None where no bounds were private.
-    result : object
-        The result of `learn`.
+    Returns the part of the price that the bounds took, for :func:`warn_of_hidden` the values that
+    noise may hide (0 and None where no bounds were private), and the result of `learn`.
     """
     hidden = None
     share = domain_share(schema, loss, n_units)

@@ -220,7 +220,13 @@ class Mechanism(BaseEstimator):
             raise ValueError(f'noise={self.noise!r} must be "auto", "gaussian" or "laplace".')
         if self.sampler not in ("exact", "diffprivlib"):
             raise ValueError(f'sampler={self.sampler!r} must be "exact" or "diffprivlib".')
-        _check_basis(self.basis)
+        basis = self.basis
+        known = isinstance(basis, str) and basis in ("auto", "pca", "graph")
+        if not (known or basis is None or callable(basis) or isinstance(basis, np.ndarray)):
+            raise ValueError(
+                f'basis={basis!r} must be "auto", "pca", "graph", a function of X, an array with '
+                "one row for each row of X, or None."
+            )
         allowed = "positive and finite (1 leaves soft labels as they are)"
         check_number("temperature", self.temperature, allowed, lambda v: 0 < v < math.inf)
 
@@ -229,10 +235,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
+        bound, asked : Certificate, TransferSet
+            Of the teacher; the public rows that are asked about.
 
         Raises
         ------
@@ -245,10 +249,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
+        bound, asked : Certificate, TransferSet
+            Of the teacher; the public rows that are asked about.
         epsilon, delta : float
             The price asked for.
 
@@ -266,12 +268,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price that the release would have, from :meth:`price` or part of another one.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price, from :meth:`price` or part of another one.
 
         Raises
         ------
@@ -289,12 +287,10 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
+        bound, loss : Certificate, PrivacyLoss
+            Of the teacher; the price of the whole release.
         n_classes : int
             Number of classes; 1 for a regression.
-        loss : PrivacyLoss
-            The price of the whole release.
 
         Returns
         -------
@@ -308,12 +304,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -379,12 +371,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -398,20 +386,14 @@ class Mechanism(BaseEstimator):
     ) -> Queries[Labels]:
         """Yield the queries, and return the labels made of their answers.
 
-        `loss` is the price of all of it, and decides lattices and rounds; `prepared` comes from
-        :meth:`prepare`; the private `teacher` is called through
-        :mod:`skdistill.release.boundary` alone.
-
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release, which decides lattices
+            and rounds.
         teacher : estimator
-            Fitted; private. None in a dry run.
+            Fitted; private: called through :mod:`skdistill.release.boundary` alone. None in a dry
+            run.
         prepared : object
             The result of :meth:`prepare`.
 
@@ -432,12 +414,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -451,12 +429,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -470,12 +444,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -483,12 +453,3 @@ class Mechanism(BaseEstimator):
             Such as "gaussian, 2 residual rounds".
         """
         return self.title or loss.kind
-
-
-def _check_basis(value: Any) -> None:
-    known = isinstance(value, str) and value in ("auto", "pca", "graph")
-    if not (value is None or known or callable(value) or isinstance(value, np.ndarray)):
-        raise ValueError(
-            f'basis={value!r} must be "auto", "pca", "graph", a function of X, an array with one '
-            "row for each row of X, or None."
-        )

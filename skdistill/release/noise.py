@@ -33,11 +33,8 @@ from scipy.special import ndtri, ndtri_exp
 from skdistill._diffprivlib import load
 from skdistill.accounting.loss import PrivacyLoss
 
-MAX_SCALE = 2.0**50
-"""Largest noise scale, in lattice units: sums of values and noise then fit 64-bit integers."""
-WANTED_SCALE = 2.0**44
-"""Lattices that follow the noise are no finer than this many units for its scale."""
-
+MAX_SCALE = 2.0**50  #: In lattice units: sums of values and noise then fit 64-bit integers.
+WANTED_SCALE = 2.0**44  #: Lattices that follow the noise have at most so many units for its scale.
 _LIMIT = 2**61  # values saturate here before the noise, and releases after it
 _NOISE_LIMIT = 2**62  # beyond this much noise, every release saturates
 _CHUNK = 1 << 15  # draws at a time: the work arrays stay in the processor's cache
@@ -59,11 +56,7 @@ class Sampler(Protocol):
 
 
 def active_sampler(name: str) -> Sampler:
-    """Return the sampler of this name, or the one that :mod:`skdistill.testing` has put up.
-
-    "diffprivlib" adds the floating-point noise of diffprivlib's scalar mechanisms, as a reference
-    to compare with. It is not private: see :class:`DiffprivlibSampler`.
-    """
+    """Return the sampler of this name, or the one that :mod:`skdistill.testing` has put up."""
     if name not in _SAMPLERS:
         raise ValueError(f"sampler must be one of {sorted(_SAMPLERS)}, got {name!r}.")
     return _test_sampler.get() or _SAMPLERS[name]
@@ -78,8 +71,7 @@ def check_scale(scale: float) -> None:
         )
 
 
-WordSource = Callable[[int], NDArray[np.uint64]]
-"""Returns that many independent, uniform words."""
+WordSource = Callable[[int], NDArray[np.uint64]]  #: Returns that many independent, uniform words.
 
 
 class ExactSampler:
@@ -104,14 +96,10 @@ class ExactSampler:
     (1) is 1/(2r) + 2**-52: it allows (0.65/r + (1 + z) · 2**-46) scales, for z = S⁻¹. That
     leaves a fraction of about 2**-44 · scale (and the tail, 2**-21) to be settled exactly.
 
-    Parameters
-    ----------
-    words : callable, optional
-        ``words(n)`` returns n uniform words; the sampler is then not private. Default: the
-        operating system's entropy, asked anew for every chunk, so that forked processes and
-        threads share no state.
-    word_bits : {64, 32, 16, 8}, default=64
-        Digits in a word. Fewer than 44 leave every draw to :meth:`_settle`: for tests.
+    A sampler with `words` of the caller's own is not private. The operating system's entropy is
+    asked anew for every chunk, so that forked processes and threads share no state. `word_bits`,
+    the digits in a word, are 64, 32, 16 or 8; fewer than 44 leave every draw to :meth:`_settle`:
+    for tests.
     """
 
     def __init__(self, words: WordSource | None = None, word_bits: int = 64) -> None:
@@ -130,19 +118,19 @@ class ExactSampler:
     def perturb(
         self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
     ) -> NDArray[np.int64]:
-        """Add noise to integers, so that releasing them costs `loss`.
+        """Add noise to integers, so that releasing them costs `loss`; no error depends on a value.
 
         `sensitivity` is how far one record can move the whole release: in L2 for a Gaussian loss,
-        in L1 for a Laplace one. Errors do not depend on the values.
+        in L1 for a Laplace one.
 
         Proof. `values` are clipped to ±2**61, which moves two neighbouring vectors no farther
         apart. The ideal mechanism adds independent real noise Z of scale
         ``loss.scale(sensitivity)`` to every clipped integer q, and costs `loss` (see
         :meth:`PrivacyLoss.scale`). The result is clip(q + round(Z)) = clip(round(q + Z)), at the
-        same limit: a function of the ideal mechanism's output and of nothing else private, so
-        post-processing (Dwork and Roth 2014, Proposition 2.1) carries the guarantee over without
-        loss. That round(Z) has its law exactly is proved at :class:`ExactSampler`; it saturates
-        at ±2**62, where q + round(Z) is beyond the limit whatever q.
+        same limit: post-processing of the ideal mechanism's output (Dwork and Roth 2014,
+        Proposition 2.1), so the guarantee carries over without loss. That round(Z) has its law
+        exactly is proved at :class:`ExactSampler`; it saturates at ±2**62, where q + round(Z) is
+        beyond the limit whatever q.
         """
         if not isinstance(values, np.ndarray) or values.dtype != np.int64:
             raise TypeError("values must be a NumPy array of int64: lattice coordinates.")
@@ -218,9 +206,9 @@ class ExactSampler:
 class DiffprivlibSampler:
     """diffprivlib's scalar mechanisms, as the reference that the exact sampler is compared with.
 
-    Its noise is a floating-point number, and so is the sum: low-order bits show which value
-    the noise was added to (an attack on 40,000 draws of ``Laplace`` at ε = 1 proves ε > 5).
-    The stated epsilon does not hold for such outputs, so `private` is False.
+    Its noise is a floating-point number, and so is the sum: low-order bits show which value the
+    noise was added to (an attack on 40,000 draws of ``Laplace`` at ε = 1 proves ε > 5). The stated
+    epsilon does not hold for such outputs, so `private` is False.
     """
 
     name = (
@@ -352,32 +340,32 @@ _LAWS = {
 # -- Uniform numbers whose digits are drawn as they are needed ---------------------------------
 
 
+@dataclass
 class _Uniform:
     """A uniform number in (0, 1), of which the first digits are known."""
 
-    def __init__(self, prefix: int, digits: int, words: WordSource, word_bits: int) -> None:
-        self.prefix = prefix
-        self._digits = digits
-        self._words = words
-        self._word_bits = word_bits
+    prefix: int
+    digits: int
+    words: WordSource
+    word_bits: int
 
     def extend(self) -> None:
         """Draw more digits."""
-        self.prefix = (self.prefix << self._word_bits) | int(self._words(1)[0])
-        self._digits += self._word_bits
+        self.prefix = (self.prefix << self.word_bits) | int(self.words(1)[0])
+        self.digits += self.word_bits
 
     def log(self) -> float:
         """Return its logarithm, roughly."""
-        return math.log(2 * self.prefix + 1) - (self._digits + 1) * math.log(2)
+        return math.log(2 * self.prefix + 1) - (self.digits + 1) * math.log(2)
 
     def below(self, survival: Callable[[Fraction, int], int], z: Fraction) -> bool:
         """Return whether the number is below S(z), drawing digits until it is certain.
 
-        The number is in [prefix, prefix + 1) · 2**-digits. S(z), computed with 32 more digits,
-        is off by less than two units of those. (S(z) is irrational, so that they will differ.)
+        The number is in [prefix, prefix + 1) · 2**-digits. S(z), computed with 32 more digits, is
+        off by less than two units of those. (S(z) is irrational, so that they will differ.)
         """
         while True:
-            value = survival(z, self._digits + _GUARD)
+            value = survival(z, self.digits + _GUARD)
             if (self.prefix + 1) << _GUARD <= value - 2:
                 return True
             if self.prefix << _GUARD >= value + 2:

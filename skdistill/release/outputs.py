@@ -49,9 +49,9 @@ def class_outputs(
 ) -> Array:
     """Return a classifier's labels for X, shape ``(n_rows, n_classes)``, not yet sanitised.
 
-    Probabilities where the teacher has them; else the sigmoid or softmax of its decision
-    function; else its predictions, one-hot. A prediction that is none of `classes`, and any
-    output of a wrong shape, is NaN. `outputs`, a certificate's own, takes the place of all that.
+    Probabilities where the teacher has them; else the sigmoid or softmax of its decision function;
+    else its predictions, one-hot. A prediction that is none of `classes`, and any output of a wrong
+    shape, is NaN. `outputs`, a certificate's own, takes the place of all that.
     """
     shape = (n_rows, len(classes))
     if outputs is not None:
@@ -113,10 +113,10 @@ def in_chunks(
     dtype: Any,
     n_jobs: int | None,
 ) -> NDArray[Any]:
-    """Fill an array slice by slice, in threads: no more memory than the result and a chunk.
+    """Fill an array by ``function(rows, n_rows)`` of slices of X, in threads, in little memory.
 
-    ``function(rows, n_rows)`` returns the part of the result for a slice of X. Threads and not
-    processes: a teacher sent to another process would be pickled with the private data it may hold.
+    Threads and not processes: a teacher sent to another process would be pickled with the private
+    data it may hold.
     """
     result = np.empty(shape, dtype=dtype)
     X = X.tocsr() if hasattr(X, "tocsr") else X

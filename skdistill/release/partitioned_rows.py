@@ -6,8 +6,8 @@ tree. A task is a function of its partition and of public numbers, so a task tha
 again on another worker, gives the same integers. Noise is drawn where the release is made, never on
 a worker.
 
-*A record changes its own row only.* Each partition is read cell by cell, as a table in memory is.
-A partition as a whole is another matter: if one record makes a task of the caller raise, or makes
+*A record changes its own row only.* Each partition is read cell by cell, as a table in memory is. A
+partition as a whole is another matter: if one record makes a task of the caller raise, or makes
 text of a column of numbers, then the other rows of the partition are lost. Nothing is released
 then: :class:`PartitionError` is raised, whose text is fixed. Tasks of this module do not raise (a
 worker would write their arguments to its log); they return None.
@@ -19,7 +19,7 @@ import math
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 from typing import Any, NoReturn, Self
 
@@ -60,8 +60,7 @@ class _Layout:
     """The layout of every partition, and how it is read; public.
 
     `names` are those of a frame's columns, None for an array; `dtypes` are of the columns, or of
-    the array. `read` returns the rows of any container, cell by cell, and `read_targets` the
-    targets.
+    the array. `read` and `read_targets` read the rows, and the targets, cell by cell.
     """
 
     read: Callable[[Any], Any]
@@ -91,9 +90,9 @@ class _Layout:
 
     def targets(self, block: Any, n: int) -> Integers:
         """Return the targets of a partition of n rows."""
-        if self.target_dtype is not None and (
-            (text_or_numbers(self.target_dtype) == "numbers")
-            != (text_or_numbers(block.dtype) == "numbers")
+        declared = self.target_dtype
+        if declared is not None and (
+            (text_or_numbers(declared) == "numbers") != (text_or_numbers(block.dtype) == "numbers")
         ):
             raise ValueError
         targets = self.read_targets(block)
@@ -125,22 +124,9 @@ class PartitionedRows(PrivateRows):
 
     The rows stay where they are: they are read for each sum, so a collection that fits the memory
     of the workers should be persisted. Two numbers for each row are kept by the workers: its
-    target, and its length.
-
-    Parameters
-    ----------
-    X : dask array or data frame
-        The collection, which is not used any more.
-    targets : list of Delayed
-        Of each partition.
-    blocks : list of Delayed
-        The partitions.
-    starts : list of int
-        The position of the first row of each.
-    layout : object
-        The layout of every partition.
-    name : str
-        By which a ledger tells these rows from others. Random.
+    target, and its length. `X`, the collection, is not used any more; `targets` and `blocks` hold a
+    Delayed for each partition, `starts` the position of its first row. By `name`, which is random,
+    a ledger tells these rows from others.
     """
 
     blocks: Sequence[Any] = ()
@@ -206,29 +192,12 @@ def partitioned_rows(
     read: Callable[[Any], Any],
     read_targets: Callable[[Any], Integers],
 ) -> PartitionedRows:
-    """Return the rows of a dask collection, to be summed over.
+    """Return the rows of a dask collection, to be summed over; sizes it does not know are counted.
 
-    Parameters
-    ----------
-    X : dask array or data frame of shape (n, d)
-        Private. Sizes of partitions that dask does not know are counted.
-    y : dask array or series of shape (n,), or ndarray of int64
-        Private labels or numbers, in any partitions; or the targets.
-    n_classes : int
-        Number of classes; 0 for a regression.
-    read, read_targets : callable
-        They read the rows, and the targets, of one partition, each by itself. They are pickled.
-
-    Returns
-    -------
-    PartitionedRows
-
-    Raises
-    ------
-    TypeError, ValueError
-        For public reasons: another collection, shapes, no rows.
-    PartitionError
-        Where a partition cannot be read.
+    `y`, private labels or numbers in any partitions, or an array of the targets, is for `n_classes`
+    classes, or for a regression (0). `read` and `read_targets` read the rows, and the targets, of
+    one partition by itself; they are pickled. Raises TypeError and ValueError for public reasons,
+    and :class:`PartitionError` where a partition cannot be read.
     """
     import dask
 
@@ -241,10 +210,8 @@ def partitioned_rows(
         y_blocks, y_sizes = _parts(y, n_axes=1)
         check_lengths(range(n), y=range(sum(y_sizes)))
         shared = dask.delayed(layout, traverse=False)
-        codes = [
-            dask.delayed(_read_targets)(shared, *each)
-            for each in zip(y_blocks, y_sizes, strict=True)
-        ]
+        pairs = zip(y_blocks, y_sizes, strict=True)
+        codes = [dask.delayed(_read_targets)(shared, *each) for each in pairs]
         targets = _aligned(codes, np.cumsum([0, *y_sizes]), ends)
     else:
         check_lengths(range(n), y=y)
@@ -286,7 +253,7 @@ def _layout_of(X: Any, y: Any, n_classes: int, read: Any, read_targets: Any) -> 
 
 
 def _parts(X: Any, n_axes: int = 2) -> tuple[list[Any], list[int]]:
-    """Return the partitions of a collection and their sizes; no message of a task gets out."""
+    """Return the partitions of a collection and their sizes."""
     blocks, sizes = blocks_of(X, n_axes)
     if sizes is None:
         sizes = call_privately(partial(counted, blocks), error=PartitionError)
@@ -349,12 +316,8 @@ def _cut(parts: list[Any], first: int, last: int) -> Any:
 
 def _sum(answers: list[Any]) -> Any:
     """Add the answers of some partitions."""
-    total: list[Integers] = []
-    for each in answers:
-        if each is None:
-            return None
-        total = added(total, each)
-    return total
+    nothing: list[Integers] = []
+    return None if any(each is None for each in answers) else reduce(added, answers, nothing)
 
 
 def _or_none(function: Callable[[], Any]) -> Any:

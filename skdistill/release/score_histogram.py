@@ -26,18 +26,10 @@ _CLEAR = 10.0  # standard errors of a count that a bin of average size should ho
 
 @dataclass(frozen=True, eq=False)
 class ScoreHistogram:
-    """Noisy counts of records by score and class; public.
+    """Noisy counts of records (or groups) by score and class; public.
 
-    Parameters
-    ----------
-    scores : ndarray of shape (b,)
-        A score in the middle of each bin, increasing.
-    edges : ndarray of shape (b - 1,)
-        Limits between the bins.
-    counts : ndarray of shape (b, 2)
-        Noisy counts, in records (or groups), of the first and the second class.
-    noise : float
-        Standard deviation of the noise on a count.
+    `scores` has a score in the middle of each of b bins, `edges` the b - 1 limits between them,
+    `counts` a column for each of two classes; `noise` is the standard deviation on a count.
     """
 
     scores: Array
@@ -49,27 +41,12 @@ class ScoreHistogram:
 def measure_scores(
     rows: PrivateRows, public: Any, model: LinearRelease, loss: PrivacyLoss | None
 ) -> Queries[ScoreHistogram]:
-    """Count private records by the score that a released model gives them, and by class.
+    """Count private records of two classes by class and by the score that a released model gives.
 
-    Parameters
-    ----------
-    rows : PrivateRows
-        Of two classes. Private.
-    public : ndarray or CSR matrix of shape (m, d)
-        Public rows: the bins are quantiles of their scores.
-    model : LinearRelease
-        Released already.
-    loss : PrivacyLoss or None
-        The price; None for no noise.
+    The bins are quantiles of the scores of the `public` rows.
 
-    Returns
-    -------
-    ScoreHistogram
-
-    Notes
-    -----
-    Proof. The bins are functions of public values and of the released model, and the counts move
-    by the bound of :meth:`~skdistill.release.private_sums.PrivateRows.score_histogram`.
+    Proof. The bins are functions of public values and of the released model, and the counts move by
+    the bound of :meth:`~skdistill.release.private_sums.PrivateRows.score_histogram`.
     """
     seen = np.asarray(public @ model.coef[0]) + model.intercept[0]
     deviation = 0.0 if loss is None else noise_deviation(loss, 2.0, math.sqrt(2))

@@ -26,18 +26,9 @@ def noise_warning(
 ) -> str:
     """Return a warning if there is more noise than signal, with a remedy for this teacher; else "".
 
-    Of a private teacher, say that it has spent more than the `epsilon` that was asked for.
+    Of a private teacher, say that it has spent more than the `epsilon` that was asked for. `prior`
+    has the public shares of the classes, where they are known.
 
-    Parameters
-    ----------
-    release : Release
-    teacher : estimator
-    epsilon : float
-    prior : ndarray of shape (n_classes,), default=None
-        Public shares of the classes, where they are known.
-
-    Notes
-    -----
     Noise counts as a linear student feels it, averaged over the rows. In 72 settings of
     ``benchmarks/noise_warning.py`` students had an AUC of .56 on average where this noise was more
     than the spread of the labels (50 settings), and of .84 where it was less than half of it (14).

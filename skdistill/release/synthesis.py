@@ -30,15 +30,7 @@ _MOST_ENLARGED = 1.6
 
 
 def bins_for(n_units: int, loss: PrivacyLoss | None) -> int:
-    """Return the number of bins of a number, from public numbers.
-
-    Parameters
-    ----------
-    n_units : int
-        Number of records, or of groups.
-    loss : PrivacyLoss or None
-        The price of :func:`measure_table`; None for no noise.
-    """
+    """Return the number of bins of a number for :func:`measure_table`, from public numbers."""
     return int(np.clip(_signal(n_units, loss) / _PER_BIN, FEWEST_BINS, N_BINS))
 
 
@@ -50,31 +42,14 @@ def measure_table(
     *,
     groups: Any = None,
 ) -> Queries[SyntheticTable]:
-    r"""Release counts of every column, then the mean products of the columns' normal scores.
+    """Release counts of every column, then the mean products of the columns' normal scores.
 
-    Parameters
-    ----------
-    schema : Schema
-        Public.
-    codes : ndarray of int64, shape (n, d)
-        Private: ``schema.encode(X, n_bins)``.
-    loss : PrivacyLoss or None
-        The price; None for no noise.
-    n_bins : int, default=300
-        Bins of a number whose column has no edges of its own.
-    groups : array-like of shape (n,), optional
-        The group of each row.
+    `codes`, of shape (n, d), are private: ``schema.encode(X, n_bins)``. A price of None is no
+    noise.
 
-    Returns
-    -------
-    SyntheticTable
-        The law of synthetic rows.
-
-    Notes
-    -----
     Proof. The counts cost their share of the loss, by the proof of
-    :func:`~skdistill.release.marginals.measure_marginals`. Given them, a row's normal scores are
-    a function of its own codes, and their products are summed with the bound of
+    :func:`~skdistill.release.marginals.measure_marginals`. Given them, a row's normal scores are a
+    function of its own codes, and their products are summed with the bound of
     :meth:`~skdistill.release.private_sums.PrivateRows.moments`.
     """
     d = len(schema.columns)

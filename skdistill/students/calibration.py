@@ -19,18 +19,9 @@ _SHIFT = 2.0  # units of the scores
 def calibration_of(scores: Array, counts: Array, noise: float) -> tuple[float, float]:
     """Return slope a and intercept b of the calibrated log-odds a·score + b.
 
-    Logistic regression of the class on the score, with the noisy counts as weights (Platt 1999,
-    "Probabilistic outputs for support vector machines"), and a prior that keeps it near the
-    identity where the counts are mostly noise.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (b,)
-        A score in each bin.
-    counts : ndarray of shape (b, 2)
-        Noisy counts of the first and the second class.
-    noise : float
-        Standard deviation of the noise on a count.
+    Logistic regression of the class on the score, with the noisy counts (a row for each bin, a
+    column for each class) as weights (Platt 1999, "Probabilistic outputs for support vector
+    machines"), and a prior that keeps it near the identity where the counts are mostly noise.
     """
     # m records in a bin know as much of its log-odds as m·p(1 - p), and the noise moves the
     # gradient by its variance: only the ratio of the two is worth of a likelihood.
@@ -51,21 +42,11 @@ def calibration_of(scores: Array, counts: Array, noise: float) -> tuple[float, f
 def offsets_from_counts(
     threshold: str, scores: Array, edges: Array, counts: Array, calibration: tuple[float, float]
 ) -> Array:
-    """Return the decision offsets of the two classes' log-odds.
+    """Return the decision offsets of two classes' log-odds, from a noisy histogram of scores.
 
-    Parameters
-    ----------
-    threshold : {"accuracy", "f1", "prior"}
-        Purpose of the cut: most correct predictions, the largest F1 of the second class, or
-        predictions of the second class as often as it occurs.
-    scores, edges, counts : ndarray
-        The noisy histogram: see :class:`skdistill.release.score_histogram.ScoreHistogram`.
-    calibration : tuple of (float, float)
-        From :func:`calibration_of`. The cut is in calibrated log-odds.
-
-    Returns
-    -------
-    offsets : ndarray of shape (2,)
+    The cut is for most correct predictions ("accuracy"), the largest F1 of the second class ("f1"),
+    or predictions of the second class as often as it occurs ("prior"), in log-odds of
+    `calibration`.
     """
     if threshold == "accuracy":
         return np.zeros(2)

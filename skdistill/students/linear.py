@@ -16,23 +16,10 @@ def linear_student(
     output_range: tuple[float, float] | None,
     transformer: Any = None,
 ) -> Any:
-    """Return the model that a release of parameters made: post-processing, nothing is trained.
+    """Return a LinearRelease as a fitted estimator: post-processing, nothing is trained.
 
-    Parameters
-    ----------
-    model : LinearRelease
-        Released weights.
-    classes : ndarray of shape (n_classes,) or None
-        None for a regression.
-    output_range : tuple of (float, float) or None
-        Of a regression: its weights are in units of half the range, from its middle.
-    transformer : transformer, default=None
-        The public steps before the teacher's last one.
-
-    Returns
-    -------
-    student : LogisticRegression, Ridge, or a Pipeline that ends in one
-        Fitted.
+    A regression (`classes` is None) has weights in units of half the output range, from its middle.
+    `transformer` makes the public steps before the teacher's last one.
     """
     student: Any
     if classes is not None:

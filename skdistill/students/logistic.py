@@ -50,25 +50,9 @@ def fit_logistic(
         Σ_i s_i·(logsumexp(z_i) − ỹ_i·z_i) + ‖W‖²/(2C),   z_i = x_i·W,
 
     which is the loss of one copy of X per class, weighted by s_i·ỹ_ic, and is convex whatever the
-    sign of ỹ. Two classes have one column of weights and the score 0 for the first class. The
-    student's `tol`, `max_iter` and `fit_intercept` mean the same as in its own ``fit``.
-
-    Parameters
-    ----------
-    student : LogisticRegression
-        Fitted in place.
-    X : array-like or sparse matrix of shape (m, d)
-    Y : ndarray of shape (m, n_classes)
-        Soft labels of any sign; rows sum to 1.
-    classes : ndarray of shape (n_classes,)
-        The label of each column, in any order.
-    sample_weight : array-like of shape (m,), default=None
-        The s_i.
-
-    Returns
-    -------
-    student : LogisticRegression
-        With the attributes that its own ``fit`` sets.
+    sign of ỹ (rows of Y, with sum 1). Two classes have one column of weights and the score 0 for
+    the first class. Classes are in any order. The student's `tol`, `max_iter` and `fit_intercept`
+    mean the same as in its own ``fit``.
     """
     _check_settings(student, X, classes)
     X = check_array(
@@ -155,8 +139,7 @@ def _row_weights(given: Any, m: int) -> Array:
 class _SoftLoss:
     """The mean loss and its derivatives at weights of shape (d + 1, width), flattened.
 
-    Calls go over the rows in blocks, so that each is read from memory once, and no array of the
-    size of X is made.
+    Calls go over the rows in blocks, so that each is read from memory once.
     """
 
     def __init__(

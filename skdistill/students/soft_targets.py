@@ -62,8 +62,6 @@ def fit_on_soft_labels(
 ) -> Any:
     """Fit a clone of `student` on noisy soft labels.
 
-    Notes
-    -----
     For soft targets ỹ that sum to 1 the cross-entropy Σ_c ỹ_c·(logsumexp(z) − z_c) equals
     logsumexp(z) − ỹ·z, which is convex in the scores z *whatever the sign of ỹ* (a convex function
     minus a linear one). So a LogisticRegression learns from labels of either sign, unclipped, and
@@ -74,9 +72,9 @@ def fit_on_soft_labels(
     labels. Accuracy of a small convolutional network, in Keras and in PyTorch, after 3,000 images
     of MNIST with Gaussian noise on each label (``benchmarks/deep.py --targets``): projected .953
     and .946 against signed .840 and .857 at a standard deviation of 0.3; .556 and .740 against .597
-    and .693 at 1; .275 and .113 against .455 and .555 at 2, where labels are mostly noise and
-    neither is of use. A student with a method ``fit_soft`` gets projected labels too, unless it has
-    an attribute ``signed_soft_labels = True``.
+    and .693 at 1; .275 and .113 against .455 and .555 at 2, where neither is of use. A student with
+    a method ``fit_soft`` gets projected labels too, unless it has an attribute ``signed_soft_labels
+    = True``.
     """
     way = how_to_train(student)
     student = fresh(student)
@@ -107,16 +105,11 @@ def fit_on_soft_labels(
 
 
 def fit_with_unlabelled(
-    student: Any,
-    X: Any,
-    codes: NDArray[np.intp],
-    classes: NDArray[Any],
-    fit_params: dict[str, Any],
+    student: Any, X: Any, codes: NDArray[np.intp], classes: NDArray[Any], fit_params: dict[str, Any]
 ) -> Any:
-    """Fit a clone of a semi-supervised student on rows some of which have no label.
+    """Fit a clone of a semi-supervised student on rows some of which have no label: the code -1.
 
-    `codes` are -1 for those, which is scikit-learn's mark; so class labels must be whole numbers
-    from 0 on.
+    That is scikit-learn's mark, so class labels must be whole numbers from 0 on.
     """
     if classes.dtype.kind not in "iu" or classes.min() < 0:
         raise ValueError(

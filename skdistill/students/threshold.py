@@ -18,10 +18,7 @@ def predicted_codes(scores: Array, offsets: Array) -> NDArray[np.intp]:
 
 
 def fixed_offsets(threshold: float, scale: str) -> Array:
-    """Return the offsets that predict the second class where its probability passes a threshold.
-
-    Margins raise: they have no probability to compare with.
-    """
+    """Return the offsets that predict the second class where its probability passes a threshold."""
     if scale == "margin":
         raise ValueError(
             f"threshold={threshold!r} needs a student with predict_proba (or a regressor); this "
@@ -35,8 +32,6 @@ def fixed_offsets(threshold: float, scale: str) -> Array:
 def offsets_for_prior(scores: Array, prior: Array) -> Array:
     """Find offsets of the scores with which each class is predicted as often as in the prior.
 
-    Notes
-    -----
     At a cut of 0.5 strong regularisation and noise, which pull all probabilities together, make a
     rare class vanish. Matching the prior is the quantity-based rule of quantification learning
     (Forman 2008) and needs no label.

@@ -45,9 +45,9 @@ def train(
     """Train a clone of the student on released labels: `values` of the `rows` asked about.
 
     Those not `answered` have no label; students that learn from unlabelled rows see them, too, and
-    others raise where no row was answered. `noise_scale` is the standard deviation of independent
-    noise on one label and sets the penalty of the default student (None). Entries of `fit_params`
-    with one value per row of X follow the rows.
+    others raise where no row was answered. `noise_scale`, the deviation of independent noise on one
+    label, sets the penalty of the default student (None). Entries of `fit_params` with one value
+    per row of X follow the rows.
     """
     params = fit_params or {}
     if student is not None and classes is not None and how_to_train(student) == "unlabelled rows":
@@ -71,10 +71,7 @@ def train(
 
 
 def encoder_of(student: Any) -> Any:
-    """Return the student's own encoder: the first steps of its pipeline that need no labels.
-
-    Not fitted. None where the student is no pipeline, or looks at labels in its first step.
-    """
+    """Return the first steps of a student's pipeline that need no labels, not fitted; or None."""
     steps = list(getattr(student, "steps", ()))[:-1]
     first: list[Any] = []
     for name, step in steps:

@@ -6,6 +6,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import chain, islice
 from numbers import Integral
 from typing import Any
@@ -79,9 +80,11 @@ def _streaming(n_jobs: int | None, verbose: int) -> tuple[Any, Any, bool]:
         return _parallel(n_jobs, verbose)
 
 
-def _quietly(parallel: Callable[[list[Any]], Iterable[Any]], tasks: list[Any]) -> list[Any]:
+def _quietly(
+    parallel: Callable[[list[Any]], Iterable[Any]], tasks: list[Any], away: bool
+) -> list[Any]:
     """Run `tasks` with warnings off here too: threads share the filters of the main one."""
-    with warnings.catch_warnings():
+    with nullcontext() if away else put_back_once(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return list(parallel(tasks))
 
@@ -163,19 +166,18 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
 
     Notes
     -----
-    Shards are drawn by row position, never by content. The relation is therefore "record i is
-    replaced, all others stay where they are"; sort or filter the rows by their content before
-    `fit`, and one record may move many. With `groups`, see ``shards_of_groups`` in
-    `teachers/shards.py`.
+    Shards are drawn by row position, never by content: record i is replaced, all others stay where
+    they are. If rows are sorted or filtered by their content before `fit`, one record may move
+    many. With `groups`, see ``shards_of_groups`` in `teachers/shards.py`.
 
     **A member is a function of its own rows, of public rows and of a public seed.** Every member
-    gets rows of its own, whose cells and dtypes no other shard has touched
-    (``read_table`` in `_tables.py`), and public rows that it cannot change for others: a
-    copy, or an array that nobody can write into. The generators named under `random_state` start
-    from its seed. NumPy's error state, scikit-learn's configuration, filters of warnings and
-    environment variables are put back after it. State that the code of `estimator` keeps elsewhere
-    cannot be undone: attributes of modules and classes, a generator of its own that members share,
-    files, a killed process. An estimator that learns through such a channel is not covered.
+    gets rows of its own, whose cells and dtypes no other shard has touched (``read_table`` in
+    `_tables.py`), and public rows that it cannot change for others. The generators named under
+    `random_state` start from its seed. NumPy's error state, scikit-learn's configuration, filters
+    of warnings and environment variables are put back after it. State that the code of `estimator`
+    keeps elsewhere cannot be undone: attributes of modules and classes, a generator of its own that
+    members share, files, a killed process. An estimator that learns through such a channel is not
+    covered.
 
     Members see canonical rows, in `fit` and when they vote: numbers, booleans and missing values
     of one column are float64 with NaN; a column of dates is ``datetime64[ns]``; every other column
@@ -186,28 +188,26 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     make an array of text out of numbers and one text: hand in the list.)
 
     Nothing about a record decides whether `fit` raises (rule of totality): a shard on which
-    training fails, for instance on a missing value, votes "uniform" (classification) or not at
-    all (regression: NaN, which the release replaces by the middle of the output range). Records
-    with a label outside `classes`, or with a target that is no finite number, are left out. The one
-    exception is a set of labels that is no classification target, where `classes` is None. A
-    classifier that raises for the labels themselves (XGBoost takes 0, ..., k-1 alone) is trained
-    again, on codes.
+    training fails votes "uniform" (classification) or not at all (regression: NaN, which the
+    release replaces by the middle of the output range). Records with a label outside `classes`, or
+    with a target that is no finite number, are left out. The one exception is a set of labels that
+    is no classification target, where `classes` is None. A classifier that raises for the labels
+    themselves (XGBoost takes 0, ..., k-1 alone) is trained again, on codes.
 
     Global generators serve one member at a time, so threads train one member after another; use
     processes (the default of joblib) to train several at once. There is no time limit for a member:
-    all of them share a machine, so a record that slows its own member could push *others* over it.
+    a record that slows its own member could push *others* over it.
 
     Members of the exact classes LogisticRegression (L2 penalty, a solver that converges to the
     optimum, ``max_iter`` of 100 or more), Ridge and GaussianNB are fitted together, in this
-    process, on arrays of numbers or frames of numeric columns, and their votes come from products
-    of matrices. Each stops by its own gradient, with scikit-learn's criterion, and none of its
-    numbers depends on another shard (:mod:`skdistill.teachers.linear_members`). A member that does
-    not reach the optimum in 200 steps gets its own `fit`, as all members of other kinds do.
+    process, on arrays of numbers or frames of numeric columns; none of their numbers depends on
+    another shard (:mod:`skdistill.teachers.linear_members`). One that does not reach the optimum in
+    200 steps gets its own `fit`, as all members of other kinds do.
 
     From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows `fit` with one step for each
     member. Callbacks run in the process that called `fit` and are told the number of the step and
-    no data; they are not passed on to the members, so which of them failed does not show. (The
-    ensemble, which every callback is handed, is private as a whole.)
+    no data, so which members failed does not show. (The ensemble, which every callback is handed,
+    is private as a whole.)
 
     `predict` and `predict_proba` are *not* private, and for regression the mean of unclipped
     answers has no bound at all. A release takes :meth:`member_votes`, brings every member's
@@ -308,14 +308,10 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             "n_left_out_": int(np.count_nonzero(~known)),
             "fit_id_": uuid.uuid4().hex,
         }
-        solved = call_privately(
-            lambda: fit_together(
-                members, table, targets, shards, lengths, state.get("classes_"), columns
-            )
-        )
-        state["estimators_"] = self._fit_members(
-            members, solved, table, targets, shards, seeds, state.get("classes_")
-        )
+        given = table, targets, shards
+        labels = state.get("classes_")
+        solved = call_privately(lambda: fit_together(members, *given, lengths, labels, columns))
+        state["estimators_"] = self._fit_members(members, solved, *given, seeds, labels)
         set_fitted(self, state, X)
         return self
 
@@ -337,7 +333,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         if _is_classification(self):
             classes: NDArray[Any] = self.classes_
             return np.asarray(classes[self.predict_proba(X).argmax(axis=1)])
-        total, answers = np.zeros(1), np.zeros(1)
+        total = answers = np.zeros(1)
         for votes in self.member_votes(X):
             total = total + np.where(np.isfinite(votes), votes, 0.0)
             answers = answers + np.isfinite(votes)
@@ -414,30 +410,19 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         members, seeds = self.estimators_, self.seeds_.tolist()
         linear = linear_votes(self.estimator, members, table, classes)
         parts = [slice(i, i + 1) for i in range(len(members))] if linear is None else linear.parts()
-        tasks = (
-            later(votes_of_stack)(
-                [
-                    None
-                    if linear and linear.usable[i]
-                    else pack(member, classes)
-                    if away
-                    else member
-                    for i, member in enumerate(members[part], part.start)
-                ],
-                rows,
-                n,
-                classes,
-                seeds[part],
-                function,
-                linear and linear.take(part),
-            )
-            for part in parts
-        )
+
+        def task(part: slice) -> Any:
+            asked = [
+                None if linear and linear.usable[i] else pack(each, classes) if away else each
+                for i, each in enumerate(members[part], part.start)
+            ]
+            stack = linear and linear.take(part)
+            return later(votes_of_stack)(asked, rows, n, classes, seeds[part], function, stack)
+
+        tasks = map(task, parts)
         size = 8 * n * (1 if classes is None else len(classes)) * (parts[0].stop - parts[0].start)
         while batch := list(islice(tasks, max(parallel.n_jobs, (64 << 20) // size, 1))):
-            with nullcontext() if away else put_back_once():
-                found = _quietly(parallel, batch)
-            yield from chain.from_iterable(found)
+            yield from chain.from_iterable(_quietly(parallel, batch, away))
 
     def report(self) -> TeacherReport:
         """Report on members and records: failed trainings, and how well the votes fit the labels.
@@ -535,8 +520,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             )
             for i in np.flatnonzero(~solved)
         ]
-        with nullcontext() if away else put_back_once():
-            found = _quietly(lambda tasks: self._report(members, solved, parallel, tasks), tasks)
+        found = _quietly(partial(self._report, members, solved, parallel), tasks, away)
         return [unpack(member, classes) for member in found]
 
     def _report(

@@ -49,10 +49,7 @@ _DEPENDENT = 1e-7
 
 
 def public_bases(
-    X: Any,
-    basis: str | Callable[[Any], Any] | Any = "auto",
-    size: int = 64,
-    encoder: Any = None,
+    X: Any, basis: str | Callable[[Any], Any] | Any = "auto", size: int = 64, encoder: Any = None
 ) -> tuple[Array, ...]:
     """Compute orthonormal bases of functions on the transfer set; free, since X is public.
 

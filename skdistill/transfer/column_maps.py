@@ -23,8 +23,6 @@ Codes = NDArray[np.int64]
 
 _GRID = 256  # points at which the position of a number is kept
 _EXTREME = 0.002  # ranks nearer to 0 or 1 have the normal score of this one, 2.88
-
-
 LONGEST_SCORE = -float(ndtri(_EXTREME))
 
 
@@ -32,16 +30,8 @@ LONGEST_SCORE = -float(ndtri(_EXTREME))
 class NumberMap:
     """The position of a number among public rows, and linear splines of it.
 
-    Parameters
-    ----------
-    grid, positions : ndarray of shape (k,)
-        Values, increasing, with their positions: the knots are at 0, 1, ..., n_positions - 1.
-    n_positions : int
-        Number of knots on the scale of the positions.
-    has_splines : bool
-        Whether there is a hat function for each knot, beside the position itself.
-    missing : bool
-        Whether there is an indicator of missing values.
+    `grid` and `positions`, of shape (k,), are increasing values with their positions: the knots are
+    at 0, 1, ..., n_positions - 1.
     """
 
     grid: Array
@@ -52,22 +42,12 @@ class NumberMap:
 
     @classmethod
     def of(cls, column: Column, values: Array, n_knots: int, least: float) -> NumberMap:
-        """Learn the map of a column from its public values.
+        """Learn the map of a column from its public values, NaN where missing.
 
         A value that at least as many rows have as would come between two knots has a knot of its
-        own, and its neighbours another, so that it has an indicator. Between such values, knots
-        are at quantiles.
-
-        Parameters
-        ----------
-        column : Column
-            Public knowledge about the column.
-        values : ndarray of shape (m,)
-            Values of public rows, NaN where missing.
-        n_knots : int
-            Most knots; 0 for no splines.
-        least : float
-            Fewest public rows for a knot.
+        own, and its neighbours another, so that it has an indicator. Between such values, knots are
+        at quantiles. There are at most `n_knots` (0 for no splines), each for at least `least`
+        public rows.
         """
         distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
         if not len(distinct):
@@ -158,12 +138,8 @@ def _positions(counts: Codes, common: NDArray[np.bool_], size: float) -> tuple[A
 class CategoryMap:
     """An indicator of each frequent category, and one of all others.
 
-    Parameters
-    ----------
-    places : ndarray of shape (n_codes,)
-        The place of the indicator of each code of the column.
-    width : int
-        Number of indicators.
+    `places`, of shape (n_codes,), are those of the indicators of the column's codes; `width` is the
+    number of indicators.
     """
 
     places: Codes
@@ -185,11 +161,10 @@ class CategoryMap:
 
     def names(self, column: Column) -> list[str]:
         """Name the indicators."""
-        values = [*(f"{column.name}={value!r}" for value in column.values)]
+        names = [f"{column.name}={value!r}" for value in column.values]
+        names.append(f"{column.name} missing")
         frequent = np.flatnonzero(self.places < self.width - 1)
-        absent = f"{column.name} missing"
-        names = [values[code] if code < len(values) else absent for code in frequent]
-        return [*names, f"{column.name} rare"]
+        return [*(names[code] for code in frequent), f"{column.name} rare"]
 
     def expand(self, codes: Codes) -> tuple[Codes, Array]:
         """Return the place of each indicator, and ones."""
@@ -200,8 +175,8 @@ def smooth_metric(n_knots: int) -> Array:
     """Return the root of the kernel of splines in which smooth functions come first.
 
     The kernel of two knots i and j is 1 where they are equal, plus min(i, j) / (n_knots - 1): of
-    white noise and of a random walk, so functions that vary slowly have a larger variance.
-    Its largest value is 2.
+    white noise and of a random walk, so functions that vary slowly have a larger variance. Its
+    largest value is 2.
     """
     knots = np.arange(n_knots)
     kernel = np.eye(n_knots) + np.minimum(knots[:, None], knots) / max(1, n_knots - 1)

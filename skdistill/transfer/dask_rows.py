@@ -14,29 +14,11 @@ from skdistill._tables import take_rows
 
 
 def fetch_rows(X: Any, n: int | None, random_state: Any) -> tuple[NDArray[np.intp], Any]:
-    """Bring n random rows of X into this process.
+    """Bring n random rows of a dask collection X here; return their sorted numbers and the rows.
 
-    Parameters
-    ----------
-    X : dask array or dask data frame of shape (m, d)
-        Sizes of partitions that dask does not know are counted, which reads X once more.
-    n : int or None
-        Number of rows; None is refused, since all of them may not fit.
-    random_state : int, RandomState or None
-        Public.
-
-    Returns
-    -------
-    indices : ndarray of shape (min(n, m),)
-        Sorted.
-    rows : array or data frame of shape (min(n, m), d)
-
-    Raises
-    ------
-    TypeError
-        For another collection than an array or a data frame.
-    ValueError
-        For `n` None, and for an X that is not two-dimensional or has no rows.
+    Sizes of partitions that dask does not know are counted, which reads X once more. `n` None is
+    refused, since all rows may not fit. Raises a TypeError for a collection that is neither an
+    array nor a data frame, and a ValueError for one that is not two-dimensional or has no rows.
     """
     import dask
 

@@ -50,14 +50,12 @@ def usual_knots(schema: Schema) -> int:
 class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
     r"""Map the rows of a table to bounded numbers, by quantiles and categories of public rows.
 
-    Numbers are measured by their rank among the public rows, so a heavy tail needs no logarithm.
-    Each number becomes its rank and linear splines (hat functions) of it, each frequent category
-    an indicator, and all rare and unknown categories of a column one indicator together. A
-    value that many rows share (a zero, a bound) has a knot of its own. Missing values have an
-    indicator where the schema allows them. A pair of numbers becomes the products of their splines
-    on a few knots. Then all features are centred and rotated to the principal directions of the
-    public rows, largest variance first, so that a learner that can afford p directions takes the
-    first p columns.
+    Each number becomes its rank among the public rows (so a heavy tail needs no logarithm) and
+    linear splines of it, with a knot of its own for a value that many rows share; a pair of numbers
+    the products of their splines on a few knots. Each frequent category has an indicator, all rare
+    and unknown categories of a column one together, and missing values one where the schema allows
+    them. Then all features are centred and rotated to the principal directions of the public rows,
+    largest variance first: a learner that can afford p directions takes the first p columns.
 
     The map is a function of the public rows alone. A row of the result is a function of that row
     alone, bit for bit, and it is always finite. Fit the map on public rows and freeze
@@ -158,12 +156,10 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         validate_data(self, layout_of(X), skip_check_array=True)
         self.schema_ = as_schema(self.schema, X)
         cells = self._cells(X)
-        n_knots = self.n_knots
-        if isinstance(n_knots, str):
-            n_knots = usual_knots(self.schema_)
+        n_knots = usual_knots(self.schema_) if isinstance(self.n_knots, str) else self.n_knots
         least = max(_RARE_ROWS, len(cells[0]) * _RARE_SHARE)
         rare = least_count(self.schema_.columns, cells, least, _MOST_CATEGORIES)
-        self.maps_ = tuple(
+        self.maps_: tuple[Any, ...] = tuple(
             NumberMap.of(column, x, n_knots, least)
             if column.kind == "number"
             else CategoryMap.of(column, x, rare)
@@ -220,17 +216,17 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if self.directions:
             return np.array([f"direction{j}" for j in range(self._axes.shape[1])], dtype=object)
-        columns = self.schema_.columns
+        columns, many = self.schema_.columns, self.pair_knots_
         names = [n for c, one in zip(columns, self.maps_, strict=True) for n in one.names(c)]
-        for pair in self.pairs_:
-            first, second = (
-                [
-                    f"{columns[j].name} knot {k} of {self.pair_knots_}"
-                    for k in range(self._number(j).most_hats(self.pair_knots_))
-                ]
-                for j in pair
-            )
-            names += [f"{a} * {b}" for a in first for b in second]
+        knots = {
+            j: [
+                f"{columns[j].name} knot {k} of {many}"
+                for k in range(self.maps_[j].most_hats(many))
+            ]
+            for pair in self.pairs_
+            for j in pair
+        }
+        names += [f"{a} * {b}" for i, j in self.pairs_ for a in knots[i] for b in knots[j]]
         if len(set(names)) < len(names):  # one column may be called "age rank", another "age"
             names = [f"{j}: {name}" for j, name in enumerate(names)]
         return np.array(names, dtype=object)
@@ -248,7 +244,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
                 raise ValueError(
                     f"pairs={self.pairs!r} must be 'auto', None or pairs of names of numbers."
                 ) from error
-        varied = [j for j in numbers if self._number(j).n_positions > 1]
+        varied = [j for j in numbers if self.maps_[j].n_positions > 1]
         found = tuple(combinations(varied, 2))
         for n_knots in range(_PAIR_KNOTS, 1, -1):
             if len(found) * n_knots**2 <= _ALL_PAIR_FEATURES:
@@ -279,7 +275,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
     def _smoothing(self) -> sp.csr_matrix:
         """Return the metric in which smooth functions have a large variance."""
         roots: list[Array] = [one.smoothing for one in self.maps_]
-        knots = {j: self._number(j).most_hats(self.pair_knots_) for p in self.pairs_ for j in p}
+        knots = {j: self.maps_[j].most_hats(self.pair_knots_) for p in self.pairs_ for j in p}
         hats = {j: smooth_metric(k) for j, k in knots.items()}
         roots += [np.asarray(_PAIR_WEIGHT * np.kron(hats[i], hats[j])) for i, j in self.pairs_]
         return sp.block_diag([sp.csr_matrix(root) for root in roots], format="csr")
@@ -309,7 +305,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
             chunk = [x[start : start + _CHUNK] for x in cells]
             blocks = [(one.width, *one.expand(x)) for one, x in zip(self.maps_, chunk, strict=True)]
             hats = {
-                j: self._number(j).hats(chunk[j], self.pair_knots_)
+                j: self.maps_[j].hats(chunk[j], self.pair_knots_)
                 for j in {j for pair in self.pairs_ for j in pair}
             }
             blocks += [_product(hats[i], hats[j]) for i, j in self.pairs_]
@@ -322,11 +318,6 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
             pointers = np.arange(n + 1) * k
             shape = (n, int(starts[-1]))
             yield sp.csr_matrix((values.ravel(), places.ravel(), pointers), shape=shape)
-
-    def _number(self, j: int) -> NumberMap:
-        one = self.maps_[j]
-        assert isinstance(one, NumberMap)
-        return one
 
     def _check_settings(self) -> None:
         if isinstance(self.pairs, str) and self.pairs != "auto":
