@@ -118,12 +118,10 @@ TESTED_ELSEWHERE = {
     "release/mechanism.py": "tests/release/test_calibration.py, tests/test_distiller.py: settings",
     "release/partitioned_rows.py": "tests/teachers/test_dask_partitions.py",
     "release/private_sums.py": "tests/release/test_gradient_rounds.py: bounds of every sum",
-    "students/linear.py": "tests/teachers/test_newton.py: the released model as the student",
     "schema/report.py": "tests/schema/test_schema.py: reports for the owner",
     "schema/suspects.py": "tests/schema/test_schema.py, tests/schema/test_describe.py",
     "students/simplex.py": "tests/students/test_soft_targets.py",
     "students/training.py": "tests/test_distiller.py, tests/test_composition.py",
-    "teachers/fitted.py": "tests/teachers/test_ensemble_estimator.py",
     "teachers/shards.py": "tests/teachers/test_ensemble.py",
     "transfer/column_maps.py": "tests/transfer/test_table_features.py",
 }

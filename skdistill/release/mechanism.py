@@ -287,10 +287,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound, loss : Certificate, PrivacyLoss
-            Of the teacher; the price of the whole release.
-        n_classes : int
-            Number of classes; 1 for a regression.
+        bound, n_classes, loss : Certificate, int, PrivacyLoss
+            Of the teacher; 1 for a regression; the price of the whole release.
 
         Returns
         -------

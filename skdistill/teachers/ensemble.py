@@ -37,11 +37,16 @@ from skdistill._tables import (
 )
 from skdistill.neural import fresh_members
 from skdistill.release.boundary import call_privately, own_copy
-from skdistill.teachers.fitted import read_arguments, read_classes, set_fitted
+from skdistill.teachers.fitted import (
+    TeacherReport,
+    read_arguments,
+    read_classes,
+    report_of,
+    set_fitted,
+)
 from skdistill.teachers.linear_members import fit_together
 from skdistill.teachers.linear_votes import linear_votes
 from skdistill.teachers.members import fit_member, frozen, pack, rehearse, unpack, votes_of_stack
-from skdistill.teachers.report import TeacherReport, report_of
 from skdistill.teachers.shards import default_n_teachers, shards_of_groups, shards_of_records
 
 
@@ -106,9 +111,9 @@ def _is_classification(ensemble: TeacherEnsemble) -> bool:
 class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Teachers trained on disjoint shards of private data; their average is the answer.
 
-    One record sits in one shard and so reaches one of k teachers: it moves the average by at most
-    1/k of the diameter of one vote (PATE [1]_). That is the certificate of this ensemble, for every
-    kind of `estimator` whose members are functions of their own rows (see Notes).
+    One record reaches one of k teachers, so it moves the average by at most 1/k of the diameter of
+    one vote (PATE [1]_). That is the certificate of this ensemble, for every kind of `estimator`
+    whose members are functions of their own rows (see Notes).
 
     Parameters
     ----------
@@ -119,46 +124,38 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Number of shards. "auto" takes a public rule: see
         :func:`~skdistill.teachers.shards.default_n_teachers`.
     classes : array-like of shape (n_classes,), default=None
-        All labels that may occur; public. Give them if the set of labels in `y` is private;
-        records with another label are left out. None takes the labels found in `y`, and the
-        privacy statement then lists "the set of labels is public" under "assumes".
+        All labels that may occur; public. Records with another label are left out. None takes the
+        labels found in `y`, and the statement then assumes that "the set of labels is public".
     n_jobs : int, default=None
-        Number of jobs of joblib, whichever backend is active (loky, threading, Dask, ...).
+        Number of jobs of joblib, whichever backend is active.
     random_state : int, RandomState instance or None, default=None
         Public. Draws the shards and one seed for each member, from which the global generators of
         Python, NumPy, PyTorch and Keras start whenever the member is trained or asked; seeds every
         parameter called `random_state` of `estimator` that is None.
     verbose : int, default=0
-        Verbosity of joblib, in `fit` and when the members vote.
+        Verbosity of joblib.
 
     Attributes
     ----------
     estimators_ : list of length n_teachers_
         One fitted clone for each shard, in the order of the shards; a `ConstantVoter` where a
         shard is empty, has one class or made training fail. **Private**, as is how many failed.
-    classes_ : ndarray of shape (n_classes,)
-        Sorted labels. Classification only.
-    classes_given_ : bool
-        Whether `classes` was given. Classification only.
+    classes_, classes_given_ : ndarray of shape (n_classes,), bool
+        Sorted labels, and whether `classes` was given. Classification only.
     class_count_ : ndarray of shape (n_classes,)
-        Records of each class, as integers; with groups, see ``label_counts``. **Private**.
-        Classification only.
+        Records of each class; with groups, see ``label_counts``. **Private**. Classification only.
     n_left_out_ : int
         Rows with a label outside `classes`, or a target that is no finite number. **Private**.
-    n_teachers_ : int
-        Number of shards.
-    n_units_ : int
-        Number of records, or of groups.
+    n_teachers_, n_units_ : int
+        Number of shards, and of records or groups.
     seeds_ : ndarray of shape (n_teachers_,)
         Seed of each member. Public if `random_state` is.
     group_level_ : bool
         Whether `groups` were given: the unit of privacy is then a group.
     fit_id_ : str
-        Random, drawn anew by every fit. It tells a ledger that a refitted teacher is another one.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, where `X` has them.
+        Random, drawn anew by every fit: a ledger tells by it that a refitted teacher is another.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of features, and their names where `X` has them.
 
     See Also
     --------
@@ -379,27 +376,25 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     ) -> Iterator[Any]:
         """Iterate over the members' raw votes on `X`, one member at a time.
 
-        Never the whole cube: at most 64 MB of votes (or one vote per job, if that is more) wait
-        to be taken. With `function`, the worker that predicts also reduces, and only the results
-        travel.
+        At most 64 MB of votes (or one vote per job, if that is more) wait to be taken.
 
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (m, d)
             Public rows.
         function : callable, optional
-            Applied to each member's votes in the worker: normalise, quantise, project. It must
+            Applied to each member's votes in the worker, so that only its results travel. It must
             not raise, whatever the votes are, and must be picklable for backends of processes.
-            Where it has a method ``stacked``, the votes of several linear members may be handed to
-            that in one array, whose first axis is the members', with rows of classes on the
-            simplex; its result stands for all of them.
+            Where it has a method ``stacked``, that may be handed the votes of several linear
+            members in one array (first axis: members; rows of classes are on the simplex); its
+            result stands for all of them.
 
         Yields
         ------
         votes : ndarray of shape (m, n_classes) or (m,), or the result of `function`
-            In the order of `estimators_`. Raw: a vote may be NaN, infinite, negative or all
-            zero; to bring it into range is the caller's duty, member by member. A member that
-            raises votes uniform, or NaN in a regression.
+            In the order of `estimators_`. Raw: to bring NaN, infinite, negative or all-zero votes
+            into range is the caller's duty, member by member. A member that raises votes uniform,
+            or NaN in a regression.
         """
         check_is_fitted(self)
         table = read_table(X, getattr(self, "n_features_in_", None))
@@ -445,8 +440,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         """Try on public rows whether a member could be trained at all; fitted ones are not asked.
 
         A clone of `estimator` is trained on at most 1,000 of the rows with made-up labels, and
-        predicts all of them. A misspelt column or a missing value that the member does not take
-        is then an error, and not an ensemble that votes uniform throughout.
+        predicts all. A misspelt column, say, is then an error, and no ensemble of uniform votes.
 
         Parameters
         ----------

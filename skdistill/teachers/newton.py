@@ -33,8 +33,7 @@ from skdistill.release.noise import active_sampler
 from skdistill.release.partitioned_rows import partitioned_rows
 from skdistill.release.private_sums import MISSING, TARGET_ONE, PrivateRows
 from skdistill.release.query import answer
-from skdistill.teachers.fitted import read_arguments, set_fitted
-from skdistill.teachers.report import TeacherReport, report_of
+from skdistill.teachers.fitted import TeacherReport, read_arguments, report_of, set_fitted
 from skdistill.teachers.shards import label_counts
 
 Array = NDArray[np.float64]
@@ -189,9 +188,8 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     Parameters
     ----------
     classes : array-like of shape (n_classes,), default=None
-        All labels that may occur; public. Give them if the set of labels in `y` is private;
-        records with another label teach nothing. None takes the labels found in `y`, and the
-        privacy statement then lists "the set of labels is public" under "assumes".
+        All labels that may occur; public. Records with another label teach nothing. None takes the
+        labels found in `y`, and the statement then assumes that "the set of labels is public".
     curvature : {array-like, sparse matrix} of shape (m, n_features), default=None
         Public rows, without labels, in the same features as the private ones: the released model
         does not depend on the transfer set then, and one release serves every fold and every
@@ -199,10 +197,8 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Sorted labels.
-    classes_given_ : bool
-        Whether `classes` was given.
+    classes_, classes_given_ : ndarray of shape (n_classes,), bool
+        Sorted labels, and whether `classes` was given.
     class_count_ : ndarray of shape (n_classes,)
         Records of each class; with groups, see ``label_counts``. **Private**.
     private_rows_ : PrivateRows
@@ -211,16 +207,12 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         The model without noise, k = 1 for two classes and n_classes for more. **Private**.
     curvature_ : ndarray, CSR matrix or None
         The public rows, checked.
-    n_units_ : int
-        Number of records, or of groups.
-    group_level_ : bool
-        Whether `groups` were given.
+    n_units_, group_level_ : int, bool
+        Number of records or groups, and whether `groups` were given.
     fit_id_ : str
-        Drawn anew by every fit, at random: a ledger tells by it that a refitted teacher is another.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, where `X` has them.
+        Random, drawn anew by every fit: a ledger tells by it that a refitted teacher is another.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of features, and their names where `X` has them.
 
     See Also
     --------
@@ -304,7 +296,8 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         ndarray of shape (m,)
             Class labels.
         """
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        codes = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[codes])
 
 
 class NewtonRegressor(RegressorMixin, _NewtonTeacher):
@@ -325,11 +318,9 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
     ----------
     output_range_ : tuple of (float, float)
         The range, checked.
-    private_rows_ : PrivateRows
-        The rows of which a release asks sums. **Private**.
     coef_, intercept_ : ndarray of shape (1, n_features) and (1,)
         The model without noise, in units of half the range from its middle. **Private**.
-    curvature_, n_units_, group_level_, fit_id_, n_features_in_, feature_names_in_
+    private_rows_, curvature_, n_units_, group_level_, fit_id_, n_features_in_, feature_names_in_
         As in :class:`NewtonClassifier`.
 
     See Also
