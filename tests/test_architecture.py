@@ -67,7 +67,7 @@ ADDS_NOISE = Path("release/query.py")
 # from a law that was released already. A function or a class of each file.
 PUBLIC_CHOICE = {
     Path("release/calibration.py"): "choose_queries",
-    Path("release/copula.py"): "SyntheticTable",
+    Path("release/synthesis.py"): "SyntheticTable",
 }
 
 # Where the name of a mechanism or of a law of noise may stand as a string: in the file that
@@ -389,7 +389,7 @@ def test_package_keeps_the_rule(rule):
         ),
         (
             seedable_randomness,
-            "release/copula.py",
+            "release/synthesis.py",
             "import numpy as np\ndef f(rng: np.random.Generator): ...",
         ),
         (too_long, "release/query.py", "\n" * 601),

@@ -37,14 +37,13 @@ from skdistill.private_table.task import Found, PrivateStepError, Task
 from skdistill.private_table.teaching import group_params, last_step, refuse_teacher, takes_groups
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
-from skdistill.release.class_counts import measure_rarity
+from skdistill.release.class_counts import HISTOGRAM_SHARE, measure_rarity, measure_scores
 from skdistill.release.domain import domain_share, warn_of_hidden, with_domain
 from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Queries, answer, at_share
 from skdistill.release.residual_rounds import ResidualRounds
-from skdistill.release.score_histogram import HISTOGRAM_SHARE, measure_scores
 from skdistill.release.synthesis import bins_for, measure_table
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement

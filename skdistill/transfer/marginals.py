@@ -23,12 +23,11 @@ from skdistill.accounting.charging import (
 )
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
-from skdistill.release.copula import SyntheticTable
 from skdistill.release.domain import warn_of_hidden, with_domain
 from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.query import Queries, answer
-from skdistill.release.synthesis import bins_for, measure_table
+from skdistill.release.synthesis import SyntheticTable, bins_for, measure_table
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PrivacyStatement
 
