@@ -54,15 +54,13 @@ def call_privately(
 ) -> Any:
     """Call code that may look at private records; only its return value comes out.
 
-    Each argument in `data` is copied (``own_copy``), so that a function which writes into it
-    changes nothing for the student or for another member.
-
     Parameters
     ----------
     function : callable
         A teacher's method, a member's fit, a user's transformer.
     *data : object
-        Its arguments.
+        Its arguments. Each is copied, so that a function which writes into it changes nothing for
+        the student or for another member.
     seed : int or None, default=None
         Public, below 2^31. The global generators of Python, NumPy, PyTorch and Keras start from
         it and are put back afterwards, so that how much one call draws reaches no other call.
@@ -143,9 +141,8 @@ def own_copy(data: Any) -> Any:
 
     Cells that are objects are copied as well.
     """
-    if isinstance(data, np.ndarray) and not data.dtype.hasobject:
-        return data.copy()
-    if hasattr(data, "tocsr") and hasattr(data, "copy"):
+    plain = isinstance(data, np.ndarray) and not data.dtype.hasobject
+    if plain or (hasattr(data, "tocsr") and hasattr(data, "copy")):
         return data.copy()
     copied = copy.deepcopy(data)
     if hasattr(copied, "isetitem"):  # pandas copies the references of a column of objects only

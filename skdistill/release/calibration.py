@@ -23,7 +23,7 @@ from skdistill.release.gradients import GradientRounds
 from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.parameters import Parameters
-from skdistill.release.query import Queries, answer, at_share
+from skdistill.release.query import Queries, answer, at_share, part_of
 from skdistill.release.replay.store import charge_dry_run, replayed
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.release.soft_labels import SoftLabels, Unprotected
@@ -94,12 +94,8 @@ class Release:
 
     Parameters
     ----------
-    bound : Certificate
-        How far one unit moves the teacher.
-    asked : TransferSet
-        The rows to label.
-    mechanism : Mechanism
-        How the answers are protected.
+    bound, asked, mechanism : Certificate, TransferSet, Mechanism
+        How far one unit moves the teacher, the rows to label, and how answers are protected.
     loss : PrivacyLoss or None
         The price of the whole release; None where it is free.
     with_prior : bool
@@ -139,7 +135,7 @@ class Release:
     @property
     def label_loss(self) -> PrivacyLoss | None:
         """The price of the labels."""
-        return None if self.loss is None else self.loss.part(self.label_share)
+        return part_of(self.loss, self.label_share)
 
     @property
     def noise_scale(self) -> float:
@@ -191,10 +187,9 @@ class Release:
 
         Raises
         ------
-        diffprivlib.utils.BudgetError
-            The budget does not suffice; nothing was asked.
-        TeacherError
-            The teacher raised; fixed text. The charge stays.
+        BudgetError, TeacherError
+            Of diffprivlib where the budget does not suffice, and nothing was asked; or, after the
+            charge, where the teacher raised.
         """
         prepared = self.prepare()
         if self.loss is not None and replays(accountant):
@@ -322,10 +317,8 @@ def calibrate(
 
     Parameters
     ----------
-    bound : Certificate
-        Of the teacher.
-    asked : TransferSet
-        The public rows that are asked about.
+    bound, asked : Certificate, TransferSet
+        Of the teacher; the public rows that are asked about.
     epsilon, delta : float
         The price of the whole release; an infinite `epsilon` is no noise.
     mechanism : str or Mechanism, default="auto"

@@ -13,7 +13,7 @@ import numpy as np
 from skdistill._silenced import warn_caller
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.marginals import NoisyMarginals, measure_marginals
-from skdistill.release.query import Queries, at_share, noise_deviation
+from skdistill.release.query import Queries, at_share, noise_deviation, part_of
 from skdistill.schema import Column, Schema
 from skdistill.schema.domain import assumed, is_narrow, on_grid, with_bounds
 
@@ -72,11 +72,11 @@ def measure_domain(
     """
     cells = schema.cells(X)
     unknown = {j: c for j, c in enumerate(schema.columns) if not c.bounded}
-    first = _counts(unknown, cells, _part(loss, _FIRST), groups)
+    first = _counts(unknown, cells, part_of(loss, _FIRST), groups)
     noisy = yield from at_share(first, _FIRST)
     found = _bounds(unknown, noisy, loss)
     narrow = {j: column for j, column in found.items() if is_narrow(column)}
-    second = _counts(narrow or unknown, cells, _part(loss, 1 - _FIRST), groups)
+    second = _counts(narrow or unknown, cells, part_of(loss, 1 - _FIRST), groups)
     more = yield from at_share(second, 1 - _FIRST)
     if narrow:
         found |= _bounds(narrow, more, loss)
@@ -125,9 +125,9 @@ def with_domain(
     hidden = None
     share = domain_share(schema, loss, n_units)
     if share:
-        bounds = measure_domain(schema, X, _part(loss, share), groups=groups)
+        bounds = measure_domain(schema, X, part_of(loss, share), groups=groups)
         schema, hidden = yield from at_share(bounds, share)
-    result = yield from at_share(learn(schema, _part(loss, 1 - share)), 1 - share)
+    result = yield from at_share(learn(schema, part_of(loss, 1 - share)), 1 - share)
     return share, hidden, result
 
 
@@ -162,7 +162,3 @@ def _bounds(
         for (j, column), counts in zip(columns.items(), noisy.counts, strict=True)
     }
     return {j: column for j, column in found.items() if column is not None}
-
-
-def _part(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:
-    return None if loss is None else loss.part(share)

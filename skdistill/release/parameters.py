@@ -17,8 +17,7 @@ from skdistill.release.query import ROUND_UP, Integers, Queries, RowQuery
 
 Array = NDArray[np.float64]
 
-# The rounding of the parameters costs at most this part of the radius.
-_ROUNDING_BITS = 16
+_ROUNDING_BITS = 16  # the rounding of the parameters costs at most this part of the radius
 
 
 class Parameters(Mechanism):
@@ -64,9 +63,7 @@ class Parameters(Mechanism):
 
     kind = "parameters"
 
-    def __init__(
-        self, noise: str = "auto", *, temperature: float = 1.0, sampler: str = "exact"
-    ) -> None:
+    def __init__(self, noise: str = "auto", *, temperature: float = 1.0, sampler: str = "exact"):
         self.noise = noise
         self.temperature = temperature
         self.sampler = sampler
@@ -79,8 +76,11 @@ class Parameters(Mechanism):
         noisy = np.asarray((yield query), dtype=np.float64) * query.step
         weights = noisy.reshape(_shape(bound))
 
+        def features(rows: Any) -> Any:  # behind the boundary, since the teacher holds the map
+            return bound.features(before_last_step(bound, rows))
+
         def label(rows: Any, n_rows: int) -> Array:
-            scores = np.asarray(call_privately(partial(_features, bound), rows) @ weights.T)
+            scores = np.asarray(call_privately(features, rows) @ weights.T)
             return np.asarray(bound.link(scores / self.temperature))
 
         return asked.labelled(in_chunks(label, asked.X, asked.shape, np.float64, asked.n_jobs))
@@ -95,15 +95,10 @@ class Parameters(Mechanism):
         size = math.prod(_shape(bound))
         step = 2.0 ** math.floor(math.log2(bound.radius / math.sqrt(size)) - _ROUNDING_BITS)
         moved = bound.radius / step
-        return RowQuery(
-            "parameters",
-            partial(_integers, bound, step),
-            (1, size),
-            (math.sqrt(size) * moved + size) * ROUND_UP,
-            (moved + math.sqrt(size)) * ROUND_UP,
-            step,
-            settings=(bound.radius, _shape(bound)),
-        )
+        l1, l2 = math.sqrt(size) * moved + size, moved + math.sqrt(size)
+        measure, settings = partial(_integers, bound, step), (bound.radius, _shape(bound))
+        rounded = l1 * ROUND_UP, l2 * ROUND_UP
+        return RowQuery("parameters", measure, (1, size), *rounded, step, settings=settings)
 
 
 def _shape(bound: Any) -> tuple[int, int]:
@@ -123,8 +118,3 @@ def _integers(bound: Any, step: float, rows: Any) -> Integers:
     with np.errstate(all="ignore"):
         scaled = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0) / step
         return np.rint(np.clip(scaled, -(2.0**60), 2.0**60)).astype(np.int64).reshape(1, -1)
-
-
-def _features(bound: Any, X: Any) -> Any:
-    """Return the public map of the rows. Behind the boundary, since the teacher holds it."""
-    return bound.features(before_last_step(bound, X))

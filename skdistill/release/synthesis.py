@@ -23,7 +23,7 @@ from skdistill.accounting.relation import Unit
 from skdistill.release.marginals import group_numbers, measure_marginals
 from skdistill.release.noise import WANTED_SCALE
 from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows
-from skdistill.release.query import Integers, Queries, Query, at_share, noise_deviation
+from skdistill.release.query import Integers, Queries, Query, at_share, noise_deviation, part_of
 from skdistill.schema import Column, Schema
 
 Array = NDArray[np.float64]
@@ -73,7 +73,7 @@ def measure_table(
     """
     d = len(schema.columns)
     share = MARGINALS_PART if d > 1 else Fraction(1)
-    counted = measure_marginals(codes, schema.n_codes(n_bins), _part(loss, share), groups=groups)
+    counted = measure_marginals(codes, schema.n_codes(n_bins), part_of(loss, share), groups=groups)
     noisy = yield from at_share(counted, share)
     shares = tuple(
         denoised(counts, noisy.noise, column)
@@ -95,7 +95,7 @@ def measure_table(
         few = _signal(rows.n_units, loss) < _FEW_UNITS
         radius2 = _SHORT_RADIUS2 if few else _RADIUS2
         radius = float(np.sqrt(radius2 * max(length2, 1e-3)))
-        part = _part(loss, 1 - share)
+        part = part_of(loss, 1 - share)
         finest = np.inf if part is None else WANTED_SCALE / part.scale(2.0 * d)
         total, n = rows.moments(frame, radius, "products", rows.n_units, finest)
         moment = (yield Query(total.values, total.l1, total.l2, 1 - share)) * total.unit / n
@@ -120,10 +120,6 @@ def _as_rows(scores: Any, groups: Any) -> PrivateRows:
         counts = np.bincount(numbers)
         sizes, n_units, unit = counts[numbers].astype(np.float64), len(counts), Unit.GROUP
     return PrivateRows(np.ascontiguousarray(scores), targets, 2, n_units, unit, sizes)
-
-
-def _part(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:
-    return None if loss is None else loss.part(share)
 
 
 def denoised(counts: Array, noise: float, column: Column) -> Array:
