@@ -17,12 +17,9 @@ from skdistill._tables import n_rows, row_blocks, take_rows
 
 Array = NDArray[np.float64]
 
-# Size of a block of rows with their scores and labels: it stays in a processor's cache.
-_BLOCK_BYTES = 2**19
-# Rounding may keep a solver from a smaller gradient of the mean loss.
-_LEAST_TOLERANCE = 1e-6
-# Least share of a class (of two; less of more) that a start is made from.
-_LEAST_SHARE = 1e-4
+_BLOCK_BYTES = 2**19  # of rows with their scores and labels: they stay in a processor's cache
+_LEAST_TOLERANCE = 1e-6  # rounding may keep a solver from a smaller gradient of the mean loss
+_LEAST_SHARE = 1e-4  # of a class (of two; less of more) that a start is made from
 
 
 def takes_soft_cross_entropy(student: Any) -> bool:
@@ -63,11 +60,9 @@ def fit_logistic(
     if student.solver == "lbfgs":
         found = _lbfgs(loss, student.tol, student.max_iter)
     else:
-        options = {"gtol": student.tol, "maxiter": student.max_iter}
         start = np.zeros((X.shape[1] + 1) * loss.width)
-        found = minimize(
-            loss, start, method="trust-ncg", jac=True, hessp=loss.curvature, options=options
-        )
+        how = {"method": "trust-ncg", "options": {"gtol": student.tol, "maxiter": student.max_iter}}
+        found = minimize(loss, start, jac=True, hessp=loss.curvature, **how)
     if not found.success and np.abs(found.jac).max() > max(student.tol, _LEAST_TOLERANCE):
         warnings.warn(
             f"{student.solver} failed to converge after {found.nit} iteration(s): {found.message} "
@@ -87,9 +82,8 @@ def fit_logistic(
 def _lbfgs(loss: _SoftLoss, tolerance: float, max_iter: int) -> Any:
     """Minimise by L-BFGS until no entry of the gradient exceeds `tolerance`.
 
-    It starts from the model of the classes' shares alone, in units of the curvature there, class by
-    class and column by column. With many classes, the curvature is a hundredth of that of two and
-    differs between frequent and rare ones, and steps in the units of the weights are many.
+    It starts from the model of the classes' shares alone, in units of the curvature there, which
+    differs between frequent and rare classes: in the units of the weights there are many steps.
     """
     start, unit = loss.null_model()
     gradient = np.zeros_like(start)
@@ -102,15 +96,10 @@ def _lbfgs(loss: _SoftLoss, tolerance: float, max_iter: int) -> Any:
         if np.abs(gradient).max() <= tolerance:  # of the point that was evaluated last
             raise StopIteration
 
-    options = {
-        "maxls": 50,
-        "gtol": tolerance / unit.max(),
-        "ftol": 64 * np.finfo(np.float64).eps,
-        "maxiter": max_iter,
-    }
-    found = minimize(
-        in_units, start * unit, method="L-BFGS-B", jac=True, callback=stop, options=options
-    )
+    options = {"maxls": 50, "gtol": tolerance / unit.max(), "maxiter": max_iter}
+    options["ftol"] = 64 * np.finfo(np.float64).eps
+    how = {"method": "L-BFGS-B", "callback": stop, "options": options}
+    found = minimize(in_units, start * unit, jac=True, **how)
     found.x, found.jac = found.x / unit, found.jac * unit
     return found
 
@@ -176,8 +165,8 @@ class _SoftLoss:
     def null_model(self) -> tuple[Array, Array]:
         """Return the weights at which only the intercept counts, and the roots of the curvature.
 
-        The curvature is the diagonal of the Hessian there, h_c·mean(x_j²) + penalty, where
-        h = π(1 − π) for shares π of the classes.
+        This is the diagonal of the Hessian there, h_c·mean(x_j²) + penalty, where h = π(1 − π) for
+        shares π of the classes.
         """
         squares = np.zeros(self.n_columns + 1)
         shares = np.zeros(self.width)

@@ -49,8 +49,8 @@ def rehearse(
 ) -> None:
     """Train a clone of the student on made-up labels, and find its threshold; errors pass.
 
-    It is trained on some 500 rows, as it will be later, and predicts all rows. (A network is trained
-    on 64 rows and predicts these.) A student that raises is tried once more, on all `rows` and with
+    It is trained on some 500 rows, as it will be later, and predicts all. (A network is trained on
+    64 rows and predicts these.) A student that raises is tried once more, on all `rows` and with
     other labels, since the small sample may be the cause; that exception is raised.
 
     Parameters

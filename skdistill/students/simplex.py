@@ -30,19 +30,14 @@ def project_rows(rows: Array) -> Array:
 
 
 def with_unit_sums(rows: Array) -> Array:
-    """Move each row to the plane of vectors that sum to 1, without clipping.
-
-    A linear projection: unbiased noise stays unbiased, and its part across the plane, which
-    carries no information, is gone.
-    """
+    """Move each row to the plane of vectors that sum to 1: unbiased noise stays unbiased."""
     return rows - (rows.sum(axis=1, keepdims=True) - 1) / rows.shape[1]
 
 
 def with_mean_inside(rows: Array, margin: float = 1e-3) -> Array:
     """Shift all rows by one vector so that their mean lies inside the simplex.
 
-    A cross-entropy whose mean target is outside the simplex has no finite minimum in an
-    unpenalised intercept.
+    (Otherwise a cross-entropy has no finite minimum in an unpenalised intercept.)
     """
     mean = rows.mean(axis=0)
     inside = (1 - margin) * project_rows(mean[None])[0] + margin / rows.shape[1]

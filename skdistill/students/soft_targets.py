@@ -76,8 +76,7 @@ def fit_on_soft_labels(
     a method ``fit_soft`` gets projected labels too, unless it has an attribute ``signed_soft_labels
     = True``.
     """
-    way = how_to_train(student)
-    student = fresh(student)
+    way, student = how_to_train(student), fresh(student)
     if way == "fit_soft":
         signed = getattr(last_step(student), "signed_soft_labels", False)
         Y = with_unit_sums(labels) if signed else project_rows(labels)
@@ -91,13 +90,13 @@ def fit_on_soft_labels(
 
             student = MultiOutputRegressor(student)
         return student.fit(X, targets, **fit_params)
-    if way == "labels":
-        return student.fit(X, classes[hard_labels(labels)], **fit_params)
-    if way == "drawn labels":
-        return student.fit(X, classes[_drawn(project_rows(labels))], **fit_params)
+    if way in ("labels", "drawn labels"):
+        codes = hard_labels(labels) if way == "labels" else _drawn(project_rows(labels))
+        return student.fit(X, classes[codes], **fit_params)
     if way == "weights":
-        return _fit_on_copies(student, X, thinned(project_rows(labels)), classes, fit_params)
-    weights = with_mean_inside(with_unit_sums(labels))
+        weights = thinned(project_rows(labels))
+    else:
+        weights = with_mean_inside(with_unit_sums(labels))
     if way == "soft cross-entropy":
         codes = hard_labels(labels)
         return fit_soft(student, X, weights, classes, codes, fit_params, train=fit_logistic)
@@ -123,8 +122,7 @@ def fit_with_unlabelled(
 def hard_labels(labels: Array) -> NDArray[np.intp]:
     """Return the arg-max class of each row; every class keeps the row that favours it most.
 
-    A class that wins nowhere would be missing from the student's `classes_`, and one class alone
-    makes many students refuse to fit.
+    (A class that wins nowhere would be missing from the student's `classes_`.)
     """
     chosen = labels.argmax(axis=1)
     if len(labels) < labels.shape[1]:
@@ -152,8 +150,7 @@ def _fit_on_copies(
 ) -> Any:
     """Fit on one copy of a row for each class that has a weight in its soft label."""
     name, m = _weight_parameter(student), len(weights)
-    own = fit_params.get(name)
-    if own is not None:
+    if (own := fit_params.get(name)) is not None:
         weights = weights * np.asarray(own, dtype=np.float64).reshape(-1, 1)
     codes, rows = np.nonzero(weights.T)
     fit_params = {**rows_of_params(fit_params, rows, m), name: weights[rows, codes]}
@@ -163,9 +160,8 @@ def _fit_on_copies(
 def thinned(labels: Array, copies: int = 10) -> Array:
     """Return labels with about `copies` entries per row at most, and the same sum of each class.
 
-    An entry of 1/copies or more stays. Of the smaller ones of a class, one stays wherever their
-    running sum passes the next multiple of 1/copies, and has this weight. A class without any
-    keeps its largest entry.
+    An entry of 1/copies or more stays. Of the smaller ones of a class, one stays, with this weight,
+    wherever their running sum passes a multiple of 1/copies; the largest one stays if no other.
     """
     if np.count_nonzero(labels) <= copies * len(labels):
         return labels
@@ -203,10 +199,7 @@ def _weight_parameter(student: Any) -> str:
 
 
 def looks_at_labels(step: Any) -> bool:
-    """Whether a transformer learns from y: by its tags, or those of the estimators it is made of.
-
-    Resamplers do, and selectors of columns, whose tags do not always say so.
-    """
+    """Whether a transformer learns from y, by its tags or its parts'; selectors, resamplers do."""
     try:
         if hasattr(step, "fit_resample") or get_tags(step).target_tags.required:
             return True
@@ -232,8 +225,7 @@ def _earlier_steps(student: Any) -> list[Any]:
 def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, str] | None:
     """Return one score per class, and their scale; None where the student has labels only.
 
-    The scale is "log-probability", "probability" or "margin". The arg-max of a row of scores is the
-    student's own prediction.
+    The scale is "log-probability", "probability" or "margin". The arg-max is the student's own.
     """
     if is_regressor(student):
         values = np.asarray(student.predict(X), dtype=np.float64)
@@ -256,10 +248,7 @@ def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, st
 
 
 def probabilities(student: Any, X: Any, classes: NDArray[Any]) -> Array:
-    """Return the student's class probabilities, columns in the order of `classes`.
-
-    A regressor's outputs are projected on the simplex.
-    """
+    """Return class probabilities in the order of `classes`; a regressor's outputs are projected."""
     if is_regressor(student):
         scores = class_scores(student, X, classes)
         assert scores is not None

@@ -9,8 +9,7 @@ from scipy.special import expit
 
 Array = NDArray[np.float64]
 
-# Rows that are looked at for more than two classes, where the offsets are found by iteration.
-_MOST_ROWS = 20_000
+_MOST_ROWS = 20_000  # looked at for more than two classes: offsets are found by iteration then
 _ITERATIONS = 300
 # Of the calibration.
 _DOUBT = 15.0  # chosen on simulated histograms of 200 to 30,000 records at noise of 3 to 2,700

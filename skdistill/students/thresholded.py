@@ -23,8 +23,7 @@ Array = NDArray[np.float64]
 def student_has(student: Any, method: str, *, classifies: bool) -> bool:
     """Whether a :class:`ThresholdedStudent` of this student has a method.
 
-    A regressor that predicts classes has probabilities (its outputs are projected on the simplex)
-    and no decision function.
+    A regressor that predicts classes has probabilities and no decision function.
     """
     if classifies and is_regressor(student):
         return method != "decision_function"
@@ -49,8 +48,7 @@ class ThresholdedStudent(DocLink, BaseEstimator):
     Parameters
     ----------
     student : estimator
-        The fitted student: a classifier, or a regressor. A regressor predicts classes as well: it
-        was trained on soft labels.
+        Fitted: a classifier, or a regressor, which predicts classes if trained on soft labels.
     classes : ndarray of shape (n_classes,), default=None
         Class labels. None for a regressor that predicts numbers.
     offsets : ndarray of shape (n_classes,), default=None
@@ -60,10 +58,8 @@ class ThresholdedStudent(DocLink, BaseEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels (classification).
-    n_features_in_ : int
-        Number of columns of X.
-    feature_names_in_ : ndarray of str
-        Column names of X, where the transfer set had them.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns of X, and their names where the transfer set had them.
 
     Examples
     --------

@@ -24,8 +24,7 @@ from skdistill.students.threshold import fixed_offsets, offsets_for_prior
 
 Array = NDArray[np.float64]
 
-# Rows of X on which the share of each class is matched: it is known to .001 then.
-_MOST_MATCHED = 200_000
+_MOST_MATCHED = 200_000  # rows on which the share of each class is matched: it is known to .001
 
 
 @np.errstate(all="ignore")  # no released label raises

@@ -54,35 +54,27 @@ def _on_simplex(votes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows on the simplex: normalised, or uniform where that is impossible."""
     with np.errstate(all="ignore"):
         votes = np.maximum(votes, 0)
-        total = votes.sum(axis=1, keepdims=True)
-        rows = votes / total
+        rows = votes / votes.sum(axis=1, keepdims=True)
     bad = ~np.isfinite(rows).all(axis=1) | ~np.isclose(rows.sum(axis=1), 1)
     rows[bad] = 1.0 / votes.shape[1]
     return np.asarray(rows)
 
 
-def _parallel(n_jobs: int | None, verbose: int, **settings: Any) -> tuple[Any, Any, bool]:
+def _parallel(n_jobs: int | None, verbose: int, return_as: str) -> tuple[Any, Any, bool]:
     """Return joblib's `Parallel`, its `delayed`, and whether jobs leave this thread.
 
     Those of scikit-learn hand its configuration to other threads and processes. That takes longer
     than many a small member, so one job goes without.
     """
-    parallel = Parallel(n_jobs=n_jobs, verbose=verbose, **settings)
+    settings: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "return_as": return_as}
+    try:
+        parallel = Parallel(**settings)
+    except ValueError:  # pools of multiprocessing, say, hand over all results at the end
+        parallel = Parallel(**settings | {"return_as": "list"})
     if parallel.n_jobs != 1:
         return parallel, delayed, True
-    settings |= {"n_jobs": 1, "verbose": verbose, "backend": "sequential"}
+    settings |= {"n_jobs": 1, "backend": "sequential"}
     return joblib.Parallel(**settings), joblib.delayed, False
-
-
-def _streaming(n_jobs: int | None, verbose: int) -> tuple[Any, Any, bool]:
-    """Return a `Parallel` that hands over results one by one, in order, where the backend can.
-
-    Pools of multiprocessing, for instance, cannot; they hand over all results at the end.
-    """
-    try:
-        return _parallel(n_jobs, verbose, return_as="generator")
-    except ValueError:
-        return _parallel(n_jobs, verbose)
 
 
 def _quietly(
@@ -273,8 +265,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         targets: NDArray[Any]
         if _is_classification(self):
             targets, classes = read_classes(self, y, cells, names)
-            known = targets >= 0
-            state |= classes
+            known, state = targets >= 0, state | classes
         else:
             check_label_types(y)
             targets = as_floats(y if isinstance(y, np.ndarray) and y.ndim == 1 else cells)
@@ -283,11 +274,10 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         check_jobs(self.n_jobs, self.verbose)
         n_units = table.n_rows if names is None else len(set(names))
         k = self.count_teachers(n_units, len(state.get("classes_", [0])))
-        shards = (
-            shards_of_records(table.n_rows, k, random_state)
-            if names is None
-            else shards_of_groups(names, k, random_state.bytes(32))
-        )
+        if names is None:
+            shards = shards_of_records(table.n_rows, k, random_state)
+        else:
+            shards = shards_of_groups(names, k, random_state.bytes(32))
         if n_units > 1 and (k > n_units if names is not None else 2 * k > n_units):
             warn_caller(
                 f"{k} teachers for {n_units} records (or groups): many shards hold one or none, "
@@ -295,7 +285,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             )
         members = fresh_members(self.estimator, k, random_state)
         seeds = random_state.randint(np.iinfo(np.int32).max, size=k)
-        lengths = [len(shard) for shard in shards]
+        lengths = list(map(len, shards))
         shards = [shard[known[shard]] for shard in shards]
         state |= {
             "n_teachers_": k,
@@ -401,7 +391,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         rows = frozen(table.take())
         validate_data(self, layout_of(X), reset=False, skip_check_array=True)
         n, classes = n_rows(rows), getattr(self, "classes_", None)
-        parallel, later, away = _parallel(self.n_jobs, self.verbose)
+        parallel, later, away = _parallel(self.n_jobs, self.verbose, "list")
         members, seeds = self.estimators_, self.seeds_.tolist()
         linear = linear_votes(self.estimator, members, table, classes)
         parts = [slice(i, i + 1) for i in range(len(members))] if linear is None else linear.parts()
@@ -425,16 +415,11 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Returns
         -------
         report : TeacherReport
-            **Private**: counts of the private rows, for their owner alone. No statement and no
-            release holds them.
+            **Private**: counts of the private rows, for their owner alone.
         """
         check_is_fitted(self)
-        return report_of(
-            self.estimators_,
-            getattr(self, "classes_", None),
-            getattr(self, "class_count_", None),
-            self.n_left_out_,
-        )
+        classes, counts = getattr(self, "classes_", None), getattr(self, "class_count_", None)
+        return report_of(self.estimators_, classes, counts, self.n_left_out_)
 
     def rehearse(self, X: Any, transformer: Any = None) -> None:
         """Try on public rows whether a member could be trained at all; fitted ones are not asked.
@@ -507,7 +492,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         classes: NDArray[Any] | None,
     ) -> list[Any]:
         """Train the members not yet solved, each on its own shard and on nothing else."""
-        parallel, later, away = _streaming(self.n_jobs, self.verbose)
+        parallel, later, away = _parallel(self.n_jobs, self.verbose, "generator")
         tasks = [
             later(fit_member)(
                 members[i], table.take(shards[i]), targets[shards[i]], classes, int(seeds[i]), away
@@ -530,10 +515,8 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             return
         progress = self._init_callback_context(max_subtasks=len(members))
         progress.call_on_fit_task_begin(estimator=self)
-        steps = (
-            progress.subcontext(task_name="fit-member").call_on_fit_task_begin(estimator=self)
-            for _ in members
-        )
+        contexts = (progress.subcontext(task_name="fit-member") for _ in members)
+        steps = (each.call_on_fit_task_begin(estimator=self) for each in contexts)
         for step, member in zip(steps, _in_order(members, solved, parallel(tasks)), strict=True):
             step.call_on_fit_task_end(estimator=self)
             yield member

@@ -62,8 +62,7 @@ def read_classes(
 def set_fitted(estimator: Any, state: dict[str, Any], X: Any) -> None:
     """Replace the state of an earlier fit by `state`, in one assignment; remember the table X.
 
-    A fit that is interrupted before leaves the earlier state whole: members of one fit never stand
-    beside the unit, the counts or the certificate of another.
+    A fit that is interrupted leaves the earlier state whole.
     """
     kept = {name: value for name, value in vars(estimator).items() if not name.endswith("_")}
     estimator.__dict__ = kept | state
@@ -72,28 +71,13 @@ def set_fitted(estimator: Any, state: dict[str, Any], X: Any) -> None:
 
 @dataclass(frozen=True, repr=False)
 class TeacherReport:
-    """The state of a teacher's records, and of its members. Private: for the owner alone.
+    """The state of a teacher's records, and of its members. Private: for the owner alone."""
 
-    Parameters
-    ----------
-    trained : int
-        Members that learned something. A Newton teacher has no members.
-    one_class : int
-        Members whose records are all of one class: they vote for it.
-    uninformed : int
-        Members that know nothing: no record was left, or training raised.
-    records : dict
-        Records (of groups: groups) of each class; {} in a regression.
-    left_out : int or None
-        Rows whose label is none of the classes, or whose target is no finite number. None where
-        the targets of a regression are in a dask collection: they are not counted.
-    """
-
-    trained: int
-    one_class: int
-    uninformed: int
-    records: dict[Any, int]
-    left_out: int | None
+    trained: int  # members that learned something; a Newton teacher has no members
+    one_class: int  # members whose records are all of one class: they vote for it
+    uninformed: int  # members that know nothing: no record was left, or training raised
+    records: dict[Any, int]  # records (of groups: groups) of each class; {} in a regression
+    left_out: int | None  # rows with an unknown label, or no finite target; None: not counted
 
     def __repr__(self) -> str:
         members = (
@@ -116,13 +100,8 @@ def report_of(
     """Count the members by the result of their training; a Newton teacher has none."""
     votes = [np.asarray(each.vote) for each in members if type(each) is ConstantVoter]
     one_class = sum(bool((vote == 1).any()) for vote in votes)
-    records = (
-        {} if classes is None else dict(zip(classes.tolist(), class_count.tolist(), strict=True))
-    )
-    return TeacherReport(
-        trained=len(members) - len(votes),
-        one_class=one_class,
-        uninformed=len(votes) - one_class,
-        records=records,
-        left_out=left_out,
-    )
+    records = {}
+    if classes is not None:
+        records = dict(zip(classes.tolist(), class_count.tolist(), strict=True))
+    trained, uninformed = len(members) - len(votes), len(votes) - one_class
+    return TeacherReport(trained, one_class, uninformed, records, left_out)

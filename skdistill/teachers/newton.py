@@ -107,8 +107,7 @@ class _NewtonTeacher(DocLink, BaseEstimator):
         Returns
         -------
         report : TeacherReport
-            **Private**: counts of the private rows, for their owner alone. No statement and no
-            release holds them.
+            **Private**: counts of the private rows, for their owner alone.
         """
         check_is_fitted(self)
         rows, left_out = self.private_rows_, None
@@ -388,10 +387,7 @@ def _whole_targets(values: Any, low: float, high: float) -> NDArray[np.int64]:
 
 
 def _canonical(X: Any) -> Any:
-    """Return rows as finite float64 in C order, or CSR; each cell by itself.
-
-    Raises only for shapes, and for arrays of complex numbers.
-    """
+    """Return rows as finite float64 in C order, or CSR; each cell by itself, and none raises."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "fiub" and X.ndim == 2 and X.size:
         return _finite(np.ascontiguousarray(X, dtype=np.float64))
     rows = read_table(X).numbers()

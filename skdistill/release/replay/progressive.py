@@ -49,10 +49,8 @@ Kind = Literal["gaussian", "laplace"]
 # Levels are asked this much lower than paid for, so that the prices of the refinements to a level,
 # each rounded up, sum to no more than the price of the level.
 _MARGIN = 1 - 2.0**-30
-# Levels this close are one: between them there would be noise without end.
-_SAME = 2.0**-32
-# Lattice units of the noise of a bridge: it is public, so that its lattice need not be exact.
-_FINE = 2.0**30
+_SAME = 2.0**-32  # levels this close are one: between them there would be noise without end
+_FINE = 2.0**30  # lattice units of the noise of a bridge, which is public
 # The end of most keys (of rows that occur once: see cache_keys.row_keys); it is not stored.
 _FIRST = np.array([0, 0, 0, 1], dtype=np.uint8)
 
@@ -109,8 +107,8 @@ class Missing:
 class ProgressiveRelease:
     """All releases of one measurement that a ledger holds, as :meth:`refine` encoded them.
 
-    `sensitivity` is s: how far one record moves one row (L2 for Gaussian noise, L1 for Laplace), in
-    units of the values, as the queries count it on their lattice. It scales bridges only.
+    `sensitivity` is s, in units of the values, as queries count it (L2 for Gaussian noise, L1 for
+    Laplace). It scales bridges only.
     """
 
     def __init__(self, kind: Kind, sensitivity: float, blobs: Sequence[bytes]) -> None:
@@ -134,9 +132,8 @@ class ProgressiveRelease:
         free = np.isfinite(high) | (low >= level * (1 - _SAME))
         start = low if self.kind == "gaussian" else np.zeros_like(low)
         starts = np.unique(start[~free])
-        return Missing(
-            tuple((np.flatnonzero(~free & (start == a)), float(level - a)) for a in starts)
-        )
+        groups = ((np.flatnonzero(~free & (start == a)), float(level - a)) for a in starts)
+        return Missing(tuple(groups))
 
     def refine(
         self,
@@ -148,8 +145,7 @@ class ProgressiveRelease:
     ) -> tuple[Array, bytes | None]:
         """Return rows at a level, and the bytes to remember (None if all was known).
 
-        `measured` holds new releases of the groups of :meth:`missing`, in its order; `sampler` is
-        the source of the noise of bridges.
+        `measured` has new releases of the groups of :meth:`missing`; `sampler` serves bridges.
         """
         low, high, below, above = self._around(keys, level, n_columns)
         known = low >= level * (1 - _SAME)
@@ -159,11 +155,9 @@ class ProgressiveRelease:
             between = (low[bridged], high[bridged], below[bridged], above[bridged])
             values[bridged] = self._bridge(level, *between, sampler)
         for rows, new in measured:
-            if self.kind == "laplace":
-                values[rows] = new
-            else:
-                a = low[rows, None]
-                values[rows] = (a * below[rows] + (level - a) * new) / level
+            a = low[rows, None]
+            gaussian = self.kind == "gaussian"
+            values[rows] = (a * below[rows] + (level - a) * new) / level if gaussian else new
         if known.all():
             return values, None
         order = np.argsort(keys[~known])

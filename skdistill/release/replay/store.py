@@ -107,10 +107,9 @@ def _dry_run(release: Any, identity: str, ledger: Any) -> list[_Step]:
 
 
 def _step(release: Any, identity: str, ledger: Any, query: RowQuery) -> _Step:
-    kind = release.loss.kind
+    kind, bound = release.loss.kind, release.bound
     sensitivity = (query.l1 if kind == "laplace" else query.l2) * query.step
     table = () if query.X is None else layout(query.X)
-    bound = release.bound
     common = (_FORMAT, identity, bound.name, str(bound.unit), kind)
     settings = (release.sampler.name, sensitivity, table, *query.settings)
     key = digest(query.name, *common, *settings).encode()
