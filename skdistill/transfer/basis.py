@@ -2,11 +2,8 @@
 
 A release of labels for m rows is a function on these rows. Most such functions are smooth: a few
 coefficients in a good basis describe them almost completely, and noise on a few coefficients is far
-less than noise on m rows.
-
-Everything here is free, because a basis is computed from the public transfer set X alone. No
-teacher is called, and no argument of any function here depends on a private record, so a basis is a
-constant of the mechanism that uses it. For the same reason all random numbers here are seeded.
+less than noise on m rows. A basis is computed from the public transfer set X alone, so it is free,
+a constant of the mechanism that uses it; and all random numbers here are seeded.
 """
 
 from __future__ import annotations
@@ -32,20 +29,15 @@ Array = NDArray[np.float64]
 #: Largest transfer set for which the neighbour graph is offered: its time grows as m².
 MAX_GRAPH_ROWS = 20_000
 
-_NEIGHBOURS = 7
-_GRAPH_DIMENSIONS = 50
-# Weight that ties each row to all others, so that a graph of many pieces is connected.
-_TELEPORT = 0.1
-# Solved in full up to here, in a Krylov space above.
-_DENSE = 500
+_NEIGHBOURS, _GRAPH_DIMENSIONS = 7, 50
+_TELEPORT = 0.1  # weight that ties each row to all others, so that pieces of a graph are connected
+_DENSE = 500  # nodes: solved in full up to here, in a Krylov space above
 # The Krylov space: blocks of a quarter of the functions wanted, each six multiplications on. (At
 # 5,000 to 20,000 images of MNIST it takes a fifth to a tenth of the time of Lanczos iterations to
 # 1e-8; p functions hold as much of the labels' variance within .0005 for p=32, .002 for p=64.)
 _BLOCK, _BLOCKS, _POWER = 16, 10, 6
-# A direction whose deviation is below this part of the largest one is rounding error.
-_NEGLIGIBLE = 1e-6
-# A unit column closer than this to the span of earlier ones depends on them.
-_DEPENDENT = 1e-7
+_NEGLIGIBLE = 1e-6  # a direction of less than this part of the largest deviation is rounding error
+_DEPENDENT = 1e-7  # a unit column closer than this to the span of earlier ones depends on them
 
 
 def public_bases(
@@ -61,8 +53,7 @@ def public_bases(
         "pca": :func:`principal_components`. "graph": :func:`graph_eigenvectors`, for at most
         ``MAX_GRAPH_ROWS`` rows. "auto": both, or the first alone where there are more rows.
         Else p functions on the rows of X, the most important first, or a callable X -> such an
-        array. They must be derived from X, never from private records. Include a constant column,
-        or the labels' mean is lost.
+        array: with a constant column, or the labels' mean is lost; never from private records.
     size : int, default=64
         Largest number of functions in a basis.
     encoder : transformer, default=None
@@ -83,8 +74,8 @@ def public_bases(
 
     Notes
     -----
-    The bases of the last transfer set are kept in memory and copied where the next call asks for
-    the same ones. A graph of 20,000 rows takes one to two seconds, most of it for the neighbours.
+    The last bases are kept, for the next call with the same rows. A graph of 20,000 rows takes one
+    to two seconds, most of it for the neighbours.
 
     Examples
     --------
@@ -135,16 +126,12 @@ def _remembered(features: Array, basis: str, size: int) -> tuple[Array, ...]:
     return bases
 
 
-# -- Bases -------------------------------------------------------------------------------------
-
-
 def principal_components(features: Any, size: int = 64) -> Array:
     """Compute the constant and the leading principal components, as functions on the rows.
 
-    Of all q-dimensional spaces of functions on the rows, that of the first q components holds
-    most of the variance of the features (Eckart and Young 1936), hence of linear functions of
-    them. Above 1,000 rows and columns the solver is randomised (Halko, Martinsson and Tropp,
-    SIAM Review 2011), with a fixed seed.
+    Of all q-dimensional spaces of functions on the rows, that of the first q components holds most
+    of the variance of the features (Eckart and Young 1936). Above 1,000 rows and columns the solver
+    is randomised (Halko, Martinsson and Tropp, SIAM Review 2011), with a fixed seed.
 
     Parameters
     ----------
@@ -190,13 +177,13 @@ def graph_eigenvectors(features: Any, size: int = 64) -> Array:
 
     Notes
     -----
-    W joins each distinct row to its 7 nearest, symmetrised, and D holds the degrees. Equal rows
-    are one node, since they would otherwise fill each other's lists of neighbours. A function f on
-    the nodes is smooth where f'(D - W)f / f'Df is small: the minimisers are D^(-1/2) v, with v the
-    lowest eigenvectors of I - D^(-1/2) W D^(-1/2) [1]_, [2]_. Classes that form clusters are such
-    functions. Each node is also tied to all others by a total weight of 0.1, so that a piece of
-    the graph by itself is not the smoothest function [3]_. Above 500 nodes the eigenvectors are
-    approximate: the best ones in a block Krylov space [4]_ that starts from a fixed seed.
+    W joins each distinct row (equal ones would fill each other's lists) to its 7 nearest,
+    symmetrised, and D holds the degrees. A function f on the nodes is smooth where f'(D - W)f /
+    f'Df is small: the minimisers are D^(-1/2) v, with v the lowest eigenvectors of
+    I - D^(-1/2) W D^(-1/2) [1]_, [2]_. Classes that form clusters are such functions. Each node is
+    also tied to all others by a total weight of 0.1, so that a piece of the graph by itself is not
+    the smoothest function [3]_. Above 500 nodes the eigenvectors are approximate: the best ones in
+    a block Krylov space [4]_ that starts from a fixed seed.
 
     References
     ----------
@@ -248,8 +235,8 @@ def _smooth_functions(nodes: Array, size: int) -> Array:
 def _krylov_vectors(weights: Any, tie: Array, first: Array, size: int) -> Array:
     """Return about the leading eigenvectors of weights + tie·tieᵀ after the known first one.
 
-    They are the best ones in a block Krylov space that starts at random (Musco and Musco, NeurIPS
-    2015). Single precision is enough, since the caller orthonormalises the result.
+    They are the best ones in a block Krylov space (Musco and Musco 2015). Single precision is
+    enough, since the caller orthonormalises the result.
     """
 
     def times(vectors: Any) -> Any:
@@ -295,8 +282,7 @@ def _scores(features: Array, size: int) -> Array:
 def _orthonormal(columns: Array, size: int) -> Array:
     """Orthonormalise columns in their order, without those that depend on earlier ones.
 
-    A dependent column is taken out before the factorisation that counts: Householder's QR would put
-    any direction in its place.
+    (Householder's QR would put any direction in the place of these.)
     """
     columns = columns[:, columns.any(axis=0)]
     columns = columns / np.abs(columns).max(axis=0)
@@ -314,11 +300,10 @@ def _orthonormal(columns: Array, size: int) -> Array:
 def _users_basis(X: Any, basis: Any, size: int) -> Array:
     """Check and orthonormalise the user's functions."""
     columns = _check_matrix(basis(X) if callable(basis) else basis, "basis")
-    m = n_rows(X)
-    if len(columns) != m:
+    if len(columns) != n_rows(X):
         raise ValueError(
-            f"basis has shape {columns.shape}, but the transfer set has {m} rows. Give one row "
-            "per row of X, one column per function."
+            f"basis has shape {columns.shape}, but the transfer set has {n_rows(X)} rows. Give one "
+            "row per row of X, one column per function."
         )
     found = _orthonormal(columns, size)
     if found.shape[1] == 0:

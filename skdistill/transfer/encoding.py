@@ -14,8 +14,7 @@ from skdistill._tables import n_rows
 
 Array = NDArray[np.float64]
 
-# Numbers whose ranges differ by no more than this factor are taken to share a unit.
-_SAME_UNIT = 10.0
+_SAME_UNIT = 10.0  # numbers whose ranges differ by no more than this factor share a unit
 _SPARSE_DIMENSIONS = 100
 
 
@@ -27,18 +26,16 @@ def public_features(X: Any, encoder: Any = None) -> Array:
     X : array-like or sparse matrix of shape (m, d, ...)
         Axes after the second are flattened (images).
     encoder : transformer, default=None
-        Makes numbers of rows that hold texts or categories: the earlier steps of the student's
-        own pipeline, say. A clone is fitted on X, which is public.
+        Makes numbers of rows that hold texts or categories; a clone is fitted on X.
 
     Returns
     -------
     features : ndarray of shape (m, p)
         Finite; no constant column, so that p may be 0. Where the ranges of all columns are within
-        a factor of 10, give or take a tenth of the columns on either side, they share a unit
-        (pixels, principal components, scaled columns) and are divided by their root mean variance;
-        otherwise each is standardised. Missing and infinite values become the mean, and an
-        indicator tells. Of a sparse matrix of more than 100 columns: its 100 leading singular
-        directions.
+        a factor of 10, give or take a tenth of the columns on either side, they are divided by
+        their root mean variance; otherwise each is standardised. Missing and infinite values become
+        the mean, and an indicator tells. Of a sparse matrix of more than 100 columns: its 100
+        leading singular directions.
 
     Raises
     ------
@@ -65,7 +62,7 @@ def public_features(X: Any, encoder: Any = None) -> Array:
         values = _array(X)
         features = _scaled(values.reshape(len(values), -1))
     low, high = (reduce(features, axis=0, initial=0.0) for reduce in (np.min, np.max))
-    spread = features.max(axis=0) - features.min(axis=0)
+    spread = np.ptp(features, axis=0)
     varied = spread > 1e-12 * np.maximum(-low, high).max(initial=0.0)
     return np.ascontiguousarray(features if varied.all() else features[:, varied])
 

@@ -41,9 +41,8 @@ class MarginalSampler(DocLink, BaseEstimator):
     Parameters
     ----------
     schema : Schema, tuple of (float, float), float or int
-        Public knowledge about the columns; ``(low, high)`` where every column is a number in
-        these bounds. Private bounds are learned first, as in
-        :class:`~skdistill.PrivateClassifier`.
+        Public knowledge about the columns; ``(low, high)`` where every column is a number in these
+        bounds. Private bounds are learned first, as in :class:`~skdistill.PrivateClassifier`.
     epsilon, delta : float, default=1.0, 1e-6
         The price of a `fit`: all marginals together are (epsilon, delta)-differentially private.
         ``delta=0`` uses Laplace noise. ``epsilon=float("inf")``: no noise, no privacy.
@@ -54,16 +53,12 @@ class MarginalSampler(DocLink, BaseEstimator):
 
     Attributes
     ----------
-    table_ : SyntheticTable
-        The released table.
-    schema_ : Schema
-        The schema in use.
+    table_, schema_ : SyntheticTable, Schema
+        The released table, and the schema in use.
     privacy_ : PrivacyStatement
         The statement of the release.
-    n_features_in_ : int
-        Number of columns.
-    feature_names_in_ : ndarray of str
-        Their names, where the table had them.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns, and their names where the table had them.
 
     See Also
     --------
@@ -176,12 +171,12 @@ class MarginalSampler(DocLink, BaseEstimator):
         return self.table_.rows(n_rows, rng, self.kind_)
 
     def _loss(self) -> PrivacyLoss | None:
+        if self.epsilon == math.inf and self.accountant is not None:
+            raise ValueError(
+                "epsilon=inf means no privacy at all, so there is no cost that an accountant could "
+                "record. Use a finite epsilon, or accountant=None."
+            )
         if self.epsilon == math.inf:
-            if self.accountant is not None:
-                raise ValueError(
-                    "epsilon=inf means no privacy at all, so there is no cost that an accountant "
-                    "could record. Use a finite epsilon, or accountant=None."
-                )
             return None
         if self.delta == 0:
             return PrivacyLoss.laplace(self.epsilon)
@@ -207,18 +202,12 @@ class MarginalSampler(DocLink, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle: without the accountant once fitted."""
-        state = dict(super().__getstate__())
-        fitted = hasattr(self, "table_")
-        state["accountant"] = None if fitted else for_pickle(self.accountant)
-        return state
+        payer = None if hasattr(self, "table_") else for_pickle(self.accountant)
+        return {**super().__getstate__(), "accountant": payer}
 
 
 def _statement(
-    table: SyntheticTable,
-    schema: Schema,
-    loss: PrivacyLoss | None,
-    sampler: Sampler,
-    accountant: Any,
+    table: SyntheticTable, schema: Schema, loss: PrivacyLoss | None, sampler: Sampler, payer: Any
 ) -> PrivacyStatement:
     """Return the statement of the release of marginals."""
     unit = Unit.RECORD if loss is None else loss.unit
@@ -245,5 +234,5 @@ def _statement(
         not_protected=(f"the number of {unit}s", schema.not_protected),
         sampler="no noise" if loss is None else sampler.name,
         private=loss is not None and sampler.private and schema.is_private,
-        **counted_by(None if loss is None else accountant),
+        **counted_by(None if loss is None else payer),
     )

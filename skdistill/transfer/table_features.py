@@ -68,15 +68,13 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         these bounds.
     pairs : "auto", None or iterable of (str, str), default="auto"
         Pairs of numbers whose splines are multiplied. "auto" takes all pairs, with 4 knots for
-        each number, or 3 or 2 where there would be more than 1,000 such products; and none where
-        there would be more than 1,000 with 2 knots.
+        each number, or 3 or 2 for at most 1,000 products; none where 2 knots make more.
     n_knots : "auto" or int, default="auto"
         Most knots of a number. "auto" is 20 for up to 8 numbers and fewer for more. 0 leaves the
         splines out: a number is then the normal score of its rank (0 for the median, at most 2.88),
         which suits trees and plain linear models, with ``pairs=None, directions=False``.
     directions : bool, default=True
-        Whether to rotate to principal directions. If False, the features have the names of the
-        columns, and are neither centred nor rotated.
+        Whether to centre the features and to rotate them to principal directions.
     n_components : int, default=None
         Most directions. None: all whose public variance is not negligible.
 
@@ -92,10 +90,8 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         Variance of each direction over the public rows, decreasing. Only with directions.
     norm_bound_ : float
         No row of the result has a larger Euclidean norm.
-    n_features_in_ : int
-        Number of columns.
-    feature_names_in_ : ndarray of str
-        Their names, where X had them.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns, and their names where X had them.
 
     References
     ----------
@@ -160,10 +156,8 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         least = max(_RARE_ROWS, len(cells[0]) * _RARE_SHARE)
         rare = least_count(self.schema_.columns, cells, least, _MOST_CATEGORIES)
         self.maps_: tuple[Any, ...] = tuple(
-            NumberMap.of(column, x, n_knots, least)
-            if column.kind == "number"
-            else CategoryMap.of(column, x, rare)
-            for column, x in zip(self.schema_.columns, cells, strict=True)
+            NumberMap.of(c, x, n_knots, least) if c.kind == "number" else CategoryMap.of(c, x, rare)
+            for c, x in zip(self.schema_.columns, cells, strict=True)
         )
         self.pairs_, self.pair_knots_ = self._choose_pairs()
         # Splines are at least 0 and add up to 1, so a row is a mean of rows of the metric, none of
@@ -289,7 +283,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         """Return the features.
 
         A product of a sparse with a dense matrix adds up every row by itself, in the order of its
-        entries; the product of two dense ones may depend on how many rows there are.
+        entries; that of two dense ones may depend on how many rows there are.
         """
         found = np.empty((0, 0))
         for start, rows in zip(range(0, len(cells[0]), _CHUNK), self._sparse(cells), strict=True):
