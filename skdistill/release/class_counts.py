@@ -22,10 +22,8 @@ from skdistill.release.query import SQRT_2, Integers, Queries, Query, RowQuery, 
 
 Array = NDArray[np.float64]
 
-# A share that is less certain than this says less than the mean released label does.
-_USELESS_SPREAD = 0.03
-#: Part of μ² (or of ε) that the histogram takes.
-HISTOGRAM_SHARE = Fraction(1, 20)
+_USELESS_SPREAD = 0.03  # a share less certain than this says less than the mean released label
+HISTOGRAM_SHARE = Fraction(1, 20)  #: Part of μ² (or of ε) that the histogram takes.
 _MOST_BINS, _FEWEST_BINS = 40, 4
 _CLEAR = 10.0  # standard errors of a count that a bin of average size should hold
 
@@ -39,8 +37,7 @@ def class_counts(
     mean released label is the better guess then.
     """
     query = counts_query(counts, classes)
-    noisy = np.asarray((yield query), dtype=np.float64).reshape(-1)
-    noisy = np.clip(noisy * query.step, 0, None)
+    noisy = np.clip(np.asarray((yield query), dtype=np.float64).reshape(-1) * query.step, 0, None)
     if query.noise_scale(loss) > _USELESS_SPREAD * noisy.sum():
         return None
     return _normalised(noisy)
@@ -56,9 +53,8 @@ def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
         found = np.nan_to_num(as_outputs(call_privately(counts), (len(classes),)))
         return np.rint(np.clip(found, 0, 2.0**53)).astype(np.int64).reshape(1, -1)
 
-    return RowQuery(
-        "class counts", measure, (1, len(classes)), 2.0, SQRT_2, 1.0, settings=(classes,)
-    )
+    shape = (1, len(classes))
+    return RowQuery("class counts", measure, shape, 2.0, SQRT_2, 1.0, settings=(classes,))
 
 
 def measure_rarity(codes: Integers, loss: PrivacyLoss | None, groups: Any = None) -> Queries[float]:
@@ -126,14 +122,10 @@ def measure_scores(
     limits = np.unique(np.quantile(seen, np.linspace(0, 1, 2 * n_bins + 1)))
     edges = limits[2:-1:2]
     middles = limits[1::2][: len(edges) + 1] if len(limits) > 1 else limits
-    lattice = Lattice.of(np.zeros(rows.width), _spread(public), centred=False)
+    squares = public.multiply(public) if sp.issparse(public) else public * public
+    spread = np.sqrt(np.asarray(squares.mean(axis=0)).ravel())
+    lattice = Lattice.of(np.zeros(rows.width), spread, centred=False)
     weights = np.vstack([model.coef.T, model.intercept])
     found = rows.score_histogram(lattice, weights, edges)
     counts = (yield Query(found.values, found.l1, found.l2)) * found.unit
     return ScoreHistogram(middles, edges, np.asarray(counts, dtype=np.float64), deviation)
-
-
-def _spread(public: Any) -> Array:
-    """Return the root mean square of each column."""
-    squares = public.multiply(public) if sp.issparse(public) else public * public
-    return np.asarray(np.sqrt(np.asarray(squares.mean(axis=0)).ravel()))

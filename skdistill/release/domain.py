@@ -97,9 +97,9 @@ def warn_of_hidden(hidden: Hidden | None) -> None:
     """Warn of values that noise may hide, at the end of a fit: a warning may be an error."""
     cure = "Give bounds that are public knowledge, or use more records or a larger epsilon."
     if hidden and hidden.unknown:
+        unknown = list(hidden.unknown)
         warn_caller(
-            f"The bounds of {list(hidden.unknown)} cannot be told from noise, so that {_ASSUMED}. "
-            + cure
+            f"The bounds of {unknown} cannot be told from noise, so that {_ASSUMED}. {cure}"
         )
     if hidden and hidden.learned and hidden.share > _MUCH:
         warn_caller(

@@ -205,10 +205,8 @@ class Mechanism(BaseEstimator):
     ResidualRounds(n_rounds=2, noise='laplace')
     """
 
-    #: The kind of certificate that it needs (``Certificate.kind``).
-    kind: ClassVar[str]
-    #: Its name in a statement, where that is not the law of its noise.
-    title: ClassVar[str] = ""
+    kind: ClassVar[str]  #: The kind of certificate that it needs (``Certificate.kind``).
+    title: ClassVar[str] = ""  #: Its name in a statement, where that is not the law of its noise.
     noise: Any = "auto"
     basis: Any = None
     temperature: Any = 1.0

@@ -24,8 +24,7 @@ from skdistill.release.quantization import as_outputs
 
 Array = NDArray[np.float64]
 
-# Outputs held at once, by all workers of a chunk: 2 MB of float64.
-_CHUNK = 1 << 18
+_CHUNK = 1 << 18  # outputs held at once, by all workers of a chunk: 2 MB of float64
 
 
 def output_method(teacher: Any) -> str:
@@ -59,9 +58,13 @@ def class_outputs(
     method, said = call_privately(partial(_ask, teacher), X)
     if method == "predict_proba":
         return as_outputs(said, shape)
-    if method == "decision_function":
-        return _from_scores(said, shape)
-    return _one_hot(said, classes, shape)
+    if method == "predict":
+        return _one_hot(said, classes, shape)
+    with np.errstate(all="ignore"):
+        if shape[1] == 2:
+            positive = expit(as_outputs(said, shape[:1]))
+            return np.column_stack([1 - positive, positive])
+        return np.asarray(softmax(as_outputs(said, shape), axis=1))
 
 
 def value_outputs(teacher: Any, X: Any, n_rows: int) -> Array:
@@ -83,14 +86,6 @@ def _ask(teacher: Any, X: Any) -> tuple[str, Any]:
     teacher = adapted(teacher)
     method = output_method(teacher)
     return method, getattr(teacher, method)(X)
-
-
-def _from_scores(scores: Any, shape: tuple[int, int]) -> Array:
-    with np.errstate(all="ignore"):
-        if shape[1] == 2:
-            positive = expit(as_outputs(scores, shape[:1]))
-            return np.column_stack([1 - positive, positive])
-        return np.asarray(softmax(as_outputs(scores, shape), axis=1))
 
 
 def _one_hot(predicted: Any, classes: NDArray[Any], shape: tuple[int, int]) -> Array:

@@ -1,8 +1,4 @@
-"""From floating-point outputs to integers, so that sensitivities are exact.
-
-Everything here is total: every answer of a teacher becomes a row of integers, and no value
-decides whether an exception is raised.
-"""
+"""From floating-point outputs to integers, so that sensitivities are exact; no value raises."""
 
 from __future__ import annotations
 
@@ -18,29 +14,26 @@ from skdistill.release.query import SQRT_2, Integers
 
 Array = NDArray[np.float64]
 
-#: A soft label is a row of integers that sum to 2**LATTICE_BITS.
-LATTICE_BITS = 20
+LATTICE_BITS = 20  #: A soft label is a row of integers that sum to 2**LATTICE_BITS.
 
 
 def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
     """Return `values` as floats of the given shape, all NaN where that cannot be.
 
-    A teacher that returns text, objects, a wrong width or a wrong length is told from a
-    well-behaved one by its labels only (they become uniform rows), never by an exception.
+    A teacher that returns text or a wrong shape is told by its (then uniform) labels only.
     """
+
+    def floats() -> Array | None:  # the outputs' own code may raise
+        array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+        return None if array.dtype.kind == "c" else array.astype(np.float64)
+
     try:
-        array = call_privately(lambda: _floats(values))
+        array = call_privately(floats)
     except TeacherError:
         array = None
     if array is not None and array.shape == (*shape, 1):
         array = array.reshape(shape)
     return array if array is not None and array.shape == shape else np.full(shape, np.nan)
-
-
-def _floats(values: Any) -> Array | None:
-    """Return outputs as floats, None where they are complex; their own code may raise."""
-    array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
-    return None if array.dtype.kind == "c" else array.astype(np.float64)
 
 
 def to_simplex(rows: Array, temperature: float = 1.0) -> Array:
@@ -58,8 +51,7 @@ def to_simplex(rows: Array, temperature: float = 1.0) -> Array:
         good = (columns.min(axis=0) >= 0) & (top > 0) & (top < np.inf)
         if not good.all():
             columns[:, ~good], top = 1.0, np.where(good, top, 1.0)
-        # Dividing by the largest entry first keeps subnormal and huge rows finite.
-        columns /= top
+        columns /= top  # dividing by the largest entry first keeps subnormal and huge rows finite
         if temperature != 1.0:
             columns **= 1.0 / temperature
         columns /= columns.sum(axis=0)  # the largest entry is 1, so that this is finite
@@ -114,8 +106,7 @@ class Lattice:
     l2: float
 
 
-# A bound on the move of a row is enlarged by this part at most to make room for rounding.
-_ROUNDING = 2.0**-10
+_ROUNDING = 2.0**-10  # a bound on the move of a row is enlarged by this part at most, for rounding
 _MOST_BITS = 44
 
 
@@ -140,12 +131,9 @@ def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Latti
     fine = 1 if is_diameter else min(most, math.ceil(needed))
     bits = max(fine, min(most, lattice_bits(noise)))
     total, entry = float(1 << bits), 2 * (1 + n_classes * 2.0 ** (bits - 52))
-    counted = total * l1 + entry * n_classes, total * l2 + entry * math.sqrt(n_classes)
-    return Lattice(
-        1 << bits,
-        min(2 * total, max(counted[0], total * l1 * (1 + _ROUNDING))),
-        min(SQRT_2 * total, max(counted[1], total * l2 * (1 + _ROUNDING))),
-    )
+    by_l1 = max(total * l1 + entry * n_classes, total * l1 * (1 + _ROUNDING))
+    by_l2 = max(total * l2 + entry * math.sqrt(n_classes), total * l2 * (1 + _ROUNDING))
+    return Lattice(1 << bits, min(2 * total, by_l1), min(SQRT_2 * total, by_l2))
 
 
 def vote_lattice(moved: tuple[float, float], n_votes: int, noise: float) -> Lattice:
@@ -175,9 +163,9 @@ def range_lattice(width: float, noise: float) -> Lattice:
 def lattice_bits(unit_scale: float) -> int:
     """Choose how fine the lattice is from the noise, a public number.
 
-    `unit_scale` is the noise scale where a row has sum 1 (or a range has width 1). Noise that is
-    far coarser than the lattice would only make the exact sampler work with numbers it must look
-    at twice, so the lattice is made coarser too: its step stays below 2⁻²⁵ of the noise.
+    `unit_scale` is the noise scale where a row has sum 1 (or a range has width 1). With far coarser
+    noise the exact sampler would look at numbers twice, so the lattice is made coarser too: its
+    step stays below 2⁻²⁵ of the noise.
     """
     if unit_scale <= 0:
         return LATTICE_BITS

@@ -17,8 +17,7 @@ from skdistill.release.mechanism import TransferSet
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.teachers.shards import default_n_teachers
 
-# The number of private records is not known to a release of a teacher without a certificate.
-_RECORDS = (1_000, 10_000, 100_000)
+_RECORDS = (1_000, 10_000, 100_000)  # private ones, whose number is not known to such a release
 
 
 def noise_warning(
@@ -85,23 +84,20 @@ def noise_table(release: Release) -> str:
     assert loss is not None
     width, n_classes = _n_columns(asked.X), asked.n_classes
     this = f"{release.noise_averaged(width + 1):.3g}"
+    clones = [f"{_shards(release, n):.2g}" for n in _RECORDS]
     lines = [
         ("private records", *(f"{n:,}" for n in _RECORDS)),
         ("this one model", *[this] * len(_RECORDS)),
-        ("skdistill.refit(...)", *(_number(_shards(release, n)) for n in _RECORDS)),
+        ("skdistill.refit(...)", *clones),
     ]
     if np.isfinite(width) and asked.holds_numbers:
         sizes: list[Any] = [_Sizes(n, int(width), n_classes or 0) for n in _RECORDS]
-        noises = [asked.width * prediction_noise(each, loss) for each in sizes]
-        lines.append(("Newton teacher", *map(_number, noises)))
+        rounds = [f"{asked.width * prediction_noise(each, loss):.2g}" for each in sizes]
+        lines.append(("Newton teacher", *rounds))
     first = max(len(line[0]) for line in lines)
     rows = [f"  {name:<{first}}" + "".join(f"{x:>10}" for x in cells) for name, *cells in lines]
     head = f"Noise of a linear student's predictions, epsilon={loss.epsilon:.3g}:"
     return "\n".join([head, *rows])
-
-
-def _number(value: float) -> str:
-    return f"{value:.2g}"
 
 
 def _shards(release: Release, n_records: int) -> float:

@@ -28,10 +28,8 @@ from skdistill.schema import Column, Schema
 
 Array = NDArray[np.float64]
 
-#: Fewest and most bins of a number whose column has no edges of its own.
-FEWEST_BINS, N_BINS = 64, 300
-#: Part of the price that the counts of several columns take; the moment takes the rest.
-MARGINALS_PART = Fraction(7, 10)
+FEWEST_BINS, N_BINS = 64, 300  #: Bins of a number whose column has no edges of its own.
+MARGINALS_PART = Fraction(7, 10)  #: Of the price, for counts of several columns; the moment's rest.
 # The following were chosen on private rows held out of Adult, California housing and credit
 # default, by the number of records times μ. There is one bin for so many of these units:
 _PER_BIN = 8
@@ -75,10 +73,8 @@ def measure_table(
     share = MARGINALS_PART if d > 1 else Fraction(1)
     counted = measure_marginals(codes, schema.n_codes(n_bins), part_of(loss, share), groups=groups)
     noisy = yield from at_share(counted, share)
-    shares = tuple(
-        denoised(counts, noisy.noise, column)
-        for column, counts in zip(schema.columns, noisy.counts, strict=True)
-    )
+    counts = zip(noisy.counts, schema.columns, strict=True)
+    shares = tuple(denoised(each, noisy.noise, column) for each, column in counts)
     orders = tuple(
         np.arange(len(p)) if column.kind == "number" else np.argsort(-p, kind="stable")
         for column, p in zip(schema.columns, shares, strict=True)
@@ -89,9 +85,7 @@ def measure_table(
         length2 = sum(float((p * z**2).sum()) for p, (z, _) in zip(shares, found, strict=True))
         scores = np.column_stack([z[codes[:, j]] for j, (z, _) in enumerate(found)])
         rows = _as_rows(scores, groups)
-        frame = IntegerMap(
-            Lattice(np.zeros(d), np.full(d, 2.0**-11)), np.vstack([np.eye(d), np.zeros((1, d))])
-        )
+        frame = IntegerMap(Lattice(np.zeros(d), np.full(d, 2.0**-11)), np.eye(d + 1, d))
         few = _signal(rows.n_units, loss) < _FEW_UNITS
         radius2 = _SHORT_RADIUS2 if few else _RADIUS2
         radius = float(np.sqrt(radius2 * max(length2, 1e-3)))
@@ -206,10 +200,8 @@ class SyntheticTable:
         The columns.
     n_bins : int
         Most bins of a number.
-    shares : tuple of ndarray
-        Shares of the codes of every column.
-    orders : tuple of ndarray
-        The codes of every column in the order of its normal variable.
+    shares, orders : tuple of ndarray
+        Shares of the codes of every column, and the codes in the order of its normal variable.
     correlation : ndarray of shape (d, d)
         Of the normal variables.
 
@@ -257,8 +249,8 @@ class SyntheticTable:
     def codes(self, n_rows: int, rng: np.random.Generator) -> Integers:
         """Draw the codes of synthetic rows.
 
-        Shares are met as closely as whole rows can, which leaves less sampling error than
-        independent draws: the numbers of rows are the shares rounded at random.
+        The numbers of rows are the shares rounded at random: less sampling error than of
+        independent draws.
 
         Parameters
         ----------
