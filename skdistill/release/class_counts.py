@@ -33,8 +33,8 @@ def class_counts(
 ) -> Queries[Array | None]:
     """Release the private number of records of each class at the price `loss`; return the prior.
 
-    None where the noise on a share has a standard deviation above 0.03 (few records, small ε): the
-    mean released label is the better guess then.
+    None where the noise on a share has a standard deviation above 0.03: the mean label is better
+    then.
     """
     query = counts_query(counts, classes)
     noisy = np.clip(np.asarray((yield query), dtype=np.float64).reshape(-1) * query.step, 0, None)
@@ -58,11 +58,7 @@ def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
 
 
 def measure_rarity(codes: Integers, loss: PrivacyLoss | None, groups: Any = None) -> Queries[float]:
-    """Release by how much the rarer of two classes enlarges noise; see :func:`rarity`.
-
-    The private `codes` are 0 or 1 for a class, 2 for any other label: one column of a table, whose
-    counts :func:`~skdistill.release.marginals.measure_marginals` releases.
-    """
+    """Release by how much the rarer of two classes enlarges noise; `codes` are 0, 1 and 2 for others."""
     noisy = yield from measure_marginals(codes[:, None], [3], loss, groups=groups)
     return rarity(noisy.counts[0][:2], 2)
 
@@ -70,9 +66,8 @@ def measure_rarity(codes: Integers, loss: PrivacyLoss | None, groups: Any = None
 def mean_label(labels: Array, noise_scale: float) -> Array:
     """Return the mean released label as a prior: free, since the labels are released already.
 
-    The known noise of the mean, noise_scale/√m, shrinks it towards the uniform prior by the
-    positive-part James-Stein factor (Stein 1956), so that labels that are noise alone give no class
-    all the rows.
+    Its known noise, noise_scale/√m, shrinks it towards the uniform prior by the positive-part
+    James-Stein factor (Stein 1956), so that noise alone gives no class all the rows.
     """
     m, n_classes = labels.shape
     uniform = np.full(n_classes, 1 / n_classes)
@@ -93,10 +88,9 @@ def _normalised(weights: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class ScoreHistogram:
-    """Noisy counts of records (or groups) by score and class; public.
+    """Noisy counts, in records or groups, of two classes (columns) by score (bins); public.
 
-    `scores` has a score in the middle of each of b bins, `edges` the b - 1 limits between them,
-    `counts` a column for each of two classes; `noise` is the standard deviation on a count.
+    `scores` has one in the middle of each bin, `noise` is the standard deviation on a count.
     """
 
     scores: Array
@@ -110,10 +104,8 @@ def measure_scores(
 ) -> Queries[ScoreHistogram]:
     """Count private records of two classes by class and by the score that a released model gives.
 
-    The bins are quantiles of the scores of the `public` rows.
-
-    Proof. The bins are functions of public values and of the released model, and the counts move by
-    the bound of :meth:`~skdistill.release.private_sums.PrivateRows.score_histogram`.
+    Proof. The bins, quantiles of the `public` rows' scores, are functions of public values and of
+    the released model, and the counts move by the bound of ``PrivateRows.score_histogram``.
     """
     seen = np.asarray(public @ model.coef[0]) + model.intercept[0]
     deviation = 0.0 if loss is None else noise_deviation(loss, 2.0, math.sqrt(2))

@@ -32,9 +32,8 @@ _SEEN, _MUCH = 5.5, 0.05
 
 @dataclass(frozen=True)
 class Hidden:
-    """The values that noise on the counts may hide; public.
+    """Values that noise may hide; public: of `unknown` columns all, of `learned` ones some at the ends.
 
-    The bounds of the columns `unknown` cannot be told from noise, and those of `learned` can;
     `share` is the part of the records that noise may hide at each end.
     """
 
@@ -62,13 +61,12 @@ def measure_domain(
 
     Columns whose bounds turn out to be near each other and far from zero are counted once more, in
     cells between these bounds. Where there is none, all are counted once more in the same cells.
-    Returns the schema, with bounds for all numbers, and the values that noise may hide.
 
     Proof. The first cells are the same for every table (:func:`~skdistill.schema.domain.on_grid`),
     the second ones a function of the first answer, and so are the columns that are counted again.
     The code of a cell of the table is a function of that cell, so one row of codes is replaced, and
-    each set of counts costs its part of `loss` by the proof of
-    :func:`~skdistill.release.marginals.measure_marginals`. Bounds are post-processing.
+    each set of counts costs its part of `loss` by the proof of :func:`measure_marginals`. Bounds
+    are post-processing.
     """
     cells = schema.cells(X)
     unknown = {j: c for j, c in enumerate(schema.columns) if not c.bounded}
@@ -119,8 +117,8 @@ def with_domain(
 ) -> Queries[tuple[Fraction, Hidden | None, Result]]:
     """Learn private bounds, then run ``learn(schema, loss)`` at the rest of the price.
 
-    Returns the part of the price that the bounds took, for :func:`warn_of_hidden` the values that
-    noise may hide (0 and None where no bounds were private), and the result of `learn`.
+    Returns the part of the price that the bounds took (0 where none were private), the values that
+    noise may hide (or None), and the result of `learn`.
     """
     hidden = None
     share = domain_share(schema, loss, n_units)

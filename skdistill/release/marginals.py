@@ -37,11 +37,7 @@ _LEAST_SHARE = Fraction(1, 100)  # of a price that counts of columns take, with 
 
 @dataclass(frozen=True)
 class NoisyMarginals:
-    """Counts that came through the boundary, in records (or groups); public from here on.
-
-    `total` is their number, `counts` holds an array for each column, `noise` is the standard
-    deviation on a count; 0 for none.
-    """
+    """Noisy counts of the codes of each column, in records (or groups); public from here on."""
 
     total: int
     counts: tuple[Array, ...]
@@ -57,8 +53,8 @@ def measure_marginals(
     whose number is public, one group takes the place of a record.
 
     Proof. With U lattice units per record (1 without groups), one record (group) moves the d
-    marginals by √(2d)·U in L2 and by 2d·U in L1: see the module's docstring. A column with one code
-    holds all the records and does not move.
+    marginals by √(2d)·U in L2 and by 2d·U in L1: see the module. A column with one code holds all
+    the records and does not move.
     """
     numbers = None if groups is None else group_numbers(groups)
     total = len(codes) if numbers is None else int(numbers.max(initial=-1)) + 1

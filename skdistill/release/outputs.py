@@ -49,8 +49,8 @@ def class_outputs(
     """Return a classifier's labels for X, shape ``(n_rows, n_classes)``, not yet sanitised.
 
     Probabilities where the teacher has them; else the sigmoid or softmax of its decision function;
-    else its predictions, one-hot. A prediction that is none of `classes`, and any output of a wrong
-    shape, is NaN. `outputs`, a certificate's own, takes the place of all that.
+    else one-hot predictions. Predictions outside `classes` and outputs of a wrong shape are NaN.
+    `outputs`, a certificate's own, takes the place of all that.
     """
     shape = (n_rows, len(classes))
     if outputs is not None:
@@ -110,8 +110,7 @@ def in_chunks(
 ) -> NDArray[Any]:
     """Fill an array by ``function(rows, n_rows)`` of slices of X, in threads, in little memory.
 
-    Threads and not processes: a teacher sent to another process would be pickled with the private
-    data it may hold.
+    (Not in processes, since teachers would be pickled with the private data that they may hold.)
     """
     result = np.empty(shape, dtype=dtype)
     X = X.tocsr() if hasattr(X, "tocsr") else X

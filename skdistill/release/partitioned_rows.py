@@ -37,10 +37,7 @@ _RETRIES = 2  # of a task that raised: a file that could not be read at this mom
 
 
 class PartitionError(ValueError):
-    """A partition of private rows could not be read.
-
-    The text is fixed and nothing is chained to it, since the cause may quote a private record.
-    """
+    """A partition of private rows could not be read; the cause, which may quote a record, is left out."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -59,8 +56,7 @@ class PartitionError(ValueError):
 class _Layout:
     """The layout of every partition, and how it is read; public.
 
-    `names` are those of a frame's columns, None for an array; `dtypes` are of the columns, or of
-    the array. `read` and `read_targets` read the rows, and the targets, cell by cell.
+    `names` are those of a frame's columns (None for an array) and `dtypes` theirs or the array's.
     """
 
     read: Callable[[Any], Any]
@@ -122,11 +118,11 @@ def _is_numeral(cell: Any) -> bool:
 class PartitionedRows(PrivateRows):
     """Private rows in partitions; made by :func:`partitioned_rows`.
 
-    The rows stay where they are: they are read for each sum, so a collection that fits the memory
-    of the workers should be persisted. Two numbers for each row are kept by the workers: its
-    target, and its length. `X`, the collection, is not used any more; `targets` and `blocks` hold a
-    Delayed for each partition, `starts` the position of its first row. By `name`, which is random,
-    a ledger tells these rows from others.
+    The rows are read for each sum, so a collection that fits the memory of the workers should be
+    persisted. The workers keep two numbers for each row: its target, and its length. `X`, the
+    collection, is not used any more; `targets` and `blocks` hold a Delayed for each partition,
+    `starts` the position of its first row. By `name`, which is random, a ledger tells these rows
+    from others.
     """
 
     blocks: Sequence[Any] = ()
@@ -194,10 +190,9 @@ def partitioned_rows(
 ) -> PartitionedRows:
     """Return the rows of a dask collection, to be summed over; sizes it does not know are counted.
 
-    `y`, private labels or numbers in any partitions, or an array of the targets, is for `n_classes`
-    classes, or for a regression (0). `read` and `read_targets` read the rows, and the targets, of
-    one partition by itself; they are pickled. Raises TypeError and ValueError for public reasons,
-    and :class:`PartitionError` where a partition cannot be read.
+    `y` has private labels or numbers, in any partitions, or is an array of the targets; `n_classes`
+    is 0 for a regression. `read` and `read_targets` read one partition by itself; they are pickled.
+    Raises for public reasons, and :class:`PartitionError` where a partition cannot be read.
     """
     import dask
 

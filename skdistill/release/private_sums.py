@@ -75,8 +75,8 @@ class Lattice:
 class IntegerMap:
     """A public matrix as integers, so small that products with private cells are exact.
 
-    `matrix`, of shape (d + 1, q), takes centred rows with a constant 1 at the end to q numbers.
-    `integers` are whole numbers, as floats; a product with cells is in units of 2**-exponent.
+    `matrix`, of shape (d + 1, q), takes centred rows with a 1 at the end to q numbers; `integers`
+    are whole numbers, as floats; a product with cells is in units of 2**-exponent.
     """
 
     lattice: Lattice
@@ -100,10 +100,7 @@ class IntegerMap:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sum:
-    """A sum over private rows, and how far one unit moves it (`l1`, `l2`).
-
-    The values are private; `unit`, the number that the integer 1 stands for, is public.
-    """
+    """A sum over private rows, how far one unit moves it, and the public value of the integer 1."""
 
     values: Integers
     l1: float

@@ -18,10 +18,7 @@ LATTICE_BITS = 20  #: A soft label is a row of integers that sum to 2**LATTICE_B
 
 
 def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
-    """Return `values` as floats of the given shape, all NaN where that cannot be.
-
-    A teacher that returns text or a wrong shape is told by its (then uniform) labels only.
-    """
+    """Return `values` as floats of the given shape, all NaN where that cannot be; nothing raises."""
 
     def floats() -> Array | None:  # the outputs' own code may raise
         array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
@@ -37,11 +34,9 @@ def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
 
 
 def to_simplex(rows: Array, temperature: float = 1.0) -> Array:
-    """Make every row a probability vector.
+    """Make every row a probability vector, to the power of 1/T (Hinton, Vinyals and Dean 2015).
 
-    A row with a NaN, an infinity or a negative entry, or with no mass, becomes the uniform row;
-    any other is divided by its sum. A `temperature` T replaces p by p^(1/T), normalised (Hinton,
-    Vinyals and Dean 2015, equation 1, on log-probabilities).
+    A row with a NaN, an infinity or a negative entry, or with no mass, becomes the uniform row.
     """
     # One class after another: NumPy reduces few long rows many times faster than many short ones.
     columns = np.array(rows.T, dtype=np.float64, order="C")  # a copy: the rows are not ours
@@ -63,7 +58,7 @@ def quantize_simplex(simplex: Array, total: int = 1 << LATTICE_BITS) -> Integers
 
     The sums over the first 1, 2, ... classes are rounded to the nearest integer each, so an entry,
     their difference, is within 1 + n_classes·total·2⁻⁵² of ``total * p`` (the last part is the
-    error of the sums in floating point).
+    error of the sums).
     """
     ends = np.array(simplex.T, dtype=np.float64, order="C")
     for j in range(1, len(ends) - 1):  # as cumsum does, which is slow along few long rows
@@ -81,10 +76,7 @@ def quantize_simplex(simplex: Array, total: int = 1 << LATTICE_BITS) -> Integers
 def quantize_range(
     values: Array, low: float, high: float, total: int = 1 << LATTICE_BITS
 ) -> Integers:
-    """Clip a regressor's outputs to [low, high] and round them to integers in [0, total].
-
-    NaN becomes the middle of the range, an infinity its nearer end.
-    """
+    """Clip outputs to [low, high] (NaN to the middle) and round them to integers in [0, total]."""
     steps = np.array(values, dtype=np.float64)  # a copy: the values are not ours
     with np.errstate(all="ignore"):
         steps[np.isnan(steps)] = low + (high - low) / 2
@@ -115,15 +107,14 @@ def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Latti
 
     The finer the bound, the finer the lattice: the move in integers, rounding included, is at most
     1 + 2⁻¹⁰ times the bound, *by a number that depends on the bound alone* (as long as that takes
-    44 bits at most). So releases of different precision have one sensitivity, and a coarser one
-    can be drawn from a finer one (:mod:`skdistill.release.replay.progressive`).
+    44 bits at most). So releases of different precision have one sensitivity, and a coarser one can
+    be drawn from a finer one (:mod:`skdistill.release.replay.progressive`). `noise` is the scale of
+    the noise on a probability.
 
-    `l1` and `l2` are in units of probability; `noise` is the scale of the noise on one.
-
-    Proof. Let q, q' be the integer rows of p, p'. Both are non-negative and sum to S, so
-    ‖q − q'‖₁ ≤ 2S and ‖q − q'‖₂ ≤ √2·S (the diameter, exact). Also |q_j − S·p_j| ≤ e with
-    e = 1 + n_classes·S·2⁻⁵² (:func:`quantize_simplex`), so by the triangle inequality the move is
-    at most S·l1 + 2e·n_classes in L1 and S·l2 + 2e·√n_classes in L2. The smaller holds.
+    Proof. Let q, q' be the integer rows of p, p'. Both are non-negative and sum to S, so ‖q − q'‖₁
+    ≤ 2S and ‖q − q'‖₂ ≤ √2·S (the diameter, exact). Also |q_j − S·p_j| ≤ e with e = 1 +
+    n_classes·S·2⁻⁵² (:func:`quantize_simplex`), so by the triangle inequality the move is at most
+    S·l1 + 2e·n_classes in L1 and S·l2 + 2e·√n_classes in L2. The smaller holds.
     """
     most = _MOST_BITS - max(0, math.ceil(math.log2(n_classes)) - 3)
     needed = math.log2(4 * max(n_classes / l1, math.sqrt(n_classes) / l2) / _ROUNDING)
@@ -139,8 +130,7 @@ def simplex_lattice(l1: float, l2: float, n_classes: int, noise: float) -> Latti
 def vote_lattice(moved: tuple[float, float], n_votes: int, noise: float) -> Lattice:
     """Choose the lattice for rows of `n_votes` votes; one unit moves `moved` of them (L1, L2).
 
-    Counts are integers, so the bound is the move itself; they are only multiplied by a power of
-    two, so that there is room for noise that is finer than a vote.
+    Counts are integers, so the bound is the move itself, times a power of two for finer noise.
     """
     l1, l2 = moved
     unit = 1 << lattice_bits(noise * n_votes)
@@ -161,11 +151,10 @@ def range_lattice(width: float, noise: float) -> Lattice:
 
 
 def lattice_bits(unit_scale: float) -> int:
-    """Choose how fine the lattice is from the noise, a public number.
+    """Choose how fine the lattice is from `unit_scale`, the public noise where a row has sum 1.
 
-    `unit_scale` is the noise scale where a row has sum 1 (or a range has width 1). With far coarser
-    noise the exact sampler would look at numbers twice, so the lattice is made coarser too: its
-    step stays below 2⁻²⁵ of the noise.
+    Its step stays below 2⁻²⁵ of the noise: finer ones are slower, as the sampler looks at draws
+    twice.
     """
     if unit_scale <= 0:
         return LATTICE_BITS

@@ -25,12 +25,11 @@ def noise_warning(
 ) -> str:
     """Return a warning if there is more noise than signal, with a remedy for this teacher; else "".
 
-    Of a private teacher, say that it has spent more than the `epsilon` that was asked for. `prior`
-    has the public shares of the classes, where they are known.
-
-    Noise counts as a linear student feels it, averaged over the rows. In 72 settings of
-    ``benchmarks/noise_warning.py`` students had an AUC of .56 on average where this noise was more
-    than the spread of the labels (50 settings), and of .84 where it was less than half of it (14).
+    Of a private teacher, say that it has spent more than `epsilon`. `prior` has public shares of
+    the classes. Noise counts as a linear student feels it, averaged over the rows. In 72 settings
+    of ``benchmarks/noise_warning.py`` students had an AUC of .56 on average where this noise was
+    more than the spread of the labels (50 settings), and of .84 where it was less than half of it
+    (14).
     """
     bound, asked = release.bound, release.asked
     if release.loss is None:
@@ -61,9 +60,8 @@ def noise_warning(
 def spread_of_labels(asked: TransferSet, prior: NDArray[np.float64] | None = None) -> float:
     """Return the largest standard deviation that labels can have.
 
-    Labels of shares p vary most where each row is sure of its class: each of the k numbers by
-    √((1 - Σp²)/k) on average, which is √(p·(1 - p)) of two classes. Without shares it is that of
-    equal ones, and of a regression half the output range.
+    Labels of shares p vary most where each row is sure of its class: each of the k numbers by √((1
+    - Σp²)/k) on average. Without shares it is that of equal ones; of a regression half its range.
     """
     if asked.classes is None:
         return asked.width / 2
@@ -77,8 +75,8 @@ def spread_of_labels(asked: TransferSet, prior: NDArray[np.float64] | None = Non
 def noise_table(release: Release) -> str:
     """Return a small table: the noise of this teacher, of its clones on shards, of gradient rounds.
 
-    All of it is for the price and the rows of this release, averaged by a linear student, for
-    several numbers of private records. Gradient rounds are left out where rows are not numbers.
+    All of it is for the price and the rows of this release, averaged by a linear student. Gradient
+    rounds are left out where rows are not numbers.
     """
     asked, loss = release.asked, release.label_loss
     assert loss is not None

@@ -76,10 +76,7 @@ def smoothed_labels(labels: Array, bases: Sequence[Array], noise: float, middle:
 
 
 def _smoothed(noisy: Array, U: Array, noise: float) -> tuple[float, Array]:
-    """Shrink in one basis; return Stein's estimate of the error that is left, in noise², as well.
-
-    Without bias for blocks of more than two numbers (Stein, Annals of Statistics 1981).
-    """
+    """Shrink in one basis; also return Stein's estimate of the error left (1981), in noise²."""
     dof = max(1, noisy.shape[1] - 1)
     coefficients = U.T @ noisy
     left = noisy - U @ coefficients
@@ -93,10 +90,7 @@ def _smoothed(noisy: Array, U: Array, noise: float) -> tuple[float, Array]:
 
 
 def shrunk(estimate: Array, variance: Array, dof: int) -> Array:
-    """Shrink blocks of coefficients towards 0 with the known noise (James and Stein 1961).
-
-    Whole blocks {0}, {1}, {2}, {3}, {4, 5}, ... (Cai 1999) are shrunk, with all their classes.
-    """
+    """Shrink blocks {0}, {1}, {2}, {3}, {4, 5}, ... by the known noise (James, Stein 1961; Cai 1999)."""
     out, energies = np.zeros_like(estimate), _energies(estimate, variance[:, None])
     for block in _blocks(len(estimate)):
         kept = _kept(dof * len(variance[block]), float(energies[block].sum()))

@@ -122,8 +122,7 @@ def denoised(counts: Array, noise: float, column: Column) -> Array:
     The bins of a number are merged as far as nothing else can be told from noise: from all bins
     together downwards, two halves get different densities only where their counts differ by more
     than two standard errors (Haar wavelets with a threshold: Donoho and Johnstone 1994, "Ideal
-    spatial adaptation by wavelet shrinkage", Biometrika 81). Counts of categories and of missing
-    cells are cut at 1.5 standard errors.
+    spatial adaptation by wavelet shrinkage"). Other counts are cut at 1.5 standard errors.
     """
     kept = np.where(counts > _COUNTED * noise, counts, 0.0)
     if column.kind == "number":
@@ -156,8 +155,7 @@ def normal_scores(shares: Array, order: Integers) -> tuple[Array, float]:
     """Return the normal score of each code's mid-rank, and its covariance with the normal variable.
 
     `order` holds the codes in the order of that variable. Scores are at most 2.88 in absolute
-    value; the covariance is the first coefficient of the scores in Hermite polynomials of the
-    variable.
+    value; the covariance is their first coefficient in Hermite polynomials.
     """
     p = shares[order]
     ends = np.concatenate([[0.0], np.cumsum(p)])
@@ -172,10 +170,9 @@ def normal_scores(shares: Array, order: Integers) -> tuple[Array, float]:
 def correlations(moment: Array, noise: float, covariances: Array, shares: Sequence[Array]) -> Array:
     """Return the correlations of the normal variables from a noisy moment of the scores.
 
-    `moment` has the mean products of the columns' normal scores, with noise of the deviation
-    `noise` on an entry, and `covariances` are of :func:`normal_scores`. Entries that noise alone
-    would give are shrunk to zero by the noise's standard deviation, and the eigenvalues are kept
-    positive.
+    `moment` has the mean products of the columns' normal scores; `covariances` are of
+    :func:`normal_scores`. Entries are shrunk by the deviation of their noise, and eigenvalues are
+    kept positive.
     """
     off = (moment + moment.T) / 2
     off = np.sign(off) * np.maximum(np.abs(off) - noise / math.sqrt(2), 0)

@@ -31,8 +31,8 @@ def default_regressor(
     """Return a Ridge whose penalty is set from the noise.
 
     The least expected error has the penalty s²/τ², where s is the noise and τ² the prior variance
-    of a weight: signal variance by the total variance of X. The signal variance is read off the
-    released values, whose noise is known, and kept above that of 5 % of the range.
+    of a weight: signal variance by the total variance of X. The signal variance is that of the
+    released values less that of their noise, and at least that of 5 % of the range.
     """
     signal = float(np.var(values)) - noise_scale**2
     if output_range is not None:
@@ -64,8 +64,8 @@ def linear_student(
 ) -> Any:
     """Return a LinearRelease as a fitted estimator: post-processing, nothing is trained.
 
-    A regression (`classes` is None) has weights in units of half the output range, from its middle.
-    `transformer` makes the public steps before the teacher's last one.
+    Weights of a regression are in units of half the range, from its middle; public steps come
+    first.
     """
     student: Any
     if classes is not None:

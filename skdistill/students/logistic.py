@@ -25,8 +25,8 @@ _LEAST_SHARE = 1e-4  # of a class (of two; less of more) that a start is made fr
 def takes_soft_cross_entropy(student: Any) -> bool:
     """Whether :func:`fit_logistic` minimises the objective of the student's own ``fit``.
 
-    It does for a LogisticRegression that has one smooth loss for all classes: not for a subclass,
-    weights of classes, one loss for each class, or callbacks that follow scikit-learn's iterations.
+    It does for a LogisticRegression that has one smooth loss for all classes, without their weights
+    or callbacks that follow scikit-learn's iterations; not for a subclass.
     """
     return (
         type(student) is LogisticRegression
@@ -126,10 +126,7 @@ def _row_weights(given: Any, m: int) -> Array:
 
 
 class _SoftLoss:
-    """The mean loss and its derivatives at weights of shape (d + 1, width), flattened.
-
-    Calls go over the rows in blocks, so that each is read from memory once.
-    """
+    """The mean loss and its derivatives at flat weights of shape (d + 1, width), in blocks of rows."""
 
     def __init__(
         self, student: Any, X: Any, Y: Array, order: NDArray[np.intp], weights: Array
@@ -163,10 +160,9 @@ class _SoftLoss:
         return float(value), self._finished(gradient, W)
 
     def null_model(self) -> tuple[Array, Array]:
-        """Return the weights at which only the intercept counts, and the roots of the curvature.
+        """Return the weights at which only the intercept counts, and roots of the curvature there.
 
-        This is the diagonal of the Hessian there, h_c·mean(x_j²) + penalty, where h = π(1 − π) for
-        shares π of the classes.
+        It is h_c·mean(x_j²) + penalty (the Hessian's diagonal), where h = π(1 − π) for shares π.
         """
         squares = np.zeros(self.n_columns + 1)
         shares = np.zeros(self.width)

@@ -147,8 +147,7 @@ def rehearse(
 def _apart(is_network: bool) -> Iterator[None]:
     """Leave global generators as they are, show no warning, and let networks print nothing.
 
-    The generators serve one thread at a time, so that threads of the student would wait for this
-    one: joblib runs its tasks one by one here.
+    joblib's tasks run one by one here, since threads would wait for the generators.
     """
     with ExitStack() as stack:
         stack.enter_context(parallel_config(backend="sequential"))
@@ -164,8 +163,7 @@ def _made_up_values(
 ) -> Array:
     """Return values inside a range, and one on either side of it.
 
-    One is below zero where noise may take a label there: students that cannot take every number
-    have their limit at zero, most of them.
+    One is below zero where noise may take a label there: the limit of most picky students.
     """
     (low, high), n = output_range, len(ranks)
     beyond = 0.1 * (high - low)

@@ -28,14 +28,13 @@ _SIGNED_SOLVERS = frozenset(["lbfgs", "newton-cg", "newton-cholesky"])
 def how_to_train(student: Any) -> str:
     """Return the way of training that suits a student, by its methods, class and tags.
 
-    "fit_soft" for a classifier with a method of that name, and for a network of Keras or skorch;
-    "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier; "soft
-    cross-entropy" for a LogisticRegression, and "signed weights" for one with settings that
-    :func:`~skdistill.students.logistic.fit_logistic` does not know; "weights" for any other
-    classifier whose fit takes `sample_weight`; "labels" for the rest. "drawn labels" for a pipeline
-    that looks at labels in an earlier step: the weights reach the last step alone, and without them
-    every row has every label. One label a row, drawn by its probabilities, is like a true one to
-    all steps.
+    "fit_soft" for a classifier with a method of that name, and for a network; "least squares" for a
+    regressor; "unlabelled rows" for a semi-supervised classifier; "soft cross-entropy" for a
+    LogisticRegression, and "signed weights" for one with settings that ``fit_logistic`` does not
+    know; "weights" for any other classifier whose fit takes `sample_weight`; "labels" for the rest.
+    "drawn labels" for a pipeline that looks at labels in an earlier step, which gets no weights, so
+    that every row would have every label: one label a row, drawn by its probabilities, is like a
+    true one.
     """
     from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 
@@ -106,10 +105,7 @@ def fit_on_soft_labels(
 def fit_with_unlabelled(
     student: Any, X: Any, codes: NDArray[np.intp], classes: NDArray[Any], fit_params: dict[str, Any]
 ) -> Any:
-    """Fit a clone of a semi-supervised student on rows some of which have no label: the code -1.
-
-    That is scikit-learn's mark, so class labels must be whole numbers from 0 on.
-    """
+    """Fit a clone of a semi-supervised student on rows some of which have no label: the code -1."""
     if classes.dtype.kind not in "iu" or classes.min() < 0:
         raise ValueError(
             f"{type(last_step(student)).__name__} marks rows without a label by -1, so class "
@@ -120,10 +116,7 @@ def fit_with_unlabelled(
 
 
 def hard_labels(labels: Array) -> NDArray[np.intp]:
-    """Return the arg-max class of each row; every class keeps the row that favours it most.
-
-    (A class that wins nowhere would be missing from the student's `classes_`.)
-    """
+    """Return the arg-max class of each row; every class keeps the row that favours it most."""
     chosen = labels.argmax(axis=1)
     if len(labels) < labels.shape[1]:
         return chosen

@@ -39,9 +39,8 @@ def fixed_offsets(threshold: float, scale: str) -> Array:
 def offsets_for_prior(scores: Array, prior: Array) -> Array:
     """Find offsets of the scores with which each class is predicted as often as in the prior.
 
-    At a cut of 0.5 strong regularisation and noise, which pull all probabilities together, make a
-    rare class vanish. Matching the prior is the quantity-based rule of quantification learning
-    (Forman 2008) and needs no label.
+    At a cut of 0.5 strong regularisation and noise make a rare class vanish. Matching the prior is
+    the quantity-based rule of quantification learning (Forman 2008) and needs no label.
     """
     scores = np.nan_to_num(scores, neginf=-1e3, posinf=1e3)
     if scores.shape[1] == 2:
@@ -112,8 +111,7 @@ def offsets_from_counts(
     """Return the decision offsets of two classes' log-odds, from a noisy histogram of scores.
 
     The cut is for most correct predictions ("accuracy"), the largest F1 of the second class ("f1"),
-    or predictions of the second class as often as it occurs ("prior"), in log-odds of
-    `calibration`.
+    or that class as often as it occurs ("prior"), in log-odds of `calibration`.
     """
     if threshold == "accuracy":
         return np.zeros(2)

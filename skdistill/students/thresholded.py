@@ -21,10 +21,7 @@ Array = NDArray[np.float64]
 
 
 def student_has(student: Any, method: str, *, classifies: bool) -> bool:
-    """Whether a :class:`ThresholdedStudent` of this student has a method.
-
-    A regressor that predicts classes has probabilities and no decision function.
-    """
+    """Whether a ThresholdedStudent has a method; with a regressor, one for classes has probabilities."""
     if classifies and is_regressor(student):
         return method != "decision_function"
     if method == "predict_log_proba":

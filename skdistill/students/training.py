@@ -44,9 +44,9 @@ def train(
     """Train a clone of the student on released labels: `values` of the `rows` asked about.
 
     Those not `answered` have no label; students that learn from unlabelled rows see them, too, and
-    others raise where no row was answered. `noise_scale`, the deviation of independent noise on one
-    label, sets the penalty of the default student (None). Entries of `fit_params` with one value
-    per row of X follow the rows.
+    others raise where no row was answered. `noise_scale`, the deviation of independent noise on a
+    label, sets the penalty of the default student. `fit_params` with a value per row follow the
+    rows.
     """
     params = fit_params or {}
     if student is not None and classes is not None and how_to_train(student) == "unlabelled rows":

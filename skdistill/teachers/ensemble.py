@@ -63,8 +63,8 @@ def _on_simplex(votes: NDArray[np.float64]) -> NDArray[np.float64]:
 def _parallel(n_jobs: int | None, verbose: int, return_as: str) -> tuple[Any, Any, bool]:
     """Return joblib's `Parallel`, its `delayed`, and whether jobs leave this thread.
 
-    Those of scikit-learn hand its configuration to other threads and processes. That takes longer
-    than many a small member, so one job goes without.
+    Those of scikit-learn hand its configuration to other threads. One job goes without, and is
+    faster.
     """
     settings: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "return_as": return_as}
     try:

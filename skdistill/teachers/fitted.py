@@ -31,7 +31,7 @@ def read_arguments(
     """Read private rows, labels and groups; raise for public reasons alone.
 
     Returns the rows as `read` gives them (:func:`read_table` by default), the labels one by one,
-    the names of the groups (None without groups), and the state that says which columns were seen.
+    the names of the groups or None, and the state that says which columns were seen.
     """
     if y is None:
         name = type(estimator).__name__
@@ -60,10 +60,7 @@ def read_classes(
 
 
 def set_fitted(estimator: Any, state: dict[str, Any], X: Any) -> None:
-    """Replace the state of an earlier fit by `state`, in one assignment; remember the table X.
-
-    A fit that is interrupted leaves the earlier state whole.
-    """
+    """Replace the state of an earlier fit, in one assignment that no interruption can split."""
     kept = {name: value for name, value in vars(estimator).items() if not name.endswith("_")}
     estimator.__dict__ = kept | state
     remember(estimator, X)

@@ -280,10 +280,7 @@ def _scores(features: Array, size: int) -> Array:
 
 
 def _orthonormal(columns: Array, size: int) -> Array:
-    """Orthonormalise columns in their order, without those that depend on earlier ones.
-
-    (Householder's QR would put any direction in the place of these.)
-    """
+    """Orthonormalise columns in their order, without those that depend on earlier ones."""
     columns = columns[:, columns.any(axis=0)]
     columns = columns / np.abs(columns).max(axis=0)
     columns /= np.linalg.norm(columns, axis=0)

@@ -30,8 +30,7 @@ LONGEST_SCORE = -float(ndtri(_EXTREME))
 class NumberMap:
     """The position of a number among public rows, and linear splines of it.
 
-    `grid` and `positions`, of shape (k,), are increasing values with their positions: the knots are
-    at 0, 1, ..., n_positions - 1.
+    `grid` has increasing values, with `positions`: knots are at 0, 1, ..., n_positions - 1.
     """
 
     grid: Array
@@ -45,9 +44,8 @@ class NumberMap:
         """Learn the map of a column from its public values, NaN where missing.
 
         A value that at least as many rows have as would come between two knots has a knot of its
-        own, and its neighbours another, so that it has an indicator. Between such values, knots are
-        at quantiles. There are at most `n_knots` (0 for no splines), each for at least `least`
-        public rows.
+        own, and its neighbours another, so that it has an indicator. Between such values, at most
+        `n_knots` knots (0 for no splines) are at quantiles, each for `least` public rows or more.
         """
         distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
         if not len(distinct):
@@ -136,11 +134,7 @@ def _positions(counts: Codes, common: NDArray[np.bool_], size: float) -> tuple[A
 
 @dataclass(frozen=True)
 class CategoryMap:
-    """An indicator of each frequent category, and one of all others.
-
-    `places`, of shape (n_codes,), are those of the indicators of the column's codes; `width` is the
-    number of indicators.
-    """
+    """An indicator of each frequent category, and one of all others; a place for each code."""
 
     places: Codes
     width: int
@@ -174,9 +168,9 @@ class CategoryMap:
 def smooth_metric(n_knots: int) -> Array:
     """Return the root of the kernel of splines in which smooth functions come first.
 
-    The kernel of two knots i and j is 1 where they are equal, plus min(i, j) / (n_knots - 1): of
-    white noise and of a random walk, so functions that vary slowly have a larger variance. Its
-    largest value is 2.
+    The kernel of two knots i and j is min(i, j) / (n_knots - 1), plus 1 where they are equal, and
+    at most 2: of white noise and of a random walk, so functions that vary slowly have a larger
+    variance.
     """
     knots = np.arange(n_knots)
     kernel = np.eye(n_knots) + np.minimum(knots[:, None], knots) / max(1, n_knots - 1)

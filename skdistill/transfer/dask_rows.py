@@ -16,9 +16,8 @@ from skdistill._tables import take_rows
 def fetch_rows(X: Any, n: int | None, random_state: Any) -> tuple[NDArray[np.intp], Any]:
     """Bring n random rows of a dask collection X here; return their sorted numbers and the rows.
 
-    Sizes of partitions that dask does not know are counted, which reads X once more. `n` None is
-    refused, since all rows may not fit. Raises a TypeError for a collection that is neither an
-    array nor a data frame, and a ValueError for one that is not two-dimensional or has no rows.
+    Sizes of partitions that dask does not know are counted, which reads X once more. Raises where
+    `n` is None, since all rows may not fit, and for an X that is no table or has no rows.
     """
     import dask
 

@@ -12,13 +12,8 @@ from skdistill.schema import Schema
 class SchemaRows(TransformerMixin, BaseEstimator):
     """Bring every cell inside a schema; row by row, and nothing to fit.
 
-    Parameters
-    ----------
-    schema : Schema
-        Public.
-    n_bins : int, default=None
-        If given, every number is moved to the middle of its bin (:meth:`Schema.snap`), as rows
-        drawn from counts of these bins are.
+    With `n_bins`, every number is moved to the middle of its bin (:meth:`Schema.snap`), as rows
+    drawn from counts of these bins are.
     """
 
     def __init__(self, schema: Schema, n_bins: int | None = None) -> None:

@@ -117,10 +117,9 @@ def layout(X: Any) -> tuple[str, ...]:
 def row_keys(X: Any, n_rows: int) -> Keys:
     """Return a key of dtype "S16" for each row: a digest of its content, and which equal it is.
 
-    Equal rows of one table are different questions, with noise of their own: the second of them
-    is the second in every table that holds both. Two rows whose digests (96 bits) coincide by
-    chance would get the same label, which costs accuracy and no privacy. The keys of the last
-    arrays are kept, for searches.
+    Equal rows of one table are different questions, with noise of their own: the second of them is
+    the second in every table that holds both. If digests (96 bits) coincide by chance, two rows get
+    the same label, which costs no privacy. The keys of the last arrays are kept, for searches.
     """
     if not isinstance(X, np.ndarray) or X.dtype.kind == "O":
         return _keys(_contents(X, n_rows))
@@ -168,10 +167,7 @@ def _contents(X: Any, n_rows: int) -> list[bytes]:
 
 
 def _column(X: Any, j: int) -> NDArray[Any]:
-    """Return a column of a data frame, as objects unless NumPy's types are its own.
-
-    (Conversion of other types can depend on whether a value is missing in this part.)
-    """
+    """Return a column of a frame, as objects if not of NumPy's types: conversion could depend on NA."""
     column = X.iloc[:, j] if hasattr(X, "iloc") else X[:, j]
     if isinstance(column.dtype, np.dtype):
         return np.asarray(column)
