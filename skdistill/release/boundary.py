@@ -137,7 +137,7 @@ def _own_environment() -> Iterator[None]:
 
 
 def own_copy(data: Any) -> Any:
-    """Return a copy of rows and their cells, in the same container, that shares nothing with them."""
+    """Return a copy of rows and cells, in the same container, that shares nothing with them."""
     plain = isinstance(data, np.ndarray) and not data.dtype.hasobject
     if plain or (hasattr(data, "tocsr") and hasattr(data, "copy")):
         return data.copy()

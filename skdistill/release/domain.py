@@ -32,7 +32,7 @@ _SEEN, _MUCH = 5.5, 0.05
 
 @dataclass(frozen=True)
 class Hidden:
-    """Values that noise may hide; public: of `unknown` columns all, of `learned` ones some at the ends.
+    """Values that noise may hide, public: of `unknown` columns all, of `learned` ones some.
 
     `share` is the part of the records that noise may hide at each end.
     """

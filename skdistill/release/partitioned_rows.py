@@ -37,7 +37,7 @@ _RETRIES = 2  # of a task that raised: a file that could not be read at this mom
 
 
 class PartitionError(ValueError):
-    """A partition of private rows could not be read; the cause, which may quote a record, is left out."""
+    """A partition of private rows could not be read; the cause may quote one and is left out."""
 
     def __init__(self) -> None:
         super().__init__(

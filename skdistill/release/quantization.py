@@ -18,7 +18,7 @@ LATTICE_BITS = 20  #: A soft label is a row of integers that sum to 2**LATTICE_B
 
 
 def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
-    """Return `values` as floats of the given shape, all NaN where that cannot be; nothing raises."""
+    """Return `values` as floats of the given shape, all NaN where that cannot be."""
 
     def floats() -> Array | None:  # the outputs' own code may raise
         array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)

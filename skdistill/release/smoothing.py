@@ -90,7 +90,7 @@ def _smoothed(noisy: Array, U: Array, noise: float) -> tuple[float, Array]:
 
 
 def shrunk(estimate: Array, variance: Array, dof: int) -> Array:
-    """Shrink blocks {0}, {1}, {2}, {3}, {4, 5}, ... by the known noise (James, Stein 1961; Cai 1999)."""
+    """Shrink blocks {0}, {1}, {2}, {3}, {4, 5}, ... by the known noise (Cai 1999)."""
     out, energies = np.zeros_like(estimate), _energies(estimate, variance[:, None])
     for block in _blocks(len(estimate)):
         kept = _kept(dof * len(variance[block]), float(energies[block].sum()))

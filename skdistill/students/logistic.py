@@ -126,7 +126,7 @@ def _row_weights(given: Any, m: int) -> Array:
 
 
 class _SoftLoss:
-    """The mean loss and its derivatives at flat weights of shape (d + 1, width), in blocks of rows."""
+    """The mean loss and its derivatives at flat weights of shape (d + 1, width), by blocks."""
 
     def __init__(
         self, student: Any, X: Any, Y: Array, order: NDArray[np.intp], weights: Array

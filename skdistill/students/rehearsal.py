@@ -124,11 +124,7 @@ def rehearse(
             fit_params=params,
             random_state=seed,
         )
-        seen = part if is_network else X
-        if classes is None or threshold is None:
-            fitted.predict(seen)
-        else:  # as a fit does that looks for its threshold
-            match_threshold(fitted, seen, threshold, np.full(n_classes, 1 / n_classes), classes)
+        _predict(fitted, part if is_network else X, threshold, classes)
 
     with _apart(is_network):
         if len(some) < len(rows):
@@ -141,6 +137,14 @@ def rehearse(
         except Exception as error:
             error.add_note(_NOTE + (_NOTE_OF_VALUES if classes is None else ""))
             raise
+
+
+def _predict(student: Any, X: Any, threshold: Any, classes: NDArray[Any] | None) -> None:
+    """Ask a fitted student as a fit does that looks for its threshold."""
+    if classes is None or threshold is None:
+        student.predict(X)
+    else:
+        match_threshold(student, X, threshold, np.full(len(classes), 1 / len(classes)), classes)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def with_unit_sums(rows: Array) -> Array:
 
 
 def with_mean_inside(rows: Array, margin: float = 1e-3) -> Array:
-    """Shift all rows so that their mean is in the simplex: an intercept has a finite optimum then."""
+    """Shift all rows so that their mean is in the simplex: an intercept is finite then."""
     mean = rows.mean(axis=0)
     inside = (1 - margin) * project_rows(mean[None])[0] + margin / rows.shape[1]
     return rows + (inside - mean)

@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 def student_has(student: Any, method: str, *, classifies: bool) -> bool:
-    """Whether a ThresholdedStudent has a method; with a regressor, one for classes has probabilities."""
+    """Whether a ThresholdedStudent has a method; a regressor of classes has probabilities."""
     if classifies and is_regressor(student):
         return method != "decision_function"
     if method == "predict_log_proba":

@@ -167,7 +167,7 @@ def _contents(X: Any, n_rows: int) -> list[bytes]:
 
 
 def _column(X: Any, j: int) -> NDArray[Any]:
-    """Return a column of a frame, as objects if not of NumPy's types: conversion could depend on NA."""
+    """Return a column of a frame; as objects, cell by cell, where its type is not NumPy's."""
     column = X.iloc[:, j] if hasattr(X, "iloc") else X[:, j]
     if isinstance(column.dtype, np.dtype):
         return np.asarray(column)
