@@ -34,7 +34,7 @@ from skdistill.release.replay.cache_keys import assumed_of
 from skdistill.release.signal import noise_warning
 from skdistill.statement import PrivacyStatement
 from skdistill.students import encoder_of, linear_student, match_threshold, rehearse, train
-from skdistill.transfer.dask_rows import fetch_rows
+from skdistill.transfer.encoding import fetch_rows
 
 Array = NDArray[np.float64]
 

@@ -58,7 +58,7 @@ from skdistill.students import (
     train,
 )
 from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsemble
-from skdistill.transfer.features import SchemaRows
+from skdistill.transfer.encoding import SchemaRows
 from skdistill.transfer.table_features import TableFeatures, usual_knots
 
 #: Part of μ² (or of ε) that synthetic rows take. Chosen, as all parts, on private rows held out of

@@ -31,7 +31,7 @@ skdistill.schema.column: Column
 skdistill.schema.schema: Schema
 skdistill.students.thresholded: ThresholdedStudent
 skdistill.transfer.column_maps: CategoryMap NumberMap
-skdistill.transfer.features: SchemaRows
+skdistill.transfer.encoding: SchemaRows
 skdistill.transfer.table_features: TableFeatures
 sklearn._loss.loss: HalfTweedieLoss HalfTweedieLossIdentity
 sklearn.calibration: _CalibratedClassifier _SigmoidCalibration
