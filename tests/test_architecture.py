@@ -44,6 +44,7 @@ MAY_ASK = {
     "students": {"student", "self", "self.student"},
     "distiller": {"self", "self.student_"},
     "_estimator": {"self._thresholded()"},
+    "_scores": {"self"},
     "teachers": {"self", "member"},
 }
 ANSWERS = {"predict", "predict_proba", "predict_log_proba", "decision_function"}

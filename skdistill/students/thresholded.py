@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_regressor
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from skdistill._doc_links import DocLink
+from skdistill._scores import ScoreMixin
 from skdistill.students.soft_targets import class_scores, probabilities
 from skdistill.students.threshold import predicted_codes
 
@@ -36,7 +36,7 @@ def _offered(method: str) -> Any:
     return available_if(check)
 
 
-class ThresholdedStudent(DocLink, BaseEstimator):
+class ThresholdedStudent(DocLink, ScoreMixin, BaseEstimator):
     """A fitted student with its class labels and its decision threshold.
 
     A distiller is published in this form: as an ordinary fitted classifier or
@@ -167,26 +167,6 @@ class ThresholdedStudent(DocLink, BaseEstimator):
             As the student returns them.
         """
         return np.asarray(self.student.decision_function(self._checked(X)))
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy (classification) or R² (regression) of :meth:`predict`.
-
-        Parameters
-        ----------
-        X : array-like of shape (m, d)
-            Rows.
-        y : array-like of shape (m,)
-            True labels or numbers.
-        sample_weight : array-like of shape (m,), default=None
-            Weights of the rows.
-
-        Returns
-        -------
-        score : float
-            At most 1.
-        """
-        metric = r2_score if self.classes is None else accuracy_score
-        return float(metric(y, self.predict(X), sample_weight=sample_weight))
 
     def _checked(self, X: Any) -> Any:
         """Check the columns of X; its cells are the student's own affair."""

@@ -15,7 +15,6 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
@@ -26,6 +25,7 @@ from skdistill._cells import as_floats
 from skdistill._doc_links import DocLink
 from skdistill._numbers import check_jobs
 from skdistill._randomness import put_back_once
+from skdistill._scores import ScoreMixin
 from skdistill._silenced import warn_caller
 from skdistill._tables import (
     Table,
@@ -100,7 +100,7 @@ def _is_classification(ensemble: TeacherEnsemble) -> bool:
     return bool(is_classifier(ensemble.estimator))
 
 
-class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Teachers trained on disjoint shards of private data; their average is the answer.
 
     One record reaches one of k teachers, so it moves the average by at most 1/k of the diameter of
@@ -342,24 +342,6 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         """
         total: NDArray[np.float64] = sum(self.member_votes(X, _on_simplex))
         return total / len(self.estimators_)
-
-    def score(self, X: Any, y: ArrayLike) -> float:
-        """Return the accuracy of a classifier, or R² of a regressor. Not private.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (m, d)
-            Rows, with the columns of the private ones.
-        y : array-like of shape (m,)
-            True labels or targets.
-
-        Returns
-        -------
-        score : float
-            At most 1.
-        """
-        measure = accuracy_score if _is_classification(self) else r2_score
-        return float(measure(y, self.predict(X)))
 
     def member_votes(
         self, X: Any, function: Callable[[NDArray[np.float64]], Any] | None = None
