@@ -63,8 +63,7 @@ def call_privately(
         the student or for another member.
     seed : int or None, default=None
         Public, below 2^31. The global generators of Python, NumPy, PyTorch and Keras start from
-        it and are put back afterwards, so that how much one call draws reaches no other call.
-        None leaves them alone: for a teacher that is by itself.
+        it and are put back afterwards. None leaves them alone: for a teacher that is by itself.
     error : callable, default=TeacherError
         ``error()``, of a fixed text, is raised in place of any exception of the function:
         ``BaseException`` as well, since panics of extension modules quote values too.
@@ -82,11 +81,10 @@ def call_privately(
 
     Notes
     -----
-    Proof sketch. The exception is dropped inside the ``except`` block and a new one is raised
-    after it, so neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds the
-    one that was raised. That *some* exception was raised is visible; the statement says so.
-    Filters of warnings, NumPy's error state (in which nothing raises), scikit-learn's configuration
-    and environment variables are restored.
+    The exception is dropped inside the ``except`` block and a new one is raised after it, so
+    neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds it. That *some*
+    exception was raised is visible; the statement says so. Filters of warnings, NumPy's error state
+    (in which nothing raises), scikit-learn's configuration and environment variables are restored.
 
     Examples
     --------

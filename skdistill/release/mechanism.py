@@ -28,10 +28,8 @@ class TransferSet:
 
     Parameters
     ----------
-    X : array-like of shape (m, d)
-        The rows.
-    indices : ndarray of shape (m,)
-        Where they stand in the X that ``fit`` was given.
+    X, indices : array-like of shape (m, d), ndarray of shape (m,)
+        The rows, and where they stand in the X that ``fit`` was given.
     classes : ndarray of shape (n_classes,) or None
         Class labels; None for a regressor.
     output_range : tuple of (float, float) or None
@@ -164,8 +162,8 @@ class Labels:
     values : ndarray of shape (m, n_classes) or (m,)
         Noisy soft labels, or noisy outputs of a regressor.
     noise_scale : float
-        Standard deviation of the independent noise that one label was released with (smoothing
-        comes later); 0 where it is not independent between rows or there is none.
+        Standard deviation of the independent noise that one label was released with, before it was
+        smoothed; 0 for other noise or none.
     answered : ndarray of bool, shape (m,)
         Rows that got a label.
     prior : ndarray of shape (n_classes,) or None
@@ -193,8 +191,8 @@ class Mechanism(BaseEstimator):
     """The settings of a mechanism, and the generator that it is.
 
     A subclass stands in one file, names the `kind` of certificate it takes, and defines
-    :meth:`queries`. It is reached by one line in :mod:`skdistill.release.calibration`. Parameters
-    are those of any estimator, so that a grid reaches ``mechanism__n_rounds``.
+    :meth:`queries`. One line in :mod:`skdistill.release.calibration` reaches it, and a grid its
+    parameters, as ``mechanism__n_rounds``.
 
     Examples
     --------

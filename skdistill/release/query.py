@@ -36,16 +36,16 @@ class Query:
     values : ndarray of int64
         Private; of any shape.
     l1, l2 : float
-        How far one replaced unit moves `values`, all entries together, in the L1 and the L2 norm,
-        in the same integers. Public, as everything below.
+        How far one replaced unit moves `values`, all entries together, in the L1 and the L2 norm.
+        Public, finite and positive.
     share : Fraction
-        The part of the release's loss that the answer takes: of μ² (Gaussian), of ε (Laplace).
+        The part of the release's loss, in (0, 1], that the answer takes: of μ² (Gaussian noise) or
+        of ε (Laplace).
 
     Raises
     ------
     TypeError, ValueError
-        Fixed texts, without any of the values: for values that are not 64-bit integers, a bound
-        that is not finite and positive, or a share outside (0, 1].
+        For other arguments; fixed texts, without any of the values.
 
     Examples
     --------
@@ -234,10 +234,9 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
 
     Raises
     ------
-    ValueError
-        If the shares sum to more than 1: before the query that passes it is answered.
-    TypeError
-        If the mechanism yields something else than a Query or a RowQuery.
+    TypeError, ValueError
+        If the mechanism yields something else than a Query or a RowQuery; before any query with
+        which the shares sum to more than 1 is answered.
 
     Notes
     -----

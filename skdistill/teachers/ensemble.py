@@ -159,48 +159,44 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
     they are. If rows are sorted or filtered by their content before `fit`, one record may move
     many. With `groups`, see ``shards_of_groups`` in `teachers/shards.py`.
 
-    **A member is a function of its own rows, of public rows and of a public seed.** Every member
-    gets rows of its own, whose cells and dtypes no other shard has touched (``read_table`` in
-    `_tables.py`), and public rows that it cannot change for others. The generators named under
-    `random_state` start from its seed. NumPy's error state, scikit-learn's configuration, filters
-    of warnings and environment variables are put back after it. State that the code of `estimator`
-    keeps elsewhere cannot be undone: attributes of modules and classes, a generator of its own that
-    members share, files, a killed process. An estimator that learns through such a channel is not
-    covered.
+    **A member is a function of its own rows, of public rows and of a public seed.** No other shard
+    touches the cells and dtypes of its rows, and it cannot change the public rows for others. The
+    generators named under `random_state` start from its seed. NumPy's error state, scikit-learn's
+    configuration, filters of warnings and environment variables are put back after it. State that
+    the code of `estimator` keeps elsewhere cannot be undone: attributes of modules and classes, a
+    generator of its own that members share, files, a killed process. An estimator that learns
+    through such a channel is not covered.
 
     Members see canonical rows, in `fit` and when they vote: numbers, booleans and missing values
     of one column are float64 with NaN; a column of dates is ``datetime64[ns]``; every other column
-    holds objects: floats, texts and NaN. Categorical, nullable, Arrow and string dtypes are not
-    kept, since one record can change them. A data frame stays one, with its names; rows in a list
-    become an array; arrays of float32 stay so, sparse matrices become CSR of float64. The kind of
-    the container, its names and number of columns and a NumPy array's dtype are public. (So do not
-    make an array of text out of numbers and one text: hand in the list.)
+    holds objects: floats, texts and NaN. Other dtypes are not kept, since one record can change
+    them. A data frame stays one, with its names; rows in a list become an array; arrays of float32
+    stay so, sparse matrices become CSR of float64. The kind of the container, its names and number
+    of columns and a NumPy array's dtype are public. (So do not make an array of text out of numbers
+    and one text: hand in the list.)
 
-    Nothing about a record decides whether `fit` raises (rule of totality): a shard on which
-    training fails votes "uniform" (classification) or not at all (regression: NaN, which the
-    release replaces by the middle of the output range). Records with a label outside `classes`, or
-    with a target that is no finite number, are left out. The one exception is a set of labels that
-    is no classification target, where `classes` is None. A classifier that raises for the labels
-    themselves (XGBoost takes 0, ..., k-1 alone) is trained again, on codes.
+    Nothing about a record decides whether `fit` raises: a shard on which training fails votes
+    "uniform" (classification) or not at all (regression: NaN, for which a release puts the middle
+    of the output range). Records with a label outside `classes`, or with a target that is no finite
+    number, are left out. The one exception is a set of labels that is no classification target,
+    where `classes` is None. A classifier that raises for the labels themselves (XGBoost takes 0,
+    ..., k-1 alone) is trained again, on codes.
 
-    Global generators serve one member at a time, so threads train one member after another; use
-    processes (the default of joblib) to train several at once. There is no time limit for a member:
-    a record that slows its own member could push *others* over it.
+    Threads train one member after another, because of the global generators; use processes (the
+    default of joblib) to train several at once. There is no time limit for a member: a record that
+    slows its own member could push *others* over it.
 
     Members of the exact classes LogisticRegression (L2 penalty, a solver that converges to the
     optimum, ``max_iter`` of 100 or more), Ridge and GaussianNB are fitted together, in this
-    process, on arrays of numbers or frames of numeric columns; none of their numbers depends on
-    another shard (:mod:`skdistill.teachers.linear_members`). One that does not reach the optimum in
-    200 steps gets its own `fit`, as all members of other kinds do.
+    process, on numbers (:mod:`skdistill.teachers.linear_members`). One that does not reach the
+    optimum in 200 steps gets its own `fit`, as all members of other kinds do.
 
     From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows `fit` with one step for each
-    member. Callbacks run in the process that called `fit` and are told the number of the step and
-    no data, so which members failed does not show. (The ensemble, which every callback is handed,
-    is private as a whole.)
+    member. Callbacks are told the number of the step and no data. (The ensemble, which they are
+    handed, is private as a whole.)
 
-    `predict` and `predict_proba` are *not* private, and for regression the mean of unclipped
-    answers has no bound at all. A release takes :meth:`member_votes`, brings every member's
-    votes into the public range one by one, and adds up integers.
+    `predict`, `predict_proba` and `score` are *not* private. A release takes :meth:`member_votes`,
+    brings every member's votes into the public range one by one, and adds up integers.
 
     References
     ----------
@@ -247,8 +243,7 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
         y : array-like of shape (n,)
             Private labels or targets.
         groups : array-like of shape (n,), default=None
-            Label of the group (a person, say) that each row belongs to. A group stays together,
-            and the unit of privacy becomes the group.
+            Label of the group (a person, say) of each row, which is then the unit of privacy.
 
         Returns
         -------
@@ -489,8 +484,7 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
     ) -> Iterator[Any]:
         """Run `tasks` and yield all members in order; tell the callbacks of each that it is there.
 
-        The calls do not depend on the results of the members. How many members there are is
-        public and stays so: a callback that asks to stop is not heeded.
+        The calls do not depend on the members' results: a callback that asks to stop is not heeded.
         """
         if not getattr(self, "_skl_callbacks", ()):
             yield from _in_order(members, solved, parallel(tasks))

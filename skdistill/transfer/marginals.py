@@ -35,8 +35,7 @@ from skdistill.statement import PrivacyStatement
 class MarginalSampler(DocLink, BaseEstimator):
     """Make synthetic rows from noisy counts of the columns of a private table.
 
-    Beside the counts, the columns' dependence is released as one noisy matrix, and rows follow a
-    Gaussian copula.
+    Dependence of the columns is released as one noisy matrix; rows follow a Gaussian copula.
 
     Parameters
     ----------
@@ -62,7 +61,6 @@ class MarginalSampler(DocLink, BaseEstimator):
 
     See Also
     --------
-    SyntheticTable : The released table, from which rows are drawn.
     skdistill.PrivateClassifier : A model of a private table, with synthetic rows inside.
 
     References
@@ -108,8 +106,8 @@ class MarginalSampler(DocLink, BaseEstimator):
         y : None
             Ignored.
         groups : array-like of shape (n,), optional
-            Label of the group (a person, say) of each row. The unit of privacy is then the group,
-            and the number of groups is public.
+            Label of the group (a person, say) of each row, which is then the unit of privacy. The
+            number of groups is public.
 
         Returns
         -------
@@ -133,12 +131,12 @@ class MarginalSampler(DocLink, BaseEstimator):
         check_counts(len(schema.columns), loss)
         sampler = active_sampler("exact")
         charge(self.accountant, loss, type(self).__name__)
+        n_units = len(rows) if numbers is None else int(numbers.max()) + 1
 
         def learn(schema: Schema, loss: PrivacyLoss | None) -> Queries[SyntheticTable]:
             bins = bins_for(n_units, loss)
             return measure_table(schema, schema.encode(rows, bins), loss, bins, groups=groups)
 
-        n_units = len(rows) if numbers is None else int(numbers.max()) + 1
         queries = with_domain(schema, rows, loss, learn, n_units=n_units, groups=groups)
         _, hidden, self.table_ = answer(queries, loss, sampler)
         self.kind_ = Schema.kind_of(X)
