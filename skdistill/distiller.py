@@ -355,16 +355,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
 
     def _choose_queries(self, inputs: Inputs, bound: Certificate) -> TransferSet:
         """Choose the rows to label, at random and by number only."""
-        rows = choose_queries(
-            inputs.n_rows,
-            self.max_queries,
-            self.random_state,
-            bound,
-            inputs.classes,
-            self.epsilon,
-            self.delta,
-            self.mechanism,
-        )
+        rows = choose_queries(inputs.n_rows, self, bound, inputs.classes)
         return self._transfer_set(inputs, bound, rows)
 
     def _transfer_set(

@@ -365,23 +365,15 @@ def calibrate(
     return Release(bound, asked, chosen, loss, counted)
 
 
-def choose_queries(
-    n_rows: int,
-    max_queries: int | None,
-    random_state: Any,
-    bound: Any,
-    classes: NDArray[Any] | None,
-    epsilon: float,
-    delta: float,
-    mechanism: Any,
-) -> NDArray[np.intp]:
+def choose_queries(n_rows: int, distiller: Any, bound: Any, classes: Any) -> NDArray[np.intp]:
     """Return the sorted numbers of the rows to label: all, or at random as many as there may be."""
-    limit, rows = max_queries, np.arange(n_rows)
-    if limit is None and classes is not None and not math.isinf(epsilon):
-        chosen = choose_mechanism(mechanism, bound)
+    limit, rows = distiller.max_queries, np.arange(n_rows)
+    if limit is None and classes is not None and not math.isinf(distiller.epsilon):
+        chosen = choose_mechanism(distiller.mechanism, bound)
         if not isinstance(chosen, Unprotected):
-            loss = chosen.price(bound, TransferSet(None, rows, classes), epsilon, delta)
+            price = distiller.epsilon, distiller.delta
+            loss = chosen.price(bound, TransferSet(None, rows, classes), *price)
             limit = chosen.most_rows(bound, len(classes), loss)
     if limit is None or limit >= n_rows:
         return rows
-    return np.sort(check_random_state(random_state).permutation(n_rows)[:limit])
+    return np.sort(check_random_state(distiller.random_state).permutation(n_rows)[:limit])

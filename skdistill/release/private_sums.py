@@ -139,6 +139,15 @@ class PrivateRows:
     first: int = 0
     _lengths: list[Any] = field(default_factory=list, repr=False)
 
+    @classmethod
+    def of(cls, X: Any, targets: Integers, n_classes: int, groups: Integers | None) -> PrivateRows:
+        """Return rows of records, or of numbered groups."""
+        if groups is None:
+            return cls(X, targets, n_classes, len(targets))
+        sizes = np.bincount(groups)
+        of_row = sizes[groups].astype(np.float64)
+        return cls(X, targets, n_classes, len(sizes), Unit.GROUP, of_row)
+
     @property
     def width(self) -> int:
         """Number of columns, without the constant."""

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.accounting.relation import Unit
 from skdistill.release.marginals import group_numbers, measure_marginals
 from skdistill.release.noise import WANTED_SCALE
 from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows
@@ -108,12 +107,8 @@ def _signal(n_units: int, loss: PrivacyLoss | None) -> float:
 
 def _as_rows(scores: Any, groups: Any) -> PrivateRows:
     """Return rows to be summed over; their targets are not used."""
-    targets, sizes, n_units, unit = np.zeros(len(scores), np.int64), None, len(scores), Unit.RECORD
-    if groups is not None:
-        numbers = group_numbers(groups)
-        counts = np.bincount(numbers)
-        sizes, n_units, unit = counts[numbers].astype(np.float64), len(counts), Unit.GROUP
-    return PrivateRows(np.ascontiguousarray(scores), targets, 2, n_units, unit, sizes)
+    numbers, unused = None if groups is None else group_numbers(groups), np.zeros(len(scores), int)
+    return PrivateRows.of(np.ascontiguousarray(scores), unused, 2, numbers)
 
 
 def denoised(counts: Array, noise: float, column: Column) -> Array:

@@ -55,8 +55,14 @@ def fit_logistic(
     X = check_array(
         X, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=student, input_name="X"
     )
-    order = np.argsort(classes)[1 if len(classes) == 2 else 0 :]
-    loss = _SoftLoss(student, X, Y, order, _row_weights(sample_weight, len(Y)))
+    order, m = np.argsort(classes)[1 if len(classes) == 2 else 0 :], len(Y)
+    given = np.asarray(1.0 if sample_weight is None else sample_weight, dtype=np.float64)
+    if given.shape not in ((), (m,)) or not 0 < given.sum() < np.inf:
+        raise ValueError(
+            f"sample_weight must be {m} finite numbers, one for each row, with a positive sum; its "
+            f"shape is {given.shape}."
+        )
+    loss = _SoftLoss(student, X, Y, order, np.broadcast_to(given, m))
     if student.solver == "lbfgs":
         found = _lbfgs(loss, student.tol, student.max_iter)
     else:
@@ -111,18 +117,6 @@ def _check_settings(student: Any, X: Any, classes: NDArray[Any]) -> None:
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # of linear algebra with so few rows
         student.fit(take_rows(X, np.arange(len(labels)) % n_rows(X)), labels)
-
-
-def _row_weights(given: Any, m: int) -> Array:
-    if given is None:
-        return np.ones(m)
-    weights = np.asarray(given, dtype=np.float64)
-    if weights.shape not in ((), (m,)) or not 0 < weights.sum() < np.inf:
-        raise ValueError(
-            f"sample_weight must be {m} finite numbers, one for each row, with a positive sum; its "
-            f"shape is {weights.shape}."
-        )
-    return np.broadcast_to(weights, m)
 
 
 class _SoftLoss:

@@ -112,18 +112,9 @@ def rehearse(
             labels = _made_up_values(ranks, output_range or (0.0, 1.0), noise_scale)
         else:  # of every class as many rows
             labels = 0.2 / n_classes + 0.8 * np.eye(n_classes)[ranks * n_classes // n]
-        fitted = train(
-            student,
-            part,
-            np.arange(n),
-            labels,
-            answered=np.ones(n, dtype=bool),
-            noise_scale=0.0,
-            classes=classes,
-            output_range=output_range,
-            fit_params=params,
-            random_state=seed,
-        )
+        known: dict[str, Any] = {"answered": np.ones(n, dtype=bool), "noise_scale": 0.0}
+        known |= {"classes": classes, "output_range": output_range, "random_state": seed}
+        fitted = train(student, part, np.arange(n), labels, fit_params=params, **known)
         _predict(fitted, part if is_network else X, threshold, classes)
 
     with _apart(is_network):

@@ -127,13 +127,8 @@ class _NewtonTeacher(DocLink, BaseEstimator):
         codes = read(y if numbers else labels)
         if n_classes:
             found["class_count_"] = label_counts(codes, n_classes, names)
-        n_units, rows_of_unit = len(codes), None
-        if names is not None:
-            _, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
-            n_units, rows_of_unit = len(sizes), sizes[index].astype(np.float64)
-        unit = Unit.RECORD if names is None else Unit.GROUP
-        rows = PrivateRows(cells, codes, n_classes, n_units, unit, rows_of_unit)
-        return rows, state | found
+        groups = None if names is None else np.unique(names, return_inverse=True)[1]
+        return PrivateRows.of(cells, codes, n_classes, groups), state | found
 
     def _rows_in_partitions(
         self, X: Any, y: Any, groups: Any

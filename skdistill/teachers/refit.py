@@ -88,7 +88,14 @@ def refit(
     disjoint teachers 12
     """
     teacher = unwrap(teacher)
-    _check(teacher)
+    name = teacher.__name__ if isinstance(teacher, type) else type(teacher).__name__
+    if isinstance(teacher, type) or not (is_classifier(teacher) or is_regressor(teacher)):
+        raise TypeError(f"refit needs a classifier or a regressor, and {name} is neither.")
+    if hasattr(teacher, "privacy_"):
+        raise ValueError(
+            f"{name} is private already: pass it to PrivateDistiller as it is. Labels of it cost "
+            "nothing more."
+        )
     front, model = _split(teacher)
     if front is not None:
         rows = front.fit(X_private).transform(X_private)
@@ -107,17 +114,6 @@ def refit(
         fresh(model), n_teachers, classes=classes, n_jobs=n_jobs, random_state=random_state
     )
     return ensemble.fit(X_private, y_private, groups)
-
-
-def _check(teacher: Any) -> None:
-    name = teacher.__name__ if isinstance(teacher, type) else type(teacher).__name__
-    if isinstance(teacher, type) or not (is_classifier(teacher) or is_regressor(teacher)):
-        raise TypeError(f"refit needs a classifier or a regressor, and {name} is neither.")
-    if hasattr(teacher, "privacy_"):
-        raise ValueError(
-            f"{name} is private already: pass it to PrivateDistiller as it is. Labels of it cost "
-            "nothing more."
-        )
 
 
 def _split(teacher: Any) -> tuple[Pipeline | None, Any]:
