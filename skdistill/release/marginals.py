@@ -77,8 +77,7 @@ def measure_marginals(
 def check_counts(n_columns: int, loss: PrivacyLoss | None) -> None:
     """Raise, before a charge of `loss`, where noise on counts of columns is too large to draw."""
     if loss is not None:
-        moved = 2.0 * n_columns
-        unit = 2  # the least weight of a group
+        moved, unit = 2.0 * n_columns, 2  # the least weight of a group
         check_noise(loss.part(_LEAST_SHARE), unit * moved, unit * math.sqrt(moved))
 
 

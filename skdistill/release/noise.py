@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ from scipy.special import ndtri, ndtri_exp
 
 from skdistill._diffprivlib import load
 from skdistill.accounting.loss import PrivacyLoss
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 MAX_SCALE = 2.0**50  #: In lattice units: sums of values and noise then fit 64-bit integers.
 WANTED_SCALE = 2.0**44  #: Lattices that follow the noise have at most so many units for its scale.
@@ -49,9 +52,7 @@ class Sampler(Protocol):
     name: str
     private: bool
 
-    def perturb(
-        self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
-    ) -> NDArray[Any]:
+    def perturb(self, values: Integers, loss: PrivacyLoss, sensitivity: float) -> NDArray[Any]:
         """Return `values` with noise calibrated to `loss` and `sensitivity`."""
 
 
@@ -115,9 +116,7 @@ class ExactSampler:
         self._word_bits = word_bits
         self._words = words or _operating_system_words(word_bits)
 
-    def perturb(
-        self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
-    ) -> NDArray[np.int64]:
+    def perturb(self, values: Integers, loss: PrivacyLoss, sensitivity: float) -> Integers:
         """Add noise to integers, so that releasing them costs `loss`; no error depends on a value.
 
         `sensitivity` is how far one record can move the whole release: in L2 for a Gaussian loss,
@@ -139,22 +138,20 @@ class ExactSampler:
         self._add_noise(released.reshape(-1), loss.kind, loss.scale(sensitivity))
         return np.clip(released, -_LIMIT, _LIMIT, out=released)
 
-    def draw(
-        self, kind: Literal["gaussian", "laplace"], scale: float, size: int
-    ) -> NDArray[np.int64]:
+    def draw(self, kind: str, scale: float, size: int) -> Integers:
         """Return independent draws of round(Z), saturated at ±2**62, for a scale up to 2**50."""
         noise = np.zeros(size, dtype=np.int64)
         self._add_noise(noise, kind, scale)
         return noise
 
-    def _add_noise(self, flat: NDArray[np.int64], kind: str, scale: float) -> None:
+    def _add_noise(self, flat: Integers, kind: str, scale: float) -> None:
         """Add draws to a one-dimensional array, in place."""
         check_scale(scale)
         for start in range(0, flat.size, _CHUNK):
             part = flat[start : start + _CHUNK]
             part += self._draw_chunk(part.size, _LAWS[kind], scale)
 
-    def _draw_chunk(self, size: int, law: _Law, scale: float) -> NDArray[np.int64]:
+    def _draw_chunk(self, size: int, law: _Law, scale: float) -> Integers:
         """Return draws, in floating point where that is certain."""
         words = self._words(size)
         prefix = (words >> np.uint64(1)).view(np.int64)
@@ -217,9 +214,7 @@ class DiffprivlibSampler:
     )
     private = False
 
-    def perturb(
-        self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
-    ) -> NDArray[np.float64]:
+    def perturb(self, values: Integers, loss: PrivacyLoss, sensitivity: float) -> Array:
         """Return `values` with diffprivlib's noise; see :meth:`ExactSampler.perturb`."""
         mechanisms, scale = load("mechanisms"), loss.scale(sensitivity)
         if loss.kind == "laplace":
@@ -239,19 +234,19 @@ class DiffprivlibSampler:
 class _Law:
     """The half-line law of |Z| / scale."""
 
-    quantile: Callable[[NDArray[np.float64]], NDArray[np.float64]]  # S⁻¹, in place
+    quantile: Callable[[Array], Array]  # S⁻¹, in place
     guess: Callable[[float], float]  # S⁻¹ as a function of ln U, anywhere in the tail
     survival: Callable[[Fraction, int], int]  # S · 2**bits, off by less than 2
 
 
-def _gaussian_quantile(u: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gaussian_quantile(u: Array) -> Array:
     """Return the z with P(|N(0, 1)| > z) = u, in place."""
     u *= 0.5
     ndtri(u, out=u)
     return np.negative(u, out=u)
 
 
-def _laplace_quantile(u: NDArray[np.float64]) -> NDArray[np.float64]:
+def _laplace_quantile(u: Array) -> Array:
     """Return the z with exp(-z) = u, in place."""
     np.log(u, out=u)
     return np.negative(u, out=u)

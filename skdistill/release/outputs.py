@@ -40,11 +40,7 @@ def output_method(teacher: Any) -> str:
 
 
 def class_outputs(
-    teacher: Any,
-    X: Any,
-    n_rows: int,
-    classes: NDArray[Any],
-    outputs: Callable[[Any], Any] | None = None,
+    teacher: Any, X: Any, n_rows: int, classes: NDArray[Any], outputs: Any = None
 ) -> Array:
     """Return a classifier's labels for X, shape ``(n_rows, n_classes)``, not yet sanitised.
 
@@ -102,11 +98,7 @@ def _one_hot(predicted: Any, classes: NDArray[Any], shape: tuple[int, int]) -> A
 
 
 def in_chunks(
-    function: Callable[[Any, int], NDArray[Any]],
-    X: Any,
-    shape: tuple[int, ...],
-    dtype: Any,
-    n_jobs: int | None,
+    function: Callable[[Any, int], Any], X: Any, shape: tuple[int, ...], dtype: Any, n_jobs: Any
 ) -> NDArray[Any]:
     """Fill an array by ``function(rows, n_rows)`` of slices of X, in threads, in little memory.
 

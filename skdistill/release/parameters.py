@@ -37,8 +37,7 @@ class Parameters(Mechanism):
     Proof. Let D be the number of entries and h the step of the lattice, a power of two. Dividing
     by h is exact and rounding moves an entry by at most 1/2, so on the lattice
     ‖q − q'‖₂ ≤ radius/h + √D, and by Cauchy-Schwarz ‖q − q'‖₁ ≤ √D·radius/h + D. Integers are
-    clipped to ±2⁶⁰, which moves two of them no further apart. Scores and labels on any number of
-    rows are post-processing.
+    clipped to ±2⁶⁰, which moves two of them no further apart. Labels are post-processing.
 
     Examples
     --------

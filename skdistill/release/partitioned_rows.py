@@ -181,12 +181,7 @@ class PartitionedRows(PrivateRows):
 
 
 def partitioned_rows(
-    X: Any,
-    y: Any,
-    n_classes: int,
-    *,
-    read: Callable[[Any], Any],
-    read_targets: Callable[[Any], Integers],
+    X: Any, y: Any, n_classes: int, *, read: Any, read_targets: Any
 ) -> PartitionedRows:
     """Return the rows of a dask collection, to be summed over; sizes it does not know are counted.
 
@@ -212,39 +207,28 @@ def partitioned_rows(
         check_lengths(range(n), y=y)
         targets = [dask.delayed(y[a:b], traverse=False) for a, b in pairwise(ends)]
     full = np.flatnonzero(sizes)
-    return PartitionedRows(
-        X,
-        _kept([targets[i] for i in full]),  # type: ignore[arg-type]
-        n_classes,
-        n,
-        blocks=[blocks[i] for i in full],
-        starts=[int(ends[i]) for i in full],
-        layout=layout,
-    )
+    kept: Any = _kept([targets[i] for i in full])
+    found: dict[str, Any] = {
+        "blocks": [blocks[i] for i in full],
+        "starts": [int(ends[i]) for i in full],
+    }
+    return PartitionedRows(X, kept, n_classes, n, **found, layout=layout)
 
 
 def _layout_of(X: Any, y: Any, n_classes: int, read: Any, read_targets: Any) -> _Layout:
     """Return the layout that a collection declares."""
-    is_frame = hasattr(X, "columns")
-    dtypes = list(X.dtypes) if is_frame else [X.dtype]
-    names = list(X.columns) if is_frame else ["X"]
-    dtypes_of = zip(names, dtypes, strict=True)
+    names = list(X.columns) if hasattr(X, "columns") else None
+    dtypes = [X.dtype] if names is None else list(X.dtypes)
+    dtypes_of = zip(names or ["X"], dtypes, strict=True)
     if texts := [name for name, each in dtypes_of if text_or_numbers(each) == "text"]:
         raise ValueError(
             f"The columns {texts[:10]} are text. In a dask collection one record that is no number "
             "can make a text of every other one: state numeric dtypes where the rows are read, and "
             "make features of categories by a public map."
         )
-    return _Layout(
-        read,
-        read_targets,
-        names=list(X.columns) if is_frame else None,
-        dtypes=dtypes,
-        target_dtype=getattr(y, "dtype", None),
-        width=int(X.shape[1]),
-        n_classes=n_classes,
-        is_sparse=sp.issparse(getattr(X, "_meta", None)),
-    )
+    declared, is_sparse = getattr(y, "dtype", None), sp.issparse(getattr(X, "_meta", None))
+    width = int(X.shape[1])
+    return _Layout(read, read_targets, names, dtypes, declared, width, n_classes, is_sparse)
 
 
 def _parts(X: Any, n_axes: int = 2) -> tuple[list[Any], list[int]]:

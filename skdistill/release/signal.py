@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -89,8 +89,10 @@ def noise_table(release: Release) -> str:
         ("skdistill.refit(...)", *clones),
     ]
     if np.isfinite(width) and asked.holds_numbers:
-        sizes: list[Any] = [_Sizes(n, int(width), n_classes or 0) for n in _RECORDS]
-        rounds = [f"{asked.width * prediction_noise(each, loss):.2g}" for each in sizes]
+        n_scores = n_classes if n_classes and n_classes > 2 else 1
+        sizes = {"width": int(width), "n_classes": n_classes or 0, "n_scores": n_scores}
+        rows_of: list[Any] = [SimpleNamespace(n_units=n, **sizes) for n in _RECORDS]
+        rounds = [f"{asked.width * prediction_noise(each, loss):.2g}" for each in rows_of]
         lines.append(("Newton teacher", *rounds))
     first = max(len(line[0]) for line in lines)
     rows = [f"  {name:<{first}}" + "".join(f"{x:>10}" for x in cells) for name, *cells in lines]
@@ -106,19 +108,6 @@ def _shards(release: Release, n_records: int) -> float:
     bound = DisjointTeachers(2 / k, math.sqrt(2) / k, n_teachers=k)
     rounds = ResidualRounds(noise=loss.kind)
     return Release(bound, asked, rounds, loss).noise_averaged(_n_columns(asked.X) + 1)
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    """The public sizes of private rows that nobody holds."""
-
-    n_units: int
-    width: int
-    n_classes: int
-
-    @property
-    def n_scores(self) -> int:
-        return self.n_classes if self.n_classes > 2 else 1
 
 
 def _n_columns(X: Any) -> float:

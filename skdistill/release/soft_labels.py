@@ -166,12 +166,7 @@ def row_lattice(bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Lattice:
 
 
 def _integers(
-    temperature: float,
-    bound: Any,
-    asked: TransferSet,
-    lattice: Lattice,
-    teacher: Any,
-    rows: NDArray[np.intp] | None,
+    temperature: float, bound: Any, asked: TransferSet, lattice: Lattice, teacher: Any, rows: Any
 ) -> Integers:
     """Return the teacher's labels for some rows, on the lattice. Private."""
 

@@ -56,12 +56,7 @@ def _total_variance(X: Any) -> float:
     return total if np.isfinite(total) and total > 0 else 0.0
 
 
-def linear_student(
-    model: Any,
-    classes: NDArray[Any] | None,
-    output_range: tuple[float, float] | None,
-    transformer: Any = None,
-) -> Any:
+def linear_student(model: Any, classes: Any, output_range: Any, transformer: Any = None) -> Any:
     """Return a LinearRelease as a fitted estimator: post-processing, nothing is trained.
 
     Weights of a regression are in units of half the range, from its middle; public steps come

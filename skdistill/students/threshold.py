@@ -45,8 +45,7 @@ def offsets_for_prior(scores: Array, prior: Array) -> Array:
     scores = np.nan_to_num(scores, neginf=-1e3, posinf=1e3)
     if scores.shape[1] == 2:
         return np.array([0.0, -_cut(scores[:, 1] - scores[:, 0], float(prior[1]))])
-    scores = scores[:: -(-len(scores) // _MOST_ROWS)]
-    return _iterate(scores, prior)
+    return _iterate(scores[:: -(-len(scores) // _MOST_ROWS)], prior)
 
 
 def _cut(gaps: Array, share: float) -> float:

@@ -103,8 +103,7 @@ def match_threshold(
     """Find the decision offsets of a fitted student on the public X; None: the student decides."""
     if threshold is None or prior is None or classes is None:
         return None
-    step = -(-n_rows(X) // _MOST_MATCHED)
-    if step > 1:
+    if (step := -(-n_rows(X) // _MOST_MATCHED)) > 1:
         X = take_rows(X, np.arange(0, n_rows(X), step))
     scored = class_scores(student, X, classes)
     if scored is None:

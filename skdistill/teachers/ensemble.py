@@ -27,14 +27,7 @@ from skdistill._numbers import check_jobs
 from skdistill._randomness import put_back_once
 from skdistill._scores import ScoreMixin
 from skdistill._silenced import warn_caller
-from skdistill._tables import (
-    Table,
-    canonical_rows,
-    check_label_types,
-    layout_of,
-    n_rows,
-    read_table,
-)
+from skdistill._tables import canonical_rows, check_label_types, layout_of, n_rows, read_table
 from skdistill.neural import fresh_members
 from skdistill.release.boundary import call_privately, own_copy
 from skdistill.teachers.fitted import (
@@ -282,18 +275,12 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
         seeds = random_state.randint(np.iinfo(np.int32).max, size=k)
         lengths = list(map(len, shards))
         shards = [shard[known[shard]] for shard in shards]
-        state |= {
-            "n_teachers_": k,
-            "n_units_": n_units,
-            "seeds_": seeds,
-            "group_level_": names is not None,
-            "n_left_out_": int(np.count_nonzero(~known)),
-            "fit_id_": uuid.uuid4().hex,
-        }
-        given = table, targets, shards
-        labels = state.get("classes_")
+        state |= {"n_teachers_": k, "n_units_": n_units, "group_level_": names is not None}
+        state |= {"seeds_": seeds, "n_left_out_": int(np.count_nonzero(~known))}
+        state["fit_id_"] = uuid.uuid4().hex
+        given, labels = (table, targets, shards), state.get("classes_")
         solved = call_privately(lambda: fit_together(members, *given, lengths, labels, columns))
-        state["estimators_"] = self._fit_members(members, solved, *given, seeds, labels)
+        state["estimators_"] = self._fit_members(members, solved, given, seeds, labels)
         set_fitted(self, state, X)
         return self
 
@@ -423,11 +410,9 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
         rehearse(self.estimator, rows, getattr(self, "classes_", None))
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        member = get_tags(self.estimator)
-        tags.estimator_type = member.estimator_type
-        tags.classifier_tags = member.classifier_tags
-        tags.regressor_tags = member.regressor_tags
+        tags, member = super().__sklearn_tags__(), get_tags(self.estimator)
+        for name in ("estimator_type", "classifier_tags", "regressor_tags"):
+            setattr(tags, name, getattr(member, name))
         tags.target_tags.required = True
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = True
@@ -459,16 +444,10 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
         return int(self.n_teachers)
 
     def _fit_members(
-        self,
-        members: list[Any],
-        solved: NDArray[np.bool_],
-        table: Table,
-        targets: NDArray[Any],
-        shards: list[NDArray[np.intp]],
-        seeds: NDArray[Any],
-        classes: NDArray[Any] | None,
+        self, members: list[Any], solved: NDArray[np.bool_], given: Any, seeds: Any, classes: Any
     ) -> list[Any]:
         """Train the members not yet solved, each on its own shard and on nothing else."""
+        table, targets, shards = given
         parallel, later, away = _parallel(self.n_jobs, self.verbose, "generator")
         tasks = [
             later(fit_member)(

@@ -61,8 +61,8 @@ class _NewtonTeacher(DocLink, BaseEstimator):
             Private labels or numbers. One that is missing, or outside of the classes, teaches
             nothing. A dask array or series may have other partitions than X has.
         groups : array-like of shape (n_samples,), default=None
-            Label of the group (a person, say) that each row belongs to, which is then the unit of
-            privacy. All groups count alike, whatever their size. Not for dask collections.
+            Label of the group (a person, say) of each row, which is then the unit of privacy. All
+            groups count alike, whatever their size. Not for dask collections.
 
         Returns
         -------
@@ -89,15 +89,9 @@ class _NewtonTeacher(DocLink, BaseEstimator):
                     f"{rows.width}. Pass public rows that went through the same feature map."
                 )
         model = _owners_model(rows)
-        state |= {
-            "private_rows_": rows,
-            "curvature_": public,
-            "n_units_": rows.n_units,
-            "group_level_": rows.unit is Unit.GROUP,
-            "coef_": model.coef,
-            "intercept_": model.intercept,
-            "fit_id_": uuid.uuid4().hex,
-        }
+        state |= {"private_rows_": rows, "curvature_": public, "fit_id_": uuid.uuid4().hex}
+        state |= {"n_units_": rows.n_units, "group_level_": rows.unit is Unit.GROUP}
+        state |= {"coef_": model.coef, "intercept_": model.intercept}
         set_fitted(self, state, X)
         return self
 

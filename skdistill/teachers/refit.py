@@ -70,8 +70,8 @@ def refit(
 
     Notes
     -----
-    Settings of the teacher that were chosen by its private data (by a search, say) are a release of
-    their own that no statement counts. A search that is handed over whole searches in each shard.
+    Settings that were chosen by private data (by a search, say) are a release of their own that no
+    statement counts. A search that is handed over whole searches in each shard.
 
     Examples
     --------

@@ -26,15 +26,13 @@ from skdistill.transfer.encoding import public_features, transformed
 
 Array = NDArray[np.float64]
 
-#: Largest transfer set for which the neighbour graph is offered: its time grows as m².
-MAX_GRAPH_ROWS = 20_000
+MAX_GRAPH_ROWS = 20_000  #: Largest m for which the neighbour graph is offered: it takes m² time.
 
 _NEIGHBOURS, _GRAPH_DIMENSIONS = 7, 50
 _TELEPORT = 0.1  # weight that ties each row to all others, so that pieces of a graph are connected
 _DENSE = 500  # nodes: solved in full up to here, in a Krylov space above
-# The Krylov space: blocks of a quarter of the functions wanted, each six multiplications on. (At
-# 5,000 to 20,000 images of MNIST it takes a fifth to a tenth of the time of Lanczos iterations to
-# 1e-8; p functions hold as much of the labels' variance within .0005 for p=32, .002 for p=64.)
+# The Krylov space: blocks of a quarter of the functions wanted, each six multiplications on. (For
+# 5,000 to 20,000 images of MNIST it takes a fifth to a tenth of the time of Lanczos iterations.)
 _BLOCK, _BLOCKS, _POWER = 16, 10, 6
 _NEGLIGIBLE = 1e-6  # a direction of less than this part of the largest deviation is rounding error
 _DEPENDENT = 1e-7  # a unit column closer than this to the span of earlier ones depends on them
@@ -57,8 +55,7 @@ def public_bases(
     size : int, default=64
         Largest number of functions in a basis.
     encoder : transformer, default=None
-        Makes numbers of rows that hold texts or categories; see
-        :func:`~skdistill.transfer.public_features`.
+        As for :func:`~skdistill.transfer.public_features`.
 
     Returns
     -------
@@ -107,8 +104,7 @@ def public_bases(
     return tuple(each.copy() for each in _remembered(features, basis, size))
 
 
-# Releases at several prices, or with several students, often ask about the same rows, and with fast
-# teachers the graph takes most of the time of a release. So the last bases are kept.
+# Releases often ask about the same rows, and the graph may take most of their time.
 _last: tuple[Any, tuple[Array, ...]] = None, ()
 
 

@@ -65,9 +65,8 @@ def public_features(X: Any, encoder: Any = None) -> Array:
     else:
         values = _array(X)
         features = _scaled(values.reshape(len(values), -1))
-    low, high = (reduce(features, axis=0, initial=0.0) for reduce in (np.min, np.max))
-    spread = np.ptp(features, axis=0)
-    varied = spread > 1e-12 * np.maximum(-low, high).max(initial=0.0)
+    peak = max(features.max(initial=0.0), -features.min(initial=0.0))
+    varied = np.ptp(features, axis=0) > 1e-12 * peak
     return np.ascontiguousarray(features if varied.all() else features[:, varied])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any, Self
 
 import numpy as np
@@ -148,7 +148,12 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         ValueError, TypeError
             For parameters, and for columns that are not those of the schema.
         """
-        self._check_settings()
+        if isinstance(self.pairs, str) and self.pairs != "auto":
+            raise ValueError(f'pairs={self.pairs!r} must be "auto", None or pairs of names.')
+        if self.n_knots != "auto":
+            check_whole("n_knots", self.n_knots, 0, ', or "auto"')
+        if self.n_components is not None:
+            check_whole("n_components", self.n_components, 1, ", or None")
         validate_data(self, layout_of(X), skip_check_array=True)
         self.schema_ = as_schema(self.schema, X)
         cells = self._cells(X)
@@ -212,14 +217,10 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
             return np.array([f"direction{j}" for j in range(self._axes.shape[1])], dtype=object)
         columns, many = self.schema_.columns, self.pair_knots_
         names = [n for c, one in zip(columns, self.maps_, strict=True) for n in one.names(c)]
-        knots = {
-            j: [
-                f"{columns[j].name} knot {k} of {many}"
-                for k in range(self.maps_[j].most_hats(many))
-            ]
-            for pair in self.pairs_
-            for j in pair
-        }
+        knots = {}
+        for j in chain(*self.pairs_):
+            hats = range(self.maps_[j].most_hats(many))
+            knots[j] = [f"{columns[j].name} knot {k} of {many}" for k in hats]
         names += [f"{a} * {b}" for i, j in self.pairs_ for a in knots[i] for b in knots[j]]
         if len(set(names)) < len(names):  # one column may be called "age rank", another "age"
             names = [f"{j}: {name}" for j, name in enumerate(names)]
@@ -269,7 +270,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
     def _smoothing(self) -> sp.csr_matrix:
         """Return the metric in which smooth functions have a large variance."""
         roots: list[Array] = [one.smoothing for one in self.maps_]
-        knots = {j: self.maps_[j].most_hats(self.pair_knots_) for p in self.pairs_ for j in p}
+        knots = {j: self.maps_[j].most_hats(self.pair_knots_) for j in chain(*self.pairs_)}
         hats = {j: smooth_metric(k) for j, k in knots.items()}
         roots += [np.asarray(_PAIR_WEIGHT * np.kron(hats[i], hats[j])) for i, j in self.pairs_]
         return sp.block_diag([sp.csr_matrix(root) for root in roots], format="csr")
@@ -298,10 +299,8 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         for start in range(0, len(cells[0]), _CHUNK):
             chunk = [x[start : start + _CHUNK] for x in cells]
             blocks = [(one.width, *one.expand(x)) for one, x in zip(self.maps_, chunk, strict=True)]
-            hats = {
-                j: self.maps_[j].hats(chunk[j], self.pair_knots_)
-                for j in {j for pair in self.pairs_ for j in pair}
-            }
+            paired = set(chain(*self.pairs_))
+            hats = {j: self.maps_[j].hats(chunk[j], self.pair_knots_) for j in paired}
             blocks += [_product(hats[i], hats[j]) for i, j in self.pairs_]
             starts = np.cumsum([0, *(width for width, _, _ in blocks)])
             places = np.hstack([at + p for at, (_, p, _) in zip(starts, blocks, strict=False)])
@@ -312,14 +311,6 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
             pointers = np.arange(n + 1) * k
             shape = (n, int(starts[-1]))
             yield sp.csr_matrix((values.ravel(), places.ravel(), pointers), shape=shape)
-
-    def _check_settings(self) -> None:
-        if isinstance(self.pairs, str) and self.pairs != "auto":
-            raise ValueError(f'pairs={self.pairs!r} must be "auto", None or pairs of names.')
-        if self.n_knots != "auto":
-            check_whole("n_knots", self.n_knots, 0, ', or "auto"')
-        if self.n_components is not None:
-            check_whole("n_components", self.n_components, 1, ", or None")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -136,12 +136,7 @@ class ProgressiveRelease:
         return Missing(tuple(groups))
 
     def refine(
-        self,
-        keys: Keys,
-        level: float,
-        measured: Sequence[tuple[NDArray[np.intp], Array]],
-        sampler: Sampler,
-        n_columns: int,
+        self, keys: Keys, level: float, measured: Sequence[Any], sampler: Sampler, n_columns: int
     ) -> tuple[Array, bytes | None]:
         """Return rows at a level, and the bytes to remember (None if all was known).
 
