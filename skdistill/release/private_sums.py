@@ -19,7 +19,7 @@ most 2**53.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -300,8 +300,8 @@ class PrivateRows:
         self, lengths: Array, scores: IntegerMap, bound: float, step: int
     ) -> list[Integers]:
         """Sum z ρᵀ, in two parts: multiples of 2**20, and the rest."""
-
-        def part(rows: slice, cells: Any) -> tuple[Integers, Integers]:
+        total: list[Integers] = []
+        for rows, cells in self._blocks(scores.lattice, step):
             residual = self._residuals(rows, self._scores(cells, scores))
             size = lengths[rows] * np.sqrt((residual * residual).sum(axis=1))
             s = self._rows_of_unit(rows)
@@ -310,17 +310,16 @@ class PrivateRows:
             rho = np.trunc(residual * factor[:, None])
             kept = lengths[rows] * np.sqrt((rho * rho).sum(axis=1)) * s <= bound * _DOWN
             rho = np.where(kept[:, None], rho, 0.0)
-            total = np.vstack([cells.T @ rho, _CONSTANT * rho.sum(axis=0)]).astype(np.int64)
-            return total >> _LIMB_BITS, total & (_LIMB - 1)
-
-        return self._sum(scores.lattice, part, step)
+            exact = np.vstack([cells.T @ rho, _CONSTANT * rho.sum(axis=0)]).astype(np.int64)
+            total = added(total, (exact >> _LIMB_BITS, exact & (_LIMB - 1)))
+        return total
 
     def _shortened(
         self, frame: IntegerMap, order: str, radius: float, bits: int, limit: float, step: int
     ) -> list[Integers]:
         """Sum t, t² or t tᵀ."""
-
-        def part(rows: slice, cells: Any) -> tuple[Integers]:
+        total: list[Integers] = []
+        for rows, cells in self._blocks(frame.lattice, step):
             products = _product(cells, frame.integers)
             s = self._rows_of_unit(rows) ** (2 if order == "mean" else 1)
             length = _lengths_of(products, frame.exponent)
@@ -328,17 +327,14 @@ class PrivateRows:
             t = np.trunc(np.ldexp(products, bits - frame.exponent) * factor[:, None])
             kept = (t * t).sum(axis=1) * s <= limit**2 * _DOWN
             t = np.where(kept[:, None], t, 0.0)
-            if order == "products":
-                return ((t.T @ t).astype(np.int64),)
-            return ((t if order == "mean" else t * t).sum(axis=0).astype(np.int64),)
-
-        return self._sum(frame.lattice, part, step)
+            t = t.T @ t if order == "products" else (t if order == "mean" else t * t).sum(axis=0)
+            total = added(total, (t.astype(np.int64),))
+        return total
 
     def _by_score(self, scores: IntegerMap, edges: Array) -> list[Integers]:
         """Count by score and class."""
-        share = self._weight_of_rows()
-
-        def part(rows: slice, cells: Any) -> tuple[Integers]:
+        share, total = self._weight_of_rows(), np.zeros((len(edges) + 1, 2), dtype=np.int64)
+        for rows, cells in self._blocks(scores.lattice):
             score, codes = self._scores(cells, scores), self.targets[rows]
             if self.n_scores == 1:
                 value, column = score[:, 0], codes
@@ -347,13 +343,10 @@ class PrivateRows:
                 likeliest = probability.argmax(axis=1)
                 value = probability[np.arange(len(score)), likeliest]
                 column = (likeliest == codes).astype(np.int64)
-            counts = np.zeros((len(edges) + 1, 2), dtype=np.int64)
             known = codes >= 0
             place = np.searchsorted(edges, value[known]), column[known]
-            np.add.at(counts, place, share[rows][known])
-            return (counts,)
-
-        return self._sum(scores.lattice, part)
+            np.add.at(total, place, share[rows][known])
+        return [total]
 
     # Parts of the questions.
 
@@ -417,27 +410,18 @@ class PrivateRows:
 
     def _measured(self, frame: IntegerMap) -> Array:
         lengths = np.empty(self.X.shape[0])
-
-        def part(rows: slice, cells: Any) -> tuple[Integers]:
+        for rows, cells in self._blocks(frame.lattice):
             lengths[rows] = _lengths_of(_product(cells, frame.integers), frame.exponent)
-            return (np.zeros(1, dtype=np.int64),)
-
-        self._sum(frame.lattice, part)
         return lengths
 
-    def _sum(
-        self, lattice: Lattice, part: Callable[[slice, Any], tuple[Integers, ...]], step: int = 1
-    ) -> list[Integers]:
-        """Sum the results of `part` over blocks of rows whose positions are multiples of `step`."""
+    def _blocks(self, lattice: Lattice, step: int = 1) -> Iterator[tuple[slice, Any]]:
+        """Yield blocks of rows whose positions are multiples of `step`, and their cells."""
         n = self.X.shape[0]
         block = step * min(_BLOCK, max(32, _CACHE // max(self.width, 1)))
-        total: list[Integers] = []
-        scale = 1 / lattice.step
         room = np.empty((0 if sp.issparse(self.X) else block // step, self.width))
         for start in range(-self.first % step, n, block):
             rows = slice(start, min(start + block, n), step)
-            total = added(total, part(rows, self._cells(lattice, scale, rows, room)))
-        return total
+            yield rows, self._cells(lattice, 1 / lattice.step, rows, room)
 
 
 def added(total: list[Integers], more: Sequence[Integers]) -> list[Integers]:
