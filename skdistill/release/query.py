@@ -246,7 +246,7 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     μᵢ-GDP with μᵢ² = share·μ² (or εᵢ-DP with εᵢ = share·ε), whatever the earlier answers were
     (``ExactSampler.perturb`` in `release/noise.py`). The shares are exact fractions that sum to at
     most 1, so adaptive composition gives μ-GDP (Dong, Roth and Su 2022, Corollary 2) or ε-DP (Dwork
-    and Roth 2014, Theorem 3.16), and the result is post-processing (*ibid.*, Proposition 2.1).
+    and Roth 2014, Theorem 3.16), and the result is post-processing (the latter, Proposition 2.1).
 
     Examples
     --------

@@ -106,7 +106,7 @@ class _NewtonTeacher(DocLink, BaseEstimator):
         check_is_fitted(self)
         rows, left_out = self.private_rows_, None
         classes, counts = getattr(self, "classes_", None), getattr(self, "class_count_", None)
-        if isinstance(rows, PrivateRows):
+        if isinstance(rows.targets, np.ndarray):
             nothing = MISSING if classes is None else -1
             left_out = int(np.count_nonzero(rows.targets == nothing))
         elif classes is not None:
@@ -189,12 +189,10 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         Sorted labels, and whether `classes` was given.
     class_count_ : ndarray of shape (n_classes,)
         Records of each class; with groups, see ``label_counts``. **Private**.
-    private_rows_ : PrivateRows
-        The rows of which a release asks sums. **Private**.
+    private_rows_, curvature_ : PrivateRows, ndarray or CSR matrix
+        The rows of which a release asks sums (**private**), and the public rows or None.
     coef_, intercept_ : ndarray of shape (k, n_features) and (k,)
         The model without noise, k = 1 for two classes and n_classes for more. **Private**.
-    curvature_ : ndarray, CSR matrix or None
-        The public rows, checked.
     n_units_, group_level_ : int, bool
         Number of records or groups, and whether `groups` were given.
     fit_id_ : str

@@ -66,8 +66,7 @@ def public_bases(
     Raises
     ------
     TypeError, ValueError
-        For an unknown name, too many rows for a graph, or a user's array that is not finite and
-        of m rows.
+        For an unknown name, too many rows for a graph, or an array that is not finite or of m rows.
 
     Notes
     -----

@@ -99,8 +99,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
 
     References
     ----------
-    .. [1] T. Hastie, R. Tibshirani, J. Friedman. The Elements of Statistical Learning. Springer,
-       2009, sections 5.2 (splines), 5.7 (tensor products) and 3.5.1 (principal components).
+    .. [1] Hastie, Tibshirani, Friedman. The Elements of Statistical Learning. Springer, 2009.
 
     Examples
     --------

@@ -12,18 +12,13 @@ into a coarser one. So a finer release (an *upgrade*, from level a to b) adds th
 increment B(b) − B(a) = (b − a)·N(f, s²/(b − a)), a Gaussian release at level b − a, which is its
 price: all releases of a row together cost as much as the finest alone. A coarser one is drawn
 from the Brownian bridge between the levels around it and never looks at f: it is free.
+(Whitehouse, Ramdas, Wu and Rogers, "Brownian noise reduction", NeurIPS 2022, arXiv:2206.07234.)
 
 Laplace releases have no increments of their own kind that are cheap to draw; a coarser one is
 drawn given a finer one, by the mixture that turns Laplace noise of scale b into scale c > b:
 nothing with probability (b/c)², else Laplace noise of scale c (the quotient of the characteristic
-functions 1/(1 + b²t²) and 1/(1 + c²t²)). A finer one is a new release at its full price.
-
-References
-----------
-.. [1] J. Whitehouse, A. Ramdas, S. Wu, R. Rogers, "Brownian noise reduction", NeurIPS 2022,
-   arXiv:2206.07234.
-.. [2] F. Koufogiannis, S. Han, G. Pappas, "Gradual release of sensitive data under differential
-   privacy", JPC 7(2), 2016, arXiv:1504.00429.
+functions 1/(1 + b²t²) and 1/(1 + c²t²); Koufogiannis, Han and Pappas, "Gradual release of sensitive
+data under differential privacy", JPC 7(2), 2016). A finer one is a new release at its full price.
 """
 
 from __future__ import annotations

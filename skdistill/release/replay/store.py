@@ -4,11 +4,9 @@ Replay wraps a generator. :func:`replayed` runs the same generator twice: once *
 zeros, which gives the missing rows and their price without touching the teacher; then, after the
 charge, with each query answered from the ledger and from new measurements of the missing rows.
 
-- A :class:`~skdistill.release.query.RowQuery` (labels of one round, votes, parameters, class
-  counts) is a :class:`~skdistill.release.replay.progressive.ProgressiveRelease`, so that rows
-  shared between folds are paid for once, and a higher precision costs the difference.
-- A mechanism with other queries, where a label depends on all rows together, is replayed as a
-  whole if everything about it is the same.
+A RowQuery (labels of one round, votes, parameters, class counts) is a ``ProgressiveRelease``, so
+that rows shared between folds are paid for once, and a higher precision costs the difference. A
+mechanism with other queries is replayed as a whole if everything about it is the same.
 
 *Why replay is safe.* Write k for the key of a measurement: a function of public settings and of the
 identity of the teacher (:mod:`~skdistill.release.replay.cache_keys`). The k-th progressive release
