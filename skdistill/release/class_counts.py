@@ -18,9 +18,15 @@ from skdistill.release.gradient_rounds import LinearRelease, rarity
 from skdistill.release.marginals import measure_marginals
 from skdistill.release.private_sums import Lattice, PrivateRows
 from skdistill.release.quantization import as_outputs
-from skdistill.release.query import SQRT_2, Integers, Queries, Query, RowQuery, noise_deviation
-
-Array = NDArray[np.float64]
+from skdistill.release.query import (
+    SQRT_2,
+    Array,
+    Integers,
+    Queries,
+    Query,
+    RowQuery,
+    noise_deviation,
+)
 
 _USELESS_SPREAD = 0.03  # a share less certain than this says less than the mean released label
 HISTOGRAM_SHARE = Fraction(1, 20)  #: Part of μ² (or of ε) that the histogram takes.

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 from skdistill._scores import probabilities_of
@@ -16,8 +15,6 @@ from skdistill.release.gradient_rounds import LinearRelease, gradient_rounds, pr
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet
 from skdistill.release.outputs import before_last_step
 from skdistill.release.query import Queries
-
-Array = NDArray[np.float64]
 
 
 class GradientRounds(Mechanism):

@@ -23,14 +23,19 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill._tables import group_names
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.quantization import lattice_bits
-from skdistill.release.query import ROUND_UP, Integers, Queries, Query, check_noise, noise_deviation
-
-Array = NDArray[np.float64]
+from skdistill.release.query import (
+    ROUND_UP,
+    Array,
+    Integers,
+    Queries,
+    Query,
+    check_noise,
+    noise_deviation,
+)
 
 _LEAST_SHARE = Fraction(1, 100)  # of a price that counts of columns take, with or without bounds
 

@@ -15,9 +15,7 @@ from sklearn.base import BaseEstimator
 from skdistill._numbers import check_number
 from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.query import Queries
-
-Array = NDArray[np.float64]
+from skdistill.release.query import Array, Queries
 
 WHOLE = Fraction(1)
 
@@ -245,10 +243,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound, asked : Certificate, TransferSet
-            Of the teacher; the public rows that are asked about.
-        epsilon, delta : float
-            The price asked for.
+        bound, asked, epsilon, delta : Certificate, TransferSet, float, float
+            Of the teacher; the public rows; the price asked for.
 
         Returns
         -------
@@ -284,7 +280,7 @@ class Mechanism(BaseEstimator):
         Parameters
         ----------
         bound, n_classes, loss : Certificate, int, PrivacyLoss
-            Of the teacher; 1 for a regression; the price of the whole release.
+            Of the teacher; the number of classes, or 1; the price of the whole release.
 
         Returns
         -------
@@ -345,12 +341,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        held : mapping of str to ndarray
-            The result of :meth:`arrays`.
-        asked : TransferSet
-            The public rows that are asked about.
-        prepared : object
-            The result of :meth:`prepare`.
+        held, asked, prepared : dict of str to ndarray, TransferSet, object
+            The result of :meth:`arrays`; the public rows; the result of :meth:`prepare`.
 
         Returns
         -------

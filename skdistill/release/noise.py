@@ -7,12 +7,10 @@ mechanism. Since q is an integer, q + round(Z) = round(q + Z): a function of the
 output that no longer looks at the data, hence exactly as private ("post-processing", Dwork and
 Roth 2014, Proposition 2.1). Ties have probability zero.
 
-It remains to draw round(Z) with exactly its law, and fast. |Z| is the inverse survival
-function S⁻¹ of a uniform U in (0, 1), whose binary digits come from the operating system.
-63 digits and floating-point functions settle nearly every draw, because the error of the
-result is bounded, and it matters only near the middle between two integers. A draw within
-that bound of a middle b (or in the far tail) is settled by comparing U with S(b) in integer
-arithmetic, drawing more digits of U for as long as they cannot tell.
+It remains to draw round(Z) with exactly its law, and fast. |Z| is the inverse survival function S⁻¹
+of a uniform U in (0, 1), whose binary digits come from the operating system. Floating point settles
+nearly every draw. One so near to a middle b between two integers that the error matters, or in the
+far tail, is settled by comparing U with S(b) in integers, with more digits of U until they tell.
 """
 
 from __future__ import annotations
@@ -227,9 +225,6 @@ class DiffprivlibSampler:
         return np.array(noisy, dtype=np.float64).reshape(values.shape)
 
 
-# -- The two laws ------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Law:
     """The half-line law of |Z| / scale."""
@@ -330,9 +325,6 @@ _LAWS = {
     ),
     "laplace": _Law(_laplace_quantile, lambda log_u: -log_u, _laplace_survival),
 }
-
-
-# -- Uniform numbers whose digits are drawn as they are needed ---------------------------------
 
 
 @dataclass

@@ -7,15 +7,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet
 from skdistill.release.outputs import before_last_step, in_chunks
-from skdistill.release.query import ROUND_UP, Integers, Queries, RowQuery
-
-Array = NDArray[np.float64]
+from skdistill.release.query import ROUND_UP, Array, Integers, Queries, RowQuery
 
 _ROUNDING_BITS = 16  # the rounding of the parameters costs at most this part of the radius
 

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.release.boundary import TeacherError, call_privately
-from skdistill.release.query import SQRT_2, Integers
-
-Array = NDArray[np.float64]
+from skdistill.release.query import SQRT_2, Array, Integers
 
 LATTICE_BITS = 20  #: A soft label is a row of integers that sum to 2**LATTICE_BITS.
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler, check_scale
 
+Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Result = TypeVar("Result")
 

@@ -13,13 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import Labels, TransferSet
-from skdistill.release.query import Queries, RowQuery
-
-Array = NDArray[np.float64]
+from skdistill.release.query import Array, Queries, RowQuery
 
 MIN_BASIS, MAX_BASIS = 8, 64  #: Fewest (where a basis has them) and most functions that are used.
 _NEGLIGIBLE = 0.02  # noise below this part of a label's range is not worth a basis

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet
@@ -21,10 +20,8 @@ from skdistill.release.quantization import (
     to_simplex,
     vote_lattice,
 )
-from skdistill.release.query import Integers, Queries, RowQuery
+from skdistill.release.query import Array, Integers, Queries, RowQuery
 from skdistill.release.smoothing import MAX_BASIS, row_labels, smooths
-
-Array = NDArray[np.float64]
 
 _GRAPH_ROWS = 2_000  # a neighbour graph of more takes longer than most teachers take to answer
 _DIAMETER = math.sqrt(2) * (1 - 1e-12)  # of the simplex, which any map into it satisfies

@@ -15,17 +15,22 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.marginals import group_numbers, measure_marginals
 from skdistill.release.noise import WANTED_SCALE
 from skdistill.release.private_sums import IntegerMap, Lattice, PrivateRows
-from skdistill.release.query import Integers, Queries, Query, at_share, noise_deviation, part_of
+from skdistill.release.query import (
+    Array,
+    Integers,
+    Queries,
+    Query,
+    at_share,
+    noise_deviation,
+    part_of,
+)
 from skdistill.schema import Column, Schema
-
-Array = NDArray[np.float64]
 
 FEWEST_BINS, N_BINS = 64, 300  #: Bins of a number whose column has no edges of its own.
 MARGINALS_PART = Fraction(7, 10)  #: Of the price, for counts of several columns; the moment's rest.

@@ -15,10 +15,8 @@ from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced
 from skdistill._tables import as_numbers, n_rows, take_rows
 from skdistill.neural import takes_soft_labels
-from skdistill.students.soft_targets import rows_of_params
+from skdistill.students.soft_targets import Array, rows_of_params
 from skdistill.students.training import match_threshold, train
-
-Array = NDArray[np.float64]
 
 _MOST_ROWS, _MOST_ROWS_OF_A_NETWORK = 500, 64
 _ROWS_PER_CLASS = 10

@@ -16,9 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from skdistill._doc_links import DocLink
 from skdistill._scores import ScoreMixin
-from skdistill.students.soft_targets import class_scores, probabilities
-
-Array = NDArray[np.float64]
+from skdistill.students.soft_targets import Array, class_scores, probabilities
 
 _MOST_ROWS = 20_000  # looked at for more than two classes: offsets are found by iteration then
 _ITERATIONS = 300

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from skdistill._tables import n_rows, take_rows
 from skdistill.neural import adapted, fresh
 from skdistill.students.soft_targets import (
+    Array,
     class_scores,
     fit_on_soft_labels,
     fit_with_unlabelled,
@@ -21,8 +22,6 @@ from skdistill.students.soft_targets import (
     rows_of_params,
 )
 from skdistill.students.thresholded import fixed_offsets, offsets_for_prior
-
-Array = NDArray[np.float64]
 
 _MOST_MATCHED = 200_000  # rows on which the share of each class is matched: it is known to .001
 

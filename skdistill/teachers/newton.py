@@ -31,12 +31,10 @@ from skdistill.accounting.relation import Unit
 from skdistill.release.gradient_rounds import LinearRelease, Rule, gradient_rounds
 from skdistill.release.noise import active_sampler
 from skdistill.release.partitioned_rows import partitioned_rows
-from skdistill.release.private_sums import MISSING, TARGET_ONE, PrivateRows
+from skdistill.release.private_sums import MISSING, TARGET_ONE, Array, PrivateRows
 from skdistill.release.query import answer
 from skdistill.teachers.fitted import TeacherReport, read_arguments, report_of, set_fitted
 from skdistill.teachers.shards import label_counts
-
-Array = NDArray[np.float64]
 
 _LARGEST = 1e100  # larger cells are moved here, so that no sum of squares overflows
 _CHECKED = 1 << 16  # rows looked at together for cells that are not finite

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import eigh
 from sklearn.decomposition import PCA
@@ -22,9 +21,7 @@ from sklearn.utils import check_array
 
 from skdistill._numbers import check_whole
 from skdistill._tables import n_rows
-from skdistill.transfer.encoding import public_features, transformed
-
-Array = NDArray[np.float64]
+from skdistill.transfer.encoding import Array, public_features, transformed
 
 MAX_GRAPH_ROWS = 20_000  #: Largest m for which the neighbour graph is offered: it takes m² time.
 

@@ -255,7 +255,13 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         mean = np.asarray(raw.mean(axis=0)).ravel()
         spread = np.asarray(raw.multiply(raw).mean(axis=0)).ravel() - mean**2
         kept = np.sort(np.argsort(-spread, kind="stable")[:_WIDEST])
-        smooth, narrow = self._smoothing()[kept][:, kept].toarray(), raw[:, kept]
+        knots = {j: self.maps_[j].most_hats(self.pair_knots_) for j in chain(*self.pairs_)}
+        hats = {j: smooth_metric(k) for j, k in knots.items()}
+        # The metric in which smooth functions have a large variance.
+        roots = [one.smoothing for one in self.maps_]
+        roots += [_PAIR_WEIGHT * np.kron(hats[i], hats[j]) for i, j in self.pairs_]
+        metric = sp.block_diag([sp.csr_matrix(root) for root in roots], format="csr")
+        smooth, narrow = metric[kept][:, kept].toarray(), raw[:, kept]
         covariance = (narrow.T @ narrow).toarray() / raw.shape[0] - np.outer(mean[kept], mean[kept])
         variances, axes = scipy.linalg.eigh(smooth.T @ covariance @ smooth)
         order = np.argsort(-variances, kind="stable")[: self.n_components]
@@ -269,14 +275,6 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         self._axes[kept] = smooth @ axes
         self._centre = mean @ self._axes
         self.norm_bound_ += float(np.linalg.norm(mean[kept] @ smooth))
-
-    def _smoothing(self) -> sp.csr_matrix:
-        """Return the metric in which smooth functions have a large variance."""
-        roots: list[Array] = [one.smoothing for one in self.maps_]
-        knots = {j: self.maps_[j].most_hats(self.pair_knots_) for j in chain(*self.pairs_)}
-        hats = {j: smooth_metric(k) for j, k in knots.items()}
-        roots += [np.asarray(_PAIR_WEIGHT * np.kron(hats[i], hats[j])) for i, j in self.pairs_]
-        return sp.block_diag([sp.csr_matrix(root) for root in roots], format="csr")
 
     def _cells(self, X: Any) -> list[NDArray[Any]]:
         """Return every column as the schema reads it: numbers, or codes of categories."""

@@ -35,9 +35,8 @@ from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler
-from skdistill.release.query import Queries, Query, answer
+from skdistill.release.query import Array, Queries, Query, answer
 
-Array = NDArray[np.float64]
 Keys = NDArray[np.bytes_]
 Kind = Literal["gaussian", "laplace"]
 

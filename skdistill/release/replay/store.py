@@ -26,17 +26,14 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.accounting.charging import charge, replays
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import Labels
 from skdistill.release.noise import Sampler
-from skdistill.release.query import Queries, RowQuery, answer
+from skdistill.release.query import Array, Queries, RowQuery, answer
 from skdistill.release.replay.cache_keys import Keys, digest, layout, row_keys, teacher_digest
 from skdistill.release.replay.progressive import Missing, ProgressiveRelease, level_of
-
-Array = NDArray[np.float64]
 
 _ONE = np.array([b"\1"], dtype="S16")
 _FORMAT = 3  # part of every key: to be raised when the meaning of a stored release changes
