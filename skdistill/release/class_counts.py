@@ -64,7 +64,7 @@ def counts_query(counts: Callable[[], Any], classes: NDArray[Any]) -> RowQuery:
 
 
 def measure_rarity(codes: Integers, loss: PrivacyLoss | None, groups: Any = None) -> Queries[float]:
-    """Release by how much the rarer of two classes (codes 0 and 1) enlarges noise: `rarity`."""
+    """Release the `rarity` of two classes, from private codes: 0, 1, and 2 for other labels."""
     noisy = yield from measure_marginals(codes[:, None], [3], loss, groups=groups)
     return rarity(noisy.counts[0][:2], 2)
 

@@ -31,7 +31,7 @@ def as_outputs(values: Any, shape: tuple[int, ...]) -> Array:
 
 
 def to_simplex(rows: Array, temperature: float = 1.0) -> Array:
-    """Make every row a probability vector, to the power of 1/T (Hinton, Vinyals and Dean 2015).
+    """Make every row p a probability vector: p^(1/temperature), normalised (Hinton et al. 2015).
 
     A row with a NaN, an infinity or a negative entry, or with no mass, becomes the uniform row.
     """
