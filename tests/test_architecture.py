@@ -36,7 +36,7 @@ MAY_IMPORT = {
 # its caller hands over, on the caller's own machine, and trains reference models of its own; its
 # figures about a teacher are marked as private, and nothing imports it.
 MAY_ASK = {
-    "audit": {"model", "reference", "self.model_", "model.fit(X_reference, reference)"},
+    "audit": {"model", "student", "self.model_", "model.fit(X_reference, reference)"},
     # A network of the user's, inside the estimator that it is adapted to.
     "neural": {"self", "network", "net"},
     "private_table": {"self", "self.student_"},
@@ -98,10 +98,7 @@ TESTED_ELSEWHERE = {
     "__main__.py": "tests/test_main.py",
     "_silenced.py": "tests/release/test_boundary.py: warnings of threads",
     "_validate.py": "tests/test_distiller_refusals.py: every message, through PrivateDistiller",
-    "certificates/ensembles.py": "tests/release/test_ensembles.py: bound and release together",
-    "certificates/newton.py": "tests/teachers/test_newton.py",
-    "certificates/pipelines.py": "tests/certificates/test_public_maps.py: public steps",
-    "certificates/worst_case.py": "tests/certificates/test_registry.py: the last resort",
+    "certificates/own_teachers.py": "tests/release/test_ensembles.py: both kinds",
     "neural/adapters.py": "tests/neural/test_soft_labels.py, tests/deep/test_torch.py",
     "neural/backends.py": "tests/deep/test_torch.py, tests/deep/test_keras.py",
     "neural/torch_losses.py": "tests/deep/test_torch.py: networks of skorch",
@@ -110,8 +107,7 @@ TESTED_ELSEWHERE = {
     "private_table/classifier.py": "tests/private_table/test_estimators.py: settings, results",
     "private_table/regressor.py": "tests/private_table/test_estimators.py: settings, results",
     "private_table/preview.py": "tests/private_table/test_estimators.py: a table of noise",
-    "private_table/teaching.py": "tests/private_table/test_estimators.py: teachers refused, groups",
-    "private_table/shards.py": "tests/private_table/test_estimators.py: the rule",
+    "private_table/teaching.py": "tests/private_table/test_estimators.py: teachers, groups",
     "publishing/files.py": "tests/test_publishing_files.py: there and back, hostile files",
     "publishing/private_parts.py": "tests/test_publishing.py: students that hold the teacher",
     "publishing/published.py": "tests/test_publishing.py: exports predict the same",
@@ -119,8 +115,7 @@ TESTED_ELSEWHERE = {
     "release/mechanism.py": "tests/release/test_calibration.py, tests/test_distiller.py: settings",
     "release/partitioned_rows.py": "tests/teachers/test_dask_partitions.py",
     "release/private_sums.py": "tests/release/test_gradient_rounds.py: bounds of every sum",
-    "schema/report.py": "tests/schema/test_schema.py: reports for the owner",
-    "schema/suspects.py": "tests/schema/test_schema.py, tests/schema/test_describe.py",
+    "schema/report.py": "tests/schema/test_schema.py, tests/schema/test_describe.py",
     "students/training.py": "tests/test_distiller.py, tests/test_composition.py",
     "teachers/shards.py": "tests/teachers/test_ensemble.py",
 }

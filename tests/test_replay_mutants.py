@@ -231,9 +231,9 @@ def test_the_clip_of_residuals_skipped(monkeypatch):
 
 def test_the_clip_of_values_skipped(monkeypatch):
     def unclipped(values, low, high, total=1 << 20):
-        return np.rint((values - low) / (high - low) * total).astype(np.int64)
+        return np.rint((values - low) / (high - low) * total)
 
-    monkeypatch.setattr(residual_rounds, "quantize_range", unclipped)
+    monkeypatch.setattr(residual_rounds, "range_steps", unclipped)
     caught(audit, REGRESSORS["loud regressor"], VOTES["one round"], ("large", None))
 
 

@@ -60,6 +60,7 @@ _FEWEST_DIRECTIONS = 10
 _LATE, _EARLY, _EARLY_LEVEL = 4, 10, 0.1
 _ONE_ROUND = 0.15  # expected noise on a score, above which one round of Laplace noise is best
 _PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
+_TURNS = 0, 2  # rounds that choose the coordinates of a clip, beside the first of the late ones
 _CLEAR = 2.5  # deviations of noise, beyond which a change of the gradient is one of the curvature
 _RARITY_POWER = 2  # of the rarity, by which there are fewer directions
 
@@ -206,7 +207,7 @@ def gradient_rounds(
     few = max(_MOMENT_ROWS, n // _EARLY, math.ceil(n * min(1.0, steps.level / _EARLY_LEVEL)))
     for share in shares:
         late = len(taken) - (len(shares) - _LATE)
-        clip = steps.at(v, turn=not taken or late <= 0)
+        clip = steps.at(v, turn=len(taken) in _TURNS or late == 0)
         finest = _finest(loss.part(share), 4, v.size)
         at_most = few if late < 0 else n
         found, asked = rows.gradients(steps.map, frame.matrix @ v, clip, at_most, finest)

@@ -27,7 +27,7 @@ from skdistill._numbers import check_jobs
 from skdistill._randomness import put_back_once
 from skdistill._scores import ScoreMixin
 from skdistill._silenced import warn_caller
-from skdistill._tables import canonical_rows, check_label_types, layout_of, n_rows, read_table
+from skdistill._tables import check_label_types, layout_of, read_table
 from skdistill.neural import fresh_members
 from skdistill.release.boundary import call_privately, own_copy
 from skdistill.teachers.fitted import (
@@ -340,8 +340,8 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
             Applied to each member's votes in the worker, so that only its results travel. It must
             not raise, whatever the votes are, and must be picklable for backends of processes.
             Where it has a method ``stacked``, that may be handed the votes of several linear
-            members in one array (first axis: members; rows of classes are on the simplex); its
-            result stands for all of them.
+            members in one array of shape (n_classes, b, m) or (1, b, m), with votes for classes on
+            the simplex; its result stands for all of them.
 
         Yields
         ------
@@ -352,12 +352,12 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
         """
         check_is_fitted(self)
         table = read_table(X, getattr(self, "n_features_in_", None))
-        rows = frozen(table.take())
         validate_data(self, layout_of(X), reset=False, skip_check_array=True)
-        n, classes = n_rows(rows), getattr(self, "classes_", None)
+        n, classes = table.n_rows, getattr(self, "classes_", None)
         parallel, later, away = _parallel(self.n_jobs, self.verbose, "list")
         members, seeds = self.estimators_, self.seeds_.tolist()
         linear = linear_votes(self.estimator, members, table, classes)
+        rows = None if linear and linear.usable.all() else frozen(table.take())  # nobody asks
         parts = [slice(i, i + 1) for i in range(len(members))] if linear is None else linear.parts()
 
         def task(part: slice) -> Any:
@@ -389,7 +389,9 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
         """Try on public rows whether a member could be trained at all; fitted ones are not asked.
 
         A clone of `estimator` is trained on at most 1,000 of the rows with made-up labels, and
-        predicts all. A misspelt column, say, is then an error, and no ensemble of uniform votes.
+        predicts all. A misspelt column, say, is then an error, and no ensemble of uniform votes. A
+        member that is fitted together with others (see Notes) is not tried on finite numbers, which
+        it cannot refuse.
 
         Parameters
         ----------
@@ -406,8 +408,8 @@ class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMi
         check_is_fitted(self)
         if transformer is not None:
             X = transformer.transform(own_copy(X))
-        rows = canonical_rows(X, getattr(self, "n_features_in_", None))
-        rehearse(self.estimator, rows, getattr(self, "classes_", None))
+        table = read_table(X, getattr(self, "n_features_in_", None))
+        rehearse(self.estimator, table, getattr(self, "classes_", None))
 
     def __sklearn_tags__(self) -> Any:
         tags, member = super().__sklearn_tags__(), get_tags(self.estimator)

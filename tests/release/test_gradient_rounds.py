@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 from skdistill.accounting import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release import private_sums as module
-from skdistill.release.gradient_rounds import Rule, gradient_rounds
+from skdistill.release.coordinates import public_frame
+from skdistill.release.gradient_rounds import Rule, _Steps, gradient_rounds
 from skdistill.release.private_sums import MISSING, TARGET_ONE, IntegerMap, Lattice, PrivateRows
 from skdistill.release.query import answer
 from skdistill.testing import _SeededSampler
@@ -512,3 +513,27 @@ def test_a_regression_is_shrunk_by_its_noise():
     assert shrunk.mean() < 0.8 * noisy.mean()
     clear, kept = (np.mean(list(errors(50.0, each))) for each in (0.0, Rule().shrunk))
     assert kept < 1.1 * clear
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 5])
+def test_a_clip_is_taken_where_the_curvature_is_the_same_in_all_directions(n_classes):
+    """The step is the one of the coordinates before; a noisy change is no curvature."""
+    X, y, public = problem(n_classes, n=400)
+    rows, rng = rows_of(X, y, n_classes), np.random.default_rng(0)
+    frame = public_frame(rows, public, 5, 0.2)
+    steps = _Steps(frame, rows, PrivacyLoss.gaussian(1.0, 1e-6), Rule())
+    v = rng.normal(size=(frame.size, rows.n_scores))
+    steps.at(v, turn=True)
+    same = steps.turn.T @ steps._hessian() @ steps.turn
+    assert same == pytest.approx(same[0, 0] * np.eye(frame.size), abs=1e-9)
+    assert steps.map.actual() == pytest.approx(frame.matrix @ steps.turn, rel=1e-4, abs=1e-6)
+    for size in (steps.first_step, 1.0):
+        gradient, hessian = rng.normal(size=v.shape), steps._hessian()
+        step = np.linalg.solve(hessian, gradient - steps.mean * steps.penalty @ v)
+        after = steps.next(v, steps.turn.T @ gradient, noise=1e9)
+        assert after == pytest.approx(v + size * step, rel=1e-6, abs=1e-9)
+        assert not steps.secants.any()
+        v = after
+        steps.at(v, turn=False)
+    steps.next(v, steps.turn.T @ (gradient - 99 * (v - steps.before[0])), noise=1e-9)
+    assert np.linalg.eigvalsh(steps.secants).max() > 1

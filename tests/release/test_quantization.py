@@ -160,6 +160,25 @@ def test_any_value_lands_in_its_range(values, low, width, bits):
     assert (steps[values <= low] == 0).all()
 
 
+@given(
+    arrays(np.float64, 5, elements=st.floats(allow_nan=True, allow_infinity=True)),
+    st.floats(-1e300, 1e300),
+    st.floats(1e-6, 1e300),
+)
+def test_a_second_clip_would_change_nothing(values, low, width):
+    high = low + width
+    if high > low:
+        steps = lattice.range_steps(values.copy(), low, high)
+        assert (steps == np.clip(steps, 0, 1 << 20)).all()
+        assert (steps == lattice.quantize_range(values, low, high)).all()
+
+
+def test_the_outputs_of_a_teacher_are_copied():
+    """A teacher may keep the array that it returned."""
+    kept = np.full((2, 2), 0.5)
+    assert not np.shares_memory(lattice.as_outputs(kept, (2, 2)), kept)
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -168,7 +168,7 @@ def test_snapping_keeps_the_container():
     polars = SCHEMA.snap(pl.DataFrame(X.to_dict("list")))
     assert isinstance(polars, pl.DataFrame)
     for n_bins in (0, 1.5, True):
-        with pytest.raises(ValueError, match="n_bins"):
+        with pytest.raises((TypeError, ValueError), match="n_bins"):
             SCHEMA.snap(X, n_bins)
 
 
@@ -233,7 +233,7 @@ def test_what_is_no_schema():
         with pytest.raises(ValueError, match="version"):
             Schema.from_json(text)
     for n_bins in (0, 1.5, True, "many", 2**30):
-        with pytest.raises(ValueError, match="n_bins"):
+        with pytest.raises((TypeError, ValueError), match="n_bins"):
             SCHEMA.n_codes(n_bins)
 
 

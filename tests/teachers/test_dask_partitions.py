@@ -460,7 +460,7 @@ def test_a_round_is_one_task_for_each_partition(monkeypatch):
     PrivateDistiller(teacher, epsilon=1.0).fit(PUBLIC)
     n_rounds = asked.count("_clipped") / 3
     assert 4 <= n_rounds <= 10
-    assert asked.count("_measured") == 3 and asked.count("_every") == 3
+    assert asked.count("_measured") in {6, 9} and asked.count("_every") == 3
 
 
 def test_partitions_that_nobody_kept_are_read_once_a_round():
