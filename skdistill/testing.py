@@ -123,16 +123,29 @@ def replay_audit(
     Traceback (most recent call last):
     skdistill.testing.ReplayAuditError: query 1 moves by 6 (L1) and 6 (L2); its bounds are 1 and 1
     """
-    loss = loss or PrivacyLoss.gaussian(1.0, 1e-6)
-    answers: list[NDArray[Any]] = []
-    first = _run(make_mechanism, data, answers, loss)
-    again = _run(make_mechanism, data, answers, None)
-    _compare(first, again, "a second run on the same data")
-    other = _run(make_mechanism, neighbour, answers, None)
-    _compare(first, other, "the neighbour")
-    pairs = zip(first.queries, other.queries, strict=True)
-    moved = tuple(_moved(i, *pair) for i, pair in enumerate(pairs, 1))
-    return ReplayAudit(len(answers), moved, first.error)
+    return _Recorded(make_mechanism, data, loss).audit(neighbour)
+
+
+class _Recorded:
+    """Two runs of a mechanism on the same data, which any number of neighbours is held against."""
+
+    def __init__(
+        self, make_mechanism: Callable[[Any], Queries[Any]], data: Any, loss: PrivacyLoss | None
+    ) -> None:
+        loss = loss or PrivacyLoss.gaussian(1.0, 1e-6)
+        self.make_mechanism = make_mechanism
+        self.answers: list[NDArray[Any]] = []
+        self.first = _run(make_mechanism, data, self.answers, loss)
+        again = _run(make_mechanism, data, self.answers, None)
+        _compare(self.first, again, "a second run on the same data")
+
+    def audit(self, neighbour: Any) -> ReplayAudit:
+        """Compare a neighbour's run with them."""
+        first, other = self.first, _run(self.make_mechanism, neighbour, self.answers, None)
+        _compare(first, other, "the neighbour")
+        pairs = zip(first.queries, other.queries, strict=True)
+        moved = tuple(_moved(i, *pair) for i, pair in enumerate(pairs, 1))
+        return ReplayAudit(len(self.answers), moved, first.error)
 
 
 @dataclass

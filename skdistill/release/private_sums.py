@@ -40,7 +40,7 @@ _BLOCK, _CACHE = 1 << 10, 1 << 16  # most rows, and cells, at a time: the cells 
 _CELL, _RESIDUAL, _LIMB = 1 << _CELL_BITS, 1 << _RESIDUAL_BITS, 1 << _LIMB_BITS
 _CONSTANT = 1 << 11  # the constant feature, in units of 1 / _CONSTANT
 _COUNT = 1 << 20  # the weight of one unit in a histogram
-TARGETS_MOVED = 2.0 * _COUNT, 2.0 * _COUNT  #: No less than the bounds of `targets_sum`.
+TARGETS_MOVED = 3.0 * _COUNT, 2.25 * _COUNT  #: No less than the bounds of `targets_sum`.
 #: Half the output range in the integers of a regression's targets, and a target that is missing.
 TARGET_ONE, MISSING = 1 << 20, -(1 << 40)
 _FINE = 1 << 28  # a clip is between one and two times as many units of the released lattice
@@ -170,16 +170,22 @@ class PrivateRows:
     # Sums.
 
     def targets_sum(self) -> Sum:
-        """Sum the targets: counts of the classes, or the sum of the numbers.
+        """Sum the targets: counts of the classes, or the sums of the numbers and their squares.
 
         Proof. A unit's weights of the classes are non-negative integers that sum to at most
-        U = 2**20, and two such vectors are at most √2·U apart (L2), 2·U in L1. A unit's sum of
-        numbers is in [-U, U], since each of s rows is truncated to at most U/s.
+        U = 2**20, and two such vectors are at most √2·U apart (L2), 2·U in L1. A record with a
+        number t in units of U, |t| ≤ 1, adds (t, t²), and two of them are d·√(1 + s²) apart, where
+        d = |t - t'| and s = |t + t'| ≤ 2 - d. Since d²·(1 + (2 - d)²) increases up to d = 2, they
+        are at most 2 apart, and d·(1 + s) ≤ d·(3 - d) ≤ 2.25 in L1. Rounding a square down moves
+        two of them by less than 1 / U more. Each of s rows of a group is truncated to at most 1/s
+        of U, so a group is in [-U, U] × [0, U]: √5·U and 3·U.
         """
         (total,) = self._total(PrivateRows._summed_targets, cells=False)
-        if not self.n_classes:
-            return Sum(total, *TARGETS_MOVED, 1 / _COUNT)
-        return _histogram(total)
+        if self.n_classes:
+            return _histogram(total)
+        if self.unit is Unit.RECORD:
+            return Sum(total, 2.25 * _COUNT + 1, 2.0 * _COUNT + 1, 1 / _COUNT)
+        return Sum(total, 3.0 * _COUNT, math.sqrt(5) * _COUNT * _UP, 1 / _COUNT)
 
     def gradients(
         self, frame: IntegerMap, weights: Array, clip: float, at_most: int, finest: float = _FINE
@@ -289,8 +295,9 @@ class PrivateRows:
     def _summed_targets(self) -> list[Integers]:
         if not self.n_classes:
             known = np.where(self.targets == MISSING, 0, self.targets)
-            values = np.trunc(known / self._rows_of_unit(slice(None)))
-            return [values.sum(keepdims=True).astype(np.int64)]
+            powers = np.stack([known, known * known / TARGET_ONE])
+            values = np.trunc(powers / self._rows_of_unit(slice(None)))
+            return [values.sum(axis=1).astype(np.int64)]
         known, share = self.targets >= 0, self._weight_of_rows()
         counts = np.zeros(self.n_classes, dtype=np.int64)
         np.add.at(counts, self.targets[known], share[known])

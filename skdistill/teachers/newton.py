@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -47,7 +47,10 @@ class _NewtonTeacher(DocLink, BaseEstimator):
     """Private rows in a canonical form, and a model of them for their owner."""
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Keep the private rows, and fit a model without noise for their owner's eyes.
+        """Keep the private rows.
+
+        A model of them without noise, for their owner's eyes, is fitted when it is first asked for;
+        of a dask collection at once.
 
         Parameters
         ----------
@@ -86,12 +89,26 @@ class _NewtonTeacher(DocLink, BaseEstimator):
                     f"curvature has {public.shape[1]} columns and the private rows have "
                     f"{rows.width}. Pass public rows that went through the same feature map."
                 )
-        model = _owners_model(rows)
-        state |= {"private_rows_": rows, "curvature_": public, "fit_id_": uuid.uuid4().hex}
+        owner = _Owner(rows)
+        if find == self._rows_in_partitions:
+            owner.model  # noqa: B018 - a partition that cannot be read stops the fit
+        state |= {"private_rows_": rows, "_owner_": owner, "fit_id_": uuid.uuid4().hex}
         state |= {"n_units_": rows.n_units, "group_level_": rows.unit is Unit.GROUP}
-        state |= {"coef_": model.coef, "intercept_": model.intercept}
+        state["curvature_"] = public
         set_fitted(self, state, X)
         return self
+
+    @property
+    def coef_(self) -> Array:
+        """Weights of the model without noise, which the first question fits. **Private**."""
+        check_is_fitted(self)
+        return self._owner_.model.coef
+
+    @property
+    def intercept_(self) -> Array:
+        """Scores of a row of zeros by the model without noise. **Private**."""
+        check_is_fitted(self)
+        return self._owner_.model.intercept
 
     def report(self) -> TeacherReport:
         """Report on the records: how many of each class, and how many that teach nothing.
@@ -349,6 +366,17 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
         scores = np.clip(self._scores(X)[:, 0], -1, 1)
         low, high = self.output_range_
         return np.asarray(low + (scores + 1) / 2 * (high - low))
+
+
+class _Owner:
+    """The owner's model of the private rows, fitted when it is first asked for."""
+
+    def __init__(self, rows: PrivateRows) -> None:
+        self.rows = rows
+
+    @cached_property
+    def model(self) -> LinearRelease:
+        return _owners_model(self.rows)
 
 
 @np.errstate(all="ignore")  # in a user's own state, a private value could raise

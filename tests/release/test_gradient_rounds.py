@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matrices import some
 from threadpoolctl import threadpool_limits
 
 from skdistill.accounting import PrivacyLoss
@@ -19,7 +20,7 @@ from skdistill.release.private_sums import MISSING, TARGET_ONE, IntegerMap, Latt
 from skdistill.release.query import answer
 from skdistill.testing import _SeededSampler
 
-relaxed = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck))
 LOSS = PrivacyLoss.gaussian(1.0, 1e-5)
 
 
@@ -198,7 +199,7 @@ def test_only_private_sums_depend_on_private_rows():
 
 @pytest.mark.parametrize("groups", [False, True])
 @pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("n_classes", [0, 2, 5])
+@pytest.mark.parametrize("n_classes", some([0, 2, 5], 2))
 @pytest.mark.parametrize(("n", "blocks"), [(100, [1, 7]), (2500, [1000])], ids=["100", "2500"])
 def test_chunks_give_the_same_integers(n, blocks, n_classes, sparse, groups, monkeypatch):
     X, y, public = problem(n_classes, n=n)
@@ -296,11 +297,11 @@ def test_a_finite_model_of_anything(change, n_classes, loss):
 
 def test_sparse_rows_with_many_columns():
     rng = np.random.default_rng(0)
-    X = sp.random(2000, 100_000, 2e-4, format="csr", random_state=rng)
-    y = (np.asarray(X[:, :50_000].sum(axis=1)).ravel() > 1).astype(np.int64)
-    public = sp.random(300, 100_000, 2e-4, format="csr", random_state=rng)
+    X = sp.random(2000, 20_000, 1e-3, format="csr", random_state=rng)
+    y = (np.asarray(X[:, :10_000].sum(axis=1)).ravel() > 1).astype(np.int64)
+    public = sp.random(300, 20_000, 1e-3, format="csr", random_state=rng)
     found = answer(gradient_rounds(rows_of(X, y, 2), public, LOSS), LOSS, _SeededSampler(0))
-    assert found.coef.shape == (1, 100_000) and np.isfinite(found.coef).all()
+    assert found.coef.shape == (1, 20_000) and np.isfinite(found.coef).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 7), (5, 6), (5,)])
@@ -494,6 +495,7 @@ def test_a_rare_class_is_learned_in_fewer_directions():
     assert sizes[0] == sizes[1] > sizes[2] > sizes[3] >= 2
 
 
+@pytest.mark.slow
 def test_a_regression_is_shrunk_by_its_noise():
     """The error falls with much noise, and next to nothing changes with little."""
     rng = np.random.default_rng(3)
@@ -521,7 +523,7 @@ def test_a_clip_is_taken_where_the_curvature_is_the_same_in_all_directions(n_cla
     X, y, public = problem(n_classes, n=400)
     rows, rng = rows_of(X, y, n_classes), np.random.default_rng(0)
     frame = public_frame(rows, public, 5, 0.2)
-    steps = _Steps(frame, rows, PrivacyLoss.gaussian(1.0, 1e-6), Rule())
+    steps = _Steps(frame, rows, PrivacyLoss.gaussian(1.0, 1e-6), Rule(), 1.0)
     v = rng.normal(size=(frame.size, rows.n_scores))
     steps.at(v, turn=True)
     same = steps.turn.T @ steps._hessian() @ steps.turn

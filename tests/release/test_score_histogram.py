@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
@@ -52,7 +52,6 @@ ROW = st.tuples(st.tuples(CELL, CELL), st.integers(-1, 1))
 
 
 @EACH_LAW
-@settings(max_examples=80, deadline=None)
 @given(table=st.lists(ROW, min_size=1, max_size=8), other=ROW, place=st.integers(0, 7))
 def test_a_record_moves_no_count_beyond_its_bound(loss, table, other, place):
     place %= len(table)
@@ -61,7 +60,6 @@ def test_a_record_moves_no_count_beyond_its_bound(loss, table, other, place):
 
 
 @EACH_LAW
-@settings(max_examples=80, deadline=None)
 @given(
     kept=st.lists(st.lists(ROW, min_size=1, max_size=5), max_size=3),
     first=st.lists(ROW, min_size=1, max_size=9),

@@ -8,6 +8,7 @@ import pandas as pd
 import processes
 import pytest
 from linear_data import K, N, data, fit
+from matrices import some
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
@@ -82,7 +83,7 @@ MEMBERS = [
 ]
 
 
-@pytest.mark.parametrize("k", [3, 60])
+@pytest.mark.parametrize("k", some([3, 60], 2))
 @pytest.mark.parametrize(("estimator", "n_classes"), MEMBERS)
 def test_members_are_those_of_their_own_fit(monkeypatch, estimator, n_classes, k):
     """Also where a shard has fewer rows than columns, or lacks some of the classes."""
@@ -129,7 +130,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("cells", [1, 200, 1 << 18])
+@pytest.mark.parametrize("cells", some([1 << 18, 200, 1], 3))
 @pytest.mark.parametrize(("estimator", "n_classes"), KINDS)
 def test_one_record_changes_one_member(monkeypatch, estimator, n_classes, cells):
     """To the last bit, for many records, values, labels and sizes of a stack."""
