@@ -34,7 +34,7 @@ from skdistill.release.replay.cache_keys import assumed_of
 from skdistill.release.signal import noise_warning
 from skdistill.statement import PrivacyStatement
 from skdistill.students import encoder_of, linear_student, match_threshold, rehearse, train
-from skdistill.transfer.dask_rows import fetch_rows
+from skdistill.transfer.encoding import fetch_rows
 
 Array = NDArray[np.float64]
 
@@ -328,8 +328,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
 
     def _choose_queries(self, inputs: Inputs, bound: Certificate) -> TransferSet:
         """Choose the rows to label, at random and by number only."""
-        public = inputs.n_rows, self.max_queries, self.random_state, bound, inputs.classes
-        rows = choose_queries(*public, self.epsilon, self.delta, self.mechanism)
+        rows = choose_queries(inputs.n_rows, self, bound, inputs.classes)
         return self._transfer_set(inputs, bound, rows)
 
     def _transfer_set(

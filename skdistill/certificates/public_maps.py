@@ -31,7 +31,7 @@ _LEARN_NOTHING = frozenset(
         "sklearn.preprocessing.FunctionTransformer",
         "sklearn.kernel_approximation.AdditiveChi2Sampler",
         *_HASHERS,
-        "skdistill.transfer.features.SchemaRows",
+        "skdistill.transfer.encoding.SchemaRows",
     }
 )
 # Parameters of these classes that hold a user's function, or numbers made of rows.

@@ -39,14 +39,13 @@ from skdistill.private_table.teaching import (
 )
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
-from skdistill.release.class_counts import measure_rarity
+from skdistill.release.class_counts import HISTOGRAM_SHARE, measure_rarity, measure_scores
 from skdistill.release.domain import domain_share, warn_of_hidden, with_domain
 from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Queries, answer, at_share
 from skdistill.release.residual_rounds import ResidualRounds
-from skdistill.release.score_histogram import HISTOGRAM_SHARE, measure_scores
 from skdistill.release.synthesis import bins_for, measure_table
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
@@ -61,7 +60,7 @@ from skdistill.students import (
     train,
 )
 from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsemble
-from skdistill.transfer.features import SchemaRows
+from skdistill.transfer.encoding import SchemaRows
 from skdistill.transfer.table_features import TableFeatures, usual_knots
 
 #: Part of μ² (or of ε) that synthetic rows take. Chosen, as all parts, on private rows held out of

@@ -30,9 +30,8 @@ scipy.sparse._csc: csc_matrix csc_array
 skdistill.schema.column: Column
 skdistill.schema.schema: Schema
 skdistill.students.thresholded: ThresholdedStudent
-skdistill.transfer.column_maps: CategoryMap NumberMap
-skdistill.transfer.features: SchemaRows
-skdistill.transfer.table_features: TableFeatures
+skdistill.transfer.encoding: SchemaRows
+skdistill.transfer.table_features: CategoryMap NumberMap TableFeatures
 sklearn._loss.loss: HalfTweedieLoss HalfTweedieLossIdentity
 sklearn.calibration: _CalibratedClassifier _SigmoidCalibration
 sklearn.ensemble._hist_gradient_boosting.predictor: TreePredictor

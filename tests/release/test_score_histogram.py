@@ -12,12 +12,12 @@ from scipy.special import expit
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.accounting.relation import Unit
-from skdistill.release import score_histogram
+from skdistill.release import class_counts
+from skdistill.release.class_counts import measure_scores
 from skdistill.release.gradient_rounds import LinearRelease
 from skdistill.release.noise import active_sampler
 from skdistill.release.private_sums import PrivateRows
 from skdistill.release.query import Query, answer
-from skdistill.release.score_histogram import measure_scores
 from skdistill.testing import ReplayAuditError, no_noise, replay_audit
 
 LOSSES = {"gaussian": PrivacyLoss.gaussian(1.0, 1e-6), "laplace": PrivacyLoss.laplace(1.0)}
@@ -92,14 +92,14 @@ def test_a_smaller_bound_is_caught(monkeypatch, loss, part):
     def smaller(values, l1, l2, share=Fraction(1)):
         return Query(values, part * l1, part * l2, share)
 
-    monkeypatch.setattr(score_histogram, "Query", smaller)
+    monkeypatch.setattr(class_counts, "Query", smaller)
     with pytest.raises(ReplayAuditError, match="moves by"):
         audit(*PAIR, loss)
 
 
 def test_bins_of_private_scores_are_caught(monkeypatch):
     """The mutant's bins are quantiles of the private rows' scores."""
-    honest = score_histogram.measure_scores
+    honest = class_counts.measure_scores
 
     def peeking(rows, public, model, loss):
         return honest(rows, rows.X, model, loss)

@@ -20,8 +20,12 @@ from sklearn.preprocessing import StandardScaler
 
 from skdistill.students import logistic
 from skdistill.students.logistic import fit_logistic, takes_soft_cross_entropy
-from skdistill.students.simplex import with_mean_inside, with_unit_sums
-from skdistill.students.soft_targets import fit_on_soft_labels, how_to_train
+from skdistill.students.soft_targets import (
+    fit_on_soft_labels,
+    how_to_train,
+    with_mean_inside,
+    with_unit_sums,
+)
 
 SOLVERS = ["lbfgs", "newton-cg", "newton-cholesky"]
 

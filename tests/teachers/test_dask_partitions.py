@@ -628,3 +628,14 @@ def test_a_cluster_withholds_what_a_task_says(caplog):
     ):
         NewtonClassifier(classes=[0, 1]).fit(collection, b)
     assert_fixed(caught.value)
+
+
+def test_the_report_counts_labels_outside_the_classes_and_says_what_is_not_counted():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = np.where(X[:, 0] > 0, 1, 0)
+    y[:5] = 7
+    rows = da.from_array(X, chunks=(20, 2))
+    teacher = NewtonClassifier(classes=[0, 1]).fit(rows, da.from_array(y, chunks=20))
+    assert teacher.report().left_out == 5
+    teacher = NewtonRegressor((-1, 1)).fit(rows, da.from_array(X[:, 0], chunks=20))
+    assert teacher.report().left_out is None

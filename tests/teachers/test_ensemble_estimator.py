@@ -185,7 +185,7 @@ def test_votes_are_reduced_in_the_worker_and_stream(monkeypatch):
     batches = []
     quietly = module._quietly
     monkeypatch.setattr(
-        module, "_quietly", lambda p, tasks: batches.append(len(tasks)) or quietly(p, tasks)
+        module, "_quietly", lambda p, tasks, *a: batches.append(len(tasks)) or quietly(p, tasks, *a)
     )
     sums = list(fitted.member_votes(X, np.sum))
     assert sums == [1 << 18] * 40

@@ -20,8 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdistill import Schema, TableFeatures
 from skdistill.certificates import ParameterBall, certify
-from skdistill.transfer.column_maps import NumberMap, smooth_metric
-from skdistill.transfer.table_features import _products
+from skdistill.transfer.table_features import NumberMap, _products, smooth_metric
 
 SCHEMA = Schema(
     {
