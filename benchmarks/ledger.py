@@ -113,11 +113,12 @@ def long_ledger(path):
     with store._session() as (file, connection):
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            row, entry = store._tip(file, connection)
+            entry, (_, previous) = store._tip(file, connection), store._known
             for _ in range(LONG):
                 entry = entry.next("pure", totals=entry.totals.add(loss), loss=loss)
-                row = Row.of(row.n + 1, None, entry, row.hash)
-                ledger_file._insert(connection, row, None)
+                row = Row.of(entry, previous)
+                ledger_file._insert(connection, row)
+                previous = row.hash
         store._write_head(file, row, entry)
 
 

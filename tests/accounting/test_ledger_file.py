@@ -174,7 +174,7 @@ def test_tables_changed(path):
 
 def test_later_version(path):
     filled(path)
-    tampered(path, "PRAGMA user_version = 4")
+    tampered(path, "PRAGMA user_version = 5")
     with pytest.raises(LedgerError, match="another version"):
         opened(path)
 

@@ -78,7 +78,7 @@ def test_file_system_on_macos(monkeypatch, path, kind):
     monkeypatch.setattr(ledger_place.sys, "platform", "darwin")
     monkeypatch.setattr(ledger_place.subprocess, "run", mount)
     assert foreign_filesystem(path) == kind
-    assert asked == [["/sbin/mount"]]
+    assert asked == ["/sbin/mount"]
 
 
 @pytest.mark.parametrize("system", ["darwin", "win32", "freebsd14"])
