@@ -91,7 +91,7 @@ def _record(entry: Entry | None) -> dict[str, Any]:
     }
 
 
-COLUMNS = tuple(_record(Entry(0, "open", Totals(), Cap(1.0, 0.0))))
+COLUMNS = tuple(_record(Entry(0, 0, Totals(), Cap(1.0, 0.0))))
 
 
 def history(store: Store, last: int | None, events: bool) -> list[dict[str, Any]]:
