@@ -53,17 +53,10 @@ class PrivacyLedger:
     Parameters
     ----------
     path : str or path-like
-        The file. ``~`` is the home directory. Beside it stand its head, ``path + "-head"``, which
-        belongs to it, and SQLite's journal.
+        The file; the attribute is its real name. ``~`` is the home directory. Beside it stand its
+        head, ``path + "-head"``, which belongs to it, and SQLite's journal.
     replay : bool, default=True
         Whether distillers may hand out again, at no cost, the releases that this ledger remembers.
-
-    Attributes
-    ----------
-    path : str
-        The file, by its real name.
-    replay : bool
-        As given.
 
     Notes
     -----

@@ -34,15 +34,8 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    closing,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from io import BytesIO, FileIO
 from pathlib import Path
@@ -174,24 +167,25 @@ class Store:
         """Make the file and its head; refuse where there is either."""
         self.identity = secrets.token_hex(16)
         entry = Entry(-1, 0, Totals(), cap).next("open", note=self.identity, anywhere=anywhere)
-        self._make_files(entry)
+        self._make_files(anywhere)
         with self._session() as (file, connection):
             connection.execute("BEGIN IMMEDIATE")
             names = f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_VERSION}"
             for statement in (*_SCHEMA, *names):
                 connection.execute(statement)
-            self._write(file, connection, Row.of(entry, None), entry)
+            _insert(connection, row := Row.of(entry, None))
+            connection.execute("COMMIT")
+            self._write_head(file, row, entry)
             if isinstance(file, FileIO):
                 os.fsync(file.fileno())
 
-    def _make_files(self, first: Entry) -> None:
-        self._check_filesystem(first)
+    def _make_files(self, anywhere: bool) -> None:
+        self._check_filesystem(anywhere)
         files = self._head, self.path
         if any(map(check_place, files)):
             raise LedgerError(
                 f"{self.path!r} or its head exists already. Open a ledger by PrivacyLedger(path). "
-                "(A head without its ledger was left by one that was removed or never finished. "
-                "Remove it if nothing that was charged there counts any more.)"
+                "Remove a head without its ledger only if nothing that was charged there counts."
             )
         for path in files:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -200,10 +194,8 @@ class Store:
         """Check that this is a ledger, and learn its identity."""
         if not check_place(self.path):
             gone = " It is gone: its head is still there." if os.path.exists(self._head) else ""
-            raise LedgerError(
-                f"There is no ledger {self.path!r}.{gone} Make one by "
-                "PrivacyLedger.create(path, epsilon, delta)."
-            )
+            make = "Make one by PrivacyLedger.create(path, epsilon, delta)."
+            raise LedgerError(f"There is no ledger {self.path!r}.{gone} {make}")
         # Not through SQLite, which would roll back the journal of somebody else's database. While
         # IO is held no thread has the file open: to close it drops all locks of the process on it.
         with _explained(self.path), IO, open(self.path, "rb") as file:
@@ -220,16 +212,20 @@ class Store:
             schema = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")]
             if (version, schema) != (_VERSION, _SCHEMA):
                 raise LedgerError(
-                    f"{self.path!r} is a ledger of another version of skdistill, or its tables "
-                    "were changed."
+                    f"{self.path!r} is of another version of skdistill, or its tables were changed."
                 )
             first = next((row.entry for row in _select(connection, "WHERE n = 0")), None)
-            if first is None or os.path.getsize(self.path) < pages * size:
-                raise LedgerError(
-                    f"The ledger {self.path!r} was cut short, or its first entry was changed "
-                    f"(its last is number {tip.n}). {_NEW_LEDGER}"
-                )
-            self._check_filesystem(first)
+            short = os.path.getsize(self.path) < pages * size
+            self._refuse({0} if first is None else {tip.n} if short else ())
+            self._check_filesystem(bool(first and first.anywhere))
+
+    def _refuse(self, entries: Collection[int]) -> None:
+        if entries:
+            raise LedgerError(
+                f"The ledger {self.path!r} has lost charges, or entries were changed: number "
+                f"{max(entries)} is not there as it was (an old copy, one that was used, too, a "
+                f"file that was cut short?). {_NEW_LEDGER}"
+            )
 
     def append(
         self, decide: Callable[[Entry], Entry], key: bytes | None = None, blob: bytes | None = None
@@ -241,7 +237,9 @@ class Store:
         with self._session() as (file, connection):
             connection.execute("BEGIN IMMEDIATE")
             entry = decide(self._tip(file, connection))
-            self._write(file, connection, Row.of(entry, self._known[1], key, blob), entry)
+            _insert(connection, row := Row.of(entry, self._known[1], key, blob))
+            connection.execute("COMMIT")
+            self._write_head(file, row, entry)
 
     def tip(self) -> Entry:
         """Return the last entry, checked against the head."""
@@ -253,8 +251,7 @@ class Store:
         with self._session() as (file, connection):
             self._tip(file, connection)
             found = list(_select(connection, "WHERE key = ? ORDER BY n", key))
-        if changed := [row.n for row in found if not row.intact]:
-            raise LedgerError(f"Entry {changed[0]} of the ledger {self.path!r} was changed.")
+        self._refuse([row.n for row in found if not row.intact])
         return [row.blob for row in found]
 
     def walk(self, start: int = 0) -> Iterator[Entry | None]:
@@ -273,15 +270,11 @@ class Store:
             return [row.entry for row in _select(found, "ORDER BY n DESC LIMIT 1")][0]
         return None
 
-    @contextmanager
-    def locked(self, key: bytes) -> Iterator[None]:
+    def locked(self, key: bytes) -> Any:
         """Hold the lock of a key: one thread of one process at a time; it may enter again."""
         self._check_process()
         name = hashlib.sha256(self.identity.encode() + key).hexdigest()[:24]
-        with ExitStack() as stack:
-            with _explained(self.path):
-                stack.enter_context(self._lock_of(f"{self.path}-{name}.lock"))
-            yield
+        return self._lock_of(f"{self.path}-{name}.lock")
 
     def close(self) -> None:
         """Close the connection; the next operation opens another one."""
@@ -296,23 +289,21 @@ class Store:
         if self.path == ":memory:" and self._process != os.getpid():  # or unpickled elsewhere
             raise LedgerError(
                 "This ledger lives in the memory of one process (':memory:') and cannot be charged "
-                "from another: the charge would be lost there. Give the ledger a file, "
-                "PrivacyLedger.create('budget.db', ...), or stay in one process: n_jobs=1, or "
-                "`with joblib.parallel_backend('threading')`."
+                "from another, where the charge would be lost. Give it a file, or stay in one "
+                "process: n_jobs=1, or `with joblib.parallel_backend('threading')`."
             )
 
     @property
     def _head(self) -> str:
         return self.path + "-head"
 
-    def _check_filesystem(self, first: Entry) -> None:
-        if not first.anywhere and (kind := foreign_filesystem(self.path)):
+    def _check_filesystem(self, anywhere: bool) -> None:
+        if not anywhere and (kind := foreign_filesystem(self.path)):
             raise LedgerError(
                 f"{self.path!r} is on a file system that is not known to belong to this machine "
-                f"alone ({kind}). On a network file system locks may not keep two machines apart, "
-                "so that the budget is spent twice. Keep the ledger on a local disk. If this is "
-                "one, PrivacyLedger.create(..., anywhere=True) makes a ledger that may stand here, "
-                "and its history says so."
+                f"alone ({kind}): its locks may not keep two machines apart, so that the budget is "
+                "spent twice. Keep the ledger on a local disk. If this is one, create it with "
+                "anywhere=True; its history says so."
             )
 
     @contextmanager
@@ -328,10 +319,10 @@ class Store:
                 if not keep:
                     self.close()
 
-    def _lock_of(self, path: str) -> AbstractContextManager[Any]:
+    def _lock_of(self, path: str) -> Any:
         return locked_file(path, temporary=True)
 
-    def _opened_head(self) -> AbstractContextManager[Any]:
+    def _opened_head(self) -> Any:
         return FileIO(self._head) if self.read_only else locked_file(self._head)
 
     def _connected(self) -> sqlite3.Connection:
@@ -356,12 +347,6 @@ class Store:
             connection.close()
             raise
         return connection
-
-    def _write(self, file: Any, connection: sqlite3.Connection, row: Row, entry: Entry) -> None:
-        """Append a row, and name it in the head when it is on the disk."""
-        _insert(connection, row)
-        connection.execute("COMMIT")
-        self._write_head(file, row, entry)
 
     def _write_head(self, file: Any, row: Row, entry: Entry) -> None:
         head = f"skdistill ledger {self.identity} {row.n} {row.hash.hex()}".ljust(150) + "\n"
@@ -390,17 +375,8 @@ class Store:
             raise LedgerError(f"{self.path!r} is another ledger than the one that was opened.")
         rows = {row.n: row for row in _select(connection, "WHERE n = ? OR n >= ?", known[0], n)}
         must = [(n, bytes.fromhex(head[3].decode())), *([known] if self._last else [])]
-        if lost := {number for number, _ in must} - rows.keys():
-            raise LedgerError(
-                f"The ledger {self.path!r} has lost charges: it ends before entry {max(lost)}, "
-                f"which it had (an old copy, or a file that was cut short?). {_NEW_LEDGER}"
-            )
-        chained = all(rows[number].hash == its_hash for number, its_hash in must)
-        if not (chained and all(row.intact for row in rows.values())):
-            raise LedgerError(
-                f"The last entries of the ledger {self.path!r} were changed: they do not fit the "
-                f"chain of hashes, or are those of a copy that was used, too. {_NEW_LEDGER}"
-            )
+        wrong = {number for number, row in rows.items() if not row.intact}
+        self._refuse(wrong | {i for i, right in must if i not in rows or rows[i].hash != right})
         last = rows[max(rows)]
         if (last.n, last.hash) != known:
             self._last, self._known = Entry.parse(last.text), (last.n, last.hash)
@@ -416,17 +392,17 @@ class MemoryStore(Store):
         self._process, self._file, self._locks = os.getpid(), BytesIO(), dict[str, Any]()
         self._connection = self._connect(":memory:")
 
-    def _make_files(self, first: Entry) -> None:
+    def _make_files(self, anywhere: bool) -> None:
         """There are none."""
 
     def close(self) -> None:
         """Roll back: with the connection all would be gone."""
         self._connected().rollback()
 
-    def _lock_of(self, path: str) -> AbstractContextManager[Any]:
+    def _lock_of(self, path: str) -> Any:
         return self._locks.setdefault(path, threading.RLock())
 
-    def _opened_head(self) -> AbstractContextManager[Any]:
+    def _opened_head(self) -> Any:
         return nullcontext(self._file)
 
     def _connected(self) -> sqlite3.Connection:
@@ -448,16 +424,7 @@ def _explained(path: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        if damaged or isinstance(error, UnicodeDecodeError):  # of a damaged schema
-            text = f"The ledger {path!r} is damaged ({error}). {_NEW_LEDGER}"
-        elif isinstance(error, FileNotFoundError):
-            text = f"The ledger {path!r} is gone, or it has lost its head. {_NEW_LEDGER}"
-        else:
-            text = (
-                f"The ledger {path!r} could not be written or read ({error}). A charge that "
-                "was being made may have been made. It was not acknowledged, and nothing is "
-                "released for it. `python -m skdistill ledger FILE` reads the ledger."
-            )
-        raise LedgerError(text) from error
+        raise LedgerError(
+            f"The ledger {path!r} could not be written or read ({error}). A charge that was being "
+            f"made may be there. It was not acknowledged: nothing is released for it. {_NEW_LEDGER}"
+        ) from error

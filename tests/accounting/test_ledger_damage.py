@@ -51,7 +51,7 @@ def test_head_cut_at_every_byte(path, tmp_path):
         files(copy)["-head"].write_bytes(head[:length])
         assert not holds(copy, charges), length
     files(copy)["-head"].unlink()
-    with pytest.raises(LedgerError, match="has lost its head"):
+    with pytest.raises(LedgerError, match="could not be written or read.*-head"):
         opened(copy)
     assert not files(copy)["-head"].exists()
 
@@ -70,7 +70,7 @@ def test_old_copies(path, tmp_path):
 
     assert holds(mixture(new, new), 7)
     assert not holds(mixture(old, new), 7)  # an old copy put over it
-    with pytest.raises(LedgerError, match="has lost charges: it ends before entry 8"):
+    with pytest.raises(LedgerError, match="has lost charges.* 8 is not there"):
         opened(mixture(old, new))
     assert holds(mixture(new, old), 7)  # an old head is brought up to date
     # The limit that is documented: both files, put back as they were together once.
@@ -79,7 +79,7 @@ def test_old_copies(path, tmp_path):
     for name in ("", "-head"):
         shutil.copyfile(files(old)[name], files(path)[name])
     for use in (lambda: ledger.spend(AMOUNT, 0), ledger.total, lambda: ledger.recall(b"key")):
-        with pytest.raises(LedgerError, match="has lost charges: it ends before entry 8"):
+        with pytest.raises(LedgerError, match="has lost charges.* 8 is not there"):
             use()
 
 

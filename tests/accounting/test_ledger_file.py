@@ -156,7 +156,7 @@ def test_file_removed_while_in_use(path, name):
     with pytest.raises(LedgerError):
         ledger.spend(AMOUNT, 0)
     assert not files(path)[name].exists()  # it is not made again
-    with pytest.raises(LedgerError, match="is gone" if not name else "lost its head"):
+    with pytest.raises(LedgerError, match="is gone" if not name else "No such file.*-head"):
         opened(path)
     with pytest.raises(LedgerError, match="exists already"):
         created(path)
@@ -225,7 +225,7 @@ def test_changed_blob_is_not_recalled(path, statement):
     for key, blob in ((b"key", b"x"), (b"other", b"y"), (b"z", b"z")):
         ledger.remember(key, blob)
     tampered(path, statement)
-    with pytest.raises(LedgerError, match=r"Entry \d of .* was changed"):
+    with pytest.raises(LedgerError, match=r"were changed: number \d is not"):
         ledger.recall(b"key")
     with pytest.raises(LedgerError):
         ledger.verify()
