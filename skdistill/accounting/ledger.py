@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from skdistill._diffprivlib import load
 from skdistill.accounting import ledger_report
 from skdistill.accounting.composition import Cap, Totals, _amount, _probability
-from skdistill.accounting.ledger_file import Entry, MemoryStore, Store
+from skdistill.accounting.ledger_file import Entry, Store
 from skdistill.accounting.ledger_place import LedgerError, real_path
 from skdistill.accounting.loss import PrivacyLoss
 
@@ -138,13 +138,14 @@ class PrivacyLedger:
             fail, so that the budget is spent twice. The history says that it was allowed.
         """
         cap = Cap.of(epsilon, delta, pure, relation, unit)
-        store = MemoryStore() if path == ":memory:" else Store(real_path(path))
+        in_memory = path == ":memory:"
+        store = Store(":memory:" if in_memory else real_path(path), in_memory=in_memory)
         store.create(cap, bool(anywhere))
         return cls.__new__(cls)._set_up(store, replay)
 
     def _set_up(self, store: Store, replay: bool) -> PrivacyLedger:
         self.path, self.replay, self._store = store.path, replay, store
-        if isinstance(store, MemoryStore):
+        if store.path == ":memory:":
             _IN_THIS_PROCESS[store.identity] = self
         return self
 
@@ -428,7 +429,12 @@ class PrivacyLedger:
             ``total_pure`` and ``total_mu`` (the two counters), ``cap_epsilon``, ``cap_delta``
             and ``cap_pure`` (the budget), ``intact`` (the entry fits the chain of hashes).
         """
-        return ledger_report.as_frame(ledger_report.history(self._store, last, events))
+        rows = ledger_report.history(self._store, last, events)
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            return rows
+        return DataFrame(rows, columns=list(ledger_report.COLUMNS))
 
     def __repr__(self) -> str:
         try:

@@ -149,25 +149,33 @@ class Row(NamedTuple):
 class Store:
     """A ledger file, by its real path, with the identity that it must have.
 
-    `read_only` changes nothing and locks nothing. A connection is kept between operations. It is
-    closed before a fork, after an error, and where another file stands in its file's place.
+    `read_only` changes nothing and locks nothing; `in_memory` is one of this process, without
+    files. A connection is kept between operations. It is closed before a fork, after an error, and
+    where another file stands in its file's place.
     """
 
-    def __init__(self, path: str, identity: str = "", *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: str, identity: str = "", *, read_only: bool = False, in_memory: bool = False
+    ) -> None:
         self.path, self.identity, self.read_only = path, identity, read_only
+        self._head = path + "-head"
+        # In memory: the head, a lock for each key, and the process.
+        self._memory = BytesIO() if in_memory else None
+        self._locks, self._process = dict[bytes, Any](), os.getpid() if in_memory else 0
         # The last entry that this object knows to be on the disk, with its number and hash; and
         # the head and SQLite's version of the file at that moment.
         self._last: Any = None
         self._known: tuple[int, bytes | None] = -1, None
         self._seen: tuple[bytes, Any] = b"", None
         self._connection: sqlite3.Connection | None = None
-        self._place, self._process = (0, 0), 0
+        self._place = (0, 0)
 
     def create(self, cap: Cap, anywhere: bool) -> None:
         """Make the file and its head; refuse where there is either."""
         self.identity = secrets.token_hex(16)
         entry = Entry(-1, 0, Totals(), cap).next("open", note=self.identity, anywhere=anywhere)
-        self._make_files(anywhere)
+        if self._memory is None:
+            self._make_files(anywhere)
         with self._session() as (file, connection):
             connection.execute("BEGIN IMMEDIATE")
             names = f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_VERSION}"
@@ -273,8 +281,10 @@ class Store:
     def locked(self, key: bytes) -> Any:
         """Hold the lock of a key: one thread of one process at a time; it may enter again."""
         self._check_process()
+        if self._memory is not None:
+            return self._locks.setdefault(key, threading.RLock())
         name = hashlib.sha256(self.identity.encode() + key).hexdigest()[:24]
-        return self._lock_of(f"{self.path}-{name}.lock")
+        return locked_file(f"{self.path}-{name}.lock", temporary=True)
 
     def close(self) -> None:
         """Close the connection; the next operation opens another one."""
@@ -292,10 +302,6 @@ class Store:
                 "from another, where the charge would be lost. Give it a file, or stay in one "
                 "process: n_jobs=1, or `with joblib.parallel_backend('threading')`."
             )
-
-    @property
-    def _head(self) -> str:
-        return self.path + "-head"
 
     def _check_filesystem(self, anywhere: bool) -> None:
         if not anywhere and (kind := foreign_filesystem(self.path)):
@@ -316,26 +322,32 @@ class Store:
                 yield file, self._connected()
                 keep = os.name == "posix"  # Windows removes no file that is open
             finally:
-                if not keep:
+                if self._connection is not None and self._memory is not None:
+                    self._connection.rollback()
+                elif not keep:
                     self.close()
 
-    def _lock_of(self, path: str) -> Any:
-        return locked_file(path, temporary=True)
-
     def _opened_head(self) -> Any:
+        if self._memory is not None:
+            return nullcontext(self._memory)
         return FileIO(self._head) if self.read_only else locked_file(self._head)
 
     def _connected(self) -> sqlite3.Connection:
-        found = os.stat(self.path)
-        if self._connection is None or self._place != (found.st_dev, found.st_ino):
-            self.close()
+        if self._memory is None:
+            found = os.stat(self.path)
+            if self._place != (found.st_dev, found.st_ino):
+                self.close()
+                self._place = found.st_dev, found.st_ino
+        if self._connection is None:
             self._connection, self._seen = self._connect(), (b"", None)
-            self._place = found.st_dev, found.st_ino
-            CONNECTED.add(self)
+            if self._memory is None:
+                CONNECTED.add(self)
         return self._connection
 
-    def _connect(self, name: str = "") -> sqlite3.Connection:
-        name = name or Path(self.path).as_uri() + ("?mode=ro" if self.read_only else "?mode=rw")
+    def _connect(self) -> sqlite3.Connection:
+        name = self.path
+        if self._memory is None:
+            name = Path(name).as_uri() + ("?mode=ro" if self.read_only else "?mode=rw")
         options: dict[str, Any] = {"uri": True, "isolation_level": None, "check_same_thread": False}
         connection = sqlite3.connect(name, timeout=_BUSY_SECONDS, **options)
         try:
@@ -382,32 +394,6 @@ class Store:
             self._last, self._known = Entry.parse(last.text), (last.n, last.hash)
         self._seen = seen
         return self._last
-
-
-class MemoryStore(Store):
-    """A ledger in the memory of this process."""
-
-    def __init__(self) -> None:
-        super().__init__(":memory:")
-        self._process, self._file, self._locks = os.getpid(), BytesIO(), dict[str, Any]()
-        self._connection = self._connect(":memory:")
-
-    def _make_files(self, anywhere: bool) -> None:
-        """There are none."""
-
-    def close(self) -> None:
-        """Roll back: with the connection all would be gone."""
-        self._connected().rollback()
-
-    def _lock_of(self, path: str) -> Any:
-        return self._locks.setdefault(path, threading.RLock())
-
-    def _opened_head(self) -> Any:
-        return nullcontext(self._file)
-
-    def _connected(self) -> sqlite3.Connection:
-        assert self._connection is not None
-        return self._connection
 
 
 def _insert(connection: sqlite3.Connection, row: Row) -> None:

@@ -43,10 +43,7 @@ class LedgerError(RuntimeError):
 
 def real_path(path: str | os.PathLike[str]) -> str:
     """Return the one absolute name of a ledger: ``~`` and symbolic links are followed."""
-    name = os.fspath(path)
-    if not isinstance(name, str):
-        raise TypeError(f"The path of a ledger must be text, got {path!r}.")
-    return os.path.realpath(os.path.expanduser(name))
+    return os.path.realpath(os.path.expanduser(os.fsdecode(path)))
 
 
 def check_place(path: str) -> bool:

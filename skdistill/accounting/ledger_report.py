@@ -101,15 +101,6 @@ def history(store: Store, last: int | None, events: bool) -> list[dict[str, Any]
     return [_record(entry) for entry in found[0 if last is None else max(0, len(found) - last) :]]
 
 
-def as_frame(rows: list[dict[str, Any]]) -> Any:
-    """Return a pandas DataFrame of the rows, or the rows where pandas is not installed."""
-    try:
-        import pandas as pd
-    except ImportError:
-        return rows
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
 def as_table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a table of text."""
     lines = [f"{'time (UTC)':20}{'kind':13}{'epsilon':>10}{'delta':>10}{'total':>10}  note"]
