@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -361,16 +360,7 @@ def _normal(value: Any) -> bool:
 
 
 def _probability(delta: Any) -> float:
-    """Return `delta` as a float in (0, 1), or raise."""
-    if isinstance(delta, Real) and delta is not False and delta == 0:
-        raise ValueError(
-            "Gaussian noise needs delta > 0, got 0. Set a delta below 1 / (number of records), "
-            "such as 1e-6, or use mechanism='laplace', which needs none."
-        )
-    number = _positive(delta, "delta")
-    if not _SMALLEST_DELTA <= number < 1:
-        raise ValueError(
-            f"delta must be in [{_SMALLEST_DELTA:g}, 1), got {delta!r}. "
-            "Set it below 1 / (number of records), such as 1e-6."
-        )
-    return number
+    """Return the delta of Gaussian noise as a float, or raise."""
+    below = f"in [{_SMALLEST_DELTA:g}, 1), below 1 / (number of records), such as 1e-6"
+    wanted = f"{below} (mechanism='laplace' needs none)"
+    return check_number("delta", delta, wanted, lambda v: _SMALLEST_DELTA <= v < 1)
