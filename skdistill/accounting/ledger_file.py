@@ -130,9 +130,9 @@ class Row(NamedTuple):
         return row._replace(hash=row.right_hash())
 
     def right_hash(self) -> bytes:
-        """Return the hash of this row after the one before."""
+        """Return the hash of this row after the one before (its number is in the text)."""
         blob = hashlib.sha256(self.blob).digest() if isinstance(self.blob, bytes) else self.blob
-        columns = self.n, self.key, self.text, blob, self.previous
+        columns = self.key, self.text, blob, self.previous
         return hashlib.sha256(repr(columns).encode()).digest()
 
     @property
@@ -207,8 +207,8 @@ class Store:
         # Not through SQLite, which would roll back the journal of somebody else's database. While
         # IO is held no thread has the file open: to close it drops all locks of the process on it.
         with _explained(self.path), IO, open(self.path, "rb") as file:
-            header = file.read(72)
-        if header[:16] != b"SQLite format 3\0" or header[68:] != _APPLICATION.to_bytes(4, "big"):
+            application = file.read(72)[68:]
+        if application != _APPLICATION.to_bytes(4, "big"):
             unfinished = os.path.exists(self._head) and not os.path.getsize(self._head)
             raise LedgerError(_UNFINISHED if unfinished else f"{self.path!r} is not a ledger.")
         with self._session() as (head, connection):
@@ -222,10 +222,9 @@ class Store:
                 raise LedgerError(
                     f"{self.path!r} is of another version of skdistill, or its tables were changed."
                 )
-            first = next((row.entry for row in _select(connection, "WHERE n = 0")), None)
-            short = os.path.getsize(self.path) < pages * size
-            self._refuse({0} if first is None else {tip.n} if short else ())
-            self._check_filesystem(bool(first and first.anywhere))
+            self._refuse([tip.n] if os.path.getsize(self.path) < pages * size else [])
+            first = [row.entry for row in _select(connection, "WHERE n = 0")]
+            self._check_filesystem(any(entry.anywhere for entry in first if entry))
 
     def _refuse(self, entries: Collection[int]) -> None:
         if entries:

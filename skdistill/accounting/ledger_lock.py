@@ -73,7 +73,7 @@ def locked_file(path: str, *, temporary: bool = False) -> Iterator[FileIO]:
         try:
             _lock(file)
             with suppress(FileNotFoundError):  # while this thread waited, the file was removed
-                ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+                ours = not temporary or os.path.samestat(os.fstat(file.fileno()), os.stat(path))
             if ours:
                 _HELD[me] = file
                 yield file

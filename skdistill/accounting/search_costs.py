@@ -148,12 +148,10 @@ class _DryLedger:
     held: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
 
     def charge(self, loss: PrivacyLoss, *, note: str = "") -> None:
-        """Add a charge."""
         self.losses = (*self.losses, loss)
 
     @property
     def delta(self) -> float:
-        """The largest delta that was charged."""
         return max((loss.delta for loss in self.losses), default=0.0)
 
     def epsilon(self, delta: float | None) -> float:
@@ -169,11 +167,9 @@ class _DryLedger:
         return total.epsilon(self.delta if delta is None else delta)
 
     def recall(self, key: bytes) -> list[bytes]:
-        """Return everything that the ledger holds, then everything that the dry run added."""
         return [*(self.ledger.recall(key) if self.ledger else []), *self.held.get(key, ())]
 
     def remember(self, key: bytes, blob: bytes) -> None:
-        """Remember for this dry run."""
         self.held = {**self.held, key: (*self.held.get(key, ()), blob)}
 
 
