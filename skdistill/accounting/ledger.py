@@ -93,10 +93,7 @@ class PrivacyLedger:
 
     def __init__(self, path: str | os.PathLike[str], *, replay: bool = True) -> None:
         if path == ":memory:":
-            raise LedgerError(
-                "There is no ledger ':memory:' to open. Make one by "
-                "PrivacyLedger.create(':memory:', epsilon, delta)."
-            )
+            raise LedgerError("':memory:' is not opened but made: PrivacyLedger.create(path, ...)")
         self._set_up(Store(real_path(path)), replay)._store.open()
 
     @classmethod
@@ -159,8 +156,6 @@ class PrivacyLedger:
 
     def __bool__(self) -> bool:
         return True  # also without charges, although __len__ is then 0
-
-    # -- charging --------------------------------------------------------------------------
 
     def charge(self, loss: PrivacyLoss, *, note: str = "") -> PrivacyLedger:
         """Charge a release, and return the ledger when the charge is on the disk.
@@ -277,8 +272,6 @@ class PrivacyLedger:
 
     __exit__ = __enter__  # never reached
 
-    # -- spent and left --------------------------------------------------------------------
-
     cap = property(lambda self: self._store.tip().cap, doc="The budget, whom it protects and how.")
     totals = property(lambda self: self._store.tip().totals, doc="The two counters of all charges.")
     epsilon = property(lambda self: self.cap.epsilon, doc="Epsilon of the budget.")
@@ -344,8 +337,6 @@ class PrivacyLedger:
         """
         return ledger_report.statement(self._store.tip())
 
-    # -- earlier releases ------------------------------------------------------------------
-
     @contextmanager
     def locked(self, key: bytes) -> Iterator[PrivacyLedger]:
         """Hold the lock of a release: one thread of one process at a time is inside.
@@ -394,8 +385,6 @@ class PrivacyLedger:
         """
         checked = _bytes(key, "key"), _bytes(blob, "blob")
         self._store.append(lambda tip: tip.next("remember"), *checked)
-
-    # -- history ---------------------------------------------------------------------------
 
     def verify(self) -> int:
         """Recompute all hashes, counters and remembered blobs; return the number of entries.
