@@ -60,6 +60,7 @@ _FEWEST_DIRECTIONS = 10
 _LATE, _EARLY, _EARLY_LEVEL = 4, 10, 0.1
 _ONE_ROUND = 0.15  # expected noise on a score, above which one round of Laplace noise is best
 _PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
+_CLEAR = 2.5  # deviations of noise, beyond which a change of the gradient is one of the curvature
 _RARITY_POWER = 2  # of the rarity, by which there are fewer directions
 
 
@@ -204,14 +205,15 @@ def gradient_rounds(
     taken: list[tuple[Array, Fraction]] = []
     few = max(_MOMENT_ROWS, n // _EARLY, math.ceil(n * min(1.0, steps.level / _EARLY_LEVEL)))
     for share in shares:
-        h, clip = steps.at(v)
-        at_most = few if len(taken) < len(shares) - _LATE else n
+        late = len(taken) - (len(shares) - _LATE)
+        clip = steps.at(v, turn=not taken or late <= 0)
         finest = _finest(loss.part(share), 4, v.size)
-        found, asked = rows.gradients(steps.frame, frame.matrix @ v, clip, at_most, finest)
+        at_most = few if late < 0 else n
+        found, asked = rows.gradients(steps.map, frame.matrix @ v, clip, at_most, finest)
         noise = _deviation(loss.part(share), found) / asked
         gradient = (yield from _ask(found, share)) / asked
         gradient *= min(1.0, clip / max(float(np.linalg.norm(gradient)), 1e-300))
-        v = steps.next(v, gradient, h, noise)
+        v = steps.next(v, gradient, noise)
         taken.append((v, share))
     v, part = _average(taken, rule.averaged * left)
     if not rows.n_classes:
@@ -240,65 +242,80 @@ class _Steps:
 
     def __init__(self, frame: Frame, rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> None:
         q, k = frame.size, rows.n_scores
-        self.frame, self.rows, self.rule = frame.integers(), frame.rows, rule
-        self.length2, self.n_classes = frame.length2, rows.n_classes
+        self.frame, self.rule, self.n_classes = frame, rule, rows.n_classes
         noise = q * _relative(loss, q * k) / rows.n_units
         self.level = _level(q, rows, loss)
         factor = rule.clip * self.level**-rule.clip_falls
-        self.clip = 2 * min(max(factor, 0.25), rule.largest_clip) * math.sqrt(frame.length2)
+        self.clip = 2 * min(max(factor, 0.25), rule.largest_clip)
         relative = rule.ridge * noise * (1 if rows.n_classes else _SHRUNK_RIDGE)
-        self.start = frame.start
         self.penalty = float(np.clip(relative, 1e-3, 0.5)) * frame.start.T @ frame.start
         self.rest = np.diag(frame.rest)
         self.secants = np.zeros((q, q))
         self.before: tuple[Array, Array] | None = None
         self.n_steps, self.first_step = 0, _FIRST_STEP if loss.kind == "gaussian" else 1.0
 
-    def at(self, v: Array) -> tuple[Array, float]:
-        """Return the curvature at weights v, and the clip."""
+    def at(self, v: Array, turn: bool) -> float:
+        """Learn the curvature at weights v; return the clip.
+
+        In coordinates in which the curvature is the same in all directions, gradients of a
+        classifier that knows its probabilities are, too (Fisher's information). `turn` goes to
+        these coordinates.
+        """
+        rows = self.frame.rows
         if self.n_classes:
-            scores = self.rows @ v
+            scores = rows @ v
             p = softmax(scores, axis=1) if self.n_classes > 2 else expit(scores)
             variance = p * (1 - p)
             each = np.maximum(variance.mean(axis=1), _SMALLEST_CURVATURE) * _CURVATURE
             residual = math.sqrt(float(variance.sum(axis=1).mean()))
-            h = (self.rows * each[:, None]).T @ self.rows / len(each) + each.mean() * self.rest
+            self.h = (rows * each[:, None]).T @ rows / len(each) + each.mean() * self.rest
+            size = float(each.mean())
         else:
             residual = max(0.25 * 0.75**self.n_steps, 0.125)  # measured on housing
-            h = self.rows.T @ self.rows / len(self.rows) + self.rest
-        return h, self.clip * max(residual, _SMALLEST_RESIDUAL)
+            self.h, size = rows.T @ rows / len(rows) + self.rest, 1.0
+        self.mean = float(np.trace(self.h)) / len(v)
+        if turn:
+            values, axes = np.linalg.eigh(self._hessian())
+            self.turn = axes * np.sqrt(size / values)
+            self.map = IntegerMap(self.frame.lattice, self.frame.matrix @ self.turn)
+        part = float((self.turn * (self.h @ self.turn)).sum()) / (size * len(v))
+        length = math.sqrt(part * self.frame.length2)
+        return self.clip * length * max(residual, _SMALLEST_RESIDUAL)
 
-    def next(self, v: Array, gradient: Array, h: Array, noise: float) -> Array:
-        """Return the next weights."""
-        mean = float(np.trace(h)) / len(v)
-        gradient = gradient - mean * self.penalty @ v
+    def next(self, v: Array, gradient: Array, noise: float) -> Array:
+        """Return the next weights, from the gradient in the turned coordinates and its noise."""
+        gradient = np.linalg.solve(self.turn.T, gradient) - self.mean * self.penalty @ v
         if self.before is not None:
-            self._learn(v, gradient, h, noise)
+            self._learn(v, gradient, noise)
         self.before = v, gradient
-        hessian = self.hessian = h + mean * (self.secants + self.penalty)
+        self.hessian = self._hessian()
         size = self.first_step if self.n_steps == 0 else 1.0
         self.n_steps += 1
-        return np.asarray(v + size * np.linalg.solve(hessian, gradient))
+        return np.asarray(v + size * np.linalg.solve(self.hessian, gradient))
+
+    def _hessian(self) -> Array:
+        return np.asarray(self.h + self.mean * (self.secants + self.penalty))
 
     def shrunk(self, v: Array, noise: float) -> Array:
         """Return averaged weights, shrunk along the public rows' directions by their noise."""
-        w, step = self.start @ v, self.start @ np.linalg.inv(self.hessian)
-        variance = self.rule.shrunk * noise**2 * (step * step).sum(axis=1)
+        start = self.frame.start
+        step = start @ np.linalg.solve(self.hessian, np.linalg.inv(self.turn).T)
+        w, variance = start @ v, self.rule.shrunk * noise**2 * (step * step).sum(axis=1)
         w[:-1] = shrunk(w[:-1], variance[:-1], 1)
-        return np.asarray(np.linalg.solve(self.start, w))
+        return np.asarray(np.linalg.solve(start, w))
 
-    def _learn(self, v: Array, gradient: Array, h: Array, noise: float) -> None:
+    def _learn(self, v: Array, gradient: Array, noise: float) -> None:
         """Enlarge the curvature along the last step, where the gradient changed more than it."""
         assert self.before is not None
         step, change = v - self.before[0], self.before[1] - gradient
         size = float((step * step).sum())
         if size == 0:
             return
-        mean = float(np.trace(h)) / len(v)
-        expected = float((step * ((h + mean * self.secants + mean * self.penalty) @ step)).sum())
+        expected = float((step * (self._hessian() @ step)).sum())
         excess = (float((step * change).sum()) - expected) / size
-        if excess > math.sqrt(2 / size) * noise:
-            self.secants = self.secants + excess / mean * (step @ step.T) / size
+        along = float(np.linalg.norm(np.linalg.solve(self.turn, step)))  # noise along the step
+        if excess > _CLEAR * math.sqrt(2) / size * along * noise:
+            self.secants = self.secants + excess / self.mean * (step @ step.T) / size
 
 
 def prediction_noise(rows: PrivateRows, loss: PrivacyLoss) -> float:

@@ -172,9 +172,9 @@ class PartitionedRows(PrivateRows):
             tasks = [dask.delayed(_sum)(group) for group in groups]
         return list(_fetched(tasks)[0])
 
-    def _measured(self, frame: IntegerMap) -> Any:
+    def _measured(self, frame: IntegerMap, step: int) -> Any:
         """Return the lengths of the rows of each partition, which stay on the workers."""
-        return _kept(self._tasks(partial(PrivateRows._measured, frame=frame)))
+        return _kept(self._tasks(partial(PrivateRows._measured, frame=frame, step=step)))
 
     def _tasks(self, question: Question, *of_rows: Any, cells: bool = True) -> list[Any]:
         """Return the answer of each partition to a question, which is yet to be computed."""

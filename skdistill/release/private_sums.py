@@ -253,7 +253,7 @@ class PrivateRows:
         step, n_units = self._steps(at_most)
         scores = IntegerMap(frame.lattice, weights)
         question = partial(PrivateRows._clipped, scores=scores, bound=clip * _RESIDUAL, step=step)
-        high, low = self._total(question, self._row_lengths(frame))
+        high, low = self._total(question, self._row_lengths(frame, step))
         bits = math.floor(math.log2(min(max(finest, 1.0), _FINE)))
         shift = frame.exponent + _RESIDUAL_BITS + math.frexp(clip)[1] - bits - 1
         values = _apply(frame.integers, high, low, shift)
@@ -490,23 +490,26 @@ class PrivateRows:
         residual *= (targets >= (0 if self.n_classes else -TARGET_ONE))[:, None]
         return np.rint(residual * _RESIDUAL)
 
-    def _row_lengths(self, frame: IntegerMap) -> Any:
-        """Return no less than the length of each row in the frame; kept for later rounds."""
+    def _row_lengths(self, frame: IntegerMap, step: int = 1) -> Any:
+        """Return no less than the length of each row in the frame; kept for later rounds.
+
+        Rows whose positions are not multiples of `step` are infinitely long.
+        """
         held = self._lengths[:]  # in one step: fits in other threads may share these rows
-        if held and held[0] is frame:
-            return held[1]
-        lengths = self._measured(frame)
-        self._lengths[:] = [frame, lengths]
+        if held and held[0] is frame and held[1] == step:
+            return held[2]
+        lengths = self._measured(frame, step)
+        self._lengths[:] = [frame, step, lengths]
         return lengths
 
-    def _measured(self, frame: IntegerMap) -> Array:
-        lengths = np.empty(self.X.shape[0])
+    def _measured(self, frame: IntegerMap, step: int) -> Array:
+        lengths = np.full(self.X.shape[0], np.inf)
 
         def part(rows: slice, cells: Any) -> tuple[Integers]:
             lengths[rows] = _lengths_of(_product(cells, frame.integers), frame.exponent)
             return (np.zeros(1, dtype=np.int64),)
 
-        self._sum(frame.lattice, part)
+        self._sum(frame.lattice, part, step)
         return lengths
 
     def _sum(
