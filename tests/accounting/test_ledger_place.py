@@ -23,6 +23,7 @@ host: /mnt/my\\040disk fuse.sshfs rw 0 0
 //server/over /over cifs rw 0 0
 tmpfs /over tmpfs rw 0 0
 drvfs /win 9p rw 0 0
+tmpfs /mnt tmpfs rw 0 0
 line
 """
 
