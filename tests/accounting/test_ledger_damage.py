@@ -5,7 +5,7 @@ import shutil
 import pytest
 from ledger_files import AMOUNT, created, edited, files, filled, holds, opened, snapshot, tampered
 
-from skdistill.accounting import PrivacyLoss
+from skdistill.accounting import PrivacyLoss, ledger_file
 from skdistill.accounting.composition import Cap, Totals
 from skdistill.accounting.ledger import LedgerError
 
@@ -203,6 +203,12 @@ def test_rows_swapped_or_removed(path, tmp_path):
         {"totals": Totals(5, 0, 6 * 10**38)},
         {"cap": Cap.of(20.0, 1e-6, 20.0)},
         {"kind": "remember", "loss": None},
+        {
+            "kind": "remember",
+            "loss": None,
+            "cap": Cap.of(20.0, 1e-6, 20.0),
+            "totals": Totals(5, 0, 5 * 10**38),
+        },
     ],
 )
 def test_totals_that_do_not_add_up(path, change):
@@ -218,3 +224,11 @@ def test_totals_that_do_not_add_up(path, change):
     ledger._store.append(lambda tip: tip.next(**good | change))
     with pytest.raises(LedgerError, match="Entry 6 of .* counters"):
         ledger.verify()
+
+
+def test_a_ledger_that_begins_with_a_total(path, monkeypatch):
+    monkeypatch.setattr(ledger_file, "Totals", lambda: Totals(1, 0, 5))
+    created(path)
+    monkeypatch.undo()
+    with pytest.raises(LedgerError, match="Entry 0 of .* counters"):
+        opened(path).verify()
