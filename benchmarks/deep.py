@@ -49,8 +49,7 @@ from sklearn.svm import SVC
 
 from skdistill import PrivateDistiller, ResidualRounds
 from skdistill.neural import NetworkClassifier, adapted, clone_network
-from skdistill.students.simplex import project_rows, with_unit_sums
-from skdistill.students.soft_targets import hard_labels
+from skdistill.students.soft_targets import hard_labels, project_rows, with_unit_sums
 from skdistill.teachers import TeacherEnsemble
 from skdistill.testing import seeded_noise
 from skdistill.transfer import basis, public_bases

@@ -12,7 +12,8 @@
    numbers and 34 of them categories as in Adult, against the bare loop of joblib that does the
    same: ``clone(member).fit`` on each shard, ``member.predict_proba`` on 5,000 public rows. The
    numbers are ratios, bare loop by package, of CPU times (medians, in turns). Linear members are
-   fitted and asked together; a tree is not.
+   fitted and asked together; a tree is not. "votes" are the members' votes, made integers and
+   added up; "release" is all of ``PrivateDistiller.release``: proof, price and noise as well.
 
     OMP_NUM_THREADS=1 python benchmarks/ensemble_scale.py [--teachers 1000] [--rows 100000]
         [--n-jobs 1] [--only scale]
@@ -44,6 +45,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import PrivateDistiller, ResidualRounds
+from skdistill.release.residual_rounds import collect_votes
 from skdistill.teachers import TeacherEnsemble
 
 FEATURES, CLASSES, SHARD = 20, 10, 100
@@ -131,28 +133,34 @@ def like_adult() -> tuple[Array, Array]:
     return X, score - np.quantile(score, 0.6)
 
 
-def against_loop(member: Any, k: int, repeats: int) -> tuple[float, float, float]:
-    """Seconds of a bare loop of fits, and how many times as fast are a fit and a release."""
+def against_loop(member: Any, k: int, repeats: int) -> tuple[float, ...]:
+    """Seconds of a bare loop of fits, and how many times as fast are a fit, votes and a release."""
     X, score = like_adult()
     regression = isinstance(member, Ridge)
     y, ask = (score, "predict") if regression else (score > 0, "predict_proba")
+    n_classes, output_range = (None, (-10.0, 10.0)) if regression else (2, None)
     shards = np.array_split(np.random.default_rng(1).permutation(len(X)), k)
     mechanism = ResidualRounds(n_rounds=1, basis=None)
+    fitted = [clone(member).fit(X[shard], y[shard]) for shard in shards]
+    teacher = TeacherEnsemble(member, k, random_state=0).fit(X, y)
+    distiller = PrivateDistiller(teacher, mechanism=mechanism, output_range=output_range)
+    asked, rows = X[:5000], 5000
+    steps: list[Callable[[], Any]] = [
+        lambda: Parallel(1)(delayed(clone(member).fit)(X[shard], y[shard]) for shard in shards),
+        lambda: TeacherEnsemble(member, k, random_state=0).fit(X, y),
+        lambda: Parallel(1)(delayed(getattr(one, ask))(asked) for one in fitted),
+        lambda: collect_votes(teacher.member_votes, asked, (), rows, n_classes, output_range),
+        lambda: distiller.release(asked),
+    ]
     times: list[list[float]] = []
     for _ in range(repeats):
-        marks = [time.process_time()]
-        fitted = Parallel(1)(delayed(clone(member).fit)(X[shard], y[shard]) for shard in shards)
-        marks.append(time.process_time())
-        teacher = TeacherEnsemble(member, k, random_state=0).fit(X, y)
-        marks.append(time.process_time())
-        Parallel(1)(delayed(getattr(one, ask))(X[:5000]) for one in fitted)
-        marks.append(time.process_time())
-        output_range = (-10.0, 10.0) if regression else None
-        PrivateDistiller(teacher, mechanism=mechanism, output_range=output_range).release(X[:5000])
-        marks.append(time.process_time())
-        times.append(list(np.diff(marks)))
-    loop, fit, called, released = np.median(times, axis=0)
-    return loop, loop / fit, called / released
+        times.append([])
+        for step in steps:
+            began = time.process_time()
+            step()
+            times[-1].append(time.process_time() - began)
+    loop, fit, called, votes, released = np.median(times, axis=0)
+    return loop, loop / fit, called / votes, called / released
 
 
 def main() -> None:
@@ -173,11 +181,12 @@ def main() -> None:
     print(f"{args.n_jobs} job(s)")
     if args.only in (None, "loop"):
         print("\nmembers on 30,000 rows of 40 columns, ratios of the bare loop to the package")
-        print(f"{'teachers':28}{'loop, fits':>12}{'fit':>8}{'release':>10}")
+        print(f"{'teachers':28}{'loop, fits':>12}{'fit':>8}{'votes':>8}{'release':>8}")
         for name in ALIKE:
             for k in (100, 300, 1000):
-                loop, fit, release = against_loop(ALIKE[name], k, args.repeats)
-                print(f"{k:5,} {name:22}{loop:10.2f} s{fit:8.1f}{release:10.1f}", flush=True)
+                loop, *ratios = against_loop(ALIKE[name], k, args.repeats)
+                columns = "".join(f"{ratio:8.1f}" for ratio in ratios)
+                print(f"{k:5,} {name:22}{loop:10.2f} s{columns}", flush=True)
     if args.only in (None, "scale"):
         teachers, rows = args.teachers, args.rows
         print(f"\n{teachers:,} teachers (LogisticRegression), {rows:,} rows, {CLASSES} classes")

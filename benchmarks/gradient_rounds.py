@@ -32,8 +32,8 @@ from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
-from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, SplineTransformer
 
+from skdistill import Schema, TableFeatures
 from skdistill.accounting import PrivacyLoss
 from skdistill.release.gradient_rounds import Rule, gradient_rounds
 from skdistill.release.noise import ExactSampler
@@ -50,50 +50,6 @@ METRICS = {
     "dollars": ("RMSE",),
 }
 figures = Figures(None)  # the option --json sets another
-
-
-class PublicFeatures:
-    """Splines on public quantiles, one-hot, and pairs of columns; learned from public rows only.
-
-    Parameters
-    ----------
-    public : DataFrame
-        Public rows.
-    pairs : int, default=0
-        Knots of each column in a product of two columns; 0 for none.
-    """
-
-    def __init__(self, public: pd.DataFrame, pairs: int = 0) -> None:
-        self.numbers = [c for c in public if pd.api.types.is_numeric_dtype(public[c])]
-        self.texts = [c for c in public if c not in self.numbers]
-        self.middle = public[self.numbers].median()
-        count = min(200, len(public))
-        self.quantiles = QuantileTransformer(n_quantiles=count).fit(self._filled(public))
-        line, self.pairs = np.linspace(0, 1, 50)[:, None], pairs
-        self.fine = SplineTransformer(10, degree=1).fit(line)
-        self.coarse = SplineTransformer(max(pairs, 2), degree=1).fit(line)
-        rare = max(10, len(public) // 300)
-        self.one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", min_frequency=rare, sparse_output=False
-        )
-        if self.texts:
-            self.one_hot.fit(public[self.texts].astype(str))
-
-    def _filled(self, table: pd.DataFrame) -> Array:
-        return table[self.numbers].fillna(self.middle).to_numpy(float)
-
-    def __call__(self, table: pd.DataFrame) -> Array:
-        """Return the features of a table."""
-        columns = self.quantiles.transform(self._filled(table)).T[:, :, None]
-        found = [self.fine.transform(column) for column in columns]
-        if self.texts:
-            found.append(self.one_hot.transform(table[self.texts].astype(str)))
-        if self.pairs:
-            coarse = [self.coarse.transform(column) for column in columns]
-            for i, one in enumerate(coarse):
-                for other in coarse[:i]:
-                    found.append(1.5 * (one[:, :, None] * other[:, None]).reshape(len(one), -1))
-        return np.hstack(found)
 
 
 @dataclass(frozen=True)
@@ -150,15 +106,16 @@ def split(n: int, *sizes: int) -> list[NDArray[np.intp]]:
     return [order[ends[-1] :], *np.split(order[: ends[-1]], ends[:-1])]
 
 
-def table_case(name: str, parts: Any, pairs: int = 0, delta: float = 1e-5) -> Case:
+def table_case(name: str, parts: Any, pairs: Any = "auto", delta: float = 1e-5) -> Case:
     """Return a case of data frames: (private, y, public, scored, y)."""
     X, y, public, scored, target = parts
-    features = PublicFeatures(public, pairs)
+    features = TableFeatures(Schema.from_public(public), pairs).fit(public)
+    X, public, scored = (features.transform(table) for table in (X, public, scored))
     regression = np.asarray(y).dtype.kind == "f"
     teacher = NewtonRegressor(HOUSES) if regression else NewtonClassifier()
-    rows = teacher.fit(features(X), y).private_rows_
+    rows = teacher.fit(X, y).private_rows_
     score = dollars if regression else ranking(float(np.mean(y)))
-    return Case(name, delta, rows, features(public), features(scored), target, score)
+    return Case(name, delta, rows, public, scored, target, score)
 
 
 def kinds_of(public: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -196,7 +153,7 @@ def held_out() -> Iterator[tuple[Case, tuple[float, ...]]]:
     data = _data.housing()
     X, y = data.X_private, data.y_private
     learned, public, scored = split(len(y), 2500, 2500)
-    for pairs in (0, 4):
+    for pairs in (None, "auto"):
         parts = X.iloc[learned], y[learned], X.iloc[public], X.iloc[scored], y[scored]
         yield table_case(f"housing, pairs={pairs}", parts, pairs, 1e-6), (0.25, 1, 2)
     data = _data.mnist()
@@ -285,7 +242,7 @@ def shift(draws: int) -> None:
 
 def housing(draws: int) -> None:
     """Root mean squared error on California housing, mean of splits."""
-    for pairs in (0, 4):
+    for pairs in (None, "auto"):
         cases = []
         for seed in range(max(draws, 3)):
             d = _data.housing(seed)

@@ -35,7 +35,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from skdistill.private_table import base
-from skdistill.release import copula, gradient_rounds, score_histogram, synthesis
+from skdistill.release import class_counts, gradient_rounds, synthesis
 from skdistill.release.gradient_rounds import Rule
 from skdistill.transfer import table_features
 
@@ -54,9 +54,9 @@ MODULES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "_N_ROWS": ((base,), (3000, 30_000)),
     "_RADIUS2": ((synthesis,), (0.6, 2.4)),
     "_SHORT_RADIUS2": ((synthesis,), (0.4, 1.2)),
-    "_CLEAR": ((copula,), (1.4, 2.8)),
-    "_COUNTED": ((copula,), (0.75, 3.0)),
-    "_MOST_BINS": ((score_histogram,), (20, 80)),
+    "_CLEAR": ((synthesis,), (1.4, 2.8)),
+    "_COUNTED": ((synthesis,), (0.75, 3.0)),
+    "_MOST_BINS": ((class_counts,), (20, 80)),
     "_CURVATURE": ((gradient_rounds,), (1.0, 1.5)),
     "_FIRST_STEP": ((gradient_rounds,), (0.5, 1.0)),
     "_MOST_KNOTS": ((table_features,), (5, 10, 30)),

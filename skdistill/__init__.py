@@ -22,50 +22,29 @@ if TYPE_CHECKING:
     from skdistill.transfer import TableFeatures
 
 __all__ = [
-    "ConfidentMax",
-    "GradientRounds",
-    "NewtonClassifier",
-    "NewtonRegressor",
-    "NoisyMax",
-    "Parameters",
-    "PrivacyLedger",
-    "PrivacyStatement",
-    "PrivateClassifier",
-    "PrivateDistiller",
-    "PrivateRegressor",
-    "ResidualRounds",
-    "Schema",
-    "SoftLabels",
-    "TableFeatures",
-    "TeacherEnsemble",
-    "__version__",
-    "learn_bounds",
-    "load",
-    "refit",
-    "save",
-    "show_versions",
-]
+    "ConfidentMax", "GradientRounds", "NewtonClassifier", "NewtonRegressor", "NoisyMax",
+    "Parameters", "PrivacyLedger", "PrivacyStatement", "PrivateClassifier", "PrivateDistiller",
+    "PrivateRegressor", "ResidualRounds", "Schema", "SoftLabels", "TableFeatures",
+    "TeacherEnsemble", "__version__", "learn_bounds", "load", "refit", "save", "show_versions",
+]  # fmt: skip
 
 __version__ = "0.1.0"
 
 # Imported when they are asked for, so that `import skdistill` stays as fast as scikit-learn.
 _LATER = {
-    "PrivacyLedger": "skdistill.accounting",
-    "PrivateClassifier": "skdistill.private_table",
-    "PrivateRegressor": "skdistill.private_table",
-    "Schema": "skdistill.schema",
-    "TableFeatures": "skdistill.transfer",
-    "learn_bounds": "skdistill.private_table",
-    "load": "skdistill.publishing",
-    "refit": "skdistill.teachers.refit",
-    "save": "skdistill.publishing",
-    "show_versions": "skdistill._show_versions",
+    **dict.fromkeys(("PrivateClassifier", "PrivateRegressor", "learn_bounds"), "private_table"),
+    **dict.fromkeys(("load", "save"), "publishing"),
+    "PrivacyLedger": "accounting",
+    "Schema": "schema",
+    "TableFeatures": "transfer",
+    "refit": "teachers.refit",
+    "show_versions": "_show_versions",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -19,16 +19,12 @@ _NO_DAY = np.datetime64("NaT", "D")
 _ISO_DATE = re.compile(r"(1[6-9]|2[0-2])\d\d-\d\d-\d\d([T ].*)?", re.ASCII)
 
 
-# One cell.
-
-
 def canonical_cell(cell: Any) -> Any:
     """Return a cell as a float, a str, bytes or a ``datetime64[ns]``; NaN for everything else.
 
-    Numbers, booleans, decimals and fractions become floats (an integer beyond the range of floats
-    becomes infinite), durations become seconds, dates with a time zone are told in UTC. Intervals,
-    periods and UUIDs become text. Missing values, complex numbers, lists and objects of other
-    classes become NaN, and so do dates outside the years 1678 to 2261.
+    Numbers, booleans, decimals and fractions become floats (an integer beyond their range becomes
+    infinite), durations become seconds, dates with a time zone are told in UTC; intervals, periods
+    and UUIDs become text; and dates outside the years 1678 to 2261 become NaN.
 
     The function never raises, and it runs no method of a class that it does not know: a private
     cell's own code belongs behind the boundary.
@@ -128,9 +124,6 @@ def plain(value: Any) -> Any:
     return str(value) if type(value).__name__ in ("Interval", "Period") else value
 
 
-# One column.
-
-
 def _vector(cells: Sequence[Any]) -> NDArray[Any]:
     """Return canonical cells: an array of objects, or of float64 where all are numbers."""
     return narrow(objects([c if type(c) is str else canonical_cell(c) for c in cells]))
@@ -154,12 +147,9 @@ def narrow(cells: NDArray[Any]) -> NDArray[Any]:
     kinds = set(map(type, listed))
     if kinds <= {float}:
         return cells.astype(np.float64)
-    if kinds == {np.datetime64} or (
-        kinds == {np.datetime64, float} and all(c != c for c in listed if type(c) is float)
-    ):
-        return np.array(
-            [np.datetime64("NaT", "ns") if type(c) is float else c for c in listed], NANOSECONDS
-        )
+    if np.datetime64 in kinds and kinds <= {np.datetime64, float}:
+        dates = [np.datetime64("NaT", "ns") if c != c else c for c in listed]
+        return np.array(dates, NANOSECONDS) if {*map(type, dates)} == {np.datetime64} else cells
     return cells
 
 

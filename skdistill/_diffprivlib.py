@@ -1,10 +1,9 @@
 """The one place that knows how to import diffprivlib.
 
-``import diffprivlib`` runs the package's ``__init__``, which imports its models, and these
-subclass private parts of scikit-learn: with scikit-learn 1.9 the import fails. The sub-modules
-that skdistill needs (mechanisms, accountant, utils, validation) do not touch those parts.
-:func:`load` imports them without running that ``__init__``, and only where the plain import
-fails, so that classes have one identity wherever diffprivlib works by itself.
+``import diffprivlib`` imports its models, which subclass private parts of scikit-learn: with
+scikit-learn 1.9 the import fails. The sub-modules that skdistill needs do not touch those parts.
+:func:`load` imports them without running the package's ``__init__``, and only where the plain
+import fails, so that classes have one identity wherever diffprivlib works by itself.
 """
 
 from __future__ import annotations
@@ -31,12 +30,11 @@ _private_copies: dict[str, ModuleType] = {}
 def load(name: str) -> ModuleType:
     """Return diffprivlib's sub-module "mechanisms", "accountant", "utils" or "validation".
 
-    It works on any scikit-learn version, and nothing is imported before the first call. If
-    ``import diffprivlib`` works (or has been made to work by the user, before or since), the
-    sub-module is the one a user gets. If not, it is a private copy, made once per process;
-    ``sys.modules`` is left as it was found, so that a user's own ``import diffprivlib`` raises the
-    error it would have raised. Objects of a private copy cannot be pickled (pickle looks their
-    module up by name, which is the import that fails); they can be copied.
+    If ``import diffprivlib`` works (or has been made to work by the user, before or since), the
+    sub-module is the one a user gets. If not, it is a private copy, made once per process, and
+    ``sys.modules`` is left as it was found, so that a user's own import raises the error it would
+    have raised. Objects of a private copy can be copied, not pickled (pickle looks their module up
+    by name, which is the import that fails).
     """
     if name not in SUBMODULES:
         raise ValueError(f"{name!r} is not one of the sub-modules {SUBMODULES}.")
@@ -65,9 +63,8 @@ def _entries() -> dict[str, ModuleType]:
 def _import_without_init(before: dict[str, ModuleType], error: Exception) -> dict[str, ModuleType]:
     """Import the sub-modules under a package whose ``__init__`` does not run.
 
-    `before` are the entries of ``sys.modules`` to restore, `error` is how the plain import
-    failed. (A thread that imports diffprivlib at this very moment may be handed the half-built
-    package, as it may be whenever an import fails that another thread is waiting for.)
+    `before` are the entries of ``sys.modules`` to restore, `error` is how the plain import failed.
+    (A thread that imports diffprivlib at this very moment may be handed the half-built package.)
     """
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None:

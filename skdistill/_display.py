@@ -15,10 +15,7 @@ from skdistill.certificates.base import unwrap
 
 
 def as_text(model: Any) -> str:
-    """Return one line: the settings that are not at their defaults.
-
-    Objects that copies share (teacher, certificate, accountant) are named by their class.
-    """
+    """Return one line: the settings that are not at their defaults; shared objects by class."""
     shown = []
     for name, parameter in inspect.signature(type(model).__init__).parameters.items():
         value = getattr(model, name, parameter.default)
@@ -35,13 +32,10 @@ def as_html(model: Any) -> str:
     link, text = html.escape(doc_link(model)), html.escape(as_text(model))
     if link:
         text = f"{text} <a href='{link}' rel='noreferrer' target='_blank'>documentation</a>"
-    parts = [
-        f"<pre style='white-space:pre-wrap'>{text}</pre>",
-        html_steps(_steps(model, statement)),
-    ]
+    text = f"<pre style='white-space:pre-wrap'>{text}</pre>{html_steps(_steps(model, statement))}"
     if statement is not None:
-        parts.append(folded("privacy statement", statement._repr_html_()))
-    return f"<div>{''.join(parts)}</div>"
+        text += folded("privacy statement", statement._repr_html_())
+    return f"<div>{text}</div>"
 
 
 def _steps(model: Any, statement: Any) -> list[tuple[str, ...]]:
@@ -80,10 +74,8 @@ def print_once(text: str) -> None:
 def visual_block(model: Any) -> Any:
     """Return the block that a diagram of an enclosing pipeline draws.
 
-    Without it the diagram opens every nested estimator, and the HTML of a fitted SVC prints
-    training rows.
+    Without it the diagram opens every nested estimator: the HTML of a fitted SVC prints rows.
     """
     # The class of blocks is private in scikit-learn; a public estimator makes one for us.
     block = type(Pipeline([("step", "passthrough")])._sk_visual_block_())
-    text = as_text(model)
-    return block("single", text, names=type(model).__name__, name_details=text)
+    return block("single", as_text(model), names=type(model).__name__, name_details=as_text(model))

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-#: The file of a class on the project's forge, which holds its full docstring. No built pages are
-#: published; once they are, this is the one address to change.
+#: The file of a class on the project's forge, which holds its full docstring.
 TEMPLATE = "https://github.com/skdistill/skdistill/blob/main/{path}"
 
 
 class DocLink:
-    """Mixin of our estimators: scikit-learn's diagrams link them to their documentation.
-
-    The three attributes are scikit-learn's convention for third parties. The mixin stands before
-    ``BaseEstimator``.
-    """
+    """Mixin before ``BaseEstimator``: scikit-learn's diagrams link to our documentation."""
 
     _doc_link_module = "skdistill"
     _doc_link_template = TEMPLATE

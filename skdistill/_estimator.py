@@ -27,7 +27,7 @@ from skdistill.publishing.published import Published, publish
 from skdistill.statement import PrivacyStatement
 from skdistill.students import ThresholdedStudent, student_has
 
-Array = NDArray[np.float64]
+_STAND_INS = (Withheld, WithheldTeacher, DetachedAccountant)
 
 
 def _by_student(method: str) -> Any:
@@ -59,11 +59,8 @@ class DistilledEstimator(DocLink, BaseEstimator):
     """An estimator that predicts by a student, which learned from private labels.
 
     A class derived from it has a ``fit`` that sets ``student_``, ``privacy_``,
-    ``decision_offsets_`` and, for a classifier, ``classes_``. It says which student it would train
-    (``_blank_student``).
+    ``decision_offsets_`` and, for a classifier, ``classes_``, and a method ``_blank_student``.
 
-    Notes
-    -----
     Copies share the teacher, the certificate and the accountant. Pickles hold none of them
     (:mod:`skdistill._withheld`), whether the estimator is fitted or not; settings that may be
     fitted objects are pickled as blank clones. Texts and diagrams show settings only.
@@ -80,10 +77,9 @@ class DistilledEstimator(DocLink, BaseEstimator):
     accountant: Any
     student_: Any
     classes_: NDArray[Any]
-    decision_offsets_: Array | None
+    decision_offsets_: NDArray[np.float64] | None
     privacy_: PrivacyStatement
-
-    # ---------------------------------------------------------------------------------- predicting
+    _blank_student: Any  # a method: the student that a fit would train
 
     predict = _by_student("predict")
     score = _by_student("score")
@@ -127,13 +123,8 @@ class DistilledEstimator(DocLink, BaseEstimator):
         """Return "classifier" or "regressor"."""
         return get_tags(self).estimator_type
 
-    def _blank_student(self) -> Any:
-        raise NotImplementedError
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "privacy_")
-
-    # ----------------------------------------------------------------------- settings and copies
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; those inside a fitted teacher are not part of them.
@@ -201,21 +192,15 @@ class DistilledEstimator(DocLink, BaseEstimator):
             setattr(twin, name, value if name in self._shared else copied(value))
         return twin
 
-    # ---------------------------------------------------------------------------------- pickles
-
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle, without teacher, certificate and accountant.
 
         Of a fitted estimator they are gone. One that is not fitted finds them again on this
         machine while this process runs, as worker processes do.
         """
-        state = dict(super().__getstate__())
+        state, fitted = dict(super().__getstate__()), self.__sklearn_is_fitted__()
         state.pop("_from_pickle", None)
-        fitted = self.__sklearn_is_fitted__()
-        if fitted:
-            state.update(self._left_behind())
-        else:
-            state.update(self._set_aside())
+        state |= self._left_behind() if fitted else self._set_aside()
         for name in self._prototypes:
             state[name] = without_memory(clone_network(state[name]))
         if fitted:
@@ -239,17 +224,15 @@ class DistilledEstimator(DocLink, BaseEstimator):
         found = {name: getattr(self, name) for name in self._shared}
         if not isinstance(found["accountant"], Withheld):
             found["accountant"] = for_pickle(found["accountant"])
-        kind = self._predicts() or "classifier"
-        return {
-            name: value if _is_public(value) else SetAside(value, kind * (name == "teacher"))
-            for name, value in found.items()
-        }
+        kind, public = self._predicts() or "classifier", (type(None), str, *_STAND_INS)
+        for name, value in found.items():
+            if not isinstance(value, public):
+                found[name] = SetAside(value, kind * (name == "teacher"))
+        return found
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._from_pickle = True
-
-    # --------------------------------------------------------------------------------- displays
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         """Return a text that shows settings only."""
@@ -281,8 +264,3 @@ def _frozen(teacher: Any) -> Any:
     except (NotFittedError, TypeError, AttributeError):
         return clone(teacher, safe=False)
     return FrozenEstimator(teacher)
-
-
-def _is_public(value: Any) -> bool:
-    stand_ins = (Withheld, WithheldTeacher, DetachedAccountant)
-    return value is None or isinstance(value, (str, *stand_ins))

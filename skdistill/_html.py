@@ -16,10 +16,9 @@ def html_table(
     head: Sequence[str] | None = None,
     good: bool | None = None,
 ) -> str:
-    """Return a table in HTML, with all texts escaped.
+    """Return a table in HTML; `good` puts a bar beside the caption, green for True, red for False.
 
-    `good` puts a bar beside the caption: green for True, red for False. Without `head`, the first
-    cell of each row is its title.
+    Without `head`, the first cell of each row is its title.
     """
     lines = [_line(row, "td" if head else "th", "td") for row in rows]
     if head:
@@ -35,9 +34,8 @@ def html_table(
 def html_steps(steps: Iterable[Sequence[str]]) -> str:
     """Return a diagram in HTML: boxes in one row with arrows between them.
 
-    Each step is a role ("teacher"), a title, and a text that a click unfolds; a fourth text, if it
-    is not empty, is the address of the documentation. The style is that of scikit-learn's
-    diagrams; colours come from the page, so that dark pages stay readable.
+    Each step is a role ("teacher"), a title, a text that a click unfolds, and perhaps the address
+    of the documentation. Colours come from the page, so that dark pages stay readable.
     """
     arrow = "<div style='align-self:center' aria-hidden='true'>&#8594;</div>"
     outer = "display:flex;flex-wrap:wrap;gap:.5em;align-items:stretch;margin:.4em 0"
@@ -66,7 +64,6 @@ def folded(title: str, inner: str, *, bold: bool = False) -> str:
 def _line(cells: Sequence[str], first: str, others: str) -> str:
     tags = [first, *[others] * (len(cells) - 1)]
     style = "text-align:left;vertical-align:top"
-    inner = [
-        f"<{t} style='{style}'>{html.escape(c)}</{t}>" for t, c in zip(tags, cells, strict=True)
-    ]
+    pairs = zip(tags, cells, strict=True)
+    inner = (f"<{tag} style='{style}'>{html.escape(cell)}</{tag}>" for tag, cell in pairs)
     return f"<tr>{''.join(inner)}</tr>"

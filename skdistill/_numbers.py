@@ -48,8 +48,7 @@ def check_range(value: Any) -> tuple[float, float]:
         low = high = math.nan
     if not low < high:
         raise ValueError(
-            f"output_range={value!r} must be two finite numbers (low, high) with low < high, in "
-            "units of the target."
+            f"output_range={value!r} must be two finite numbers (low, high) with low < high."
         )
     if not math.isfinite(high - low):
         raise ValueError(f"output_range={value!r}: its width is not a finite number.")

@@ -15,36 +15,16 @@ def is_dask(X: Any) -> bool:
 
 
 def blocks_of(X: Any, n_axes: int = 2) -> tuple[list[Any], list[int] | None]:
-    """Return the partitions of X, with all columns each, and their numbers of rows.
+    """Return the partitions of X, with all columns each, and their numbers of rows, if known.
 
-    Parameters
-    ----------
-    X : dask array, data frame or series
-    n_axes : int, default=2
-        1 for labels.
-
-    Returns
-    -------
-    blocks : list of Delayed
-    sizes : list of int or None
-        None where dask does not know them: see :func:`counted`.
-
-    Raises
-    ------
-    TypeError
-        For another collection.
-    ValueError
-        For another number of axes.
+    `n_axes` is 1 for labels. Another collection, or another number of axes, raises.
     """
     if not (hasattr(X, "to_delayed") and hasattr(X, "ndim")):
         raise TypeError(
             f"X is a {type(X).__name__}; rows of a dask array or of a dask data frame can be read."
         )
     if X.ndim != n_axes:
-        raise ValueError(
-            f"Expected {n_axes}D array, got {X.ndim}D array instead: a row for each record, a "
-            "column for each feature, one label for each row."
-        )
+        raise ValueError(f"Expected {n_axes}D array, got {X.ndim}D array instead.")
     sizes: Any = (np.nan,)
     if hasattr(X, "chunks"):
         X = X.rechunk({1: -1}) if n_axes == 2 else X

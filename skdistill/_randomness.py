@@ -31,10 +31,9 @@ def own_randomness(seed: int | None) -> Iterator[None]:
     Networks draw from generators that are global to the process. How many numbers a fit takes can
     depend on its data (early stopping), so the next fit's would, too, and *one private record would
     reach every later member of an ensemble*. In this block the generators of Python, NumPy,
-    PyTorch and Keras start from the seed; a member's randomness is then a function of its public
-    seed, and its random numbers reach no other member. The sharding lemma of PATE (Papernot et
-    al. 2017, section 2.1) asks for this: member j is a function of shard j (and of public
-    numbers), of nothing else.
+    PyTorch and Keras start from the seed, so that member j is a function of shard j, of public
+    numbers and of nothing else, as the sharding lemma of PATE asks for (Papernot et al. 2017,
+    section 2.1).
 
     After the block, or after the one of :func:`put_back_once` around it, the generators are where
     they were. (Keras shows no way to read its own; it is seeded anew from Python's.) `seed` lies
@@ -63,8 +62,7 @@ def own_randomness(seed: int | None) -> Iterator[None]:
 def put_back_once() -> Iterator[None]:
     """Put the generators back once, after all seeded fits that this thread runs in the block.
 
-    Each fit still starts from its own seed. To save and restore 624 words of NumPy's state costs
-    more than many a member's vote.
+    To save and restore 624 words of NumPy's state costs more than many a member's vote.
     """
     before = _BATCH.saved
     with _TURN, _put_back():

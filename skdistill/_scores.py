@@ -7,9 +7,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
+from sklearn.base import is_classifier
+from sklearn.metrics import accuracy_score, r2_score
 
 # Where meta-estimators keep the one estimator whose scores they pass on.
 _INNER = ("best_estimator_", "estimator_", "estimator")
+
+
+class ScoreMixin:
+    """The score of an estimator that may be a classifier or a regressor."""
+
+    predict: Any
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy (classification) or R² (regression) of ``predict``.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, d)
+            Rows.
+        y : array-like of shape (m,)
+            True labels or numbers.
+        sample_weight : array-like of shape (m,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            At most 1.
+        """
+        metric = accuracy_score if is_classifier(self) else r2_score
+        return float(metric(y, self.predict(X), sample_weight=sample_weight))
 
 
 def probabilities_of(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,9 +2,8 @@
 
 The dtype of a container depends on all its cells: one text among numbers makes objects of a whole
 column, one missing value makes floats of integers, one new value extends the categories. A member
-of an ensemble must not see that of a record in another shard. So every cell is read by itself
-(:func:`canonical_cell`), and the dtype of a column is chosen again from the cells that one member
-is given (:meth:`Table.take`).
+of an ensemble must not see that of a record in another shard. So every cell is read by itself, and
+the dtype of a column is chosen again from the cells that one member is given (:meth:`Table.take`).
 
 Public, and therefore allowed to matter for all rows: the kind of container, the names and the
 number of columns, the number of axes, and the dtype of a NumPy array or a sparse matrix.
@@ -36,8 +35,6 @@ from skdistill._cells import (
     objects,
     usual_nan,
 )
-
-# Rows of any container, as they are.
 
 
 def n_rows(X: Any) -> int:
@@ -84,14 +81,19 @@ def check_table(X: Any) -> Any:
         X = np.asarray(X)
     shape = X.shape if hasattr(X, "shape") else (len(X),)
     if isinstance(X, np.ndarray) and (not shape or (len(shape) == 1 and X.dtype.kind in "biufc")):
-        raise ValueError(
-            f"Expected 2D array, got {len(shape)}D array instead. Reshape your data: "
-            "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
-        )
+        raise not_a_table(len(shape))
     check_not_empty(shape)
     if getattr(getattr(X, "dtype", None), "kind", "") == "c":
         raise ValueError("Complex data not supported: X has a complex dtype.")
     return X
+
+
+def not_a_table(n_axes: int) -> ValueError:
+    """Return the error for an array of another number of axes than two."""
+    return ValueError(
+        f"Expected 2D array, got {n_axes}D array instead. Reshape your data: "
+        "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
+    )
 
 
 def check_not_empty(shape: tuple[int, ...]) -> None:
@@ -113,16 +115,13 @@ def check_lengths(X: Any, **others: Any) -> None:
             )
 
 
-# A table.
-
-
 @dataclass(frozen=True)
 class Table:
     """A table whose cells are canonical; its layout is public.
 
     `kind` is the layout: "numbers" (a NumPy array of numbers), "array" (any other array, or rows
-    in a list), "sparse", "list", "pandas", "series", "polars" or "polars series". `values` holds
-    the rows of "numbers" and "sparse", `columns` those of the other kinds.
+    in a list), "sparse", or a key of ``_BUILDERS``. `values` holds the rows of "numbers" and
+    "sparse", `columns` those of the other kinds.
     """
 
     kind: str
@@ -159,10 +158,9 @@ class Table:
 def read_table(X: Any, width: int | None = None) -> Table:
     """Read every cell of a table by itself; no cell raises, and X is not changed.
 
-    `width` is the number of columns, as public knowledge, for rows in a list; without it, it is
-    the length that most rows have. A row of another length, and anything that is not a row,
-    becomes a row of missing cells. A ValueError is raised for public reasons alone: no rows, no
-    columns, a complex dtype, a one-dimensional array of numbers.
+    `width` is the public number of columns of rows in a list (:func:`rows_of_list`). A ValueError
+    is raised for public reasons alone: no rows, no columns, a complex dtype, a one-dimensional
+    array of numbers.
     """
     X = check_table(X)
     if sparse.issparse(X):
@@ -170,13 +168,13 @@ def read_table(X: Any, width: int | None = None) -> Table:
     if isinstance(X, (list, tuple)):
         return _table_of_list(list(X), width)
     library = type(X).__module__.partition(".")[0]
-    if hasattr(X, "iloc"):
-        return _table_of_pandas(X)
-    if library == "polars":
-        if len(X.shape) == 1:
-            return Table("polars series", X.shape, columns=(canonical_column(X),), names=X.name)
-        columns = tuple(map(canonical_column, X.iter_columns()))
-        return Table("polars", X.shape, columns=columns, names=X.columns)
+    frame = "pandas" if hasattr(X, "iloc") else "polars" if library == "polars" else None
+    if frame and len(X.shape) == 1:
+        kind = {"pandas": "series", "polars": "polars series"}[frame]
+        return Table(kind, X.shape, columns=(canonical_column(X),), names=X.name)
+    if frame:
+        cells = [X.iloc[:, j] if frame == "pandas" else X[:, j] for j in range(X.shape[1])]
+        return Table(frame, X.shape, columns=tuple(map(canonical_column, cells)), names=X.columns)
     array = check_table(np.asarray(X))
     if array.dtype.kind in "biuf":
         single = array.dtype in (np.float16, np.float32)
@@ -213,13 +211,6 @@ def _canonical_csr(X: Any) -> Any:
     return csr
 
 
-def _table_of_pandas(X: Any) -> Table:
-    if len(X.shape) == 1:
-        return Table("series", X.shape, columns=(canonical_column(X),), names=X.name)
-    columns = tuple(canonical_column(X.iloc[:, j]) for j in range(X.shape[1]))
-    return Table("pandas", X.shape, columns=columns, names=X.columns)
-
-
 def _table_of_list(X: list[Any], width: int | None, cells: str = "list") -> Table:
     """Read rows in a list; where most are no rows, single cells, whose layout `cells` names."""
     rows = rows_of_list(X, width)
@@ -250,8 +241,7 @@ def rows_of_list(X: Sequence[Any], width: int | None = None) -> list[Sequence[An
 def layout_of(X: Any, width: int | None = None) -> Any:
     """Return the part of a private table that ``validate_data(skip_check_array=True)`` may see.
 
-    It takes the width of rows in a list from row 0, which is one record. Here it is `width` where
-    that is public knowledge, and else the length that most rows have.
+    It takes the width of rows in a list from row 0, which is one record.
     """
     if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object:
         X = X.tolist()
@@ -263,14 +253,10 @@ def layout_of(X: Any, width: int | None = None) -> Any:
 
 def _cells_of_row(row: Any) -> Sequence[Any] | None:
     """Return the cells of a row in a list, None for anything else."""
-    kind = type(row)
-    if issubclass(kind, list):
-        return list.__getitem__(row, slice(None))
-    if issubclass(kind, tuple):
-        return tuple.__getitem__(row, slice(None))
-    if kind is np.ndarray and row.ndim == 1:
-        return list(row)
-    return None
+    for kind in (list, tuple):
+        if issubclass(type(row), kind):
+            return kind.__getitem__(row, slice(None))
+    return list(row) if type(row) is np.ndarray and row.ndim == 1 else None
 
 
 def _array_of(columns: list[NDArray[Any]], table: Table) -> NDArray[Any]:
@@ -320,14 +306,10 @@ _BUILDERS: dict[str, Callable[[list[NDArray[Any]], Table], Any]] = {
 }
 
 
-# Labels and groups.
-
-
 def cells_of(y: Any, name: str = "y") -> list[Any]:
     """Return labels, targets or names of groups one by one, as they are.
 
-    One of them being of another type changes nothing about the others. Another shape than (n,) or
-    (n, 1), which is public, raises.
+    Another shape than (n,) or (n, 1), which is public, raises.
     """
     if isinstance(y, (list, tuple)):
         if 2 * sum(issubclass(type(cell), (list, np.ndarray)) for cell in y) > len(y):
@@ -345,9 +327,7 @@ def cells_of(y: Any, name: str = "y") -> list[Any]:
         )
         values = values[:, 0]
     if values.ndim != 1:
-        raise ValueError(
-            f"{name} should be a 1d array, got an array of shape {values.shape} instead."
-        )
+        raise ValueError(f"{name} should be a 1d array, got an array of shape {values.shape}.")
     return list(values) if values.dtype.kind in "mM" else values.tolist()
 
 
@@ -362,8 +342,7 @@ def label_codes(y: Any, classes: NDArray[Any]) -> NDArray[np.intp]:
         return np.where(classes[order][place] == y, order[place], -1)
     index = {canonical_cell(label): code for code, label in enumerate(classes.tolist())}
     cells = (cell if type(cell) is str else canonical_cell(cell) for cell in cells_of(y))
-    found = (index.get(cell, -1) for cell in cells)
-    return np.fromiter(found, np.intp)
+    return np.fromiter((index.get(cell, -1) for cell in cells), np.intp)
 
 
 def classes_in(y: Any) -> NDArray[Any]:
@@ -372,27 +351,23 @@ def classes_in(y: Any) -> NDArray[Any]:
     Whole numbers are integers, since one missing label makes floats of all in many containers.
     """
     if isinstance(y, np.ndarray) and y.ndim == 1 and len(y) and y.dtype in (np.int64, np.bool_):
-        check_classification_targets(y)
-        classes = np.unique(y)
-        _check_exact(classes)
-        return classes
-    pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
-    present = [cell for cell, read in pairs if read == read]
-    if len({isinstance(read, str) for _, read in pairs if read == read}) > 1:
-        raise ValueError(
-            "The labels in y are of several types, text and numbers. List the labels in `classes`: "
-            "records with another label are then left out."
-        )
-    if not present:
-        raise ValueError("There is no label in y: all of them are missing.")
-    labels = np.asarray(present)
+        labels = y
+    else:
+        pairs = [(cell, canonical_cell(cell)) for cell in cells_of(y)]
+        labels = np.asarray([cell for cell, read in pairs if read == read])
+        if len({isinstance(read, str) for _, read in pairs if read == read}) > 1:
+            raise ValueError(
+                "The labels in y are of several types, text and numbers. List the labels in "
+                "`classes`: records with another label are then left out."
+            )
+        if not len(labels):
+            raise ValueError("There is no label in y: all of them are missing.")
     with np.errstate(invalid="ignore"):
         check_classification_targets(labels)
     classes = np.unique(labels)
     _check_exact(classes)
-    if classes.dtype.kind == "f":
-        classes = classes.astype(np.int64)  # floats because of a missing label beside them
-    return classes
+    # Floats are those of whole numbers beside a missing label.
+    return classes.astype(np.int64) if classes.dtype.kind == "f" else classes
 
 
 def _check_exact(classes: NDArray[Any]) -> None:
@@ -429,9 +404,7 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
         return
     _check_exact(classes)
     wanted = text_or_numbers(classes.dtype)
-    if kind in _AS_TEXTS:
-        return
-    if kind != wanted and None not in (kind, wanted):
+    if kind != wanted and not {kind, wanted} & {None, *_AS_TEXTS}:
         raise ValueError(
             f"The labels in y are {kind} and the classes {classes.tolist()[:5]} are {wanted}: no "
             "label would be known. Give both as text or both as numbers."
@@ -473,9 +446,8 @@ def text_or_numbers(dtype: Any) -> str | None:
 def group_names(groups: Any) -> list[str]:
     """Return the name of each row's group; the labels of other rows do not change it.
 
-    7, 7.0 and "7" are the same group, and all missing labels are one group. Integers beyond 2^53
-    are the same group where they are the same float: an integer column becomes one of floats as
-    soon as one label is missing.
+    7, 7.0 and "7" are the same group, all missing labels are one group, and so are integers beyond
+    2^53 that are the same float: one missing label makes floats of an integer column.
     """
     return [_group_name(cell) for cell in cells_of(groups, "groups")]
 

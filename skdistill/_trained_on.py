@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,15 @@ _TABLES: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 def remember(teacher: Any, X: Any) -> None:
     """Remember, as long as it lives in this process, the table that a teacher was fitted on."""
     fit_id = getattr(last_step(teacher), "fit_id_", None)
-    if fit_id is None:
-        return
-    try:
-        _TABLES[fit_id] = X
-    except TypeError:  # a list has no weak references
-        return
+    if fit_id is not None:
+        with suppress(TypeError):  # a list has no weak references
+            _TABLES[fit_id] = X
 
 
 def was_trained_on(teacher: Any, X: Any) -> bool:
     """Whether X is the very table that a teacher was fitted on, as far as this process knows.
 
-    Told by the teachers of this package, which remember the table, and by nearest neighbours that
-    keep it in place.
+    The teachers of this package remember it, and nearest neighbours may keep it in place.
     """
     last = last_step(teacher)
     fit_id = getattr(last, "fit_id_", None)

@@ -15,12 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.utils import (
-    assert_all_finite,
-    check_consistent_length,
-    check_random_state,
-    get_tags,
-)
+from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._numbers import check_jobs, check_number, check_range, check_whole
@@ -57,10 +52,7 @@ class _Columns(BaseEstimator):
 
 
 def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
-    """Check settings, teacher and transfer set, and set nothing.
-
-    Errors name the wrong value, the reason, and the fix.
-    """
+    """Check settings, teacher and transfer set, and set nothing."""
     check_settings(distiller)
     classes = check_teacher(distiller.teacher)
     teacher = unwrap(distiller.teacher)
@@ -98,20 +90,16 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
 
 
 def check_fit_params(student: Any, params: dict[str, Any], n_rows: int) -> None:
-    """Raise for parameters that the student's ``fit`` does not take, or of another length than X.
-
-    With metadata routing, scikit-learn has checked the names.
-    """
+    """Raise for parameters that the student's fit does not take, or of another length than X."""
     for name, value in params.items():
         step, key = student, name
-        if not sklearn.get_config()["enable_metadata_routing"]:
+        if not sklearn.get_config()["enable_metadata_routing"]:  # else, scikit-learn has checked
             while hasattr(step, "steps"):
-                prefix, separator, rest = key.partition("__")
+                prefix, _, rest = key.partition("__")
                 steps = dict(step.steps)
-                if not separator or prefix not in steps:
+                if not rest or prefix not in steps:
                     raise ValueError(
-                        f"fit got {name}, and the student is a pipeline: write step__parameter, "
-                        f"with a step of {list(steps)}."
+                        f"fit got {name}: write step__parameter, with a step of {list(steps)}."
                     )
                 step, key = steps[prefix], rest
             _check_fit_parameter(step, key, name)
@@ -144,10 +132,7 @@ def check_settings(distiller: Any) -> None:
         raise ValueError(f"delta={delta!r} is subnormal; use 0 or a normal number such as 1e-9.")
     check_mechanism(distiller.mechanism)
     if not isinstance(distiller.certificate, Certificate) and distiller.certificate != "auto":
-        raise TypeError(
-            f'certificate={distiller.certificate!r} must be "auto" or a Certificate, e.g. '
-            "skdistill.certificates.RowBound(l1=0.1, l2=0.07)."
-        )
+        raise TypeError(f'certificate={distiller.certificate!r} must be "auto" or a Certificate.')
     law = getattr(distiller.mechanism, "noise", distiller.mechanism)
     if law == "gaussian" and delta == 0 and not math.isinf(epsilon):
         raise ValueError(
@@ -174,17 +159,12 @@ def _check_threshold(value: Any) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < 1:
         raise ValueError(
-            f'threshold={value!r} must be "prior", None (the student\'s own decision), or for two '
-            "classes a probability strictly between 0 and 1."
+            f'threshold={value!r} must be "prior", None, or for two classes a number in (0, 1).'
         )
 
 
 def check_teacher(teacher: Any) -> NDArray[Any] | None:
-    """Return the class labels of a fitted teacher (None for a regressor), or raise.
-
-    Refused: objects that are not estimators, are not fitted, are neither classifier nor regressor,
-    or have several outputs.
-    """
+    """Return the class labels of a fitted teacher (None for a regressor), or raise."""
     withheld = unwrap(teacher)
     if isinstance(withheld, WithheldTeacher):
         withheld.raise_withheld()
@@ -222,10 +202,7 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
             "multi-output teachers are not supported. Distil one output at a time."
         )
     if len(classes) < 2:
-        raise ValueError(
-            f"The teacher {type_name(teacher)} knows {len(classes)} class; there is nothing to "
-            "learn from it. It needs at least two."
-        )
+        raise ValueError(f"The teacher {type_name(teacher)} knows {len(classes)} class, not two.")
     return np.asarray(classes)
 
 
@@ -247,32 +224,27 @@ def warn_of_own_table(teacher: Any, X: Any) -> None:
 
 def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] | None) -> None:
     """Warn of calls that run but mean something else than they seem to. All of it is public."""
-    found, n, delta = [], n_records(teacher), distiller.delta
+    n, delta = n_records(teacher), distiller.delta
     warn_of_own_table(teacher, X)
     if distiller.output_range is not None and classes is not None:
-        found.append("output_range is for regressors: with this classifier it does nothing.")
+        warn_caller("output_range is for regressors: with this classifier it does nothing.")
     if math.isinf(distiller.epsilon) or n is None:
-        pass
-    elif n <= _FEW_RECORDS:
-        found.append(
+        return
+    if n <= _FEW_RECORDS:
+        warn_caller(
             f"The teacher was trained on {n} private records (or groups). What hides one of so few "
             "hides nearly all that the others have in common: expect noise."
         )
     elif delta * n > 1:
-        found.append(
+        warn_caller(
             f"delta={delta:g} is above 1/n for the {n} private records (or groups): to publish one "
             f"in {round(1 / delta)} as it is would satisfy it. Use a delta well below {1 / n:.1g}, "
             "e.g. 1e-6."
         )
-    for text in found:
-        warn_caller(text)
 
 
 def _read_labels(y: Any, classes: NDArray[Any] | None) -> NDArray[np.float64] | None:
-    """Return the shares of the classes in y, which is in the caller's hands; None for other y.
-
-    Warns of labels that the teacher does not know.
-    """
+    """Return the shares of the classes in y, or None; warn of labels that the teacher lacks."""
     if classes is None or len(getattr(y, "shape", (0,))) != 1:
         return None
     codes = label_codes(y, classes)
@@ -342,12 +314,10 @@ def _check_finite(X: Any, *estimators: Any) -> None:
 
 def _takes_nan(estimator: Any) -> bool:
     """Whether an estimator may take NaN; tags of pipelines, and of others' models, do not say."""
-    return (
-        not type(estimator).__module__.startswith("sklearn.")
-        or hasattr(estimator, "steps")
-        or hasattr(estimator, "estimator")
-        or get_tags(estimator).input_tags.allow_nan
-    )
+    theirs = type(estimator).__module__.startswith("sklearn.")
+    if not theirs or hasattr(estimator, "steps") or hasattr(estimator, "estimator"):
+        return True
+    return get_tags(estimator).input_tags.allow_nan
 
 
 def type_name(value: Any) -> str:

@@ -2,10 +2,10 @@
 
 A distiller that is not fitted holds its teacher, and scikit-learn keeps such a distiller in the
 objects that wrap one (``GridSearchCV.estimator``). A pickle of it must not hold the teacher, yet
-worker processes receive their distiller as a pickle. So the pickle holds a random number in place
-of the teacher. The object itself is written to a temporary file of that name, which only this user
-can read and which is removed with the object, or when the process ends. Whoever unpickles on this
-machine meanwhile gets the teacher; anybody else gets a stand-in that raises when it is used.
+worker processes receive their distiller as a pickle. So the pickle holds a random number in its
+place. The object itself is written to a temporary file of that name, which only this user can read
+and which is removed with the object, or when the process ends. Whoever unpickles on this machine
+meanwhile gets the teacher; anybody else gets a stand-in that raises when it is used.
 """
 
 from __future__ import annotations
@@ -56,9 +56,8 @@ class WithheldTeacher(BaseEstimator):
     def raise_withheld(self) -> None:
         """Raise an error that names the remedy."""
         raise ValueError(
-            f"This distiller was loaded without its teacher ({self.name}): no pickle of a "
-            "distiller holds the teacher, so that it can be published. To fit again, pass a fitted "
-            "teacher: distiller.set_params(teacher=...), or a new PrivateDistiller. In a worker "
+            f"This distiller was loaded without its teacher ({self.name}), which no pickle holds. "
+            "To fit again, pass a fitted teacher: distiller.set_params(teacher=...). In a worker "
             "process the teacher was not found in the temporary folder of the process that sent "
             "the distiller. Run in one process then (n_jobs=1, or "
             'joblib.parallel_config("threading")), or let TMPDIR be a folder that both can read.'
@@ -150,11 +149,9 @@ def _content(value: Any) -> str | None:
 
 def _fetch(number: str, name: str, kind: str) -> Any:
     """Return an object that was set aside, or its stand-in."""
-    here = _OBJECTS.get(number)
-    value = None if here is None else here()
-    if value is None and _NUMBER.fullmatch(number):
-        data = _read(number)
-        value = None if data is None else pickle.loads(data)
+    value = _OBJECTS.get(number, lambda: None)()
+    if value is None and _NUMBER.fullmatch(number) and (data := _read(number)) is not None:
+        value = pickle.loads(data)
     if value is not None:
         return value
     return WithheldTeacher(name, kind) if kind else Withheld(name)

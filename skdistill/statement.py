@@ -5,22 +5,17 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from enum import Enum
 from importlib.resources import files
 from typing import Any, Self
 from unicodedata import category
 
 from skdistill._html import html_table
-from skdistill.accounting.attack_limits import (
-    gaussian_tpr,
-    largest_balanced_accuracy,
-    private_tpr,
-)
+from skdistill.accounting.attack_limits import gaussian_tpr, largest_balanced_accuracy, private_tpr
 from skdistill.accounting.relation import Relation, Unit
 
-#: The data that a distiller's statement is about.
+#: The data that the statements of a distiller, and of an estimator for private tables, are about.
 TEACHER_DATA = "the teacher's training data"
-
-#: The data that the statement of an estimator for private tables is about.
 PRIVATE_TABLE = "the private table, features and labels"
 
 PUBLIC_TRANSFER_SET = "the transfer set X: the student sees its features in the clear"
@@ -47,8 +42,7 @@ class PrivacyStatement:
     Parameters
     ----------
     epsilon, delta : float
-        The whole release is (epsilon, delta)-differentially private: every transfer row and every
-        part of the release is inside.
+        The whole release, all rows and parts of it, is (epsilon, delta)-differentially private.
     mu : float or None
         The Gaussian-DP parameter of the release (Dong, Roth and Su 2022), if it has one.
     relation : Relation
@@ -72,12 +66,10 @@ class PrivacyStatement:
     private : bool
         False where no guarantee is given (no noise, or seeded noise).
     accounted : bool
-        Whether an accountant was charged for the release. If not, the statement says that other
-        fits on the same data are not counted.
+        Whether an accountant was charged: else other fits on the same data are not counted.
     cap : tuple of (float, float) or None
-        The (epsilon, delta) that the accountant allows for everything that is charged to it, if
-        it has such a cap. This is the figure to publish: a total that is read off after looking
-        at results is not a guarantee.
+        The (epsilon, delta) that the accountant allows for all that is charged to it. This is the
+        figure to publish: a total that is read off after looking at results is no guarantee.
     cap_relation : Relation
         The relation that `cap` is counted in.
 
@@ -120,11 +112,10 @@ class PrivacyStatement:
     @property
     def neighbours(self) -> str:
         """Which data sets count as neighbours, in words."""
+        unit = self.unit
         if self.relation is Relation.REPLACE_ONE:
-            return (
-                f"replace one {self.unit} of {self.subject}; the number of {self.unit}s is public"
-            )
-        return f"add one {self.unit} to {self.subject}, or remove one"
+            return f"replace one {unit} of {self.subject}; the number of {unit}s is public"
+        return f"add one {unit} to {self.subject}, or remove one"
 
     @property
     def scope(self) -> str:
@@ -133,16 +124,13 @@ class PrivacyStatement:
             return "Other fits on the same data, and a search around this one, are not counted"
         if self.cap is None or not math.isfinite(self.cap[0]):
             return "An accountant without a cap was charged"
-        return (
-            f"Everything charged to the same ledger together is held to {_price(*self.cap)} "
-            f"({self.cap_relation})"
-        )
+        held = f"{_price(*self.cap)} ({self.cap_relation})"
+        return f"Everything charged to the same ledger together is held to {held}"
 
     def largest_true_positive_rate(self, false_positive_rate: float = 0.01) -> float:
         """Return the highest true-positive rate of any attack at this false-positive rate.
 
-        The attack knows everything released, and all records but one. It decides which of two
-        neighbouring data sets was used.
+        The attack knows all that is released, and all records but one.
 
         Parameters
         ----------
@@ -165,13 +153,10 @@ class PrivacyStatement:
     def largest_balanced_accuracy(self) -> float:
         """Return the highest balanced accuracy of any attack; 1.0 where no guarantee is given.
 
-        Balanced accuracy is the share of right answers where both data sets are equally likely; a
-        guess has 0.5.
-
         Returns
         -------
         accuracy : float
-            Between 0.5 and 1.
+            The share of right answers where both data sets are equally likely; a guess has 0.5.
         """
         if not self.private:
             return 1.0
@@ -203,23 +188,12 @@ class PrivacyStatement:
     def to_dict(self) -> dict[str, Any]:
         """Return the statement as a JSON-serialisable dictionary, as :meth:`json_schema` says.
 
-        Infinite numbers are strings. ``version`` is the version of this format.
-
         Returns
         -------
         record : dict
-            One entry for each field, in the order of the statement.
+            One entry for each field, and the ``version``. Infinite numbers are strings.
         """
-        record = {"version": FORMAT, **asdict(self)}
-        for name in ("relation", "unit", "cap_relation"):
-            record[name] = record[name].value
-        for name in ("assumes", "not_protected"):
-            record[name] = list(record[name])
-        for name in ("epsilon", "delta", "mu"):
-            record[name] = _as_json(record[name])
-        if self.cap is not None:
-            record["cap"] = [_as_json(value) for value in self.cap]
-        return record
+        return {"version": FORMAT} | {k: _as_json(value) for k, value in asdict(self).items()}
 
     def to_json(self, **options: Any) -> str:
         """Return :meth:`to_dict` as JSON text.
@@ -295,15 +269,12 @@ class PrivacyStatement:
             and (self.accounted or self.cap is None)
         )
 
-    @property
-    def _noise(self) -> str:
-        return self.sampler if self.sampler == "no noise" else f"noise from {self.sampler}"
-
     def __str__(self) -> str:
+        noise = self.sampler if self.sampler == "no noise" else f"noise from {self.sampler}"
         if not self.private:
             promise = (
                 "This release gives NO differential privacy guarantee: its labels were made with "
-                f"mechanism {self.mechanism!r} and {self._noise}."
+                f"mechanism {self.mechanism!r} and {noise}."
             )
         else:
             mu = "" if self.mu is None else f" (Gaussian-DP parameter μ={self.mu:.4g})"
@@ -312,7 +283,7 @@ class PrivacyStatement:
                 f"This release is differentially private with {_price(self.epsilon, self.delta)}"
                 f"{mu}. That is for the whole release{rows}. {self.scope}. "
                 f"Neighbouring data sets: {self.neighbours}. "
-                f"Mechanism: {self.mechanism}; {self._noise}.\n"
+                f"Mechanism: {self.mechanism}; {noise}.\n"
                 f"Limits: {self.limits}."
             )
         proof = self.certificate
@@ -355,7 +326,11 @@ def _price(epsilon: float, delta: float) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a number, or its text where JSON has none for it."""
+    """Return a value as JSON has it: a text for a member, and for a number that is not finite."""
+    if isinstance(value, tuple):
+        return list(map(_as_json, value))
+    if isinstance(value, Enum):
+        return value.value
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

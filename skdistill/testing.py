@@ -1,12 +1,8 @@
 """Tests of mechanisms: the replay audit, and noise that is repeatable, or none.
 
-:func:`replay_audit` checks the sensitivity of a mechanism of your own, or of a release of this
-package with an estimator of your own.
-
-Private noise cannot be seeded: it comes from the operating system, and ``random_state`` has
-no part in it. A test that needs the same release twice, or a release without noise, asks for
-it here. The choice holds in the thread that made it: other threads, and other processes, go on
-drawing from the operating system.
+Private noise comes from the operating system, and ``random_state`` has no part in it. A test that
+needs the same release twice, or a release without noise, asks for it here. The choice holds in the
+thread that made it.
 """
 
 from __future__ import annotations
@@ -33,14 +29,10 @@ class ReplayAuditError(AssertionError):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from skdistill.release.query import Query
     >>> from skdistill.testing import replay_audit
-    >>> def total(table):  # one record moves it by more than the bound says
-    ...     return (yield Query(np.array([sum(table)]), 1.0, 1.0))
-    >>> replay_audit(total, [1, 2], [1, 9])
+    >>> replay_audit(lambda table: iter(table), ["no query"], [])
     Traceback (most recent call last):
-    skdistill.testing.ReplayAuditError: query 1 moves by 7 (L1) and 7 (L2); its bounds ...
+    skdistill.testing.ReplayAuditError: the mechanism yields something else than a query
     """
 
 
@@ -55,8 +47,8 @@ class ReplayAudit:
     moved : tuple of (float, float)
         For each query, how far its values moved, in parts of the bounds l1 and l2.
     error : str, default=""
-        The exception that every run raised, with the same text; "" where every run came to its
-        end. Queries after an exception were not audited, so a mechanism that always fails passes.
+        The exception that every run raised, with the same text, if any. Queries after it were not
+        audited, so a mechanism that always fails passes.
 
     Examples
     --------
@@ -88,8 +80,8 @@ def replay_audit(
     ----------
     make_mechanism : callable
         ``make_mechanism(data)`` returns a generator of queries that has not been started. It must
-        be a function of its argument: give a `random_state` to everything that has one.
-        Its result must be picklable, since results are compared by their pickles.
+        be a function of its argument (give a `random_state` to everything that has one), and its
+        result picklable, since results are compared by their pickles.
     data, neighbour : object
         Two data sets that differ in one record (or one group).
     loss : PrivacyLoss, default=None
@@ -131,16 +123,29 @@ def replay_audit(
     Traceback (most recent call last):
     skdistill.testing.ReplayAuditError: query 1 moves by 6 (L1) and 6 (L2); its bounds are 1 and 1
     """
-    loss = loss or PrivacyLoss.gaussian(1.0, 1e-6)
-    answers: list[NDArray[Any]] = []
-    first = _run(make_mechanism, data, answers, loss)
-    again = _run(make_mechanism, data, answers, None)
-    _compare(first, again, "a second run on the same data")
-    other = _run(make_mechanism, neighbour, answers, None)
-    _compare(first, other, "the neighbour")
-    pairs = zip(first.queries, other.queries, strict=True)
-    moved = tuple(_moved(i, *pair) for i, pair in enumerate(pairs, 1))
-    return ReplayAudit(len(answers), moved, first.error)
+    return _Recorded(make_mechanism, data, loss).audit(neighbour)
+
+
+class _Recorded:
+    """Two runs of a mechanism on the same data, which any number of neighbours is held against."""
+
+    def __init__(
+        self, make_mechanism: Callable[[Any], Queries[Any]], data: Any, loss: PrivacyLoss | None
+    ) -> None:
+        loss = loss or PrivacyLoss.gaussian(1.0, 1e-6)
+        self.make_mechanism = make_mechanism
+        self.answers: list[NDArray[Any]] = []
+        self.first = _run(make_mechanism, data, self.answers, loss)
+        again = _run(make_mechanism, data, self.answers, None)
+        _compare(self.first, again, "a second run on the same data")
+
+    def audit(self, neighbour: Any) -> ReplayAudit:
+        """Compare a neighbour's run with them."""
+        first, other = self.first, _run(self.make_mechanism, neighbour, self.answers, None)
+        _compare(first, other, "the neighbour")
+        pairs = zip(first.queries, other.queries, strict=True)
+        moved = tuple(_moved(i, *pair) for i, pair in enumerate(pairs, 1))
+        return ReplayAudit(len(self.answers), moved, first.error)
 
 
 @dataclass
@@ -178,9 +183,8 @@ def _run(
             raise ReplayAuditError("the shares of the queries sum to more than 1")
         if loss is not None:
             part = loss.part(query.share)
-            noise = ExactSampler().draw(
-                part.kind, part.scale(query.sensitivity(part)), query.values.size
-            )
+            scale = part.scale(query.sensitivity(part))
+            noise = ExactSampler().draw(part.kind, scale, query.values.size)
             answers.append(query.values + noise.reshape(query.values.shape))
         elif len(run.queries) > len(answers):
             return run  # one query more than in the first run: told by the comparison
@@ -193,9 +197,8 @@ def _compare(first: _Run, other: _Run, where: str) -> None:
         said = f"{first.error or None!r}, {other.error or None!r}"
         raise ReplayAuditError(f"an exception tells {where} apart: {said}")
     if len(first.queries) != len(other.queries):
-        raise ReplayAuditError(
-            f"{where} makes {len(other.queries)} queries in place of {len(first.queries)}"
-        )
+        counts = f"{len(other.queries)} queries in place of {len(first.queries)}"
+        raise ReplayAuditError(f"{where} makes {counts}")
     for i, ((_, a), (_, b)) in enumerate(zip(first.queries, other.queries, strict=True), 1):
         public = (a.values.shape, a.l1, a.l2, a.share), (b.values.shape, b.l1, b.l2, b.share)
         if public[0] != public[1]:
@@ -226,8 +229,7 @@ def _moved(i: int, first: tuple[Any, Query], other: tuple[Any, Query]) -> tuple[
 
 def _differences(a: NDArray[Any], b: NDArray[Any]) -> list[int]:
     """Return the exact differences of two arrays of integers that are not 0."""
-    different = a != b
-    pairs = zip(a[different].tolist(), b[different].tolist(), strict=True)
+    pairs = zip(a[a != b].tolist(), b[a != b].tolist(), strict=True)
     return [x - y for x, y in pairs]
 
 
@@ -277,14 +279,12 @@ def seeded_noise(seed: int) -> Iterator[Sampler]:
     >>> import numpy as np
     >>> from skdistill.accounting import PrivacyLoss
     >>> from skdistill.release.query import Query, answer
-    >>> def zeros():
-    ...     return (yield Query(np.zeros(3, dtype=np.int64), 100.0, 100.0))
+    >>> def count():
+    ...     return (yield Query(np.array([7]), 1.0, 1.0))
     >>> with seeded_noise(0) as sampler:
-    ...     first = answer(zeros(), PrivacyLoss.laplace(1.0), sampler)
-    >>> with seeded_noise(0) as sampler:
-    ...     second = answer(zeros(), PrivacyLoss.laplace(1.0), sampler)
-    >>> bool((first == second).all())
-    True
+    ...     noisy = answer(count(), PrivacyLoss.laplace(1.0), sampler)
+    >>> sampler.private
+    False
     """
     with _put_up(_SeededSampler(seed)) as sampler:
         yield sampler

@@ -1,4 +1,5 @@
 import functools
+import gc
 import os
 
 import numpy as np
@@ -15,6 +16,11 @@ settings.register_profile("ci", max_examples=100, deadline=None)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "fast")
 )
+
+
+def pytest_collection_finish():
+    """Spare the collector all modules, which live as long as the tests do."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +46,12 @@ def regression():
     teacher = Ridge().fit(X[:300], y[:300])
     assert np.abs(y).max() < 500
     return X[:300], y[:300], X[300:], y[300:], teacher
+
+
+@pytest.fixture
+def few_synthetic_rows(monkeypatch):
+    """Draw 1,000 rows in place of 10,000 in the fit of a private table."""
+    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 1000)
 
 
 @pytest.fixture

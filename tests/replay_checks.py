@@ -17,7 +17,7 @@ from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.release.soft_labels import SoftLabels
 from skdistill.release.votes import ConfidentMax, NoisyMax
 from skdistill.schema import Schema
-from skdistill.testing import replay_audit
+from skdistill.testing import _Recorded
 
 GAUSSIAN, LAPLACE = PrivacyLoss.gaussian(8.0, 1e-6), PrivacyLoss.laplace(8.0)
 
@@ -81,18 +81,34 @@ def tells_nothing(*texts):
         assert not any(secret in text for secret in SECRETS)
 
 
-def audit_teachers(way, teacher, neighbour, X_public, kind="numbers"):
-    """Audit one release of two fitted teachers; return how far its queries moved."""
-    before = cells(X_public)
+def recorded_teacher(way, teacher, X_public, kind="numbers"):
+    """Return the runs of one release of a fitted teacher, to hold neighbours against."""
 
     def mechanism(fitted):
         release = way.distiller(fitted, kind).calibrate(X_public)
         tells_nothing(repr(release.mechanism), release.summary, str(release.statement()))
         return release.queries(fitted, release.prepare())
 
-    found, _ = heard(lambda: replay_audit(mechanism, teacher, neighbour, loss=way.loss))
+    return unchanged(X_public, lambda: _Recorded(mechanism, teacher, way.loss))
+
+
+def unchanged(X_public, function, *args):
+    """Return the result of a silent function that leaves the public rows as they are."""
+    before = cells(X_public)
+    result, _ = heard(function, *args)
     assert cells(X_public) == before
-    return found.moved
+    return result
+
+
+def audit_teachers(way, teacher, neighbour, X_public, kind="numbers"):
+    """Audit one release of two fitted teachers; return how far its queries moved."""
+    recorded = recorded_teacher(way, teacher, X_public, kind)
+    return moved_by(neighbour, recorded, X_public)
+
+
+def moved_by(neighbour, recorded, X_public):
+    """Return how far a neighbour moves the queries of a release."""
+    return unchanged(X_public, recorded.audit, neighbour).moved
 
 
 def members_changed(teacher, neighbour, X_public):

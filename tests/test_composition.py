@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.filterwarnings("ignore:The released labels are mostly 
 # --------------------------------------------------------------------------------- searches
 
 
-@pytest.mark.parametrize("freeze", [False, True])
+@pytest.mark.parametrize("freeze", some([False, True], 2))
 @pytest.mark.parametrize("n_jobs", some([None, 2], 2))
 def test_grid_search(binary, freeze, n_jobs):
     *_, X, y, teacher = binary

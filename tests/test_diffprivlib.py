@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from processes import forked
 
 from skdistill._diffprivlib import SUBMODULES, load
 
@@ -215,4 +216,4 @@ def test_no_warning_filter_of_a_private_copy_is_left_behind():
         "load('accountant')\n"
         "pickle.dumps(warnings.filters)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    forked(code)

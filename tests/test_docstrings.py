@@ -121,7 +121,6 @@ def test_every_name_of_the_reference_has_an_example(name):
 # Their examples need an extra, so that doctest skips some lines.
 NEED_AN_EXTRA = {
     "skdistill.save": "skops",
-    "skdistill.load": "skops",
     "skdistill.neural.NetworkClassifier": "keras",
     "skdistill.neural.NetworkRegressor": "keras",
 }

@@ -41,6 +41,7 @@ from skdistill.certificates import ParameterBall, RowBound
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.usefixtures("few_synthetic_rows"),
 ]
 
 RNG = np.random.default_rng(0)
@@ -110,7 +111,7 @@ WRAPPERS = {
 
 
 @pytest.mark.parametrize("name", WRAPPERS)
-@pytest.mark.parametrize("freeze", [False, True])
+@pytest.mark.parametrize("freeze", some([False, True], 2))
 def test_no_wrapper_takes_a_private_row_into_its_pickle(name, freeze):
     about = FrozenEstimator(teacher()) if freeze else teacher()
     with warnings.catch_warnings():

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from bounded_means import BoundedMeans
+from matrices import some
 from privacy_worlds import SURE, Tap, generous, leaked_teacher, less_noise, overspending, plan
 from scipy.linalg import hadamard
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_regressor
@@ -241,7 +242,7 @@ def replay(name, y=Y_PRIVATE[:60], **options):
     return found
 
 
-@pytest.mark.parametrize("student", [None, "tree"])
+@pytest.mark.parametrize("student", some([None, "tree"], 2))
 @pytest.mark.parametrize("name", TEACHERS)
 def test_a_fit_is_a_function_of_what_got_noise(name, student):
     regression = is_regressor(TEACHERS[name][0])

@@ -50,7 +50,10 @@ from skdistill.schema import Column, Schema
 from skdistill.students import ThresholdedStudent
 from skdistill.transfer import TableFeatures
 
-pytestmark = pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
+    pytest.mark.usefixtures("few_synthetic_rows"),
+]
 
 # ------------------------------------------------------------------------------------- the file
 

@@ -1,6 +1,7 @@
 """The replay audit of single teachers, of whole fits of private tables, and of groups."""
 
 import traceback
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ from skdistill.release.boundary import TeacherError
 from skdistill.release.parameters import Parameters
 from skdistill.release.synthesis import N_BINS, measure_table
 from skdistill.teachers import TeacherEnsemble
-from skdistill.testing import replay_audit
+from skdistill.testing import _Recorded, replay_audit
 
 K = 4
 # One teacher.
@@ -164,6 +165,19 @@ def groups_of(row):
 
 def audit_tables(container, kind, row, *, loss, grouped=False):
     """Audit the law of synthetic rows: the counts, then the moment of scores."""
+    return silent(silent(recorded_table, container, kind, loss, grouped).audit, row).moved
+
+
+def silent(function, *args):
+    """Return the result of a function that warns of nothing."""
+    result, said = heard(function, *args)
+    assert not said
+    return result
+
+
+@lru_cache(maxsize=4)
+def recorded_table(container, kind, loss, grouped):
+    """Return the runs on the table without a hostile record."""
     schema = SCHEMAS[kind]
 
     def mechanism(name):
@@ -174,9 +188,7 @@ def audit_tables(container, kind, row, *, loss, grouped=False):
         groups = groups_of(name) if grouped else None
         return measure_table(schema, codes, loss, groups=groups)
 
-    found, said = heard(lambda: replay_audit(mechanism, "same", row, loss=loss))
-    assert not said
-    return found.moved
+    return _Recorded(mechanism, "same", loss)
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -189,9 +201,24 @@ def test_synthetic_rows(container, loss, grouped):
         assert len(moved) == 2
 
 
-def audit_fit(model, container, kind, row, label, *, X_public=None, grouped=False):
+def audit_fit(name, container, row, label, *, public=False, grouped=False):
     """Audit the one generator of a whole fit; return how far its queries moved."""
-    shown, ended = None if X_public is None else cells(X_public), []
+    recorded, X_public, ended = recorded_fit(name, container, public, grouped)
+    assert len(ended) == 2
+    shown = cells(X_public)
+    found = silent(recorded.audit, (row, label))
+    assert len(ended) == 3
+    ended.pop()
+    assert cells(X_public) == shown
+    return found.moved
+
+
+@lru_cache(maxsize=4)
+def recorded_fit(name, container, public, grouped):
+    """Return the runs of a fit without a hostile record, the public rows, and a list of ends."""
+    model, ended = FITS[name], []
+    kind = "mixed" if model.schema is SCHEMAS["mixed"] else "numbers"
+    X_public = public_rows(container, kind) if public else None
 
     def mechanism(case):
         fit, (X, y) = clone(model), table(container, kind, *case)
@@ -205,12 +232,10 @@ def audit_fit(model, container, kind, row, label, *, X_public=None, grouped=Fals
         assert (cells(X), cells(y)) == before
         return _public_parts(queries, ended)
 
-    loss = GAUSSIAN if model.delta else LAPLACE
-    found, said = heard(lambda: replay_audit(mechanism, ("same", None), (row, label), loss=loss))
-    assert not said
-    assert len(ended) == 3
-    assert shown is None or cells(X_public) == shown
-    return found.moved
+    loss, shown = GAUSSIAN if model.delta else LAPLACE, cells(X_public)
+    recorded = silent(_Recorded, mechanism, ("same", None), loss)
+    assert cells(X_public) == shown
+    return recorded, X_public, ended
 
 
 def _public_parts(queries, ended):
@@ -275,14 +300,10 @@ def few_rows(monkeypatch):
 @pytest.mark.parametrize("public", [False, True], ids=["synthetic", "public"])
 @pytest.mark.parametrize("name", some(FITS, 3))
 def test_whole_fits(name, public):
-    model = FITS[name]
-    kind = "mixed" if model.schema is SCHEMAS["mixed"] else "numbers"
     rows = ["large", "shorter", "raising cell"]
     for i, row in enumerate(rows):
         label = list(LABELS)[(i + len(name)) % len(LABELS)]
-        grouped = i == 1
-        X_public = public_rows("list", kind) if public else None
-        audit_fit(model, "list", kind, row, label, X_public=X_public, grouped=grouped)
+        audit_fit(name, "list", row, label, public=public, grouped=i == 1)
 
 
 # Whole groups: other rows, more of them, in other places.
@@ -357,8 +378,7 @@ def test_whole_fits_of_every_container(name, container):
     kind = "mixed" if model.schema is SCHEMAS["mixed"] else "numbers"
     for i, row in enumerate(hostile_rows(container, kind)):
         label = list(LABELS)[i % len(LABELS)]
-        X_public = public_rows(container, kind) if i % 2 else None
-        audit_fit(model, container, kind, row, label, X_public=X_public)
+        audit_fit(name, container, row, label, public=i % 2 == 1)
 
 
 @pytest.mark.parametrize(

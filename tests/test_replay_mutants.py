@@ -29,7 +29,6 @@ from skdistill.release import (
     marginals,
     parameters,
     residual_rounds,
-    score_histogram,
     soft_labels,
     synthesis,
     votes,
@@ -213,7 +212,7 @@ def test_a_smaller_bound_in_a_fit_of_a_table(monkeypatch, private):
     model = TABLES[private]
     honest = fit_of(model, private, monkeypatch)
     assert honest.n_queries > 6
-    scores = [score_histogram] if private == "labels" else []
+    scores = [class_counts] if private == "labels" else []
     for module in [marginals, synthesis, gradient_rounds, *scores]:
         with monkeypatch.context() as patch:
             break_queries(patch, module, 8.0)
@@ -232,9 +231,9 @@ def test_the_clip_of_residuals_skipped(monkeypatch):
 
 def test_the_clip_of_values_skipped(monkeypatch):
     def unclipped(values, low, high, total=1 << 20):
-        return np.rint((values - low) / (high - low) * total).astype(np.int64)
+        return np.rint((values - low) / (high - low) * total)
 
-    monkeypatch.setattr(residual_rounds, "quantize_range", unclipped)
+    monkeypatch.setattr(residual_rounds, "range_steps", unclipped)
     caught(audit, REGRESSORS["loud regressor"], VOTES["one round"], ("large", None))
 
 

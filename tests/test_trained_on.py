@@ -140,6 +140,7 @@ def test_more_teachers_than_half_the_records():
     assert said(lambda: TeacherEnsemble(Ridge(), 8).fit(X, X[:, 0], groups)) == []
 
 
+@pytest.mark.usefixtures("few_synthetic_rows")
 def test_a_private_table_that_is_called_public_is_announced():
     """By the object: equal rows of another one say nothing, because they would tell of the data."""
     rng = np.random.default_rng(0)

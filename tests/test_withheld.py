@@ -3,15 +3,13 @@
 import gc
 import os
 import pickle
-import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import ENVIRONMENT, needs_fork
+from processes import ENVIRONMENT, forked, needs_fork
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
@@ -97,11 +95,7 @@ def test_the_file_follows_the_teacher_and_is_not_written_twice():
 
 def in_another_process(code, *arguments):
     script = "import pickle, sys, warnings\nwarnings.simplefilter('ignore')\n" + code
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], env=ENVIRONMENT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return forked(script, *arguments)
 
 
 FIT = """

@@ -28,12 +28,8 @@ from skdistill._numbers import check_number, check_whole
 
 Array = NDArray[np.float64]
 
-# SciPy's binomial and beta functions are accurate to more digits than this. Every result is moved
-# to the safe side by it, relatively.
+# More than the errors of SciPy's functions: every result is moved to the safe side by it.
 _SLACK = 1e-9
-
-
-# -- One training run --------------------------------------------------------------------------
 
 
 def one_run_p_value(
@@ -49,16 +45,12 @@ def one_run_p_value(
 
     Parameters
     ----------
-    n_canaries : int
-        Number m of independent fair coins. Flipping one of them replaces `group_size` records.
-    n_guesses : int
-        Number r ≤ m of coins that were guessed.
-    n_correct : int
-        Number v ≤ r of guesses that are right.
+    n_canaries, n_guesses, n_correct : int
+        Number m of independent fair coins, number r ≤ m of guesses, number v ≤ r of right ones.
     epsilon, delta : float
         The hypothesis: the mechanism is (ε, δ)-differentially private.
     group_size : int, default=1
-        Records that one coin decides about.
+        Records that flipping one coin replaces.
 
     Returns
     -------
@@ -91,8 +83,7 @@ def one_run_p_value(
 
 
 def _p_value(m: int, r: int, v: int, epsilon: float, delta: float, group: int) -> float:
-    # Both terms are summed over the number of wrong guesses, Bin(r, 1/(1 + e^ε)), which keeps all
-    # digits for a large ε.
+    # Both terms are summed over the number of wrong guesses, Bin(r, 1/(1 + e^ε)), to keep digits.
     if math.isinf(epsilon) or v == 0:
         return 1.0
     wrong = float(expit(-group * epsilon))
@@ -126,7 +117,7 @@ def one_run_epsilon(
     confidence : float, default=0.95
         The bound is at most the true ε with this probability.
     group_size : int, default=1
-        Records that one coin decides about. The bound is for one record.
+        As there. The bound is for one record.
 
     Returns
     -------
@@ -135,8 +126,6 @@ def one_run_epsilon(
 
     Examples
     --------
-    All of 100 guesses right:
-
     >>> round(one_run_epsilon(100, 100, 100, delta=0), 4)
     3.493
     """
@@ -150,32 +139,23 @@ def one_run_epsilon(
 @lru_cache(maxsize=4096)
 def _largest_rejected(m: int, r: int, v: int, delta: float, level: float, group: int) -> float:
     """Return the end of the interval [0, ε) on which the p-value is at most `level`."""
+
+    def is_rejected(epsilon: float) -> bool:
+        return _p_value(m, r, v, epsilon, delta, group) <= level
+
     rejected, kept = 0.0, 1.0
-    if _p_value(m, r, v, 0.0, delta, group) > level:
+    if not is_rejected(0.0):
         return 0.0
-    while _p_value(m, r, v, kept, delta, group) <= level:
+    while is_rejected(kept):
         rejected, kept = kept, 2 * kept
     for _ in range(48):
         middle = (rejected + kept) / 2
-        if _p_value(m, r, v, middle, delta, group) <= level:
-            rejected = middle
-        else:
-            kept = middle
+        rejected, kept = (middle, kept) if is_rejected(middle) else (rejected, middle)
     return rejected
 
 
-# -- Two worlds --------------------------------------------------------------------------------
-
-
 def clopper_pearson(hits: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
-    """Return the two-sided interval of Clopper and Pearson (1934) for a rate.
-
-    Examples
-    --------
-    >>> low, high = clopper_pearson([0, 25], 50)
-    >>> low.round(3), high.round(3)
-    (array([0.   , 0.355]), array([0.071, 0.645]))
-    """
+    """Return the two-sided interval of Clopper and Pearson (1934) for a rate."""
     hits, n = np.asarray(hits, dtype=float), np.asarray(n, dtype=float)
     tail, some, most = (1 - confidence) / 2, np.maximum(hits, 1), np.minimum(hits, n - 1)
     low = np.where(hits > 0, betaincinv(some, n - some + 1, tail), 0.0)
@@ -195,10 +175,8 @@ def clopper_pearson_epsilon(
 
     Parameters
     ----------
-    true_positives, n_positives : int or array-like of int
-        Independent runs in the first world: those called positive, and all.
-    false_positives, n_negatives : int or array-like of int
-        The same for the second world, a neighbour of the first.
+    true_positives, n_positives, false_positives, n_negatives : int or array-like of int
+        Independent runs in the first world, those called positive and all; and in its neighbour.
     delta : float
         In [0, 1).
     confidence : float, default=0.95
@@ -217,10 +195,8 @@ def clopper_pearson_epsilon(
     # Proof. For an (ε, δ)-DP mechanism every event E has P(E) ≤ e^ε Q(E) + δ. The limits t ≤ TPR
     # and f ≥ FPR fail with probability (1 - confidence)/2 each. Where both hold,
     # ε ≥ log((t - δ)/f) by the event and ε ≥ log((1 - f - δ)/(1 - t)) by its complement.
-    tpr, fnr, fpr, tnr = _limits(
-        true_positives, n_positives, false_positives, n_negatives, confidence
-    )
-    delta = check_delta(delta)
+    counts = true_positives, n_positives, false_positives, n_negatives
+    (tpr, fnr, fpr, tnr), delta = _limits(*counts, confidence), check_delta(delta)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.maximum((tpr - delta) / fpr, (tnr - delta) / fnr) * (1 - _SLACK)
         bound = np.log(np.maximum(ratio, 1.0))
@@ -283,17 +259,11 @@ def _limits(
     )
 
 
-# -- Checks ------------------------------------------------------------------------------------
-
-
 def _check_guesses(n_canaries: Any, n_guesses: Any, n_correct: Any) -> tuple[int, int, int]:
     m, r = check_whole("n_canaries", n_canaries, 1), check_whole("n_guesses", n_guesses, 0)
     v = check_whole("n_correct", n_correct, 0)
     if not v <= r <= m:
-        raise ValueError(
-            f"n_canaries={m}, n_guesses={r}, n_correct={v}: n_correct <= n_guesses <= n_canaries "
-            "must hold."
-        )
+        raise ValueError(f"n_correct={v} <= n_guesses={r} <= n_canaries={m} must hold.")
     return m, r, v
 
 
@@ -303,10 +273,7 @@ def _check_counts(name: str, hits: Any, of: str, n: Any) -> tuple[Any, Any]:
         if values.dtype.kind not in "iu":
             raise TypeError(f"{label} must be a whole number or an array of them, got {values!r}.")
     if (totals < 1).any() or (counts < 0).any() or (counts > totals).any():
-        raise ValueError(
-            f"{name}={hits!r} of {of}={n!r} is impossible: 0 <= {name} <= {of} must hold, and "
-            f"{of} must be at least 1."
-        )
+        raise ValueError(f"0 <= {name}={hits!r} <= {of}={n!r} and {of} >= 1 must hold.")
     return counts.astype(np.float64), totals.astype(np.float64)
 
 

@@ -12,23 +12,20 @@ from sklearn.utils import check_random_state
 
 from skdistill._numbers import check_whole
 from skdistill._tables import n_rows, take_rows
-from skdistill.audit.tables import frame_like
+from skdistill.audit.records import frame_like
 
 #: The kinds that :func:`make_canaries` knows.
 KINDS = ("mislabelled", "outlier", "duplicated")
 
-# Standard deviations between an outlier and the middle of the transfer set.
-_FAR = 10.0
-# Copies of a duplicated canary by default.
-_COPIES = 5
+_FAR = 10.0  # standard deviations between an outlier and the middle of the transfer set
+_COPIES = 5  # of a duplicated canary
 
 
 @dataclass(frozen=True)
 class Canaries:
     """Pairs of records: slot i holds ``(X[i], first[i])`` or ``(X[i], second[i])``.
 
-    Both must be chosen without looking at the private records. Otherwise the result of the audit
-    is not covered by the guarantee.
+    Only if both are chosen without looking at the private records, the guarantee covers the audit.
 
     Parameters
     ----------
@@ -36,10 +33,8 @@ class Canaries:
         Features, the same for both records of a slot.
     first, second : ndarray of shape (n_canaries,)
         Their labels or targets; different in every slot.
-    kind : str
-        For the report.
-    n_copies : int, default=1
-        Number of equal records in a slot.
+    kind, n_copies : str and int
+        For the report, and number of equal records in a slot.
     rows : ndarray of shape (n_canaries,) or None
         Rows of the transfer set that X was taken from, if any.
 
@@ -62,15 +57,10 @@ class Canaries:
     def __post_init__(self) -> None:
         n = n_rows(self.X)
         if not 1 <= n == len(self.first) == len(self.second):
-            raise ValueError(
-                f"Canaries: X has {n} rows, first {len(self.first)} and second "
-                f"{len(self.second)} labels; all three must have the same length, at least 1."
-            )
+            sizes = f"{n} rows, {len(self.first)} and {len(self.second)} labels"
+            raise ValueError(f"Canaries: {sizes}; all must have the same length, at least 1.")
         if (np.asarray(self.first) == np.asarray(self.second)).any():
-            raise ValueError(
-                "Canaries: `first` and `second` are equal in some slots, where there would be "
-                "nothing to guess."
-            )
+            raise ValueError("Canaries: `first` and `second` are equal in some slots.")
         check_whole("n_copies", self.n_copies, 1)
 
     def __len__(self) -> int:
@@ -102,27 +92,20 @@ def make_canaries(
     classes: Sequence[Any] | NDArray[Any] | None = None,
     output_range: tuple[float, float] | None = None,
     kind: str = "mislabelled",
-    n_copies: int | None = None,
     random_state: Any = None,
 ) -> Canaries:
     """Make pairs of records for the slots of an audit, from public data alone.
 
     Parameters
     ----------
-    X_transfer : array-like of shape (m, d)
-        Public rows.
-    n_canaries : int
-        Number of slots.
-    classes : array-like of shape (n_classes,), default=None
-        Class labels; the two labels of a slot are drawn from them.
-    output_range : tuple of (float, float), default=None
-        For regression: its ends are the two targets of a slot.
+    X_transfer, n_canaries : array-like of shape (m, d), and int
+        Public rows, and the number of slots.
+    classes, output_range : array-like of shape (n_classes,), tuple of (float, float), default=None
+        The two labels of a slot are drawn from `classes`; in regression, they are these ends.
     kind : {"mislabelled", "outlier", "duplicated"}, default="mislabelled"
         "mislabelled" takes distinct transfer rows with two labels, at least one of which is wrong.
         "outlier" makes rows ten standard deviations from the middle of X_transfer, in random
-        directions; numeric features only. "duplicated" enters mislabelled rows several times.
-    n_copies : int, default=None
-        Records in a slot: 1, or 5 for "duplicated".
+        directions; numeric features only. "duplicated" enters mislabelled rows five times each.
     random_state : int, RandomState or None, default=None
         For rows, labels and directions.
 
@@ -143,8 +126,7 @@ def make_canaries(
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is unknown. Use one of {', '.join(map(repr, KINDS))}.")
     first, second = _labels(n, output_range if classes is None else classes, rng)
-    if n_copies is None:
-        n_copies = _COPIES if kind == "duplicated" else 1
+    n_copies = _COPIES if kind == "duplicated" else 1
     if kind == "outlier":
         return Canaries(_outliers(X_transfer, n, rng), first, second, kind, n_copies)
     m = n_rows(X_transfer)
@@ -177,8 +159,7 @@ def _outliers(X: Any, n: int, rng: np.random.RandomState) -> Any:
         values = np.empty(0)
     if values.ndim != 2 or not np.isfinite(values).any(axis=0).all():
         raise TypeError(
-            'kind="outlier" needs numeric features in X_transfer. Use kind="mislabelled", or pass '
-            "Canaries of your own."
+            'kind="outlier" needs numeric features. Use kind="mislabelled", or your own Canaries.'
         )
     values = np.where(np.isfinite(values), values, np.nan)
     spread = np.nanstd(values, axis=0)

@@ -15,14 +15,12 @@ from sklearn.base import clone, is_regressor
 from sklearn.utils import check_consistent_length, check_random_state
 
 from skdistill._html import html_table
-from skdistill._tables import n_rows, take_rows
+from skdistill._tables import n_rows
 from skdistill._validate import check_settings
 from skdistill.accounting.relation import Unit
-from skdistill.audit.answers import ask, class_codes, class_probabilities
 from skdistill.audit.canaries import Canaries, make_canaries
 from skdistill.audit.experiments import OneRunAudit, one_run_audit
-from skdistill.audit.tables import stack_rows
-from skdistill.certificates import Certificate
+from skdistill.audit.records import ask, class_codes, class_probabilities, stack_rows
 from skdistill.certificates.base import unwrap
 from skdistill.distiller import PrivateDistiller
 from skdistill.statement import PrivacyStatement
@@ -31,6 +29,7 @@ Array = NDArray[np.float64]
 
 _VIEWS = {"labels": "the released labels", "student": "the student"}
 _SMALLEST = 1e-12
+_HELD = ("members", "parameters", "gradients")  # kinds of certificates that hold a teacher
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class AuditResult:
     canaries : str
         Kind of canaries.
     n_canaries : int
-        Number of canaries that were put in (a hold-out search counts half of them).
+        Number of canaries that were put in.
     view : {"labels", "student"}
         The attacked part of the release.
 
@@ -104,18 +103,11 @@ class AuditResult:
         record : dict
             Fields by name.
         """
-        return {
-            "epsilon_lower_bound": self.epsilon_lower_bound,
+        names = "epsilon_lower_bound p_value passed canaries n_canaries n_guesses n_correct view"
+        return {name: getattr(self, name) for name in names.split()} | {
             "epsilon": str(self.epsilon) if math.isinf(self.epsilon) else self.epsilon,
             "delta": self.bound.delta,
             "confidence": self.bound.confidence,
-            "p_value": self.p_value,
-            "passed": self.passed,
-            "canaries": self.canaries,
-            "n_canaries": self.n_canaries,
-            "n_guesses": self.n_guesses,
-            "n_correct": self.n_correct,
-            "view": self.view,
             "statement": self.statement.to_dict(),
         }
 
@@ -156,11 +148,8 @@ def audit_distiller(
     *,
     canaries: str | Canaries = "mislabelled",
     view: str = "labels",
-    query_canaries: bool = True,
-    reference: Any = "auto",
     guesses: str | int | Sequence[int] = "bonferroni",
     confidence: float = 0.95,
-    certificate: Certificate | Callable[[Any], Certificate] | None = None,
     groups: Any = None,
     charge: bool = False,
     random_state: Any = None,
@@ -168,58 +157,43 @@ def audit_distiller(
 ) -> AuditResult:
     """Train and distil once with canaries among the private records, and look for them.
 
-    A clone of the distiller's teacher is trained on `X_private` and the canaries. The distiller
-    and its teacher stay as they are.
+    A clone of the distiller's teacher is trained on `X_private` and the canaries.
 
     **Cost.** An audit trains on the private records and releases labels, so it costs as much as one
     ``fit``. Its result costs nothing more, because canaries come from public rows and the result is
     a function of the release.
 
     **Meaning.** A bound above the claim disproves it, but for the chance of 1 - confidence. A bound
-    below proves nothing. Expect 0 of a sound release, whose noise hides the effect of one record on
-    all rows, and a large bound of a release that leaks labels.
+    below proves nothing. Expect 0 of a sound release, and a large bound of one that leaks labels.
 
     Parameters
     ----------
     distiller : PrivateDistiller
         The distiller to audit. It need not be fitted.
-    X_private, y_private : array-like of shape (n, d), (n,)
-        Private records, as the teacher's ``fit`` takes them.
-    X_transfer : array-like of shape (m, d)
-        Public transfer rows. Canaries are made from them.
+    X_private, y_private, X_transfer : array-like of shape (n, d), (n,) and (m, d)
+        Private records, as the teacher's ``fit`` takes them, and public transfer rows.
     n_canaries : int, default=1000
         Number of canary slots. More canaries show more, and disturb the teacher more.
     canaries : {"mislabelled", "outlier", "duplicated"} or Canaries, default="mislabelled"
         See :func:`~skdistill.audit.make_canaries`; or pairs of your own, then `n_canaries` is
         their number. For a regressor the two targets are the ends of ``distiller.output_range``.
+        Their features are among the transfer rows, which shows most.
     view : {"labels", "student"}, default="labels"
         The attacked part of the release: the released labels of the canaries' rows (a student
-        cannot know more of them), or the student's answers.
-    query_canaries : bool, default=True
-        Whether the canaries' features are among the transfer rows, which shows most.
-    reference : "auto", None or estimator, default="auto"
-        A model whose answers on the canaries' features are subtracted, so that the remainder is
-        due to the canary and not to its neighbourhood (difficulty calibration: Watson et al., ICLR
-        2022, arXiv:2111.08440). "auto" is the student where it is the default one and `view` is
-        "labels", and nothing otherwise. An estimator fitted on records like the private ones makes
-        a better attack; fitted on the private records themselves, it makes the result private,
-        outside of the claim.
-    guesses : {"bonferroni", "holdout"}, int or sequence of int, default="bonferroni"
+        cannot know more of them), or the student's answers. From labels, the answers of a default
+        student are subtracted, so that the remainder is due to the canary and not to its
+        neighbourhood (difficulty calibration: Watson et al., ICLR 2022, arXiv:2111.08440).
+    guesses : "bonferroni", int or sequence of int, default="bonferroni"
         How many canaries are guessed, see :func:`~skdistill.audit.one_run_audit`.
     confidence : float, default=0.95
         Of the bound: a true claim fails the audit with probability 1 - confidence at most.
-    certificate : Certificate or callable, default=None
-        Proof of your own for the teacher that is trained here; ``certificate(teacher)`` where it
-        holds the teacher. None is the distiller's.
     groups : array-like of shape (n,), default=None
         For the teacher's ``fit``, where a person has many records; every slot is a group.
     charge : bool, default=False
         Must be True if the distiller, or a teacher such as a diffprivlib model, has an accountant:
         whether it may be charged.
-    random_state : int, RandomState or None, default=None
-        Draws the coins and the canaries.
-    verbose : int, default=0
-        Above 0, prints the cost of the audit and each of its steps.
+    random_state, verbose : int or RandomState, and int, default=None and 0
+        Draws the coins and the canaries; above 0, prints the cost of the audit and its steps.
 
     Returns
     -------
@@ -253,40 +227,36 @@ def audit_distiller(
     >>> audit.passed
     True
     """
-    # Proof. Slot i holds one of two fixed records, by a fair coin, so the number of records is the
-    # same for all coins, and flipping one coin replaces one record: exactly the relation of the
-    # claim. (Coins that put a canary in or leave it out would need the other relation.) Given all
-    # else, teacher and release are (ε, δ)-DP in the coins; scores and guesses are functions of the
-    # release and of public rows, hence post-processing. Theorem 5.2 of Steinke, Nasr and Jagielski
-    # (NeurIPS 2023, arXiv:2305.08846) is about this game. A slot of k equal records is k
-    # replacements: there the bound is for one of them, by group privacy (or for the group, where
-    # `groups` is given).
+    # Proof. Slot i holds one of two fixed records, by a fair coin: flipping one coin replaces one
+    # record: exactly the relation of the claim. (Coins that put a canary in or leave it out would
+    # need the other relation.) Given all else, teacher and release are (ε, δ)-DP in the coins;
+    # scores and guesses are post-processing of the release and of public rows. Theorem 5.2 of
+    # Steinke, Nasr and Jagielski (NeurIPS 2023, arXiv:2305.08846) is about this game. A slot of k
+    # equal records is k replacements: there the bound is for one of them, by group privacy (or for
+    # the group, where `groups` is given).
     say: Callable[[Any], None] = print if verbose > 0 else lambda text: None
     _check_distiller(distiller, X_private, y_private, charge)
-    _check_attack(view, query_canaries, canaries, reference)
-    _check_certificate(distiller, certificate)
+    if view not in _VIEWS:
+        raise ValueError(f"view={view!r} is unknown. Use one of {', '.join(map(repr, _VIEWS))}.")
+    if not isinstance(canaries, (str, Canaries)):
+        raise TypeError(f"canaries must be a kind or Canaries, got {type(canaries).__name__}.")
     teacher, labels = clone(unwrap(distiller.teacher)), np.asarray(y_private)
     say(_cost(distiller))
     rng = check_random_state(random_state)
     if isinstance(canaries, str):
         given = {"kind": canaries, "random_state": rng, **_choices(distiller, labels)}
         canaries = make_canaries(X_transfer, n_canaries, **given)
-    pairs = canaries
-    coins = rng.randint(2, size=len(pairs)).astype(bool)
-    X_slots, y_slots = pairs.fill(coins)
-    transfer, where = _transfer_set(X_transfer, pairs, query_canaries)
+    coins = rng.randint(2, size=len(canaries)).astype(bool)
+    X_slots, y_slots = canaries.fill(coins)
+    transfer, where = _transfer_set(X_transfer, canaries)
 
-    say(f"audit, step 1 of 3: training the teacher, with {len(pairs)} {pairs.kind} canaries")
-    params = {} if groups is None else {"groups": _slot_groups(groups, pairs)}
+    say(f"audit, step 1 of 3: training the teacher, with {len(canaries)} {canaries.kind} canaries")
+    params = {} if groups is None else {"groups": _slot_groups(groups, canaries)}
     X, y = stack_rows(X_private, X_slots), np.concatenate([labels, y_slots])
     ask(partial(teacher.fit, **params), "The teacher's fit", X, y)
 
     say("audit, step 2 of 3: distilling")
     student = clone(distiller).set_params(teacher=teacher)
-    if certificate is not None:
-        if not isinstance(certificate, Certificate):
-            certificate = certificate(teacher)
-        student.set_params(certificate=certificate)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The released labels are mostly noise")
         student.fit(transfer)
@@ -294,54 +264,44 @@ def audit_distiller(
     say(f"audit, step 3 of 3: guessing the coins from {_VIEWS[view]}")
     statement = student.privacy_
     bound = one_run_audit(
-        _scores(student, pairs, view, where, reference),
+        _scores(student, canaries, view, where),
         coins,
         delta=statement.delta if statement.private else float(distiller.delta),
         confidence=confidence,
         guesses=guesses,
         middle=0.0,
-        group_size=1 if statement.unit is Unit.GROUP else pairs.n_copies,
+        group_size=1 if statement.unit is Unit.GROUP else canaries.n_copies,
     )
-    result = AuditResult(bound, statement, pairs.kind, len(pairs), view)
+    result = AuditResult(bound, statement, canaries.kind, len(canaries), view)
     say(result)
     return result
 
 
-# -- The attack --------------------------------------------------------------------------------
-
-
-def _scores(
-    student: PrivateDistiller, pairs: Canaries, view: str, where: Any, reference: Any
-) -> Array:
-    """Return one score for each canary: how much more its first label shows than its second.
+def _scores(student: PrivateDistiller, pairs: Canaries, view: str, where: Any) -> Array:
+    """Return how much more the first label of each canary shows than its second.
 
     Scores come from the release and from public rows alone. Which label is the first is a coin of
     its own, so that 0 speaks for neither.
     """
-    asked = np.ones(len(pairs), dtype=bool)
-    if view == "labels":
-        found = np.searchsorted(student.query_indices_, where)
-        found = np.minimum(found, len(student.query_indices_) - 1)
-        asked = student.query_indices_[found] == where
-        answers = student.released_labels_[found]
-    else:
-        answers = _answers(student, pairs.X, student, logarithm=True)
-    if isinstance(reference, str):  # "auto"
-        reference = student if view == "labels" and student.student is None else None
-    scores = _margin(answers, student, pairs)
-    if reference is not None:
-        answers = _answers(reference, pairs.X, student, logarithm=view == "student")
-        scores = scores - _margin(answers, student, pairs)
+    if view == "student":
+        scores = _margin(_answers(student, pairs.X, logarithm=True), student, pairs)
+        return np.where(np.isfinite(scores), scores, 0.0)
+    found = np.searchsorted(student.query_indices_, where)
+    found = np.minimum(found, len(student.query_indices_) - 1)
+    scores = _margin(student.released_labels_[found], student, pairs)
+    if student.student is None:
+        scores = scores - _margin(_answers(student, pairs.X), student, pairs)
+    asked = student.query_indices_[found] == where
     return np.where(asked & np.isfinite(scores), scores, 0.0)
 
 
-def _answers(reference: Any, X: Any, student: PrivateDistiller, logarithm: bool) -> Array:
-    """Return a model's answers on X: one column for each of the student's classes, or targets."""
+def _answers(student: PrivateDistiller, X: Any, *, logarithm: bool = False) -> Array:
+    """Return the student's answers on X: one column for each class, or targets."""
     classes = getattr(student, "classes_", None)
-    if classes is not None and hasattr(reference, "predict_proba"):
-        answers = class_probabilities(reference, X, classes)
+    if classes is not None and hasattr(student, "predict_proba"):
+        answers = class_probabilities(student, X, classes)
         return np.log(np.maximum(answers, _SMALLEST)) if logarithm else answers
-    predictions = ask(reference.predict, "The reference's predict", X)
+    predictions = ask(student.predict, "The student's predict", X)
     if classes is not None:
         predictions = predictions[:, None] == classes[None, :]
     return np.asarray(predictions, dtype=np.float64)
@@ -357,9 +317,6 @@ def _margin(answers: Array, student: PrivateDistiller, pairs: Canaries) -> Array
     return np.asarray(answers[rows, first] - answers[rows, second])
 
 
-# -- Canaries and transfer rows ----------------------------------------------------------------
-
-
 def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any]:
     """Return the labels or targets that canaries may have."""
     teacher = unwrap(distiller.teacher)
@@ -367,28 +324,16 @@ def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any
         return {"classes": getattr(teacher, "classes_", np.unique(labels))}
     if distiller.output_range is None:
         raise ValueError(
-            "A regression audit needs the distiller's output_range=(low, high): its ends are the "
-            "targets of the canaries."
+            "A regression audit needs output_range=(low, high), the canaries' targets."
         )
     return {"output_range": distiller.output_range}
 
 
-def _transfer_set(X: Any, pairs: Canaries, query_canaries: bool) -> tuple[Any, NDArray[np.intp]]:
-    """Return the transfer set, and where in it the canaries' rows are (empty for nowhere)."""
-    m, nowhere = n_rows(X), np.empty(0, dtype=np.intp)
-    if query_canaries and pairs.rows is not None:
+def _transfer_set(X: Any, pairs: Canaries) -> tuple[Any, NDArray[np.intp]]:
+    """Return the transfer set with the canaries' rows in it, and where these are."""
+    if pairs.rows is not None:
         return X, pairs.rows
-    if query_canaries:
-        return stack_rows(X, pairs.X), np.arange(m, m + len(pairs))
-    if pairs.rows is None:
-        return X, nowhere
-    rest = np.setdiff1d(np.arange(m), pairs.rows)
-    if not len(rest):
-        raise ValueError(
-            f"All {m} rows of X_transfer are canaries, and query_canaries=False leaves none to "
-            "distil on. Use fewer canaries."
-        )
-    return take_rows(X, rest), nowhere
+    return stack_rows(X, pairs.X), n_rows(X) + np.arange(len(pairs))
 
 
 def _slot_groups(groups: Any, pairs: Canaries) -> NDArray[Any]:
@@ -396,9 +341,6 @@ def _slot_groups(groups: Any, pairs: Canaries) -> NDArray[Any]:
     slots = np.repeat(np.arange(len(pairs)), pairs.n_copies)
     names = [*groups, *(f"canary slot {i}" for i in slots)]
     return np.array(names, dtype=object)
-
-
-# -- Checks ------------------------------------------------------------------------------------
 
 
 def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: bool) -> None:
@@ -409,21 +351,25 @@ def _check_distiller(distiller: Any, X_private: Any, y_private: Any, charge: boo
     teacher = unwrap(distiller.teacher)
     if not hasattr(teacher, "fit"):
         raise TypeError(
-            f"The teacher ({type(teacher).__name__}) has no fit: an audit trains it anew. (A "
-            "distiller that was loaded after fit comes without its teacher.)"
+            f"The teacher ({type(teacher).__name__}) has no fit: an audit trains it anew."
         )
     check_settings(distiller)
+    bound = distiller.certificate
+    callables = (getattr(bound, name, None) for name in ("outputs", "class_counts"))
+    if getattr(bound, "kind", "") in _HELD or any(callables):
+        raise ValueError(
+            f"The certificate, {type(bound).__name__}, holds a teacher that was trained, and the "
+            "audit trains another one. Register the proof: skdistill.certificates.register."
+        )
     check_consistent_length(X_private, y_private)
-    inner = teacher.get_params(deep=True)
-    names = [n for n, v in inner.items() if n.split("__")[-1] == "accountant" and v is not None]
-    accountants = [f"the teacher's {name}" for name in names]
-    if distiller.accountant is not None:
-        accountants.insert(0, "distiller.accountant")
+    accountants = ["distiller.accountant"] if distiller.accountant is not None else []
+    for name, value in teacher.get_params(deep=True).items():
+        if name.split("__")[-1] == "accountant" and value is not None:
+            accountants.append(f"the teacher's {name}")
     if accountants and charge is not True:
         raise ValueError(
-            f"{_cost(distiller)} It would be charged to {', '.join(accountants)}. Pass "
-            "charge=True to have it charged, or set the accountant to None to keep the account "
-            "yourself."
+            f"{_cost(distiller)} It would be charged to {', '.join(accountants)}. Pass charge=True "
+            "to have it charged, or set the accountant to None to keep the account yourself."
         )
 
 
@@ -437,36 +383,3 @@ def _cost(distiller: PrivateDistiller) -> str:
         "audit: it trains on the private records and releases labels once, which costs as much as "
         f"one fit: epsilon={distiller.epsilon:g}, delta={distiller.delta:g}."
     )
-
-
-def _check_attack(view: Any, query_canaries: bool, canaries: Any, reference: Any) -> None:
-    if view not in _VIEWS:
-        raise ValueError(f"view={view!r} is unknown. Use one of {', '.join(map(repr, _VIEWS))}.")
-    if view == "labels" and not query_canaries:
-        raise ValueError(
-            'view="labels" looks at the labels of the canaries\' rows, and query_canaries=False '
-            'releases none. Use view="student".'
-        )
-    if not isinstance(canaries, (str, Canaries)):
-        raise TypeError(f"canaries must be a kind or Canaries, got {type(canaries).__name__}.")
-    auto = isinstance(reference, str) and reference == "auto"
-    if not (auto or reference is None or hasattr(reference, "predict")):
-        raise TypeError(f'reference={reference!r} must be "auto", None or a fitted estimator.')
-
-
-def _check_certificate(distiller: PrivateDistiller, given: Any) -> None:
-    """Raise where a certificate speaks of another teacher than the one that will be trained."""
-    certificate = distiller.certificate if given is None else given
-    if isinstance(certificate, Certificate):
-        holds_teacher = certificate.kind in ("members", "parameters")
-        if holds_teacher or certificate.class_counts is not None:
-            raise ValueError(
-                f"The {type(certificate).__name__} passed as certificate holds a teacher that was "
-                "trained already, and the audit trains another one. Pass "
-                "certificate=lambda teacher: ..., a function of the teacher."
-            )
-    elif given is not None and not callable(given):
-        raise TypeError(
-            f"certificate must be a Certificate or a function of the teacher, got "
-            f"{type(given).__name__}."
-        )

@@ -1,8 +1,8 @@
 """From scores to lower bounds on ε: the choice of a threshold or a number of guesses is paid for.
 
-Each search is paid for in one of two ways. *Hold-out*: the choice is made on every other run or
-canary, and the bound counts the rest. *Union bound*: each of b choices, fixed beforehand, is tested
-at 1/b of the error probability (Bonferroni).
+*Union bound*: each of b choices, fixed beforehand, is tested at 1/b of the error probability
+(Bonferroni). *Hold-out*, in two worlds: the choice is made on every other run, and the bound counts
+the rest.
 """
 
 from __future__ import annotations
@@ -33,9 +33,6 @@ _FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
 _MOST_THRESHOLDS = 1_000
 
 
-# -- One training run --------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class OneRunAudit:
     """A lower bound on ε from one run, and the counts it rests on.
@@ -46,12 +43,9 @@ class OneRunAudit:
         The lower bound, at the given confidence, with every search paid for.
     delta, confidence : float
         As given.
-    n_canaries, n_guesses, n_correct : int
-        Coins (without those that a hold-out search used up), guesses and right guesses.
-    n_tests : int
-        Numbers of guesses that were tried, each at 1/n_tests of the error probability.
-    group_size : int
-        Records that one coin decides about.
+    n_canaries, n_guesses, n_correct, n_tests, group_size : int
+        Coins, guesses, right guesses, numbers of guesses that were tried (each at 1/n_tests of the
+        error probability), and records that one coin decides about.
 
     Examples
     --------
@@ -70,15 +64,13 @@ class OneRunAudit:
     n_tests: int = 1
     group_size: int = 1
 
-    def p_value(self, epsilon: float, delta: float | None = None) -> float:
-        """Return the p-value of a claim, with the search paid for.
+    def p_value(self, epsilon: float) -> float:
+        """Return the p-value of a claim at the bound's δ, with the search paid for.
 
         Parameters
         ----------
         epsilon : float
             Claimed; infinity claims nothing.
-        delta : float, default=None
-            Claimed; None takes that of the bound.
 
         Returns
         -------
@@ -86,9 +78,9 @@ class OneRunAudit:
             In [0, 1]; a small one refutes the claim.
         """
         counts = self.n_canaries, self.n_guesses, self.n_correct
-        delta = self.delta if delta is None else delta
-        p = one_run_p_value(*counts, epsilon=epsilon, delta=delta, group_size=self.group_size)
-        return min(1.0, self.n_tests * p)
+        claim: dict[str, Any] = {"epsilon": epsilon, "delta": self.delta}
+        claim["group_size"] = self.group_size
+        return min(1.0, self.n_tests * one_run_p_value(*counts, **claim))
 
 
 def one_run_audit(
@@ -112,14 +104,12 @@ def one_run_audit(
         which in a game of pairs is the first record of a slot.
     members : array-like of bool, shape (m,)
         The fair coins.
-    delta : float
-        In [0, 1).
-    confidence : float, default=0.95
-        Of the bound.
-    guesses : {"bonferroni", "holdout"}, int or sequence of int, default="bonferroni"
+    delta, confidence : float
+        Of the bound; δ in [0, 1).
+    guesses : "bonferroni", int or sequence of int, default="bonferroni"
         How many coins to guess. An int was fixed beforehand and costs nothing. A sequence of
         numbers is tried out, each at 1/len of the error probability ("bonferroni": 5, 10, 20, 50
-        and 100 % of the canaries). "holdout" chooses on every other canary, and counts the rest.
+        and 100 % of the canaries).
     middle : float, default=None
         The score that speaks for neither. None takes the middle between the quartiles, which
         separates two clusters of scores even where the coins fell unequally.
@@ -141,58 +131,36 @@ def one_run_audit(
     """
     # Proof. Fixed r: the guesses are a function of the scores, that is, of the mechanism's output,
     # so one_run_epsilon applies. Sequence: each of b bounds fails with probability
-    # (1 - confidence)/b at most, so the largest fails with 1 - confidence at most. Hold-out: given
-    # the coins of the first half, the mechanism is as private in those of the other half, which
-    # are fair and independent of them, and r is a function of the first half and the output. The
-    # theorem holds for the other half alone, with its number of canaries.
+    # (1 - confidence)/b at most, so the largest fails with 1 - confidence at most.
     scores, coins = _check_scores(scores, members)
     delta, level = check_delta(delta), check_confidence(confidence)
     test: dict[str, Any] = {"delta": delta, "group_size": group_size}
     if middle is None:
         middle = float(np.quantile(scores, [0.25, 0.75]).mean())
-    numbers = [max(1, round(len(scores) * fraction)) for fraction in _FRACTIONS]
     if not isinstance(guesses, str):
         numbers = np.ravel(np.asarray(guesses, dtype=object)).tolist()
-    elif guesses == "holdout":
-        first, scores, coins = (scores[::2], coins[::2]), scores[1::2], coins[1::2]
-        if not len(scores):
-            raise ValueError("Two canaries at least are needed to hold one half out.")
-        tried = [max(1, round(len(scores) * f)) for f in (1 / 64, 1 / 32, *_FRACTIONS)]
-        numbers = [_strongest(*first, tried, middle, 1 - level, **test)[1][1]]
-    elif guesses != "bonferroni":
-        raise ValueError(
-            f'guesses={guesses!r} must be "bonferroni", "holdout", a number, or several numbers.'
-        )
+    elif guesses == "bonferroni":
+        numbers = [max(1, round(len(scores) * fraction)) for fraction in _FRACTIONS]
+    else:
+        raise ValueError(f'guesses={guesses!r} must be "bonferroni", a number, or several numbers.')
     if not numbers:
         raise ValueError("guesses is empty: give at least one number of guesses.")
     n_tests = len(set(numbers))
-    bound, counts = _strongest(scores, coins, numbers, middle, 1 - level / n_tests, **test)
-    return OneRunAudit(bound, delta, float(confidence), *counts, n_tests, group_size)
-
-
-def _strongest(
-    scores: Array, coins: Coins, numbers: list[int], middle: float, confidence: float, **test: Any
-) -> tuple[float, tuple[int, int, int]]:
-    """Return the largest bound over the numbers of guesses, and the counts that show it.
-
-    Where none shows anything, the counts are those with the smallest p-value.
-    """
 
     def strength(counts: tuple[int, int, int]) -> tuple[float, float]:
-        bound = one_run_epsilon(*counts, confidence=confidence, **test)
+        """Return the bound; where none shows anything, the smallest p-value is taken."""
+        bound = one_run_epsilon(*counts, confidence=1 - level / n_tests, **test)
         return bound, -one_run_p_value(*counts, epsilon=0.0, **test)
 
     every = [(len(scores), r, _n_correct(scores, coins, middle, r)) for r in numbers]
     best = max(every, key=strength)
-    return strength(best)[0], best
+    return OneRunAudit(strength(best)[0], delta, float(confidence), *best, n_tests, group_size)
 
 
 def _n_correct(scores: Array, coins: Coins, middle: float, r: int) -> int:
     """Count the right ones of the r guesses that are farthest from the middle."""
     if check_whole("guesses", r, 0) > len(scores):
-        raise ValueError(
-            f"{r} guesses were asked for, and there are {len(scores)} canaries to guess."
-        )
+        raise ValueError(f"{r} guesses were asked for, and there are {len(scores)} canaries.")
     farthest = np.argsort(-np.abs(scores - middle), kind="stable")[:r]
     return int(((scores >= middle) == coins)[farthest].sum())
 
@@ -201,20 +169,15 @@ def _check_scores(scores: Any, members: Any) -> tuple[Array, Coins]:
     values, coins = np.asarray(scores, dtype=np.float64), np.asarray(members)
     if values.ndim != 1 or values.shape != coins.shape or not len(values):
         raise ValueError(
-            f"scores (shape {values.shape}) and members (shape {coins.shape}) must be of one "
-            "dimension and of the same length, at least 1."
+            f"scores {values.shape}, members {coins.shape}: must be of the same length, at least 1."
         )
     if coins.dtype != bool and not np.isin(coins, (0, 1)).all():
         raise ValueError("members must be booleans: which canaries the coins put in.")
     if not np.isfinite(values).all():
         raise ValueError(
-            "Some scores are NaN or infinite. Give a canary without a score the middle of the "
-            "others, and clip infinite ones."
+            "Some scores are NaN or infinite. Give them the middle of the others, or clip."
         )
     return values, coins.astype(bool)
-
-
-# -- Two worlds --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -275,10 +238,8 @@ def two_world_audit(
     scores_in, scores_out : array-like of shape (n_in,), (n_out,)
         One score for each run, independent and in no order; higher speaks for the first world.
         Infinite scores are allowed.
-    delta : float
-        In [0, 1).
-    confidence : float, default=0.95
-        Of the bound.
+    delta, confidence : float
+        Of the bound; δ in [0, 1).
     threshold : {"holdout"}, float or sequence of float, default="holdout"
         From which score on a run is called positive. A float was fixed beforehand and costs
         nothing. A sequence of floats (fixed beforehand) is tried out, each at 1/len of the error
@@ -315,9 +276,8 @@ def two_world_audit(
         inside, outside = inside[1::2], outside[1::2]
     hits, n, alarms, k = _positives(inside, outside, thresholds)
     n_tests = len(thresholds)
-    bounds = clopper_pearson_epsilon(
-        hits, n, alarms, k, delta=delta, confidence=1 - level / n_tests
-    )
+    each = 1 - level / n_tests
+    bounds = clopper_pearson_epsilon(hits, n, alarms, k, delta=delta, confidence=each)
     best = int(np.argmax(bounds))
     figures = float(bounds[best]), delta, float(confidence), float(thresholds[best])
     return TwoWorldAudit(*figures, int(hits[best]), n, int(alarms[best]), k, n_tests)
@@ -325,7 +285,8 @@ def two_world_audit(
 
 def _chosen_threshold(inside: Array, outside: Array, delta: float, confidence: float) -> Array:
     """Return the one threshold, as an array, that shows the largest ε in these runs."""
-    thresholds = _candidates(np.concatenate([inside, outside]))
+    distinct = np.unique(np.concatenate([inside, outside]))
+    thresholds = distinct[:: -(-len(distinct) // _MOST_THRESHOLDS)]
     hits, n, alarms, k = _positives(inside, outside, thresholds)
     bounds = clopper_pearson_epsilon(hits, n, alarms, k, delta=delta, confidence=confidence)
     # Where no ε shows yet, the best guess is the threshold with the largest difference.
@@ -341,16 +302,10 @@ def _positives(inside: Array, outside: Array, thresholds: Array) -> tuple[Any, i
     return hits, len(inside), alarms, len(outside)
 
 
-def _candidates(scores: Array) -> Array:
-    """Return thresholds to choose from: the scores themselves, or as many of their quantiles."""
-    distinct = np.unique(scores)
-    return distinct[:: -(-len(distinct) // _MOST_THRESHOLDS)]
-
-
 def _check_runs(name: str, scores: Any) -> Array:
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or not len(values) or np.isnan(values).any():
         raise ValueError(
-            f"{name} must hold one number for each run, none NaN; shape {values.shape}."
+            f"{name} must hold one number for each run, none NaN (shape {values.shape})."
         )
     return values

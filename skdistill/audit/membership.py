@@ -1,12 +1,11 @@
 """Membership attacks on models: how well training records can be told from other records.
 
 **Who may see the results.** Elsewhere in this package only :mod:`skdistill.release` asks a teacher
-for predictions. An audit of a teacher cannot go through a release, because it measures how much the
-teacher leaks *without* noise. So the caller hands over every model, together with the records it
-was trained on, on the caller's own machine. The distiller never calls this module, and the results
-are not a release: scores, reports and figures are computed from private records (for a teacher,
-from its answers without noise). They are marked **not for publication**, and no ledger is charged,
-because nothing leaves. Error messages hold numbers of rows and fixed text only.
+for predictions. An audit measures how much a teacher leaks *without* noise, so the caller hands
+over every model and the records it was trained on, on the caller's own machine. The distiller never
+calls this module. Scores, reports and figures are computed from private records: they are **not for
+publication**, and no ledger is charged, because nothing leaves. Error messages hold numbers of rows
+and fixed text only.
 """
 
 from __future__ import annotations
@@ -21,44 +20,20 @@ from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 
 from skdistill._tables import as_numbers, n_rows, take_rows
-from skdistill.audit.answers import ask, class_codes, class_probabilities
-from skdistill.audit.attacks import (
-    classwise_attack,
-    lira_attack,
-    log_odds,
-    loss_attack,
-    modified_entropy_attack,
-    quantile_attack,
-    rmia_attack,
-    squared_error_attack,
-)
-from skdistill.audit.report import AttackResult, MembershipReport
-from skdistill.audit.roc import (
-    auc_interval,
-    balanced_accuracy_interval,
-    check_fprs,
-    check_sizes,
-    tpr_at_fpr,
-)
+from skdistill.audit import attacks as on_arrays
+from skdistill.audit import report
+from skdistill.audit.records import ask, class_codes, class_probabilities, row_keys, stack_rows
 from skdistill.audit.shadow import ShadowModels, train_shadow_models
-from skdistill.audit.tables import row_keys, stack_rows
 from skdistill.certificates.base import unwrap
 
 Array = NDArray[np.float64]
 Records = tuple[Any, NDArray[Any]]
 
+_WITHOUT_SHADOWS = ("loss", "modified_entropy", "classwise", "quantile")
+_WITH_SHADOWS = ("rmia", "lira_offline", "lira_online")
 #: The attacks, from the cheapest to the strongest.
-ATTACKS = (
-    "loss",
-    "modified_entropy",
-    "classwise",
-    "quantile",
-    "rmia",
-    "lira_offline",
-    "lira_online",
-)
+ATTACKS = (*_WITHOUT_SHADOWS, *_WITH_SHADOWS)
 _WITH_REFERENCE = {"classwise", "quantile", "rmia"}
-_WITH_SHADOWS = {"rmia", "lira_offline", "lira_online"}
 
 
 def membership_report(
@@ -79,11 +54,10 @@ def membership_report(
     random_state: Any = None,
     n_jobs: int | None = None,
     verbose: int = 0,
-) -> MembershipReport:
+) -> report.MembershipReport:
     """Attack one or several models and report how well members can be told from others.
 
-    The report is for the auditor, who has the private records; it is **not for publication**.
-    No ledger is charged, since nothing leaves.
+    The report is for the auditor; it is **not for publication**. No ledger is charged.
 
     Parameters
     ----------
@@ -95,8 +69,8 @@ def membership_report(
         Other records of the same kind.
     attacks : "auto" or sequence of str, default="auto"
         Names from "loss", "modified_entropy", "classwise", "quantile", "rmia", "lira_offline" and
-        "lira_online". "auto" takes all that are possible: those with shadow models only if
-        `shadow` is given, and the loss alone for regression models.
+        "lira_online". "auto" takes all that are possible: the last three if `shadow` is given, and
+        the loss alone for regression models.
     shadow : None, "clone", estimator or dict of str to estimator, default=None
         Kind of the shadow models. "clone" takes each model's own kind, and for a student that of
         its teacher; stronger against a student is ``{"teacher": kind_of_teacher, "student":
@@ -104,8 +78,8 @@ def membership_report(
     n_shadows : int, default=64
         Shadow models of each kind, each trained on a random half of all records given.
     X_reference, y_reference : array-like of shape (r, d) and (r,), default=None
-        Further records that are not members, for the attacks that compare with such records. None
-        sets half of the non-members aside if such an attack is asked for.
+        Further records that are not members, for attacks that compare with such. None sets half of
+        the non-members aside if such an attack is asked for.
     fprs : sequence of float, default=(0.01, 0.001)
         False-positive rates at which the true-positive rate is wanted.
     confidence : float, default=0.95
@@ -115,9 +89,7 @@ def membership_report(
         copies of them, on both sides and among the reference records.
     random_state : int, RandomState or None, default=None
         Draws reference records, shadow halves and the halves for the accuracy's threshold.
-    n_jobs : int, default=None
-        Jobs that train shadow models.
-    verbose : int, default=0
+    n_jobs, verbose : int
         For :func:`train_shadow_models`.
 
     Returns
@@ -138,7 +110,10 @@ def membership_report(
     True
     """
     rng, models = check_random_state(random_state), _by_name(model)
-    wanted = _check_attacks(attacks, shadow, _are_regressors(models))
+    regressors = {bool(is_regressor(each)) for each in models.values()}
+    if len(regressors) > 1:
+        raise ValueError("Regressors and classifiers cannot be attacked in one report.")
+    wanted = _check_attacks(attacks, shadow, *regressors)
     parts = [_records("members", X_member, y_member)]
     parts.append(_records("nonmembers", X_nonmember, y_nonmember))
     if X_reference is not None:
@@ -147,12 +122,12 @@ def membership_report(
     if X_reference is None and _WITH_REFERENCE & set(wanted):
         parts[1:] = _set_aside(parts[1], rng, fprs)
     n, m = len(parts[0][1]), len(parts[1][1])
-    check_sizes(n, m)
-    check_fprs(fprs, m)
+    report.check_sizes(n, m)
+    report.check_fprs(fprs, m)
     X, y = _pooled(parts)
     for name, each in models.items():
         _check_model(name, each, y)
-    kinds = _shadow_kinds(shadow, models) if _WITH_SHADOWS & set(wanted) else {}
+    kinds = _shadow_kinds(shadow, models) if set(_WITH_SHADOWS) & set(wanted) else {}
     options: dict[str, Any] = {"n_shadows": n_shadows, "n_jobs": n_jobs, "verbose": verbose}
     trained: dict[int, ShadowModels] = {}
     rows, scores = [], {}
@@ -160,22 +135,23 @@ def membership_report(
         kind = kinds.get(name)
         if kind is not None and id(kind) not in trained:
             trained[id(kind)] = train_shadow_models(kind, X, y, random_state=rng, **options)
+        said: Any = getattr(each, "privacy_", None)
+        private = said is not None and said.private
+        claim = (float(said.epsilon), float(said.delta)) if private else (math.inf, 0.0)
         found = _scores(each, X, y, n + m, wanted, trained.get(id(kind)))
         for method, values in found.items():
             pair = scores[name, method] = values[:n], values[n:]
-            epsilon, delta = _claim(each)
-            rows.append(
-                AttackResult(
-                    model=name,
-                    attack=method,
-                    epsilon=epsilon,
-                    delta=delta,
-                    auc=auc_interval(*pair, confidence),
-                    accuracy=balanced_accuracy_interval(*pair, confidence, rng),
-                    tpr=tuple((float(f), *tpr_at_fpr(*pair, f, confidence)) for f in fprs),
-                )
+            row = report.AttackResult(
+                model=name,
+                attack=method,
+                epsilon=claim[0],
+                delta=claim[1],
+                auc=report.auc_interval(*pair, confidence),
+                accuracy=report.balanced_accuracy_interval(*pair, confidence, rng),
+                tpr=tuple((float(f), *report.tpr_at_fpr(*pair, f, confidence)) for f in fprs),
             )
-    return MembershipReport(
+            rows.append(row)
+    return report.MembershipReport(
         rows=tuple(rows), n_members=n, n_nonmembers=m, confidence=confidence, scores=scores
     )
 
@@ -210,13 +186,7 @@ def attack(
         models on reference records only; "lira_online" also trains them on the scored records.
     shadow : "clone" or estimator, default="clone"
         Kind of the shadow models; "clone" takes the model's own kind.
-    n_shadows : int, default=64
-        Number of shadow models.
-    random_state : int, RandomState instance or None, default=None
-        For :func:`train_shadow_models`.
-    n_jobs : int, default=None
-        Jobs that train shadow models.
-    verbose : int, default=0
+    n_shadows, random_state, n_jobs, verbose : int, default=64, None, None, 0
         For :func:`train_shadow_models`.
 
     Returns
@@ -235,17 +205,13 @@ def attack(
     >>> bool(scores[:200].mean() > scores[200:].mean())
     True
     """
-    shadows = None
     _check_attacks([method], shadow, is_regressor(model))
-    if X_reference is None and method in _WITH_SHADOWS | _WITH_REFERENCE:
-        raise ValueError(
-            f"method={method!r} needs reference records, known not to be members: pass "
-            "X_reference and y_reference."
-        )
+    if X_reference is None and method in {*_WITH_SHADOWS, *_WITH_REFERENCE}:
+        raise ValueError(f"method={method!r} needs reference records: X_reference and y_reference.")
     parts = [_records("records", X, y)]
     if X_reference is not None:
         parts.append(_records("reference", X_reference, y_reference))
-    n = n_rows(X)
+    n, shadows = n_rows(X), None
     X, y = _pooled(parts)
     _check_model("model", model, y)
     if method in _WITH_SHADOWS:
@@ -261,62 +227,47 @@ def attack(
     return _scores(model, X, y, n, [method], shadows)[method]
 
 
-# -- Scores ------------------------------------------------------------------------------------
-
-
 def _scores(
     model: Any, X: Any, y: NDArray[Any], n: int, attacks: list[str], shadows: Any
 ) -> dict[str, Array]:
     """Return each attack's scores of the first n records; the others are reference records."""
     if is_regressor(model):
         predictions = ask(model.predict, "The model's predict", X)
-        return {"loss": squared_error_attack(predictions, y)[:n]}
+        return {"loss": on_arrays.squared_error_attack(predictions, y)[:n]}
     classes = np.asarray(model.classes_)
     p, codes = class_probabilities(model, X, classes), class_codes(y, classes)
-    confidences = log_odds(p, codes)
+    confidences = on_arrays.log_odds(p, codes)
     ours, others = slice(0, n), slice(n, None)
+    own, known = (p[ours], codes[ours]), (p[others], codes[others])
 
     def quantile() -> Array:
         if hasattr(X, "tocsr"):
             raise ValueError(
-                "The quantile regression attack needs a dense X. Leave it out of `attacks`, or "
-                "pass X.toarray()."
+                "The quantile attack needs a dense X: leave it out, or pass X.toarray()."
             )
         features = np.column_stack([as_numbers(X), np.eye(len(classes))[codes]])
-        return quantile_attack(
-            confidences[ours], features[ours], confidences[others], features[others]
-        )
+        mine, theirs = ((confidences[rows], features[rows]) for rows in (ours, others))
+        return on_arrays.quantile_attack(*mine, *theirs)
 
     def lira(online: bool) -> Array:
         shadow, member = shadows.confidences[:, ours], shadows.member[:, ours]
-        return lira_attack(confidences[ours], shadow, member, online=online)
+        return on_arrays.lira_attack(confidences[ours], shadow, member, online=online)
 
     def rmia() -> Array:
-        known, population = (
-            (confidences[rows], shadows.confidences[:, rows]) for rows in (ours, others)
-        )
-        return rmia_attack(*known, *population, shadows.member[:, ours], shadows.member[:, others])
+        pairs = [(confidences[rows], shadows.confidences[:, rows]) for rows in (ours, others)]
+        members = shadows.member[:, ours], shadows.member[:, others]
+        return on_arrays.rmia_attack(*pairs[0], *pairs[1], *members)
 
     methods: dict[str, Callable[[], Array]] = {
-        "loss": lambda: loss_attack(p[ours], codes[ours]),
-        "modified_entropy": lambda: modified_entropy_attack(p[ours], codes[ours]),
-        "classwise": lambda: classwise_attack(p[ours], codes[ours], p[others], codes[others]),
+        "loss": lambda: on_arrays.loss_attack(*own),
+        "modified_entropy": lambda: on_arrays.modified_entropy_attack(*own),
+        "classwise": lambda: on_arrays.classwise_attack(*own, *known),
         "quantile": quantile,
         "rmia": rmia,
         "lira_offline": lambda: lira(online=False),
         "lira_online": lambda: lira(online=True),
     }
     return {name: methods[name]() for name in attacks}
-
-
-def _claim(model: Any) -> tuple[float, float]:
-    """Return ε and δ of the model's privacy statement, ∞ and 0 without a claim."""
-    claim = getattr(model, "privacy_", None)
-    private = getattr(claim, "private", False)
-    return (float(claim.epsilon), float(claim.delta)) if private else (math.inf, 0.0)  # type: ignore[union-attr]
-
-
-# -- Models and attacks ------------------------------------------------------------------------
 
 
 def _by_name(model: Any) -> dict[str, Any]:
@@ -334,19 +285,11 @@ def _is_distilled(model: Any) -> bool:
     return hasattr(model, "student_") and hasattr(model, "teacher")
 
 
-def _are_regressors(models: Mapping[str, Any]) -> bool:
-    kinds = {bool(is_regressor(each)) for each in models.values()}
-    if len(kinds) > 1:
-        raise ValueError("Regressors and classifiers cannot be attacked in one report.")
-    return kinds.pop()
-
-
 def _check_attacks(attacks: str | Sequence[str], shadow: Any, regression: bool) -> list[str]:
     """Return the names of the attacks, or raise for impossible ones."""
     if isinstance(attacks, str) and attacks == "auto":
-        if regression:
-            return ["loss"]
-        return [name for name in ATTACKS if shadow is not None or name not in _WITH_SHADOWS]
+        possible = _WITHOUT_SHADOWS if shadow is None else ATTACKS
+        return ["loss"] if regression else list(possible)
     names = [attacks] if isinstance(attacks, str) else list(attacks)
     if not names or not set(names) <= set(ATTACKS):
         raise ValueError(f'attacks={attacks!r}: use "auto" or names among {", ".join(ATTACKS)}.')
@@ -355,11 +298,9 @@ def _check_attacks(attacks: str | Sequence[str], shadow: Any, regression: bool) 
             f"attacks={names!r}: a regression model has no class probabilities, and only the "
             'attack "loss" (squared errors) works without. Use attacks=["loss"].'
         )
-    if shadow is None and _WITH_SHADOWS & set(names):
-        raise ValueError(
-            f"{sorted(_WITH_SHADOWS & set(names))} need shadow models. Pass "
-            'shadow="clone" to train clones of the model.'
-        )
+    with_shadows = sorted({*_WITH_SHADOWS} & {*names})
+    if shadow is None and with_shadows:
+        raise ValueError(f'{with_shadows} need shadow models. Pass shadow="clone" to train clones.')
     return names
 
 
@@ -369,10 +310,9 @@ def _check_model(name: str, model: Any, y: NDArray[Any]) -> None:
         return
     if not hasattr(model, "predict_proba"):
         raise TypeError(
-            f"{name}={type(model).__name__} has no predict_proba (a loaded distiller comes "
-            "without its teacher): attacks need class probabilities. Wrap it in "
-            "CalibratedClassifierCV, or attack the other models alone, by name: "
-            '{"student": distiller}.'
+            f"{name}={type(model).__name__} has no predict_proba (a loaded distiller comes without "
+            "its teacher): attacks need class probabilities. Wrap it in CalibratedClassifierCV, or "
+            'attack the other models alone, by name: {"student": distiller}.'
         )
     classes = getattr(model, "classes_", None)
     if classes is None or np.ndim(classes) != 1 or len(classes) < 2:
@@ -410,9 +350,6 @@ def _shadow_kinds(shadow: Any, models: Mapping[str, Any]) -> dict[str, Any]:
     return kinds
 
 
-# -- Records -----------------------------------------------------------------------------------
-
-
 def _records(name: str, X: Any, y: Any) -> Records:
     """Return records with their labels as an array, or raise for another number of labels."""
     labels = np.asarray(y)
@@ -433,7 +370,7 @@ def _set_aside(
     X, y = nonmember
     order, half = rng.permutation(len(y)), (len(y) + 1) // 2
     aside = f" (of {len(y):,}; half were set aside, since no X_reference was given)"
-    check_fprs(fprs, half, aside)
+    report.check_fprs(fprs, half, aside)
     return [(take_rows(X, rows), y[rows]) for rows in map(np.sort, (order[:half], order[half:]))]
 
 
@@ -444,9 +381,7 @@ def _without_overlap(parts: list[Records], overlap: str) -> list[Records]:
     keys = row_keys(*_pooled(parts))
     n = len(parts[0][1])
     twice = set(keys[:n]) & set(keys[n:])
-    if not twice:
-        return parts
-    if overlap == "raise":
+    if twice and overlap == "raise":
         raise ValueError(
             f"Members and non-members overlap: {sum(k in twice for k in keys[:n])} of {n} members, "
             f"with their labels, are also among the {len(keys) - n} others. Split the records "

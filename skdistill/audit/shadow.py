@@ -1,7 +1,6 @@
 """Shadow models: copies of the attacked model that were trained on other members.
 
-Each shadow model is trained on a random half of the records at hand, so that every record is a
-member of half of them. They look at the auditor's own records: nothing here is for publication.
+They look at the auditor's own records: nothing here is for publication.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state
 
 from skdistill._tables import take_rows
-from skdistill.audit.answers import ask, class_probabilities
 from skdistill.audit.attacks import log_odds
+from skdistill.audit.records import ask, class_probabilities
 from skdistill.certificates.base import unwrap
 
 Array = NDArray[np.float64]
@@ -76,10 +75,8 @@ def train_shadow_models(
         At least 2.
     trainable : array-like of bool, shape (n,), default=None
         Records that shadow models may be trained on (for offline attacks). None is all.
-    random_state : int, RandomState or None, default=None
-        Draws the halves.
-    n_jobs, verbose : int
-        For joblib.
+    random_state, n_jobs, verbose : int, default=None, None, 0
+        The first draws the halves; the others are for joblib.
 
     Returns
     -------
@@ -103,8 +100,7 @@ def train_shadow_models(
     allowed = np.ones(n, bool) if trainable is None else np.asarray(trainable, dtype=bool)
     if n_shadows < 2 or allowed.shape != (n,) or allowed.sum() < 2:
         raise ValueError(
-            f"n_shadows={n_shadows} and {int(allowed.sum())} records to train on (of {n}): there "
-            "must be at least two of each."
+            f"n_shadows={n_shadows}, {int(allowed.sum())} records to train on: give two of each."
         )
     order = check_random_state(random_state).uniform(size=(n_shadows, n)).argsort(axis=0)
     member = (order < n_shadows // 2) & allowed
@@ -143,14 +139,10 @@ def _shadow_confidences(
 class ShadowDistiller(ClassifierMixin, BaseEstimator):
     """Train a teacher and distil it, in one ``fit`` on private records: a shadow student.
 
-    Students are attacked best with shadow students: each shadow model is a student that the same
-    distiller makes from a teacher of its own.
-
     Parameters
     ----------
     distiller : PrivateDistiller
-        The audited one, with its teacher. Its accountant is left out: shadow students stay with
-        the auditor, who has the records anyway.
+        The audited one, with its teacher. Its accountant is left out: nothing leaves.
     X_transfer : array-like of shape (m, d)
         The transfer set it was fitted on.
 
@@ -181,10 +173,8 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Records for the clone of the teacher.
-        y : array-like of shape (n,)
-            Their labels.
+        X, y : array-like of shape (n, d) and (n,)
+            Records for the clone of the teacher, and their labels.
 
         Returns
         -------
@@ -198,7 +188,7 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the student's class probabilities, shape (n, n_classes).
+        """Return the student's class probabilities.
 
         Parameters
         ----------
@@ -213,7 +203,7 @@ class ShadowDistiller(ClassifierMixin, BaseEstimator):
         return np.asarray(self.model_.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the student's predictions, shape (n,).
+        """Return the student's predictions.
 
         Parameters
         ----------

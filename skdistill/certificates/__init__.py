@@ -11,12 +11,6 @@ from skdistill.certificates.base import (
 from skdistill.certificates.registry import certify, register
 
 __all__ = [
-    "AlreadyPrivate",
-    "Certificate",
-    "DisjointTeachers",
-    "GradientSums",
-    "ParameterBall",
-    "RowBound",
-    "certify",
-    "register",
-]
+    "AlreadyPrivate", "Certificate", "DisjointTeachers", "GradientSums", "ParameterBall",
+    "RowBound", "certify", "register",
+]  # fmt: skip

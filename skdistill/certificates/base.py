@@ -1,12 +1,10 @@
 """The kinds of certificates.
 
-A certificate is a proved statement of how far *one replaced record* (or one replaced group, for
-a teacher trained with groups) can move the outputs of a fitted teacher. It is computed from
-public quantities only: the class of the teacher, its settings, and the number of records.
-
-Certificates are data. The attribute `kind` of a certificate's class names its shape, and the
-release has one table from kinds to mechanisms. The callables in a certificate may see private
-records; only :mod:`skdistill.release` calls them, through its boundary.
+A certificate is a proved statement of how far *one replaced record* (or group) can move the outputs
+of a fitted teacher. It is data, computed from public quantities alone: the class of the teacher,
+its settings, and the number of records. The attribute `kind` of its class names its shape, and the
+release has one table from kinds to mechanisms. The callables in it may see private records; only
+:mod:`skdistill.release` calls them, through its boundary.
 """
 
 from __future__ import annotations
@@ -23,11 +21,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill._numbers import check_number, check_whole
 from skdistill.accounting.relation import Relation, Unit, as_replace_one
-from skdistill.statement import (
-    NOT_PROTECTED,
-    PUBLIC_TRANSFER_SET,
-    PrivacyStatement,
-)
+from skdistill.statement import NOT_PROTECTED, PUBLIC_TRANSFER_SET, PrivacyStatement
 
 Array = NDArray[np.float64]
 
@@ -38,32 +32,24 @@ class Certificate:
 
     Parameters
     ----------
-    name : str
-        A short name, shown in the privacy statement.
-    reason : str
-        One sentence: why the bound holds.
-    reference : str
-        The paper and theorem the reason rests on.
+    name, reason, reference : str
+        A short name; one sentence: why the bound holds; the paper and theorem it rests on.
     assumes : tuple of str
         Conditions that the user asserts and the package cannot check; listed in the statement.
     not_protected : tuple of str
-        Facts that the guarantee does not cover, beside those that no release covers; listed in the
-        statement.
+        Facts that the guarantee does not cover, beside those that no release covers.
     relation : Relation
-        The neighbouring relation of the bound. Bounds that noise is calibrated to are for
-        replace-one, the relation of the package's ledger; only an :class:`AlreadyPrivate` can
-        have another one.
+        The neighbouring relation of the bound: replace-one, for which noise is calibrated; only an
+        :class:`AlreadyPrivate` can have another one.
     unit : Unit
         The unit that is replaced: a record, or all records of a group.
     class_counts : callable or None
         Returns the integer counts of the teacher's training records per class, shape
-        ``(n_classes,)``. Replacing one record moves two of them by one (L2 √2, L1 2). None where
-        a teacher keeps no such counts.
+        ``(n_classes,)``. Replacing one record moves two of them by one (L2 √2, L1 2).
     transformer : object or None
         The fitted steps of a pipeline before its last step: ``transformer.transform(X)`` turns
-        transfer rows into the rows that `outputs`, `member_votes` and `features` take. None where
-        they take transfer rows as they are. A teacher that is asked as a whole (``outputs=None``,
-        or a private one) transforms its rows by itself.
+        transfer rows into the rows that `outputs`, `member_votes` and `features` take. A teacher
+        that is asked as a whole (``outputs=None``, or a private one) does that by itself.
     output_range : tuple of (float, float) or None
         The public range of a regression's outputs, where the teacher was given one.
 
@@ -138,9 +124,8 @@ class Certificate:
 class RowBound(Certificate):
     """A bound on the move of every transfer row; all rows may move at once.
 
-    Replacing one record moves each row of the teacher's output by at most `l1` in the L1 norm and
-    `l2` in the L2 norm, so the m rows together by at most ``m * l1`` (L1) and ``sqrt(m) * l2``
-    (L2).
+    One record moves each row of the teacher's output by at most `l1` in the L1 norm and `l2` in the
+    L2 norm, so the m rows together by at most ``m * l1`` (L1) and ``sqrt(m) * l2`` (L2).
 
     Parameters
     ----------
@@ -152,7 +137,7 @@ class RowBound(Certificate):
         ``predict_proba``. It takes rows that went through `transformer`.
     n_votes : int or None
         Where each row is the counts of `n_votes` votes, divided by `n_votes`: a release can put
-        noise on the counts, which are integers already. See :attr:`vote_bounds`.
+        noise on the counts, which are integers already.
 
     Examples
     --------
@@ -187,8 +172,7 @@ class RowBound(Certificate):
     def vote_bounds(self) -> tuple[float, float] | None:
         """How far one record moves a row of *counts*, in the L1 and the L2 norm; None if no votes.
 
-        Counts are integers, so the L1 norm and the squared L2 norm of a difference are integers.
-        Both bounds are rounded up to the next one.
+        The L1 norm and the squared L2 norm of a difference are integers: both are rounded up.
         """
         if self.n_votes is None:
             return None
@@ -210,8 +194,7 @@ class DisjointTeachers(RowBound):
         Number of teachers k, public.
     member_votes : callable
         ``member_votes(X, function) -> iterator`` over ``function(votes)`` for the raw votes of
-        one teacher after another, shape ``(m, n_classes)`` or ``(m,)``. It takes rows that went
-        through `transformer`.
+        one teacher after another, shape ``(m, n_classes)`` or ``(m,)``.
     rehearsal : callable or None
         ``rehearsal(X, transformer)`` trains one member on public rows with made-up labels. Its
         exceptions pass, because nothing has been charged yet.
@@ -252,18 +235,14 @@ class ParameterBall(Certificate):
     ----------
     radius : float
         Bound on ``‖W − W'‖`` in the Frobenius norm.
-    weights : callable
+    weights, features, link : callable
         ``weights() -> ndarray of shape (n_scores, n_features)``: the private parameters.
-    features : callable
-        ``features(X) -> (m, n_features)``, array or CSR: the public map Φ. It takes rows that
-        went through `transformer`.
-    link : callable
-        ``link(scores) -> (m, n_classes)`` or, for a regressor, ``(m,)``: from scores to soft
-        labels.
+        ``features(X) -> (m, n_features)``, array or CSR: the public map Φ. ``link(scores) -> (m,
+        n_classes)`` or, for a regressor, ``(m,)``: from scores to soft labels.
     feature_norm : float or None
         A bound on the norm of a row of Φ(X). Only the stated noise on a score depends on it.
     shape : tuple of (int, int) or None
-        Shape of the parameters, which is public. None asks `weights` for it, before the charge.
+        Public shape of the parameters. None asks `weights` for it, before the charge.
 
     Examples
     --------
@@ -328,9 +307,8 @@ class GradientSums(Certificate):
 class AlreadyPrivate(Certificate):
     """The teacher is itself differentially private: everything computed from it is free.
 
-    Proof: differential privacy is closed under post-processing (Dwork and Roth 2014,
-    Proposition 2.1); the labels are a function of the teacher and of the public X alone. The
-    student's guarantee is the teacher's, in the teacher's own relation and unit.
+    Proof: differential privacy is closed under post-processing (Dwork and Roth 2014, Proposition
+    2.1). The student's guarantee is the teacher's, in the teacher's own relation and unit.
 
     Parameters
     ----------
@@ -344,11 +322,8 @@ class AlreadyPrivate(Certificate):
 
     Examples
     --------
-    An ε under add-or-remove counts twice under replace-one:
-
     >>> from skdistill.certificates import AlreadyPrivate
-    >>> claim = AlreadyPrivate(1.0, relation="add-or-remove")
-    >>> claim.as_replace_one().epsilon
+    >>> AlreadyPrivate(1.0, relation="add-or-remove").as_replace_one().epsilon
     2.0
     """
 
@@ -408,19 +383,41 @@ class AlreadyPrivate(Certificate):
         if self.relation is Relation.REPLACE_ONE:
             return self
         epsilon, delta = as_replace_one(self.epsilon, self.delta, self.relation)
-        return replace(
-            self,
-            epsilon=epsilon,
-            delta=delta,
-            mu=None if self.mu is None else 2 * self.mu,
-            relation=Relation.REPLACE_ONE,
-        )
+        mu = None if self.mu is None else 2 * self.mu
+        return replace(self, epsilon=epsilon, delta=delta, mu=mu, relation=Relation.REPLACE_ONE)
 
 
 def _check_positive(certificate: Certificate, *names: str) -> None:
     for name in names:
         value, of = getattr(certificate, name), type(certificate).__name__
         check_number(f"{of}: {name}", value, "positive and finite", lambda v: 0 < v < np.inf)
+
+
+def stated_privacy(teacher: Any) -> Certificate | None:
+    """Certify a teacher whose fitted attribute `privacy_` is a private PrivacyStatement.
+
+    Proof: post-processing, see :class:`AlreadyPrivate`. The statement is inherited in full: nobody
+    checks it. A fitted attribute `epsilon_` is *not* taken for a claim: scikit-learn's own
+    GaussianNB has one (the variance it adds, about 1e-9), and it promises nothing.
+    """
+    statement = getattr(teacher, "__dict__", {}).get("privacy_")
+    if not isinstance(statement, PrivacyStatement) or not statement.private:
+        return None
+    if not (0 <= statement.epsilon < float("inf") and 0 <= statement.delta < 1):
+        return None
+    name, how = type(teacher).__name__, f"by {statement.mechanism}"
+    if statement.mechanism == "post-processing":  # a student of a student
+        how += f" ({statement.certificate['reason'].rstrip('.')})"
+    fields = ("mu", "relation", "unit", "assumes", "not_protected")
+    return AlreadyPrivate(
+        statement.epsilon,
+        statement.delta,
+        **{field: getattr(statement, field) for field in fields},
+        inherited=statement,
+        name="already private",
+        reason=f"The teacher ({name}) is a private release itself, {how}; this is post-processing.",
+        reference="Dwork and Roth (2014), Proposition 2.1.",
+    )
 
 
 def unwrap(teacher: Any) -> Any:

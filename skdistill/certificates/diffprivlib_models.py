@@ -45,10 +45,7 @@ class _NotProved(Exception):
 def diffprivlib_model(teacher: Any) -> Certificate | None:
     """Certify a fitted model of diffprivlib.
 
-    Notes
-    -----
-    Proof: the function for the class proves ε. Labels cost nothing more, by post-processing; see
-    :class:`~skdistill.certificates.AlreadyPrivate`.
+    Proof: the function for the class proves ε. Labels cost nothing more, by post-processing.
     """
     try:
         epsilon, assumes = _examine(teacher)
@@ -71,10 +68,9 @@ def diffprivlib_model(teacher: Any) -> Certificate | None:
 def why_not_private(teacher: Any) -> str:
     """Say why a teacher of diffprivlib has no certificate; empty for any other teacher."""
     models = {each.__module__.partition(".")[0] for each in type(teacher).__mro__}
-    if "diffprivlib" not in models:
-        return ""
     try:
-        _examine(teacher)
+        if "diffprivlib" in models:
+            _examine(teacher)
     except _NotProved as reason:
         return f"(The privacy of the diffprivlib model itself is not used: {reason}.)"
     return ""

@@ -78,9 +78,7 @@ def neighbor_votes(teacher: Any, X: Any) -> Array:
     """
     from sklearn.metrics import pairwise_distances_chunked
 
-    k = int(teacher.n_neighbors)
-    n_classes = len(teacher.classes_)
-    records, codes = teacher._fit_X, np.asarray(teacher._y)
+    k, one_hot = int(teacher.n_neighbors), np.eye(len(teacher.classes_))[np.asarray(teacher._y)]
     metric, options = teacher.effective_metric_, dict(teacher.effective_metric_params_ or {})
 
     def count(distances: Array, start: int) -> Array:
@@ -91,10 +89,9 @@ def neighbor_votes(teacher: Any, X: Any) -> Array:
         left = k - closer.sum(axis=1, keepdims=True)
         tied = distances == kth
         chosen = closer | (tied & (np.cumsum(tied, axis=1) <= left))
-        one_hot = np.eye(n_classes)[codes]
         return np.asarray(chosen @ one_hot) / k
 
     chunks = pairwise_distances_chunked(
-        X, records, reduce_func=count, metric=metric, working_memory=256, **options
+        X, teacher._fit_X, reduce_func=count, metric=metric, working_memory=256, **options
     )
     return np.concatenate(list(chunks))

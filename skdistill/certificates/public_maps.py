@@ -1,14 +1,16 @@
-"""Transformers that learned nothing from the rows they were fitted on."""
+"""Transformers that learned nothing from the rows they were fitted on, and Pipelines of these."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from skdistill.certificates.base import is_exactly
+from skdistill.certificates.base import Certificate, is_exactly, unwrap
 
 _HASHERS = (
     "sklearn.feature_extraction.FeatureHasher",
@@ -29,7 +31,7 @@ _LEARN_NOTHING = frozenset(
         "sklearn.preprocessing.FunctionTransformer",
         "sklearn.kernel_approximation.AdditiveChi2Sampler",
         *_HASHERS,
-        "skdistill.transfer.features.SchemaRows",
+        "skdistill.transfer.encoding.SchemaRows",
     }
 )
 # Parameters of these classes that hold a user's function, or numbers made of rows.
@@ -43,8 +45,7 @@ def is_public_map(step: Any) -> bool:
     True for ``"passthrough"``, ``"drop"``, None, FrozenEstimators, exactly the classes of
     scikit-learn and of this package that are known to learn nothing (no subclass), and Pipelines,
     FeatureUnions and ColumnTransformers of those alone, if a ColumnTransformer's columns are
-    names, numbers, slices or masks and not a function, which would look at the rows. A step of the
-    user's own that learns nothing passes as ``FrozenEstimator(step)``.
+    names, numbers, slices or masks and not a function, which would look at the rows.
     """
     return public_map_assumptions(step, "") is not None
 
@@ -82,11 +83,11 @@ def _parts(step: Any) -> list[tuple[str, Any]] | None:
     A ColumnTransformer with a part that learns by itself (a selector, or a choice between sparse
     and dense that depends on how many zeros the private rows have) gets a part that is not a map.
     """
-    learns = ("columns", _LEARNS)
+    learns = ("columns", object())  # no map
     if is_exactly(step, "sklearn.pipeline.Pipeline"):
-        return [(name, part) for name, part in step.steps]
+        return list(step.steps)
     if is_exactly(step, "sklearn.pipeline.FeatureUnion"):
-        return [(name, part) for name, part in step.transformer_list]
+        return list(step.transformer_list)
     if not is_exactly(step, "sklearn.compose.ColumnTransformer"):
         return None
     parts = [(name, part) for name, part, _ in step.transformers]
@@ -95,9 +96,6 @@ def _parts(step: Any) -> list[tuple[str, Any]] | None:
     if step.sparse_threshold != 0 and any(_may_be_sparse(part) for _, part in parts):
         parts.append(learns)
     return [*parts, ("remainder", step.remainder)]
-
-
-_LEARNS = object()
 
 
 def _may_be_sparse(part: Any) -> bool:
@@ -117,3 +115,28 @@ def _is_public_selection(columns: Any) -> bool:
         return all(isinstance(each, (str, Integral, bool, np.bool_)) for each in columns)
     except TypeError:
         return False
+
+
+def pipeline(teacher: Any, X: Any, prove: Callable[[Any, Any], Any]) -> Certificate | None:
+    """Certify a Pipeline by its last step, if no earlier step learned from the private rows.
+
+    Proof. If the earlier steps T learned nothing from the private rows, replacing record (x, y)
+    replaces the last step's record (T(x), y) and nothing else, because T works row by row, and
+    the last step's bound holds on T(X). A scaler or encoder that was fitted on the private rows
+    moves as well; then no proof is claimed and the worst case is used.
+    """
+    *steps, (_, last) = teacher.steps
+    earlier = [(name, step) for name, step in steps if step not in (None, "passthrough")]
+    assumes: list[str] = []
+    for name, step in earlier:
+        needed = public_map_assumptions(step, name)
+        if needed is None:
+            return None
+        assumes += needed
+    found: Certificate | None = prove(unwrap(last), None if earlier else X)
+    if found is None or not earlier:
+        return found
+    transformer = teacher[:-1]
+    if found.transformer is not None:  # a pipeline in a pipeline
+        transformer = type(teacher)([("outer", transformer), ("inner", found.transformer)])
+    return replace(found, transformer=transformer, assumes=(*found.assumes, *assumes))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from skdistill.certificates.already_private import stated_privacy
-from skdistill.certificates.base import Certificate, is_exactly, unwrap
+from sklearn.base import is_regressor
+
+from skdistill.certificates.base import Certificate, RowBound, is_exactly, stated_privacy, unwrap
 from skdistill.certificates.diffprivlib_models import diffprivlib_model, why_not_private
-from skdistill.certificates.ensembles import disjoint_teachers
 from skdistill.certificates.neighbors import uniform_neighbors
-from skdistill.certificates.newton import gradient_sums
-from skdistill.certificates.pipelines import pipeline
-from skdistill.certificates.worst_case import worst_case
+from skdistill.certificates.own_teachers import disjoint_teachers, gradient_sums
+from skdistill.certificates.public_maps import pipeline
 from skdistill.release.boundary import call_privately
 
 Prover = Callable[..., "Certificate | None"]
@@ -40,9 +40,8 @@ _REGISTERED: dict[type, Prover] = {}
 def register(cls: type) -> Callable[[Prover], Prover]:
     """Register a proof for one class of teachers.
 
-    The proof is found for exactly this class. A subclass may override ``predict_proba``, and a
-    bound that was proved for the parent would then be false, so subclasses are registered on
-    their own.
+    The proof is found for exactly this class: a subclass may override ``predict_proba``, and the
+    bound would then be false.
 
     Parameters
     ----------
@@ -54,13 +53,10 @@ def register(cls: type) -> Callable[[Prover], Prover]:
     decorator : callable
         Takes the proof: a function of ``(teacher)``, ``(teacher, X)`` or
         ``(teacher, X, output_range)`` that returns a :class:`Certificate`, or None where it does
-        not apply to these settings; then the package's own families are searched.
-
-        - `teacher` is fitted and without its FrozenEstimator. Only its settings and other public
-          quantities may be looked at.
-        - `X` is the transfer set. It is None where :func:`certify` was called without one, and
-          for the last step of a pipeline whose earlier steps change X.
-        - `output_range` is the distiller's, or None.
+        not apply; then the package's own families are searched. `teacher` is fitted and without
+        its FrozenEstimator, and only public quantities of it may be looked at. `X`, the transfer
+        set, is None where :func:`certify` was called without one, and for the last step of a
+        pipeline whose earlier steps change X. `output_range` is the distiller's, or None.
 
     Examples
     --------
@@ -108,8 +104,7 @@ def certify(
     TypeError
         If a registered proof returns neither a Certificate nor None.
     RuntimeError
-        If a registered proof raises. Its message is withheld, because a proof sees the private
-        teacher and its message may quote a record.
+        If a registered proof raises. Its message is withheld: it may quote a record.
 
     Examples
     --------
@@ -127,6 +122,40 @@ def certify(
     return replace(bound, reason=f"{bound.reason} {refused}") if refused else bound
 
 
+def worst_case(teacher: Any, output_range: tuple[float, float] | None) -> Certificate:
+    """Bound each row by the diameter of the simplex, or of the output range.
+
+    Proof. Two points p, q of the simplex have ‖p − q‖₁ ≤ ‖p‖₁ + ‖q‖₁ = 2 and
+    ‖p − q‖₂² = ‖p‖₂² + ‖q‖₂² − 2⟨p, q⟩ ≤ 2, both attained by two different vertices. Two numbers
+    in [low, high] differ by at most high − low. Nothing about the teacher is used, so the bound
+    survives a teacher that changes all its answers when one record is present.
+    """
+    if not is_regressor(teacher):
+        return RowBound(
+            2.0,
+            math.sqrt(2.0),
+            name="worst case",
+            reason="Two soft labels are never further apart than two corners of the simplex.",
+            reference="Diameter of the probability simplex.",
+            assumes=(),
+        )
+    if output_range is None:
+        raise ValueError(
+            "output_range=None with a regression teacher: its outputs are unbounded, and no noise "
+            "hides an unbounded change. Pass output_range=(low, high) in units of the target, "
+            "chosen without looking at the private data."
+        )
+    width = output_range[1] - output_range[0]
+    return RowBound(
+        width,
+        width,
+        name="worst case",
+        reason="Outputs are clipped to a public range: two of them differ by its width at most.",
+        reference="Diameter of an interval.",
+        assumes=("the range of the outputs was chosen without looking at the private data",),
+    )
+
+
 def has_family(teacher: Any) -> bool:
     """Whether there is a proof for exactly the class of a teacher, which may not be fitted."""
     return type(teacher) in _REGISTERED or any(is_exactly(teacher, path) for path in FAMILIES)
@@ -138,12 +167,9 @@ def prove(
     """Return the proof for a teacher that is not wrapped, or None where there is none."""
     public = {"X": X, "output_range": output_range}
     registered = _REGISTERED.get(type(teacher))
-    if registered is not None:
-        found = _ask(registered, teacher, public)
-        if found is not None:
-            return found
-    found = stated_privacy(teacher)
-    if found is not None:
+    if registered is not None and (found := _ask(registered, teacher, public)) is not None:
+        return found
+    if (found := stated_privacy(teacher)) is not None:
         return found
     for path, family in FAMILIES.items():
         if is_exactly(teacher, path):
@@ -172,19 +198,12 @@ def _ask(proof: Prover, teacher: Any, public: dict[str, Any]) -> Certificate | N
 
 
 def _public_arguments(proof: Prover, public: dict[str, Any]) -> dict[str, Any]:
-    """Return the public arguments that a proof's signature asks for, besides the teacher.
-
-    They are found by name. A required parameter with another name gets the argument of its
-    position.
-    """
-    arguments = {}
-    in_order = iter(public.values())
-    for parameter in list(inspect.signature(proof).parameters.values())[1:]:
+    """Return the public arguments that a proof asks for, by name, or else by position."""
+    arguments, in_order = {}, iter(public.values())
+    for each in list(inspect.signature(proof).parameters.values())[1:]:
         value = next(in_order, None)
-        if parameter.name in public:
-            arguments[parameter.name] = public[parameter.name]
-        elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD and (
-            parameter.default is parameter.empty
-        ):
-            arguments[parameter.name] = value
+        if each.name in public:
+            arguments[each.name] = public[each.name]
+        elif each.kind is each.POSITIONAL_OR_KEYWORD and each.default is each.empty:
+            arguments[each.name] = value
     return arguments

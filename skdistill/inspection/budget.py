@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC
 from typing import Any
 
@@ -63,10 +63,8 @@ class BudgetDisplay:
         self.delta = float(delta)
         self.kinds = ["release"] * len(self.times) if kinds is None else [str(k) for k in kinds]
         if not len(self.times) == len(self.totals) == len(self.kinds):
-            raise ValueError(
-                f"{len(self.times)} times, {len(self.totals)} totals and {len(self.kinds)} kinds: "
-                "there must be one of each for every release."
-            )
+            sizes = f"{len(self.times)} times, {len(self.totals)} totals, {len(self.kinds)} kinds"
+            raise ValueError(f"{sizes}: there must be one of each for every release.")
 
     @property
     def remaining(self) -> float:
@@ -82,37 +80,29 @@ class BudgetDisplay:
         ----------
         ledger : PrivacyLedger
             Anything with `history()`, `epsilon` and `delta`.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns
         -------
         display : BudgetDisplay
         """
-        return cls.from_history(
-            ledger.history(), epsilon=ledger.epsilon, delta=ledger.delta, ax=ax, **kwargs
-        )
+        budget = {"epsilon": ledger.epsilon, "delta": ledger.delta}
+        return cls.from_history(ledger.history(), **budget, ax=ax, **kwargs)
 
     @classmethod
     def from_history(
         cls, history: Any, *, epsilon: float, delta: float = 0.0, ax: Any = None, **kwargs: Any
     ) -> BudgetDisplay:
-        """Draw a history that was read before, as ``PrivacyLedger.history`` returns it.
+        """Draw a history that was read before.
 
         Parameters
         ----------
         history : DataFrame or sequence of dict
-            With columns "time", "kind", "epsilon", "delta", "total_epsilon" and "intact", as
-            ``PrivacyLedger.history`` returns it. Entries that charge nothing are left out.
-        epsilon : float
-            The budget.
-        delta : float, default=0.0
-            The δ at which ε is counted.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+            As ``PrivacyLedger.history`` returns it. Entries that charge nothing are left out.
+        epsilon, delta : float
+            The budget, and the δ at which ε is counted.
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns
@@ -124,21 +114,15 @@ class BudgetDisplay:
         ValueError
             If an entry was tampered with.
         """
-        rows: list[Mapping[str, Any]] = (
-            history.to_dict("records") if hasattr(history, "to_dict") else list(history)
-        )
-        broken = sum(not row.get("intact", True) for row in rows)
-        if broken:
+        rows = history.to_dict("records") if hasattr(history, "to_dict") else list(history)
+        if broken := sum(not row.get("intact", True) for row in rows):
             raise ValueError(
-                f"{broken} of {len(rows)} entries were tampered with: they do not fit the ledger's "
-                "chain of hashes (see its verify())."
+                f"{broken} of {len(rows)} entries were tampered with: see the ledger's verify()."
             )
         charges = [row for row in rows if row["epsilon"] > 0 or row["delta"] > 0]
-        times, totals, kinds = (
-            [row[column] for row in charges] for column in ("time", "total_epsilon", "kind")
-        )
-        display = cls(times=times, totals=totals, kinds=kinds, epsilon=epsilon, delta=delta)
-        return display.plot(ax=ax, **kwargs)
+        names = {"times": "time", "totals": "total_epsilon", "kinds": "kind"}
+        found = {name: [row[column] for row in charges] for name, column in names.items()}
+        return cls(**found, epsilon=epsilon, delta=delta).plot(ax=ax, **kwargs)
 
     def plot(
         self, ax: Any = None, *, name: str | None = None, x: str = "time", **kwargs: Any
@@ -170,21 +154,14 @@ class BudgetDisplay:
         (self.line_,) = self.ax_.plot([*places[:1], *places], totals, **options)
         self.marks_ = {}
         color = self.line_.get_color()
+        style: dict[str, Any] = {"linestyle": "none", "markersize": 5, "color": color}
         for i, kind in enumerate(dict.fromkeys(self.kinds)):
             chosen = [j for j, each in enumerate(self.kinds) if each == kind]
-            (self.marks_[kind],) = self.ax_.plot(
-                [places[j] for j in chosen],
-                self.totals[chosen],
-                linestyle="none",
-                marker="osD^v"[i % 5],
-                markersize=5,
-                color=color,
-                markerfacecolor="none" if i else color,
-                label=kind,
-            )
-        self.limit_line_ = self.ax_.axhline(
-            self.epsilon, color=NEUTRAL, linestyle="--", label=f"budget, ε={self.epsilon:g}"
-        )
+            style |= {"marker": "osD^v"[i % 5], "markerfacecolor": "none" if i else color}
+            own = [places[j] for j in chosen], self.totals[chosen]
+            (self.marks_[kind],) = self.ax_.plot(*own, label=kind, **style)
+        limit = {"color": NEUTRAL, "linestyle": "--", "label": f"budget, ε={self.epsilon:g}"}
+        self.limit_line_ = self.ax_.axhline(self.epsilon, **limit)
         self.ax_.set(
             ylabel="ε spent in all" + (f" (δ={self.delta:g})" if self.delta else ""),
             xlabel="releases" if x == "release" else "time (UTC)",

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from skdistill.accounting.attack_limits import private_tpr
 from skdistill.audit.bounds import clopper_pearson
 from skdistill.audit.membership import membership_report
-from skdistill.audit.report import MembershipReport
-from skdistill.audit.roc import roc_points
+from skdistill.audit.report import MembershipReport, roc_points
 from skdistill.inspection._axes import NEUTRAL, axes_and_figure, need_matplotlib, place_legend
 
 Array = NDArray[np.float64]
@@ -25,9 +24,7 @@ class MembershipDisplay:
     """ROC curves of membership attacks on doubly logarithmic axes.
 
     Look at the left edge: an attack that finds members at next to no false positives is certain of
-    them. Use
-    :meth:`from_report`, :meth:`from_estimator` or :meth:`from_predictions` to make one. Not for
-    publication: it is computed from private records.
+    them. Not for publication: it is computed from private records.
 
     Parameters
     ----------
@@ -70,17 +67,12 @@ class MembershipDisplay:
     ) -> None:
         if not curves:
             raise ValueError("There is no curve to draw.")
-        self.curves = {
-            name: (np.asarray(fpr, float), np.asarray(tpr, float))
-            for name, (fpr, tpr) in curves.items()
-        }
+        arrays = {name: np.asarray(curve, float) for name, curve in curves.items()}
+        self.curves = {name: (fpr, tpr) for name, (fpr, tpr) in arrays.items()}
         self.n_members = n_members
         self.models = {name: (models or {}).get(name, name) for name in self.curves}
-        self.claims = {
-            name: (float(epsilon), float(delta))
-            for name, (epsilon, delta) in (claims or {}).items()
-            if math.isfinite(epsilon)
-        }
+        said = (claims or {}).items()
+        self.claims = {k: (float(e), float(delta)) for k, (e, delta) in said if math.isfinite(e)}
 
     @classmethod
     def from_report(
@@ -93,12 +85,10 @@ class MembershipDisplay:
         report : MembershipReport
             Of :func:`skdistill.audit.membership_report`.
         attack : str, default="strongest"
-            "strongest" draws, for each model, the attack with the highest true-positive rate at
-            the lowest false-positive rate of the report (then, by AUC); "all" draws every attack;
-            else the name of one.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+            For each model, the attack with the highest true-positive rate at the lowest
+            false-positive rate of the report (then, by AUC); "all" draws every attack; else the
+            name of one.
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns
@@ -110,28 +100,20 @@ class MembershipDisplay:
             return (min(row.tpr)[1] if row.tpr else 0.0, row.auc[0])
 
         names = list(dict.fromkeys(row.model for row in report.rows))
+        rows = [row for row in report.rows if attack in ("strongest", "all", row.attack)]
         if attack == "strongest":
-            rows = [
-                max((r for r in report.rows if r.model == name), key=strength) for name in names
-            ]
-        else:
-            rows = [row for row in report.rows if attack in ("all", row.attack)]
+            rows = [max((row for row in rows if row.model == each), key=strength) for each in names]
         if not rows:
             known = sorted({row.attack for row in report.rows})
             raise ValueError(f'attack={attack!r} must be "strongest", "all" or one of {known}.')
-        labelled = {
-            row.attack if names == ["model"] else f"{row.model}, {row.attack}": row for row in rows
-        }
-        display = cls(
-            curves={
-                label: roc_points(*report.scores[row.model, row.attack])
-                for label, row in labelled.items()
-            },
-            n_members=report.n_members,
-            models={label: row.model for label, row in labelled.items()},
-            claims={row.model: (row.epsilon, row.delta) for row in rows},
-        )
-        return display.plot(ax=ax, **kwargs)
+        curves, models = {}, {}
+        for row in rows:
+            label = row.attack if names == ["model"] else f"{row.model}, {row.attack}"
+            curves[label] = roc_points(*report.scores[row.model, row.attack])
+            models[label] = row.model
+        claims = {row.model: (row.epsilon, row.delta) for row in rows}
+        found = cls(curves=curves, n_members=report.n_members, models=models, claims=claims)
+        return found.plot(ax=ax, **kwargs)
 
     @classmethod
     def from_estimator(
@@ -169,9 +151,8 @@ class MembershipDisplay:
         display : MembershipDisplay
         """
         need_matplotlib(f"{cls.__name__}.from_estimator")
-        report = membership_report(
-            model, X_member, y_member, X_nonmember, y_nonmember, **report_params
-        )
+        records = X_member, y_member, X_nonmember, y_nonmember
+        report = membership_report(model, *records, **report_params)
         return cls.from_report(report, attack=attack, ax=ax, **(line_kw or {}))
 
     @classmethod
@@ -197,9 +178,7 @@ class MembershipDisplay:
             Label of a single curve.
         claims : dict of str to (float, float), default=None
             The ε and δ to draw the limits of.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns
@@ -219,13 +198,7 @@ class MembershipDisplay:
         display = cls(curves=curves, n_members=int(inside.sum()), claims=claims)
         return display.plot(ax=ax, **kwargs)
 
-    def plot(
-        self,
-        ax: Any = None,
-        *,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> MembershipDisplay:
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> MembershipDisplay:
         """Draw the display and return it.
 
         Parameters
@@ -243,18 +216,15 @@ class MembershipDisplay:
             The object itself.
         """
         crowded = len(self.curves) > 3
-        self.ax_, self.figure_ = axes_and_figure(
-            ax, f"{type(self).__name__}.plot", (8.5, 5.0) if crowded else (5.5, 5.0)
-        )
+        size = (8.5 if crowded else 5.5, 5.0)
+        self.ax_, self.figure_ = axes_and_figure(ax, f"{type(self).__name__}.plot", size)
         edge = min(float(fpr[fpr > 0].min(initial=0.1)) for fpr, _ in self.curves.values())
         self._draw_curves(edge, name if len(self.curves) == 1 else None, not crowded, kwargs)
-        x = np.geomspace(edge, 1.0, 400)
+        x, limit = np.geomspace(edge, 1.0, 400), {"color": NEUTRAL, "linestyle": "--"}
         self.limit_lines_ = {}
         for label, claim in self.claims.items():
-            text = f"most that ε={claim[0]:.3g} allows ({label})"
-            (self.limit_lines_[label],) = self.ax_.plot(
-                x, private_tpr(x, *claim), color=NEUTRAL, linestyle="--", label=text
-            )
+            limit["label"] = f"most that ε={claim[0]:.3g} allows ({label})"
+            (self.limit_lines_[label],) = self.ax_.plot(x, private_tpr(x, *claim), **limit)
         (self.chance_line_,) = self.ax_.plot(x, x, color=NEUTRAL, linestyle=":", label="chance")
         self.ax_.set(
             xscale="log",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,8 +16,6 @@ from skdistill.inspection._axes import NEUTRAL, axes_and_figure, need_matplotlib
 
 class PrivacyUtilityDisplay:
     """A metric against ε: mean and standard deviation over releases, with baselines.
-
-    Use :meth:`from_estimator` to make one, or draw scores of your own with :meth:`plot`.
 
     Parameters
     ----------
@@ -68,10 +65,8 @@ class PrivacyUtilityDisplay:
             self.scores = self.scores[:, None]
         _check_epsilons(self.epsilons)
         if self.scores.ndim != 2 or len(self.scores) != len(self.epsilons):
-            raise ValueError(
-                f"scores of shape {self.scores.shape} for {len(self.epsilons)} values of ε: give "
-                "one row for each ε, one column for each release."
-            )
+            shape, n = self.scores.shape, len(self.epsilons)
+            raise ValueError(f"scores of shape {shape}: give {n} rows, one for each ε.")
         self.baselines = dict(baselines or {})
         self.metric_name = metric_name
         self.name = name
@@ -84,9 +79,7 @@ class PrivacyUtilityDisplay:
     @property
     def deviations(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Standard deviation over releases, one for each ε; 0 of a single release."""
-        if self.scores.shape[1] == 1:
-            return np.zeros(len(self.scores))
-        return np.asarray(self.scores.std(axis=1, ddof=1))
+        return np.asarray(self.scores.std(axis=1, ddof=int(self.scores.shape[1] > 1)))
 
     @classmethod
     def from_estimator(
@@ -99,8 +92,6 @@ class PrivacyUtilityDisplay:
         epsilons: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
         n_repeats: int = 5,
         scoring: Any = None,
-        teacher: Any = None,
-        without_noise: bool = False,
         spend: bool = False,
         metric_name: str | None = None,
         name: str | None = None,
@@ -119,30 +110,19 @@ class PrivacyUtilityDisplay:
             Cloned for each fit; its `epsilon` is replaced.
         X_transfer : array-like of shape (m, d)
             Transfer set.
-        X : array-like of shape (n, d)
-            Rows to score students on.
-        y : array-like of shape (n,)
-            True labels of these rows; public.
+        X, y : array-like of shape (n, d) and (n,)
+            Rows to score students on, with their true labels; public.
         epsilons : sequence of float, default=(0.25, 0.5, 1.0, 2.0, 4.0)
             Positive and finite.
         n_repeats : int, default=5
             Releases at each ε.
         scoring : str or callable, default=None
             As in scikit-learn; None is the distiller's ``score``.
-        teacher : estimator, default=None
-            Fitted model to draw as a baseline. Its score is computed without noise: pass it only
-            where the picture may show that score.
-        without_noise : bool, default=False
-            Also fit a student at ε=∞, which is not private, and draw it as a baseline.
         spend : bool, default=False
             Agree to charge the distiller's accountant.
-        metric_name : str, default=None
-            Label of the vertical axis; None is the name of the scoring in words ("ROC AUC").
-        name : str, default=None
-            Label of the curve.
-        ax : matplotlib Axes, default=None
-            None makes new ones.
-        **kwargs : dict
+        metric_name, name : str, default=None
+            Labels of the vertical axis (None: the scoring in words, "ROC AUC") and of the curve.
+        ax, **kwargs : matplotlib Axes and dict
             For :meth:`plot`.
 
         Returns
@@ -167,28 +147,21 @@ class PrivacyUtilityDisplay:
             )
         scorer = check_scoring(distiller, scoring=scoring)
 
-        def score(epsilon: float, **params: Any) -> float:
-            blank = clone(distiller).set_params(epsilon=float(epsilon), **params)
+        def score(epsilon: float) -> float:
+            blank = clone(distiller).set_params(epsilon=float(epsilon))
             with warnings.catch_warnings():  # "mostly noise": the picture shows it
                 warnings.filterwarnings("ignore", "The released labels are mostly noise")
                 return float(scorer(blank.fit(X_transfer), X, y))
 
         scores = [[score(epsilon) for _ in range(n_repeats)] for epsilon in epsilons]
-        baselines = {}
-        if teacher is not None:
-            baselines["teacher"] = float(check_scoring(teacher, scoring=scoring)(teacher, X, y))
-        if without_noise:
-            baselines["student without noise"] = score(math.inf, accountant=None)
         if metric_name is None:
             default = "R²" if is_regressor(distiller) else "accuracy"
             metric_name = in_words(scoring) if isinstance(scoring, str) else default
             metric_name = "score" if callable(scoring) else metric_name
-        found: dict[str, Any] = {"epsilons": epsilons, "scores": scores, "baselines": baselines}
-        return cls(**found, metric_name=metric_name, name=name).plot(ax=ax, **kwargs)
+        display = cls(epsilons=epsilons, scores=scores, metric_name=metric_name, name=name)
+        return display.plot(ax=ax, **kwargs)
 
-    def plot(
-        self, ax: Any = None, *, name: str | None = None, **kwargs: Any
-    ) -> PrivacyUtilityDisplay:
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the display and return it.
 
         Parameters
@@ -213,19 +186,15 @@ class PrivacyUtilityDisplay:
             label += f" (mean ± s.d., {n} releases)"
         options = {"label": label, "marker": "o", "markersize": 4, "capsize": 3} | kwargs
         bars = self.deviations[order] if n > 1 else None
-        self.errorbar_ = self.ax_.errorbar(
-            self.epsilons[order], self.means[order], yerr=bars, **options
-        )
+        points = self.epsilons[order], self.means[order]
+        self.errorbar_ = self.ax_.errorbar(*points, yerr=bars, **options)
         self.line_ = self.errorbar_.lines[0]
         drawn = {line.get_label() for line in self.ax_.get_lines()}
         self.baseline_lines_ = {}
         for i, (baseline, value) in enumerate(self.baselines.items()):
-            self.baseline_lines_[baseline] = self.ax_.axhline(
-                value,
-                color=NEUTRAL,
-                linestyle=("--", ":", "-.")[i % 3],
-                label=None if baseline in drawn else baseline,
-            )
+            style = {"color": NEUTRAL, "linestyle": ("--", ":", "-.")[i % 3]}
+            text = None if baseline in drawn else baseline
+            self.baseline_lines_[baseline] = self.ax_.axhline(value, label=text, **style)
         self._label_axes()
         return self
 
@@ -249,13 +218,7 @@ _WORDS = {
 
 
 def in_words(scoring: str) -> str:
-    """Return the name of a scikit-learn scorer as the label of an axis.
-
-    Examples
-    --------
-    >>> in_words("roc_auc"), in_words("neg_root_mean_squared_error")
-    ('ROC AUC', 'negative root mean squared error')
-    """
+    """Return the name of a scikit-learn scorer as the label of an axis: "roc_auc" is "ROC AUC"."""
     return " ".join(_WORDS.get(word, word) for word in scoring.split("_"))
 
 
@@ -263,6 +226,4 @@ def _check_epsilons(epsilons: Any) -> None:
     if epsilons.ndim != 1 or not len(epsilons) or not (epsilons > 0).all():
         raise ValueError("epsilons must be a sequence of positive numbers.")
     if not np.isfinite(epsilons).all():
-        raise ValueError(
-            "epsilons must be finite: ε=∞ has no place on the axis. Draw it as a baseline."
-        )
+        raise ValueError("epsilons must be finite: draw ε=∞ as a baseline.")

@@ -9,12 +9,6 @@ from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone
 from skdistill.neural.soft_labels import adapted, fit_soft, fresh, fresh_members, takes_soft_labels
 
 __all__ = [
-    "NetworkClassifier",
-    "NetworkRegressor",
-    "adapted",
-    "clone_network",
-    "fit_soft",
-    "fresh",
-    "fresh_members",
-    "takes_soft_labels",
-]
+    "NetworkClassifier", "NetworkRegressor", "adapted", "clone_network", "fit_soft", "fresh",
+    "fresh_members", "takes_soft_labels",
+]  # fmt: skip

@@ -28,9 +28,9 @@ class _Network(DocLink, BaseEstimator):
         backend = backend_of(self.estimator)
         if backend is None:
             raise TypeError(
-                f"{type(self).__name__}: estimator must be a Keras wrapper "
-                "(keras.wrappers.SKLearnClassifier, SKLearnRegressor) or a skorch net "
-                f"(NeuralNetClassifier, ...), not <{type(self.estimator).__name__}>."
+                f"{type(self).__name__}: estimator must be a Keras wrapper (keras.wrappers."
+                "SKLearnClassifier, SKLearnRegressor) or a skorch net (NeuralNetClassifier, ...), "
+                f"not <{type(self.estimator).__name__}>."
             )
         return backend
 
@@ -54,15 +54,13 @@ class _Network(DocLink, BaseEstimator):
                 self.classes_ = np.asarray(self.estimator.classes_)
 
     def __sklearn_clone__(self) -> Any:
-        return type(self)(
-            clone_network(self.estimator), random_state=clone(self.random_state, safe=False)
-        )
+        seed = clone(self.random_state, safe=False)
+        return type(self)(clone_network(self.estimator), random_state=seed)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.non_deterministic = self.random_state is None
-        tags.input_tags.two_d_array = True
-        tags.input_tags.three_d_array = True
+        tags.input_tags.two_d_array = tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = True  # the network's own affair
         return tags
 
@@ -70,9 +68,9 @@ class _Network(DocLink, BaseEstimator):
 class NetworkClassifier(ClassifierMixin, _Network):
     """A Keras or PyTorch classifier that is trained on soft labels and gives probabilities.
 
-    :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.TeacherEnsemble` put it
-    around a network by themselves. Use it by hand to keep ``fit_kwargs`` through scikit-learn's
-    own ``clone`` (that of Keras's wrapper drops them), or to set `random_state`.
+    :class:`~skdistill.PrivateDistiller` and :class:`~skdistill.TeacherEnsemble` put it around a
+    network by themselves. Use it by hand to keep ``fit_kwargs`` through scikit-learn's own
+    ``clone`` (that of Keras's wrapper drops them), or to set `random_state`.
 
     Parameters
     ----------
@@ -80,12 +78,11 @@ class NetworkClassifier(ClassifierMixin, _Network):
         Describes the network and how it is trained; cloned, and never trained itself. A Keras
         model has one output per class (or one alone, for two classes) and a loss that takes
         distributions, such as ``"categorical_crossentropy"``. A skorch module has the loss
-        NLLLoss (skorch's default: the module gives probabilities), CrossEntropyLoss, or any that
-        takes one float per class.
+        NLLLoss (the module gives probabilities), CrossEntropyLoss, or any that takes one float
+        per class.
     random_state : int, RandomState or None, default=None
         With a seed, training is a function of the data and the seed, and leaves the global
-        generators as they were; threads train one after another. None draws from the global
-        generators.
+        generators as they were; threads take turns. None draws from the global generators.
 
     Attributes
     ----------
@@ -96,8 +93,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
 
     Notes
     -----
-    X may have more than two axes (images). For PyTorch, floats are cast to the type of its
-    parameters.
+    X may have more than two axes (images). Floats are cast to the type of PyTorch's parameters.
 
     Examples
     --------
@@ -117,14 +113,12 @@ class NetworkClassifier(ClassifierMixin, _Network):
     """
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkClassifier:
-        """Train on class labels; `fit_params` are for the network's own ``fit``.
+        """Train on class labels.
 
         Parameters
         ----------
-        X : array-like of shape (m, ...)
-            Rows.
-        y : array-like of shape (m,)
-            Class labels.
+        X, y : array-like of shape (m, ...) and (m,)
+            Rows and their class labels.
         **fit_params : dict
             For the network's own ``fit``.
 
@@ -139,16 +133,14 @@ class NetworkClassifier(ClassifierMixin, _Network):
     def fit_soft(
         self, X: Any, Y: Array, classes: NDArray[Any], **fit_params: Any
     ) -> NetworkClassifier:
-        """Train on soft labels Y of shape (n, n_classes), whose columns stand for `classes`.
+        """Train on soft labels.
 
         Parameters
         ----------
-        X : array-like of shape (m, ...)
-            Rows.
-        Y : ndarray of shape (m, n_classes)
-            Soft labels; rows sum to 1.
+        X, Y : array-like of shape (m, ...), ndarray of shape (m, n_classes)
+            Rows and their soft labels, which sum to 1.
         classes : ndarray of shape (n_classes,)
-            The label of each column.
+            The label of each column of Y.
         **fit_params : dict
             For the network's own ``fit``.
 
@@ -174,11 +166,9 @@ class NetworkClassifier(ClassifierMixin, _Network):
         probabilities : ndarray of shape (m, n_classes)
             Rows sum to 1.
         """
-        found = np.asarray(self._ask(X), dtype=np.float64)
-        n_classes = len(self.classes_)
-        if n_classes == 2 and found.reshape(len(found), -1).shape[1] == 1:
-            found = found.reshape(len(found), 1)
-            found = np.column_stack([1 - found, found])
+        found, n_classes = np.asarray(self._ask(X), dtype=np.float64), len(self.classes_)
+        if n_classes == 2 and found.size == len(found):
+            found = np.column_stack([1 - found.ravel(), found.ravel()])
         if found.shape[1] > n_classes and self.classes_.dtype.kind in "iu":
             # A net that skorch trained itself has output c for label c, seen or not.
             found = found[:, self.classes_]
@@ -229,14 +219,12 @@ class NetworkRegressor(RegressorMixin, _Network):
     """
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> NetworkRegressor:
-        """Train the network; `fit_params` are for its own ``fit``.
+        """Train the network.
 
         Parameters
         ----------
-        X : array-like of shape (m, ...)
-            Rows.
-        y : array-like of shape (m,) or (m, n_outputs)
-            Targets.
+        X, y : array-like of shape (m, ...), array-like of shape (m,) or (m, n_outputs)
+            Rows and their targets.
         **fit_params : dict
             For the network's own ``fit``.
 
@@ -274,8 +262,7 @@ class NetworkRegressor(RegressorMixin, _Network):
 def clone_network(estimator: Any) -> Any:
     """Clone an estimator, or anything, and keep the settings that the wrapper of Keras forgets.
 
-    ``SKLBase.__sklearn_clone__`` of Keras (3.8 to 3.15 at least) copies the other parameters and
-    drops ``fit_kwargs``, and with them the number of epochs.
+    ``SKLBase.__sklearn_clone__`` of Keras (3.8 to 3.15 at least) drops ``fit_kwargs``.
     """
     twin = clone(estimator, safe=False)
     parts, copies = _parts(estimator), _parts(twin)

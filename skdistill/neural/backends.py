@@ -15,14 +15,12 @@ Array = NDArray[Any]
 
 
 class _Keras:
-    """Keras 3, by way of ``keras.wrappers``.
+    """Keras 3: ``keras.wrappers`` describe the network, which is trained and asked here.
 
-    The wrapper describes the network and how to train it; it is trained and asked here, since
-    the wrapper's own ``fit`` takes class labels and rows of one dimension alone.
+    The wrapper's own ``fit`` takes class labels and rows of one dimension alone.
     """
 
     def fit(self, estimator: Any, X: Any, targets: Array, fit_params: dict[str, Any]) -> Any:
-        """Build a new network as `estimator` describes it and train it on `targets`."""
         keras = sys.modules["keras"]
         # Copied, since Keras's callbacks and optimizers have a state: two fits share nothing.
         options, settings = copy.deepcopy((estimator.fit_kwargs or {}, estimator.model_kwargs))
@@ -41,11 +39,9 @@ class _Keras:
         return network
 
     def fitted(self, estimator: Any) -> Any:
-        """Return the trained network inside `estimator`, or None."""
         return getattr(estimator, "model_", None)
 
     def outputs(self, network: Any, X: Any) -> Array:
-        """Ask a trained network: probabilities of a classifier, values of a regressor."""
         values = np.asarray(network.predict(_as_array(X), verbose=0))
         if getattr(network.loss, "from_logits", False):
             from scipy.special import expit, softmax
@@ -89,10 +85,9 @@ _KNOWN: dict[tuple[str, str], Backend] = {
 
 
 def backend_of(estimator: Any) -> Backend | None:
-    """Return how to train and ask `estimator`, or None where it is no network.
+    """Return how to train and ask `estimator`, by the names of its bases; None for no network.
 
-    Told by the names of its class and their bases, so that nothing is imported. A subclass of
-    Keras's wrappers that has a ``fit`` of its own is left alone.
+    A subclass of Keras's wrappers that has a ``fit`` of its own is left alone.
     """
     for cls in type(estimator).__mro__:
         found = _KNOWN.get((cls.__module__.partition(".")[0], cls.__name__))
@@ -109,9 +104,8 @@ def _is_a(estimator: Any, name: str) -> bool:
 def _accept_soft_labels(net: Any) -> None:
     """Make a skorch classifier train on one float per class.
 
-    Its loss becomes one of distributions where it is one of class indices (NLLLoss; CrossEntropy
-    and BCEWithLogits take both); its validation split cannot be stratified; the accuracy that it
-    prints is that of the largest label.
+    NLLLoss becomes a loss of distributions (CrossEntropy and BCEWithLogits are); its validation
+    split cannot be stratified; the accuracy that it prints is that of the largest label.
     """
     import torch
 

@@ -32,9 +32,8 @@ def adapted(estimator: Any) -> Any:
     Pipelines, finished searches (their best estimator) and FrozenEstimators are looked into.
     Nothing is changed; a fitted network is the same network in its adapter.
     """
-    held = getattr(estimator, "best_estimator_", None)
-    if isinstance(estimator, FrozenEstimator):
-        held = estimator.estimator
+    frozen = isinstance(estimator, FrozenEstimator)
+    held = estimator.estimator if frozen else getattr(estimator, "best_estimator_", None)
     if held is not None:
         inner = adapted(held)
         return estimator if inner is held else inner
@@ -77,11 +76,8 @@ def fresh_members(estimator: Any, n: int, random_state: np.random.RandomState) -
     first = fresh(estimator, random_state)
     params = first.get_params(deep=False) if type(first).__module__.startswith("sklearn.") else {}
     held = vars(first)
-    if (
-        not params
-        or held.keys() != params.keys()
-        or not _PLAIN.issuperset(map(type, held.values()))
-    ):
+    plain = held.keys() == params.keys() and _PLAIN.issuperset(map(type, held.values()))
+    if not params or not plain:
         return [first, *(fresh(estimator, random_state) for _ in range(n - 1))]
     kind, members = type(first), [first]
     is_open = getattr(estimator, "random_state", 0) is None
@@ -111,28 +107,23 @@ def fit_soft(
     The hook: a classifier with a method ``fit_soft(X, Y, classes, **fit_params)`` is called with
     soft labels instead of ``fit`` with hard ones. It is fitted in place, as by ``fit``, and gives
     ``predict_proba`` with one column per column of Y (or sets ``classes_`` to an order of its
-    own).
+    own). A search around it (``GridSearchCV`` as the student) fits by hard labels; search around
+    the distiller instead.
 
     Rows of Y are on the simplex, projected on it if need be. With an attribute
     ``signed_soft_labels = True``, an estimator gets them unclipped: they sum to 1, and may be
     negative or above 1 wherever there is noise, which then averages out. Do so for losses that
     are linear in Y or squared.
 
-    The hook is looked for on the estimator itself and at the end of a pipeline. A search around it
-    (``GridSearchCV`` as the student) fits by hard labels; search around the distiller instead.
-
     Parameters
     ----------
     estimator : estimator
         Ours: it is fitted in place, or an adapter around it is returned.
-    X : array-like of shape (m, ...)
-        Public rows.
-    Y : ndarray of shape (m, n_classes)
-        Soft labels; rows sum to 1. The caller projects them or not, see above.
-    classes : ndarray of shape (n_classes,)
-        The label of each column; its order is the teacher's, and may be any.
-    codes : ndarray of shape (m,)
-        Index of each row's hard label, for the earlier steps of a pipeline.
+    X, Y : array-like of shape (m, ...), and ndarray of shape (m, n_classes)
+        Public rows, and soft labels that sum to 1. The caller projects them or not, see above.
+    classes, codes : ndarray of shape (n_classes,) and (m,)
+        The label of each column, in the teacher's order, and the index of each row's hard label,
+        for the earlier steps of a pipeline.
     fit_params : dict
         For ``fit_soft``, or in a pipeline's own notation.
     train : callable, default=None

@@ -1,9 +1,6 @@
 """The fit of PrivateClassifier and PrivateRegressor: a private table in, a model to publish out.
 
-The order of a fit: charge the whole price; release the law of synthetic rows (or take public
-rows); train the teacher on the private rows and release its model or its labels of those
-rows; release a histogram of scores, which places the threshold; train the student. One price pays
-for all of it, and every output went through :mod:`skdistill.release`.
+One price pays for all of a fit, and every output went through :mod:`skdistill.release`.
 """
 
 from __future__ import annotations
@@ -32,19 +29,23 @@ from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates import Certificate, certify
 from skdistill.distiller import PrivateDistiller
 from skdistill.private_table.preview import NoisePreview, preview_noise, warn_of_noise
-from skdistill.private_table.shards import noisy_n_teachers
 from skdistill.private_table.task import Found, PrivateStepError, Task
-from skdistill.private_table.teaching import group_params, last_step, refuse_teacher, takes_groups
+from skdistill.private_table.teaching import (
+    group_params,
+    last_step,
+    noisy_n_teachers,
+    refuse_teacher,
+    takes_groups,
+)
 from skdistill.release.boundary import call_privately
 from skdistill.release.calibration import PRIOR_SHARE, Release, calibrate
-from skdistill.release.class_counts import measure_rarity
+from skdistill.release.class_counts import HISTOGRAM_SHARE, measure_rarity, measure_scores
 from skdistill.release.domain import domain_share, warn_of_hidden, with_domain
 from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.mechanism import TransferSet
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Queries, answer, at_share
 from skdistill.release.residual_rounds import ResidualRounds
-from skdistill.release.score_histogram import HISTOGRAM_SHARE, measure_scores
 from skdistill.release.synthesis import bins_for, measure_table
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PRIVATE_TABLE, PrivacyStatement
@@ -59,7 +60,7 @@ from skdistill.students import (
     train,
 )
 from skdistill.teachers import NewtonClassifier, NewtonRegressor, TeacherEnsemble
-from skdistill.transfer.features import SchemaRows
+from skdistill.transfer.encoding import SchemaRows
 from skdistill.transfer.table_features import TableFeatures, usual_knots
 
 #: Part of μ² (or of ε) that synthetic rows take. Chosen, as all parts, on private rows held out of
@@ -78,6 +79,14 @@ _NOT_PROTECTED = "that a fit raised an exception, where it did (not the private 
 class PrivateTable(DistilledEstimator):
     """The common part of the classifier and the regressor."""
 
+    threshold: Any = None  # a setting of the classifier
+    _public_targets: ClassVar[str]  # in words
+    # Methods of the derived classes: the teacher to clone, the private targets in their public
+    # range, and n made-up ones.
+    _blank_teacher: Any
+    _read_targets: Any
+    _made_up: Any
+
     @np.errstate(all="ignore")  # in a user's own state, a private value could raise
     def fit(self, X: Any, y: Any = None, groups: Any = None, X_public: Any = None) -> Self:
         """Charge the price, then learn a model of the private table.
@@ -87,10 +96,9 @@ class PrivateTable(DistilledEstimator):
         X : array-like or DataFrame of shape (n, d)
             Private rows. Values outside the schema are clipped or become "other".
         y : array-like of shape (n,)
-            Private labels or targets; the class says how others are treated.
+            Private labels or targets.
         groups : array-like of shape (n,), default=None
-            Label of the group (a person, say) that each row belongs to. The unit of privacy is
-            then the group; the set of groups is public.
+            Label of each row's group (a person, say): the unit of privacy; their set is public.
         X_public : array-like or DataFrame of shape (m, d), default=None
             Public rows with the same columns. None draws synthetic ones from noisy counts of X.
 
@@ -114,13 +122,13 @@ class PrivateTable(DistilledEstimator):
         ``_queries``, whose parts have shares of the loss that sum to at most 1. (0) Private bounds:
         ``measure_domain`` (`release/domain.py`). (1) The codes of a row are a function of that row,
         so ``measure_table`` sees one row of codes replaced, and so are two classes, whose counts
-        ``measure_rarity`` releases. (2) The transfer rows and the map to
-        features are functions of its answers. Given them, the map takes private rows one by one, so
-        one training row of the teacher changes, and its labels or its model cost their share by the
-        teacher's certificate. (3) The histogram of scores asks the same rows about the released
-        model. Adaptive composition adds μ² (Dong, Roth, Su 2022, Corollary 2) or ε (Dwork, Roth
-        2014, Theorem 3.16). The student, its threshold and all synthetic rows are post-processing.
-        Groups replace records throughout.
+        ``measure_rarity`` releases. (2) The transfer rows and the map to features are functions of
+        its answers. Given them, the map takes private rows one by one, so one training row of the
+        teacher changes, and its labels or its model cost their share by the teacher's certificate.
+        (3) The histogram of scores asks the same rows about the released model. Adaptive
+        composition adds μ² (Dong, Roth, Su 2022, Corollary 2) or ε (Dwork, Roth 2014, Theorem
+        3.16). The student, its threshold and all synthetic rows are post-processing. Groups replace
+        records throughout.
         """
         clear_fitted(self)  # should this fit fail, no earlier statement is left
         task = self._check(X, y, groups, X_public)
@@ -151,10 +159,9 @@ class PrivateTable(DistilledEstimator):
 
         Parameters
         ----------
-        n_records : int or tuple of int
-            Numbers of private records (or groups).
-        epsilons : float or tuple of float
-            Values of ε of the whole fit; δ and the law of the noise are those of the estimator.
+        n_records, epsilons : number or tuple of numbers
+            Numbers of private records (or groups), and values of ε of the whole fit; δ and the law
+            of the noise are those of the estimator.
 
         Returns
         -------
@@ -172,10 +179,8 @@ class PrivateTable(DistilledEstimator):
 
         Parameters
         ----------
-        n_rows : int
-            How many.
-        random_state : int, RandomState or None, default=None
-            Public.
+        n_rows, random_state : int, and int, RandomState or None, default=None
+            How many, and public randomness.
 
         Returns
         -------
@@ -187,15 +192,12 @@ class PrivateTable(DistilledEstimator):
             raise ValueError("There are no columns to sample from: X_public was given to fit.")
         return self.table_.rows(n_rows, _generator(check_random_state(random_state)), self._kind)
 
-    # --------------------------------------------------------------------------- the steps of fit
-
     def _check(self, X: Any, y: Any, groups: Any, X_public: Any) -> Task:
         """Check public values, and bring every private cell into its public range."""
         self._check_settings()
         if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
+            name = type(self).__name__
+            raise ValueError(f"{name} requires y to be passed, but the target y is None.")
         if is_dask(X):
             raise TypeError(
                 "X is a dask collection, and this estimator reads its private table in memory. Fit "
@@ -260,8 +262,7 @@ class PrivateTable(DistilledEstimator):
             noise = self._noise(task, self._asked(seen, student), bound, loss)
         refuse_teacher(bound, teacher)
         classes, range_ = getattr(self, "classes_", None), self._output_range()
-        cut = getattr(self, "threshold", None)
-        cut = "prior" if cut in _CUTS else cut
+        cut = "prior" if self.threshold in _CUTS else self.threshold
         check_threshold(student, cut, classes)
         if student is not None or not bound.gives_model:
             rehearse(student, seen, classes, threshold=cut, output_range=range_, noise_scale=noise)
@@ -272,20 +273,15 @@ class PrivateTable(DistilledEstimator):
         if task.X_public is None:
             asked = replace(asked, X=None, indices=np.arange(_N_ROWS))
         share = (1 - domain_share(task.schema, loss, task.n_units)) * (1 - sum(self._others(task)))
-        mechanism, part = self._mechanism(bound, loss), _part(loss, share)
-        with_prior = getattr(self, "threshold", None) == "prior"
-        release = calibrate(bound, asked, mechanism=mechanism, with_prior=with_prior, loss=part)
-        return release.noise_scale
+        return self._priced_at(_part(loss, share), bound, asked).noise_scale
 
     def _others(self, task: Task) -> tuple[Fraction, Fraction, Fraction]:
         """Return the parts of the price of synthetic rows, class counts and the histogram."""
         none, noisy = Fraction(0), not math.isinf(self.epsilon)
         weighed = noisy and self._learns_weights() and len(getattr(self, "classes_", ())) == 2
-        return (
-            SYNTHESIS_SHARE if task.X_public is None else none,
-            COUNTS_SHARE if weighed else none,
-            HISTOGRAM_SHARE if noisy and self._counts_scores() else none,
-        )
+        scored = noisy and self._counts_scores()
+        synthesis = SYNTHESIS_SHARE if task.X_public is None else none
+        return synthesis, COUNTS_SHARE if weighed else none, HISTOGRAM_SHARE if scored else none
 
     def _loss(self, task: Task) -> PrivacyLoss | None:
         """Return the whole price; None for no noise."""
@@ -334,8 +330,10 @@ class PrivateTable(DistilledEstimator):
             costs["class counts"] = counted
         inputs = self._inputs(task.schema, rows, bins, rare)
         seen = inputs.transform(rows)
-        teacher = self._teach(task, inputs, _part(loss, left), random_state)
-        release = self._calibrate(teacher, inputs, seen, _part(loss, left))
+        part = _part(loss, left)
+        teacher = self._teach(task, inputs, part, random_state)
+        asked = self._asked(seen, self._chosen_student(inputs))
+        release = self._priced_at(part, self._bound(teacher, seen, part), asked)
         labels = yield from at_share(release.queries(teacher, release.prepare()), left)
         prior = PRIOR_SHARE * left if release.with_prior else Fraction(0)
         costs |= {"class prior": prior} if prior else {}
@@ -356,10 +354,8 @@ class PrivateTable(DistilledEstimator):
         Rows drawn from counts have one value for each of `n_bins` bins of a number. A class so
         `rare` (see :func:`rarity`) pays for fewer knots.
         """
-        sanitize = SchemaRows(schema)
-        if isinstance(self._blank_teacher(), Pipeline) or isinstance(
-            getattr(self._blank_teacher(), "estimator", None), Pipeline
-        ):
+        sanitize, teacher = SchemaRows(schema), self._blank_teacher()
+        if isinstance(teacher, Pipeline) or isinstance(getattr(teacher, "estimator", 0), Pipeline):
             return sanitize
         if not self._learns_weights():
             features = TableFeatures(schema, None, n_knots=0, directions=False)
@@ -412,12 +408,9 @@ class PrivateTable(DistilledEstimator):
         targets = task.targets if takes_groups(teacher) else self._known_targets(task.targets)
         return call_privately(fit, A, targets, error=PrivateStepError)
 
-    def _calibrate(self, teacher: Any, inputs: Any, rows: Any, loss: PrivacyLoss | None) -> Release:
+    def _priced_at(self, loss: PrivacyLoss | None, bound: Certificate, asked: Any) -> Release:
         """Return the release of the labels of the transfer rows, at a price that is given."""
-        asked = self._asked(rows, self._chosen_student(inputs))
-        bound = self._bound(teacher, rows, loss)
-        with_prior = getattr(self, "threshold", None) == "prior"
-        chosen = self._mechanism(bound, loss)
+        chosen, with_prior = self._mechanism(bound, loss), self.threshold == "prior"
         return calibrate(bound, asked, mechanism=chosen, with_prior=with_prior, loss=loss)
 
     def _bound(self, teacher: Any, rows: Any, loss: PrivacyLoss | None) -> Certificate:
@@ -458,9 +451,7 @@ class PrivateTable(DistilledEstimator):
         else:
             trained = train(
                 self._chosen_student(found.inputs),
-                found.rows,
-                found.release.asked.indices,
-                labels.values,
+                *(found.rows, found.release.asked.indices, labels.values),
                 answered=labels.answered,
                 noise_scale=labels.noise_scale,
                 classes=classes,
@@ -469,7 +460,7 @@ class PrivateTable(DistilledEstimator):
             )
             offsets = None
         if classes is not None:
-            threshold = getattr(self, "threshold", None)
+            threshold = self.threshold
             if threshold in _CUTS:  # without a histogram
                 threshold = "prior" if threshold == "f1" else None
             if offsets is None:
@@ -487,18 +478,18 @@ class PrivateTable(DistilledEstimator):
         seen = histogram.scores, histogram.counts
         slope, shift = calibrated = calibration_of(*seen, histogram.noise)
         model = replace(model, coef=slope * model.coef, intercept=slope * model.intercept + shift)
-        threshold = getattr(self, "threshold", None)
-        if threshold is None or not isinstance(threshold, str):
+        if not isinstance(self.threshold, str):
             return None, model
-        edges = histogram.edges
-        return offsets_from_counts(threshold, seen[0], edges, seen[1], calibrated), model
+        cut = offsets_from_counts(self.threshold, seen[0], histogram.edges, seen[1], calibrated)
+        return cut, model
 
     def _statement(self, task: Task, found: Found, loss: PrivacyLoss | None) -> PrivacyStatement:
         """Return the statement of the whole fit, with the cost of each part."""
-        release, unit = found.release, task.unit
-        assumes = self._assumes()
-        schema, targets = task.schema, self._public_targets()
-        not_protected = [f"the number of {unit}s", schema.not_protected, _NOT_PROTECTED, targets]
+        release, unit, schema = found.release, task.unit, task.schema
+        shown = isinstance(getattr(self, "classes", None), str)
+        assumes = ["the set of class labels is public"] if shown else []
+        not_protected = [f"the number of {unit}s", schema.not_protected, _NOT_PROTECTED]
+        not_protected.append(self._public_targets)
         bound = release.bound.bound_text
         if self.schema is not None:
             assumes.append(schema.origin)
@@ -524,22 +515,8 @@ class PrivateTable(DistilledEstimator):
             private=whole.private and schema.is_private,
         )
 
-    # ----------------------------------------------------- where classifier and regressor differ
-
-    def _blank_teacher(self) -> Any:
-        raise NotImplementedError
-
-    def _read_targets(self, y: Any, cells: list[Any]) -> NDArray[Any]:
-        raise NotImplementedError
-
-    def _made_up(self, n: int) -> NDArray[Any]:
-        raise NotImplementedError
-
     def _known_targets(self, targets: NDArray[Any]) -> NDArray[Any]:
         return targets
-
-    def _assumes(self) -> list[str]:
-        return []
 
     def _counts_scores(self) -> bool:
         return False
@@ -547,26 +524,15 @@ class PrivateTable(DistilledEstimator):
     def _output_range(self) -> tuple[float, float] | None:
         return None
 
-    def _public_targets(self) -> str:
-        raise NotImplementedError
-
     def _settings(self) -> PrivateDistiller:
         """Return a distiller with the settings that are checked as its own are."""
-        threshold = getattr(self, "threshold", None)
+        names = ("epsilon", "delta", "mechanism", "accountant", "random_state", "n_jobs", "verbose")
         return PrivateDistiller(
             None,
-            epsilon=self.epsilon,
-            delta=self.delta,
-            mechanism=self.mechanism,
-            threshold="prior" if threshold in _CUTS else threshold,
+            threshold="prior" if self.threshold in _CUTS else self.threshold,
             output_range=self._output_range(),
-            accountant=self.accountant,
-            random_state=self.random_state,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
+            **{name: getattr(self, name) for name in names},
         )
-
-    # ------------------------------------------------------------------------- being an estimator
 
     _shared: ClassVar[tuple[str, ...]] = ("accountant",)
     _prototypes: ClassVar[tuple[str, ...]] = ("teacher", "student")
@@ -574,9 +540,7 @@ class PrivateTable(DistilledEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
         return tags
 
 

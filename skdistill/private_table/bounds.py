@@ -44,8 +44,7 @@ def learn_bounds(
     X : array-like or DataFrame of shape (n, d)
         Private rows.
     groups : array-like of shape (n,), default=None
-        Label of the group (a person, say) of each row. The unit of privacy is then the group, and
-        the number of groups is public.
+        Label of the group (a person, say) of each row: the unit of privacy; their number is public.
     epsilon, delta : float
         The price. ``delta=0`` uses Laplace noise.
     accountant : PrivacyLedger or diffprivlib.BudgetAccountant, default=None
@@ -54,8 +53,8 @@ def learn_bounds(
     Returns
     -------
     Schema
-        With bounds for all columns, and with the statement of the release as `privacy`. Bounds
-        are noisy: rare values may be outside, and are clipped when they are read.
+        With bounds for all columns, and with the statement of the release as `privacy`. Rare
+        values may be outside of noisy bounds, and are clipped when they are read.
 
     Raises
     ------

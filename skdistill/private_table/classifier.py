@@ -17,30 +17,27 @@ from skdistill.teachers import NewtonClassifier
 class PrivateClassifier(ClassifierMixin, PrivateTable):
     """A private classifier from a private table alone: no public rows are needed.
 
-    `fit` releases noisy counts of the columns and draws synthetic rows from them; learns a linear
-    model of splines and indicators in gradient rounds on the private rows, with the curvature of
-    the synthetic rows; and calibrates it by a noisy histogram of its scores. One price covers it
-    all. With a :class:`~skdistill.TeacherEnsemble` as teacher it is PATE [1]_: the teachers' labels
-    of the synthetic rows are released, and `student` learns from these.
+    `fit` draws synthetic rows from noisy counts of the columns; learns a linear model of splines
+    and indicators in gradient rounds on the private rows, with the curvature of the synthetic rows;
+    and calibrates it by a noisy histogram of its scores. One price covers it all. With a
+    :class:`~skdistill.TeacherEnsemble` as teacher it is PATE [1]_: the teachers' labels of the
+    synthetic rows are released, and `student` learns from these.
 
     Parameters
     ----------
     teacher : classifier, default=None
-        The model that sees private rows; cloned. None is a
-        :class:`~skdistill.NewtonClassifier`. Any classifier works as the member of a
-        :class:`~skdistill.TeacherEnsemble`, such as
+        The model that sees private rows; cloned. None is a :class:`~skdistill.NewtonClassifier`.
+        Any classifier works as the member of a :class:`~skdistill.TeacherEnsemble`, such as
         ``TeacherEnsemble(RandomForestClassifier(), n_teachers=300)``. A Pipeline, or an ensemble
-        of Pipelines, sees rows as they are; other teachers see numbers, indicators and splines of
-        the columns.
+        of Pipelines, sees rows as they are; other teachers see numbers, indicators and splines.
     student : estimator, default=None
         Trained on the released labels, on the features of the teacher. None is the released model
         itself after gradient rounds, else a LogisticRegression.
     schema : Schema, tuple of (float, float), float or int
-        Public knowledge about the columns: bounds, categories, columns with missing cells
-        (:class:`skdistill.Schema`). A tuple ``(low, high)`` where every column is a number in
-        these bounds; a class where every column is a number whose bounds are private. Such bounds
-        are learned in `fit`, for 3 to 20 % of the price. Nothing else is ever read off private
-        rows; where `fit` is given `X_public`, None reads the schema off those.
+        Public knowledge about the columns (:class:`skdistill.Schema`). A tuple ``(low, high)``
+        where every column is a number in these bounds; a class where every column is a number
+        whose bounds are private. Such bounds are learned in `fit`, for 3 to 20 % of the price.
+        Where `fit` is given `X_public`, None reads the schema off those rows.
     classes : array-like of shape (n_classes,) or "public"
         All labels, as public knowledge. A record with another label teaches nothing. "public"
         takes the labels that occur in `y`, and the statement lists that their set is public.
@@ -51,10 +48,9 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
         As for :class:`~skdistill.PrivateDistiller`, such as ``ResidualRounds(n_rounds=2)`` for an
         ensemble.
     threshold : {"prior", "accuracy", "f1"}, float or None, default="prior"
-        How `predict` decides. "prior" predicts each class as often as it occurs, "accuracy" makes
-        most predictions right, "f1" maximises F1; a float is a cut on the probability of the
-        second of two classes; None leaves it to the student. "f1" needs two classes and the
-        default teacher and student.
+        How `predict` decides. "prior" predicts each class as often as it occurs; "accuracy" and
+        "f1" maximise these ("f1" needs two classes and the default teacher and student); a float
+        is a cut on the probability of the second of two classes; None leaves it to the student.
     accountant : PrivacyLedger or diffprivlib.BudgetAccountant, default=None
         Charged once by `fit`, before anything is counted or trained; shared by clones.
     random_state : int, RandomState or None, default=None
@@ -71,8 +67,7 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
     privacy_ : PrivacyStatement
         The promise for the whole.
     costs_ : dict of str to PrivacyLoss
-        The cost of each part, such as "bounds", "synthetic rows" and "gradients". None for no
-        noise.
+        The cost of each part, such as "synthetic rows" and "gradients". None for no noise.
     table_ : SyntheticTable or None
         The released columns and their dependence; None with `X_public`.
     schema_ : Schema
@@ -115,7 +110,7 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
     """
 
     classes: Any
-    threshold: Any
+    _public_targets = "the set of class labels"
 
     def __init__(
         self,
@@ -167,13 +162,10 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
             self.classes_ = np.unique(np.asarray(list(self.classes)))
             check_label_types(y, self.classes_)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"A classifier needs at least two classes, and there is {len(self.classes_)} class."
-            )
+            raise ValueError(f"There are not at least two classes: {len(self.classes_)} class.")
         if self.threshold == "f1" and not (self._counts_scores() and self.student is None):
             raise ValueError(
-                'threshold="f1" needs two classes, and the default teacher and student, whose '
-                'scores are counted by class. Use threshold="prior".'
+                'threshold="f1" needs two classes, and the default teacher and student.'
             )
         known = np.array([*self.classes_.tolist(), None], dtype=object)
         return known[label_codes(cells, self.classes_)]
@@ -193,9 +185,3 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
 
     def _blank_student(self) -> Any:
         return LogisticRegression(max_iter=1000) if self.student is None else self.student
-
-    def _public_targets(self) -> str:
-        return "the set of class labels"
-
-    def _assumes(self) -> list[str]:
-        return ["the set of class labels is public"] if isinstance(self.classes, str) else []

@@ -22,17 +22,10 @@ MOSTLY_NOISE = 0.08
 
 @dataclass(frozen=True, eq=False)
 class NoisePreview:
-    """The least noise on a prediction, for numbers of records and values of ε; public.
+    """The least noise on a prediction, for numbers of records (or groups) and values of ε; public.
 
-    Parameters
-    ----------
-    n_records : tuple of int
-        Numbers of private records (or groups).
-    epsilons : tuple of float
-        Values of ε of the whole fit.
-    noise : ndarray of shape (len(n_records), len(epsilons))
-        Size of the noise on a prediction of a model with ten weights, as a part of the range of
-        predictions. Models with more weights have more.
+    `noise` is that of a model with ten weights, as a part of the range of predictions, shape
+    (len(n_records), len(epsilons)). Models with more weights have more.
     """
 
     n_records: tuple[int, ...]
@@ -44,29 +37,21 @@ class NoisePreview:
         lines = ["records   " + "".join(f"{head:>10}" for head in heads)]
         for n, row in zip(self.n_records, self.noise, strict=True):
             lines.append(f"{n:<10,}" + "".join(f"{value:>10.2g}" for value in row))
-        lines.append(
-            "Least noise on a prediction, in its range; above "
-            f"{MOSTLY_NOISE:g} a model is mostly noise."
-        )
-        return "\n".join(lines)
+        note = f"above {MOSTLY_NOISE:g} a model is mostly noise."
+        return "\n".join([*lines, f"Least noise on a prediction, in its range; {note}"])
 
 
 def preview_noise(
     n_records: Any, epsilons: Any, n_classes: int, loss: Callable[[float], PrivacyLoss]
 ) -> NoisePreview:
     """Return the least noise of the default teacher for every number of records and every ε."""
-    counts = tuple(check_whole("n_records", n) for n in _listed(n_records))
+    counts = tuple(check_whole("n_records", n) for n in np.atleast_1d(n_records).tolist())
     prices = tuple(
         check_number("epsilons", e, "positive and finite", lambda v: 0 < v < math.inf)
-        for e in _listed(epsilons)
+        for e in np.atleast_1d(epsilons).tolist()
     )
     noise = [[least_noise(n, n_classes, loss(e)) for e in prices] for n in counts]
     return NoisePreview(counts, prices, np.array(noise).reshape(len(counts), len(prices)))
-
-
-def _listed(values: Any) -> Any:
-    """Return one number as a list."""
-    return values if np.ndim(values) else [values]
 
 
 def warn_of_noise(n_units: int, n_classes: int, loss: PrivacyLoss) -> None:

@@ -62,6 +62,7 @@ class PrivateRegressor(RegressorMixin, PrivateTable):
     """
 
     output_range: Any
+    _public_targets = "the range of the target"
 
     def __init__(
         self,
@@ -93,8 +94,7 @@ class PrivateRegressor(RegressorMixin, PrivateTable):
     def _check_settings(self) -> None:
         if self.output_range is None:
             raise ValueError(
-                "output_range must be given: (low, high), public knowledge about the target. The "
-                "smallest and largest value in y are private."
+                "output_range=(low, high) must be given: the smallest and largest y are private."
             )
         super()._check_settings()
 
@@ -117,6 +117,3 @@ class PrivateRegressor(RegressorMixin, PrivateTable):
 
     def _output_range(self) -> tuple[float, float] | None:
         return self.output_range
-
-    def _public_targets(self) -> str:
-        return "the range of the target"

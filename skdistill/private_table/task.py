@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.calibration import Release
-from skdistill.release.copula import SyntheticTable
+from skdistill.release.class_counts import ScoreHistogram
 from skdistill.release.domain import Hidden
 from skdistill.release.mechanism import Labels
-from skdistill.release.score_histogram import ScoreHistogram
+from skdistill.release.synthesis import SyntheticTable
 from skdistill.schema import Schema
 
 

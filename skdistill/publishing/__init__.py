@@ -5,10 +5,6 @@ from skdistill.publishing.private_parts import refuse_private_parts, refuse_priv
 from skdistill.publishing.published import Published
 
 __all__ = [
-    "Published",
-    "UnsafeFileError",
-    "load",
-    "refuse_private_parts",
-    "refuse_private_settings",
+    "Published", "UnsafeFileError", "load", "refuse_private_parts", "refuse_private_settings",
     "save",
-]
+]  # fmt: skip

@@ -22,10 +22,8 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
 
     Parameters
     ----------
-    student : estimator
-        Fitted.
-    teacher : estimator or None
-        Fitted.
+    student, teacher : estimator
+        Fitted; the teacher may be None.
 
     Raises
     ------
@@ -36,9 +34,8 @@ def refuse_private_parts(student: Any, teacher: Any) -> None:
     -----
     The search finds mistakes and proves nothing: a copy or a function of the teacher is not
     recognised. Objects are compared by identity, in attributes, containers, bound methods and
-    partial functions. The text of a program decides which objects it puts together, not its data.
-    So no private value decides whether this raises an error. A comparison of contents would confirm
-    a guess of them.
+    partial functions. The text of a program decides which objects it puts together, not its data,
+    so no private value decides whether this raises. A comparison of contents would confirm a guess.
 
     Examples
     --------
@@ -69,10 +66,8 @@ def refuse_private_settings(student: Any, teacher: Any) -> None:
 
     Parameters
     ----------
-    student : estimator
-        The prototype, before it is cloned.
-    teacher : estimator or None
-        Fitted.
+    student, teacher : estimator
+        The prototype, before it is cloned, and the fitted teacher or None.
 
     Raises
     ------

@@ -72,8 +72,6 @@ class Published:
     def is_tied(self) -> bool:
         """Whether the estimator is the one that the statement was made for.
 
-        A student that was fitted again in place is not noticed.
-
         Returns
         -------
         tied : bool
@@ -90,13 +88,10 @@ def _parts(estimator: Any) -> tuple[Any, ...]:
 def publish(model: Any, statement: PrivacyStatement, teacher: Any = None) -> Published:
     """Tie a student to the statement of its fit, after a search for the teacher in it.
 
-    The student loses the folder of its cache (:func:`without_memory`). One that holds the teacher,
-    or a part of it, raises a ValueError.
-
     Proof. Post-processing: the student, the offsets and the classes are functions of released
     labels, the public X and public settings, so the export has the guarantee of the release and no
-    other cost (Dwork and Roth 2014, Proposition 2.1). The *student* is such a function unless the
-    user put private parts into it. The function searches for them.
+    other cost (Dwork and Roth 2014, Proposition 2.1), unless the user put private parts into it:
+    the search raises for them.
     """
     refuse_private_parts(model, teacher)
     published = Published(without_memory(model), statement)

@@ -54,19 +54,16 @@ def call_privately(
 ) -> Any:
     """Call code that may look at private records; only its return value comes out.
 
-    Each argument in `data` is copied (``own_copy``), so that a function which writes into it
-    changes nothing for the student or for another member.
-
     Parameters
     ----------
     function : callable
         A teacher's method, a member's fit, a user's transformer.
     *data : object
-        Its arguments.
+        Its arguments. Each is copied, so that a function which writes into it changes nothing for
+        the student or for another member.
     seed : int or None, default=None
         Public, below 2^31. The global generators of Python, NumPy, PyTorch and Keras start from
-        it and are put back afterwards, so that how much one call draws reaches no other call.
-        None leaves them alone: for a teacher that is by itself.
+        it and are put back afterwards. None leaves them alone: for a teacher that is by itself.
     error : callable, default=TeacherError
         ``error()``, of a fixed text, is raised in place of any exception of the function:
         ``BaseException`` as well, since panics of extension modules quote values too.
@@ -84,11 +81,10 @@ def call_privately(
 
     Notes
     -----
-    Proof sketch. The exception is dropped inside the ``except`` block and a new one is raised
-    after it, so neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds the
-    one that was raised. That *some* exception was raised is visible; the statement says so.
-    Filters of warnings, NumPy's error state (in which nothing raises), scikit-learn's configuration
-    and environment variables are restored.
+    The exception is dropped inside the ``except`` block and a new one is raised after it, so
+    neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds it. That *some*
+    exception was raised is visible; the statement says so. Filters of warnings, NumPy's error state
+    (in which nothing raises), scikit-learn's configuration and environment variables are restored.
 
     Examples
     --------
@@ -139,13 +135,9 @@ def _own_environment() -> Iterator[None]:
 
 
 def own_copy(data: Any) -> Any:
-    """Return a copy of rows, in the same container, that shares nothing which could be written to.
-
-    Cells that are objects are copied as well.
-    """
-    if isinstance(data, np.ndarray) and not data.dtype.hasobject:
-        return data.copy()
-    if hasattr(data, "tocsr") and hasattr(data, "copy"):
+    """Return a copy of rows and cells, in the same container, that shares nothing with them."""
+    plain = isinstance(data, np.ndarray) and not data.dtype.hasobject
+    if plain or (hasattr(data, "tocsr") and hasattr(data, "copy")):
         return data.copy()
     copied = copy.deepcopy(data)
     if hasattr(copied, "isetitem"):  # pandas copies the references of a column of objects only

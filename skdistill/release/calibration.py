@@ -23,7 +23,7 @@ from skdistill.release.gradients import GradientRounds
 from skdistill.release.mechanism import WHOLE, Labels, Mechanism, TransferSet
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.parameters import Parameters
-from skdistill.release.query import Queries, answer, at_share
+from skdistill.release.query import Queries, answer, at_share, part_of
 from skdistill.release.replay.store import charge_dry_run, replayed
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.release.soft_labels import SoftLabels, Unprotected
@@ -69,11 +69,9 @@ def choose_mechanism(setting: Any, bound: Any) -> Mechanism:
     if default is Unprotected:
         return Unprotected(getattr(setting, "temperature", 1.0))
     if isinstance(setting, str):
-        return default(noise=setting) if setting in _LAWS else _suited(_BY_NAME[setting](), bound)
-    return _suited(clone(setting), bound)
-
-
-def _suited(mechanism: Mechanism, bound: Any) -> Mechanism:
+        mechanism = default(noise=setting) if setting in _LAWS else _BY_NAME[setting]()
+    else:
+        mechanism = clone(setting)
     if mechanism.kind == bound.kind:
         return mechanism
     needs = {
@@ -96,12 +94,8 @@ class Release:
 
     Parameters
     ----------
-    bound : Certificate
-        How far one unit moves the teacher.
-    asked : TransferSet
-        The rows to label.
-    mechanism : Mechanism
-        How the answers are protected.
+    bound, asked, mechanism : Certificate, TransferSet, Mechanism
+        How far one unit moves the teacher, the rows to label, and how answers are protected.
     loss : PrivacyLoss or None
         The price of the whole release; None where it is free.
     with_prior : bool
@@ -141,7 +135,7 @@ class Release:
     @property
     def label_loss(self) -> PrivacyLoss | None:
         """The price of the labels."""
-        return None if self.loss is None else self.loss.part(self.label_share)
+        return part_of(self.loss, self.label_share)
 
     @property
     def noise_scale(self) -> float:
@@ -152,12 +146,11 @@ class Release:
     def noise_averaged(self, n_directions: float) -> float:
         """Return the noise on a prediction of a linear student of so many weights; public.
 
-        Independent noise of m rows is averaged: its variance falls by the factor n_directions/m.
-
         Parameters
         ----------
         n_directions : float
-            Number of weights that the student learns.
+            Number of weights that the student learns. Independent noise of m rows is averaged: its
+            variance falls by the factor n_directions/m.
 
         Returns
         -------
@@ -194,10 +187,9 @@ class Release:
 
         Raises
         ------
-        diffprivlib.utils.BudgetError
-            The budget does not suffice; nothing was asked.
-        TeacherError
-            The teacher raised; fixed text. The charge stays.
+        BudgetError, TeacherError
+            Of diffprivlib where the budget does not suffice, and nothing was asked; or, after the
+            charge, where the teacher raised.
         """
         prepared = self.prepare()
         if self.loss is not None and replays(accountant):
@@ -233,13 +225,10 @@ class Release:
     def queries(self, teacher: Any, prepared: Any = None) -> Queries[Labels]:
         """Join the queries of the class counts and of the labels under one price.
 
-        `prepared` comes from :meth:`prepare`. A dry run has no teacher: it never gets as far as
-        asking it.
-
         Parameters
         ----------
         teacher : estimator or None
-            Fitted; private. None in a dry run.
+            Fitted; private. None in a dry run, which never gets as far as asking it.
         prepared : object, default=None
             The result of :meth:`prepare`.
 
@@ -280,16 +269,14 @@ class Release:
         return f"{self.title}; {self.asked.n_rows} rows; {self.bound.name}"
 
     def statement(self, assumes: tuple[str, ...] = (), accountant: Any = None) -> PrivacyStatement:
-        """Return the statement of this release, with assumptions beside those of the certificate.
-
-        It quotes the cap of the `accountant` that is charged; None: other fits are not counted.
+        """Return the statement of this release.
 
         Parameters
         ----------
         assumes : tuple of str, default=()
             Assumptions beside those of the certificate.
         accountant : PrivacyLedger, BudgetAccountant or None, default=None
-            The one that is charged.
+            The one that is charged, whose cap is quoted. None: other fits are not counted.
 
         Returns
         -------
@@ -330,10 +317,8 @@ def calibrate(
 
     Parameters
     ----------
-    bound : Certificate
-        Of the teacher.
-    asked : TransferSet
-        The public rows that are asked about.
+    bound, asked : Certificate, TransferSet
+        Of the teacher; the public rows that are asked about.
     epsilon, delta : float
         The price of the whole release; an infinite `epsilon` is no noise.
     mechanism : str or Mechanism, default="auto"
@@ -380,27 +365,15 @@ def calibrate(
     return Release(bound, asked, chosen, loss, counted)
 
 
-def choose_queries(
-    n_rows: int,
-    max_queries: int | None,
-    random_state: Any,
-    bound: Any,
-    classes: NDArray[Any] | None,
-    epsilon: float,
-    delta: float,
-    mechanism: Any,
-) -> NDArray[np.intp]:
-    """Return the sorted numbers of the rows to label, at random and by number only.
-
-    They are all rows where neither `max_queries` nor the mechanism sets a limit.
-    """
-    limit = max_queries
-    if limit is None and classes is not None and not math.isinf(epsilon):
-        chosen = choose_mechanism(mechanism, bound)
+def choose_queries(n_rows: int, distiller: Any, bound: Any, classes: Any) -> NDArray[np.intp]:
+    """Return the sorted numbers of the rows to label: all, or at random as many as there may be."""
+    limit, rows = distiller.max_queries, np.arange(n_rows)
+    if limit is None and classes is not None and not math.isinf(distiller.epsilon):
+        chosen = choose_mechanism(distiller.mechanism, bound)
         if not isinstance(chosen, Unprotected):
-            everything = TransferSet(None, np.arange(n_rows), classes)
-            loss = chosen.price(bound, everything, epsilon, delta)
+            price = distiller.epsilon, distiller.delta
+            loss = chosen.price(bound, TransferSet(None, rows, classes), *price)
             limit = chosen.most_rows(bound, len(classes), loss)
     if limit is None or limit >= n_rows:
-        return np.arange(n_rows)
-    return np.sort(check_random_state(random_state).permutation(n_rows)[:limit])
+        return rows
+    return np.sort(check_random_state(distiller.random_state).permutation(n_rows)[:limit])

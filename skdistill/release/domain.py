@@ -13,7 +13,7 @@ import numpy as np
 from skdistill._silenced import warn_caller
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.marginals import NoisyMarginals, measure_marginals
-from skdistill.release.query import Queries, at_share, noise_deviation
+from skdistill.release.query import Queries, at_share, noise_deviation, part_of
 from skdistill.schema import Column, Schema
 from skdistill.schema.domain import assumed, is_narrow, on_grid, with_bounds
 
@@ -32,16 +32,9 @@ _SEEN, _MUCH = 5.5, 0.05
 
 @dataclass(frozen=True)
 class Hidden:
-    """The values that noise on the counts may hide; public.
+    """Values that noise may hide, public: of `unknown` columns all, of `learned` ones some.
 
-    Parameters
-    ----------
-    unknown : tuple of str
-        Columns whose bounds cannot be told from noise: -1 to 1 is assumed there.
-    learned : tuple of str
-        Columns that have bounds now.
-    share : float
-        The part of the records that noise may hide at each end.
+    `share` is the part of the records that noise may hide at each end.
     """
 
     unknown: tuple[str, ...] = ()
@@ -50,17 +43,7 @@ class Hidden:
 
 
 def domain_share(schema: Schema, loss: PrivacyLoss | None, n_units: int) -> Fraction:
-    """Return the part of the price that private bounds take, from public numbers; 0 for none.
-
-    Parameters
-    ----------
-    schema : Schema
-        Public.
-    loss : PrivacyLoss or None
-        The whole price; None for no noise.
-    n_units : int
-        Number of records, or of groups.
-    """
+    """Return the part of the price that private bounds take, from public numbers; 0 for none."""
     k = len(schema.unbounded)
     if not k:
         return Fraction(0)
@@ -74,44 +57,24 @@ def domain_share(schema: Schema, loss: PrivacyLoss | None, n_units: int) -> Frac
 def measure_domain(
     schema: Schema, X: Any, loss: PrivacyLoss | None, *, groups: Any = None
 ) -> Queries[tuple[Schema, Hidden]]:
-    r"""Release noisy counts of the columns without bounds in public cells, and read bounds off.
+    """Release noisy counts of the columns without bounds in public cells, and read bounds off.
 
-    Columns whose bounds turn out to be near each other and far from zero are counted once more,
-    in cells between these bounds. Where there is none, all are counted once more in the same cells.
+    Columns whose bounds turn out to be near each other and far from zero are counted once more, in
+    cells between these bounds. Where there is none, all are counted once more in the same cells.
 
-    Parameters
-    ----------
-    schema : Schema
-        Public; at least one column has no bounds.
-    X : array-like or DataFrame of shape (n, d)
-        Private.
-    loss : PrivacyLoss or None
-        The price; None for no noise.
-    groups : array-like of shape (n,), optional
-        The group of each row.
-
-    Returns
-    -------
-    schema : Schema
-        With bounds for all numbers.
-    hidden : Hidden
-        The values that noise may hide.
-
-    Notes
-    -----
     Proof. The first cells are the same for every table (:func:`~skdistill.schema.domain.on_grid`),
     the second ones a function of the first answer, and so are the columns that are counted again.
-    The code of a cell of the table is a function of that cell, so one row of codes is replaced,
-    and each set of counts costs its part of `loss` by the proof of
-    :func:`~skdistill.release.marginals.measure_marginals`. Bounds are post-processing.
+    The code of a cell of the table is a function of that cell, so one row of codes is replaced, and
+    each set of counts costs its part of `loss` by the proof of :func:`measure_marginals`. Bounds
+    are post-processing.
     """
     cells = schema.cells(X)
     unknown = {j: c for j, c in enumerate(schema.columns) if not c.bounded}
-    first = _counts(unknown, cells, _part(loss, _FIRST), groups)
+    first = _counts(unknown, cells, part_of(loss, _FIRST), groups)
     noisy = yield from at_share(first, _FIRST)
     found = _bounds(unknown, noisy, loss)
     narrow = {j: column for j, column in found.items() if is_narrow(column)}
-    second = _counts(narrow or unknown, cells, _part(loss, 1 - _FIRST), groups)
+    second = _counts(narrow or unknown, cells, part_of(loss, 1 - _FIRST), groups)
     more = yield from at_share(second, 1 - _FIRST)
     if narrow:
         found |= _bounds(narrow, more, loss)
@@ -132,9 +95,9 @@ def warn_of_hidden(hidden: Hidden | None) -> None:
     """Warn of values that noise may hide, at the end of a fit: a warning may be an error."""
     cure = "Give bounds that are public knowledge, or use more records or a larger epsilon."
     if hidden and hidden.unknown:
+        unknown = list(hidden.unknown)
         warn_caller(
-            f"The bounds of {list(hidden.unknown)} cannot be told from noise, so that {_ASSUMED}. "
-            + cure
+            f"The bounds of {unknown} cannot be told from noise, so that {_ASSUMED}. {cure}"
         )
     if hidden and hidden.learned and hidden.share > _MUCH:
         warn_caller(
@@ -154,21 +117,15 @@ def with_domain(
 ) -> Queries[tuple[Fraction, Hidden | None, Result]]:
     """Learn private bounds, then run ``learn(schema, loss)`` at the rest of the price.
 
-    Returns
-    -------
-    share : Fraction
-        The part of the price that the bounds took; 0 where none were private.
-    hidden : Hidden or None
-        For :func:`warn_of_hidden`. None where no bounds were private.
-    result : object
-        The result of `learn`.
+    Returns the part of the price that the bounds took (0 where none were private), the values that
+    noise may hide (or None), and the result of `learn`.
     """
     hidden = None
     share = domain_share(schema, loss, n_units)
     if share:
-        bounds = measure_domain(schema, X, _part(loss, share), groups=groups)
+        bounds = measure_domain(schema, X, part_of(loss, share), groups=groups)
         schema, hidden = yield from at_share(bounds, share)
-    result = yield from at_share(learn(schema, _part(loss, 1 - share)), 1 - share)
+    result = yield from at_share(learn(schema, part_of(loss, 1 - share)), 1 - share)
     return share, hidden, result
 
 
@@ -203,7 +160,3 @@ def _bounds(
         for (j, column), counts in zip(columns.items(), noisy.counts, strict=True)
     }
     return {j: column for j, column in found.items() if column is not None}
-
-
-def _part(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:
-    return None if loss is None else loss.part(share)

@@ -49,6 +49,7 @@ _MOMENT_ROWS = 100_000
 _RADIUS2 = 1.2
 _SMALLEST_CURVATURE = 0.02  # of one public row's loss
 _SMALLEST_RESIDUAL = 0.1
+_SMALLEST_SPREAD = 0.02  # of a regression's targets
 _CURVATURE = 1.2  # public rows' curvature is enlarged a little, since too small a one overshoots
 _FIRST_STEP = 0.7
 _SHRUNK_RIDGE = 0.5  # of a regression's ridge: its average is shrunk afterwards
@@ -60,6 +61,7 @@ _FEWEST_DIRECTIONS = 10
 _LATE, _EARLY, _EARLY_LEVEL = 4, 10, 0.1
 _ONE_ROUND = 0.15  # expected noise on a score, above which one round of Laplace noise is best
 _PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
+_TURNS = 0, 2  # rounds that choose the coordinates of a clip, beside the first of the late ones
 _CLEAR = 2.5  # deviations of noise, beyond which a change of the gradient is one of the curvature
 _RARITY_POWER = 2  # of the rarity, by which there are fewer directions
 
@@ -193,20 +195,22 @@ def gradient_rounds(
     bought = _moment_shares(frame.size, n, loss, whole, rule)
     left = whole * (1 - rule.prior) - sum(share for _, share in bought)
     shares = _shares(left, _level(frame.size, rows, loss.part(left)), rule, loss.kind)
-    totals = yield from _ask(rows.targets_sum(), whole * rule.prior)
+    found = rows.targets_sum()
+    totals = yield from _ask(found, whole * rule.prior)
     start, rare = _start(totals / n, rows.n_classes), rarity(totals, rows.n_classes)
+    spread = _spread(totals / n, _deviation(loss.part(whole * rule.prior), found) / n)
     frame = frame.first(_most_directions(rows, loss.part(whole), rule, rare**_RARITY_POWER))
     for order, share in bought:
         frame = yield from _nearer(frame, rows, order, share, loss)
     constant = np.zeros((frame.size, rows.n_scores))
     constant[-1] = start
     v: Array = np.asarray(np.linalg.solve(frame.start, constant), dtype=np.float64)
-    steps = _Steps(frame, rows, loss.part(left), rule)
+    steps = _Steps(frame, rows, loss.part(left), rule, spread)
     taken: list[tuple[Array, Fraction]] = []
     few = max(_MOMENT_ROWS, n // _EARLY, math.ceil(n * min(1.0, steps.level / _EARLY_LEVEL)))
     for share in shares:
         late = len(taken) - (len(shares) - _LATE)
-        clip = steps.at(v, turn=not taken or late <= 0)
+        clip = steps.at(v, turn=len(taken) in _TURNS or late == 0)
         finest = _finest(loss.part(share), 4, v.size)
         at_most = few if late < 0 else n
         found, asked = rows.gradients(steps.map, frame.matrix @ v, clip, at_most, finest)
@@ -238,11 +242,15 @@ class _Steps:
         Of all rounds together: the ridge follows their noise.
     rule : Rule
         Public numbers.
+    spread : float
+        Released deviation of a regression's targets, in units of half the output range.
     """
 
-    def __init__(self, frame: Frame, rows: PrivateRows, loss: PrivacyLoss, rule: Rule) -> None:
+    def __init__(
+        self, frame: Frame, rows: PrivateRows, loss: PrivacyLoss, rule: Rule, spread: float
+    ) -> None:
         q, k = frame.size, rows.n_scores
-        self.frame, self.rule, self.n_classes = frame, rule, rows.n_classes
+        self.frame, self.rule, self.n_classes, self.spread = frame, rule, rows.n_classes, spread
         noise = q * _relative(loss, q * k) / rows.n_units
         self.level = _level(q, rows, loss)
         factor = rule.clip * self.level**-rule.clip_falls
@@ -267,11 +275,11 @@ class _Steps:
             p = softmax(scores, axis=1) if self.n_classes > 2 else expit(scores)
             variance = p * (1 - p)
             each = np.maximum(variance.mean(axis=1), _SMALLEST_CURVATURE) * _CURVATURE
-            residual = math.sqrt(float(variance.sum(axis=1).mean()))
+            residual = max(math.sqrt(float(variance.sum(axis=1).mean())), _SMALLEST_RESIDUAL)
             self.h = (rows * each[:, None]).T @ rows / len(each) + each.mean() * self.rest
             size = float(each.mean())
         else:
-            residual = max(0.25 * 0.75**self.n_steps, 0.125)  # measured on housing
+            residual = self.spread * max(0.75**self.n_steps, 0.5) / 2  # measured on housing
             self.h, size = rows.T @ rows / len(rows) + self.rest, 1.0
         self.mean = float(np.trace(self.h)) / len(v)
         if turn:
@@ -280,7 +288,7 @@ class _Steps:
             self.map = IntegerMap(self.frame.lattice, self.frame.matrix @ self.turn)
         part = float((self.turn * (self.h @ self.turn)).sum()) / (size * len(v))
         length = math.sqrt(part * self.frame.length2)
-        return self.clip * length * max(residual, _SMALLEST_RESIDUAL)
+        return self.clip * length * residual
 
     def next(self, v: Array, gradient: Array, noise: float) -> Array:
         """Return the next weights, from the gradient in the turned coordinates and its noise."""
@@ -441,6 +449,13 @@ def _start(answer: Array, n_classes: int) -> Any:
     shares = np.clip(np.resize(answer, max(n_classes, 2)), min(_PRIOR_FLOOR, 0.1 / n_classes), None)
     shares = shares / shares.sum()
     return np.log(shares) if n_classes > 2 else np.log(shares[1] / shares[0])
+
+
+def _spread(moments: Array, noise: float) -> float:
+    """Return the deviation of a regression's targets: no less, as far as noise can tell."""
+    if len(moments) != 2:
+        return 1.0
+    return math.sqrt(min(max(float(moments[1] - moments[0] ** 2) + noise, _SMALLEST_SPREAD**2), 1))
 
 
 def _spread_of(n_classes: int) -> float:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 from skdistill._scores import probabilities_of
@@ -17,15 +16,12 @@ from skdistill.release.mechanism import Labels, Mechanism, TransferSet
 from skdistill.release.outputs import before_last_step
 from skdistill.release.query import Queries
 
-Array = NDArray[np.float64]
-
 
 class GradientRounds(Mechanism):
     """A linear model, learned in rounds of noisy sums of clipped gradients.
 
-    The model labels the transfer rows, and is the default student itself. Where the teacher was
-    given public rows (`curvature`), the model does not depend on the transfer set: one release
-    serves every fold and every student of a search.
+    The model labels the transfer rows, and is the default student itself. If the teacher was given
+    public rows (`curvature`), one release serves every fold and every student of a search.
 
     Parameters
     ----------
@@ -92,8 +88,7 @@ class GradientRounds(Mechanism):
 
     def restored(self, held: Any, asked: TransferSet, prepared: Any) -> Labels:
         """Return the labels of the rows by a model that was released before."""
-        n_rounds, n_directions = map(int, held["numbers"])
-        prior = held.get("prior")
+        (n_rounds, n_directions), prior = map(int, held["numbers"]), held.get("prior")
         model = LinearRelease(held["coef"], held["intercept"], n_rounds, n_directions, prior)
         return _labels(model, asked, prepared)
 

@@ -23,13 +23,13 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill._tables import group_names
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.quantization import lattice_bits
 from skdistill.release.query import (
     ROUND_UP,
+    Array,
     Integers,
     Queries,
     Query,
@@ -37,24 +37,12 @@ from skdistill.release.query import (
     noise_deviation,
 )
 
-Array = NDArray[np.float64]
-
 _LEAST_SHARE = Fraction(1, 100)  # of a price that counts of columns take, with or without bounds
 
 
 @dataclass(frozen=True)
 class NoisyMarginals:
-    """Counts that came through the boundary, in records (or groups); public from here on.
-
-    Parameters
-    ----------
-    total : int
-        Number of records (or groups), public.
-    counts : tuple of ndarray
-        Noisy counts of the codes of every column.
-    noise : float
-        Standard deviation of the noise on a count; 0 for none.
-    """
+    """Noisy counts of the codes of each column, in records (or groups); public from here on."""
 
     total: int
     counts: tuple[Array, ...]
@@ -64,24 +52,14 @@ class NoisyMarginals:
 def measure_marginals(
     codes: Integers, n_codes: Sequence[int], loss: PrivacyLoss | None, *, groups: Any = None
 ) -> Queries[NoisyMarginals]:
-    r"""Release noisy counts of the codes of every column at the price `loss`; None is no noise.
+    """Release noisy counts of the codes of every column at the price `loss`; None is no noise.
 
-    Parameters
-    ----------
-    codes : ndarray of int64, shape (n, d)
-        Private; ``0 <= codes[:, j] < n_codes[j]``.
-    n_codes : sequence of int, length d
-        Public.
-    loss : PrivacyLoss or None
-        The price.
-    groups : array-like of shape (n,), optional
-        The group of each row; one group then takes the place of a record. Their number is public.
+    `codes`, of shape (n, d), are private, with ``0 <= codes[:, j] < n_codes[j]``. With `groups`,
+    whose number is public, one group takes the place of a record.
 
-    Notes
-    -----
     Proof. With U lattice units per record (1 without groups), one record (group) moves the d
-    marginals by √(2d)·U in L2 and by 2d·U in L1: see the module's docstring. A column with one
-    code holds all the records and does not move.
+    marginals by √(2d)·U in L2 and by 2d·U in L1: see the module. A column with one code holds all
+    the records and does not move.
     """
     numbers = None if groups is None else group_numbers(groups)
     total = len(codes) if numbers is None else int(numbers.max(initial=-1)) + 1
@@ -102,18 +80,9 @@ def measure_marginals(
 
 
 def check_counts(n_columns: int, loss: PrivacyLoss | None) -> None:
-    """Raise, before a charge of `loss`, where noise on counts of columns is too large to be drawn.
-
-    Parameters
-    ----------
-    n_columns : int
-        Number of columns of the table.
-    loss : PrivacyLoss or None
-        The whole price.
-    """
+    """Raise, before a charge of `loss`, where noise on counts of columns is too large to draw."""
     if loss is not None:
-        moved = 2.0 * n_columns
-        unit = 2  # the least weight of a group
+        moved, unit = 2.0 * n_columns, 2  # the least weight of a group
         check_noise(loss.part(_LEAST_SHARE), unit * moved, unit * math.sqrt(moved))
 
 
@@ -125,10 +94,7 @@ def group_numbers(groups: Any) -> Integers:
 
 
 def weighted_counts(cells: Integers, n_cells: int, groups: Integers | None, unit: int) -> Integers:
-    """Count cells: every row weighs `unit` (U, a power of two), or every numbered group does.
-
-    The module's docstring says how far one record or group moves the counts.
-    """
+    """Count cells: every row weighs `unit` (U, a power of two), or every numbered group does."""
     if groups is None:
         return np.bincount(cells, minlength=n_cells).astype(np.int64) * unit
     sizes = np.bincount(groups)

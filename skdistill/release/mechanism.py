@@ -15,9 +15,7 @@ from sklearn.base import BaseEstimator
 from skdistill._numbers import check_number
 from skdistill._tables import take_rows
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.release.query import Queries
-
-Array = NDArray[np.float64]
+from skdistill.release.query import Array, Queries
 
 WHOLE = Fraction(1)
 
@@ -28,10 +26,8 @@ class TransferSet:
 
     Parameters
     ----------
-    X : array-like of shape (m, d)
-        The rows.
-    indices : ndarray of shape (m,)
-        Where they stand in the X that ``fit`` was given.
+    X, indices : array-like of shape (m, d), ndarray of shape (m,)
+        The rows, and where they stand in the X that ``fit`` was given.
     classes : ndarray of shape (n_classes,) or None
         Class labels; None for a regressor.
     output_range : tuple of (float, float) or None
@@ -164,8 +160,8 @@ class Labels:
     values : ndarray of shape (m, n_classes) or (m,)
         Noisy soft labels, or noisy outputs of a regressor.
     noise_scale : float
-        Standard deviation of the independent noise that one label was released with (smoothing
-        comes later); 0 where it is not independent between rows or there is none.
+        Standard deviation of the independent noise that one label was released with, before it was
+        smoothed; 0 for other noise or none.
     answered : ndarray of bool, shape (m,)
         Rows that got a label.
     prior : ndarray of shape (n_classes,) or None
@@ -193,8 +189,8 @@ class Mechanism(BaseEstimator):
     """The settings of a mechanism, and the generator that it is.
 
     A subclass stands in one file, names the `kind` of certificate it takes, and defines
-    :meth:`queries`. It is reached by one line in :mod:`skdistill.release.calibration`. Parameters
-    are those of any estimator, so that a grid reaches ``mechanism__n_rounds``.
+    :meth:`queries`. One line in :mod:`skdistill.release.calibration` reaches it, and a grid its
+    parameters, as ``mechanism__n_rounds``.
 
     Examples
     --------
@@ -205,10 +201,8 @@ class Mechanism(BaseEstimator):
     ResidualRounds(n_rounds=2, noise='laplace')
     """
 
-    #: The kind of certificate that it needs (``Certificate.kind``).
-    kind: ClassVar[str]
-    #: Its name in a statement, where that is not the law of its noise.
-    title: ClassVar[str] = ""
+    kind: ClassVar[str]  #: The kind of certificate that it needs (``Certificate.kind``).
+    title: ClassVar[str] = ""  #: Its name in a statement, where that is not the law of its noise.
     noise: Any = "auto"
     basis: Any = None
     temperature: Any = 1.0
@@ -220,7 +214,13 @@ class Mechanism(BaseEstimator):
             raise ValueError(f'noise={self.noise!r} must be "auto", "gaussian" or "laplace".')
         if self.sampler not in ("exact", "diffprivlib"):
             raise ValueError(f'sampler={self.sampler!r} must be "exact" or "diffprivlib".')
-        _check_basis(self.basis)
+        basis = self.basis
+        known = isinstance(basis, str) and basis in ("auto", "pca", "graph")
+        if not (known or basis is None or callable(basis) or isinstance(basis, np.ndarray)):
+            raise ValueError(
+                f'basis={basis!r} must be "auto", "pca", "graph", a function of X, an array with '
+                "one row for each row of X, or None."
+            )
         allowed = "positive and finite (1 leaves soft labels as they are)"
         check_number("temperature", self.temperature, allowed, lambda v: 0 < v < math.inf)
 
@@ -229,10 +229,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
+        bound, asked : Certificate, TransferSet
+            Of the teacher; the public rows that are asked about.
 
         Raises
         ------
@@ -245,12 +243,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        epsilon, delta : float
-            The price asked for.
+        bound, asked, epsilon, delta : Certificate, TransferSet, float, float
+            Of the teacher; the public rows; the price asked for.
 
         Returns
         -------
@@ -266,12 +260,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price that the release would have, from :meth:`price` or part of another one.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price, from :meth:`price` or part of another one.
 
         Raises
         ------
@@ -289,12 +279,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        n_classes : int
-            Number of classes; 1 for a regression.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, n_classes, loss : Certificate, int, PrivacyLoss
+            Of the teacher; the number of classes, or 1; the price of the whole release.
 
         Returns
         -------
@@ -308,12 +294,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -359,12 +341,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        held : mapping of str to ndarray
-            The result of :meth:`arrays`.
-        asked : TransferSet
-            The public rows that are asked about.
-        prepared : object
-            The result of :meth:`prepare`.
+        held, asked, prepared : dict of str to ndarray, TransferSet, object
+            The result of :meth:`arrays`; the public rows; the result of :meth:`prepare`.
 
         Returns
         -------
@@ -379,12 +357,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -398,20 +372,14 @@ class Mechanism(BaseEstimator):
     ) -> Queries[Labels]:
         """Yield the queries, and return the labels made of their answers.
 
-        `loss` is the price of all of it, and decides lattices and rounds; `prepared` comes from
-        :meth:`prepare`; the private `teacher` is called through
-        :mod:`skdistill.release.boundary` alone.
-
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release, which decides lattices
+            and rounds.
         teacher : estimator
-            Fitted; private. None in a dry run.
+            Fitted; private: called through :mod:`skdistill.release.boundary` alone. None in a dry
+            run.
         prepared : object
             The result of :meth:`prepare`.
 
@@ -432,12 +400,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -451,12 +415,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -470,12 +430,8 @@ class Mechanism(BaseEstimator):
 
         Parameters
         ----------
-        bound : Certificate
-            Of the teacher.
-        asked : TransferSet
-            The public rows that are asked about.
-        loss : PrivacyLoss
-            The price of the whole release.
+        bound, asked, loss : Certificate, TransferSet, PrivacyLoss
+            Of the teacher; the public rows; the price of the whole release.
 
         Returns
         -------
@@ -483,12 +439,3 @@ class Mechanism(BaseEstimator):
             Such as "gaussian, 2 residual rounds".
         """
         return self.title or loss.kind
-
-
-def _check_basis(value: Any) -> None:
-    known = isinstance(value, str) and value in ("auto", "pca", "graph")
-    if not (value is None or known or callable(value) or isinstance(value, np.ndarray)):
-        raise ValueError(
-            f'basis={value!r} must be "auto", "pca", "graph", a function of X, an array with one '
-            "row for each row of X, or None."
-        )

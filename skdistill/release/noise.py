@@ -7,12 +7,10 @@ mechanism. Since q is an integer, q + round(Z) = round(q + Z): a function of the
 output that no longer looks at the data, hence exactly as private ("post-processing", Dwork and
 Roth 2014, Proposition 2.1). Ties have probability zero.
 
-It remains to draw round(Z) with exactly its law, and fast. |Z| is the inverse survival
-function S⁻¹ of a uniform U in (0, 1), whose binary digits come from the operating system.
-63 digits and floating-point functions settle nearly every draw, because the error of the
-result is bounded, and it matters only near the middle between two integers. A draw within
-that bound of a middle b (or in the far tail) is settled by comparing U with S(b) in integer
-arithmetic, drawing more digits of U for as long as they cannot tell.
+It remains to draw round(Z) with exactly its law, and fast. |Z| is the inverse survival function S⁻¹
+of a uniform U in (0, 1), whose binary digits come from the operating system. Floating point settles
+nearly every draw. One so near to a middle b between two integers that the error matters, or in the
+far tail, is settled by comparing U with S(b) in integers, with more digits of U until they tell.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +31,11 @@ from scipy.special import ndtri, ndtri_exp
 from skdistill._diffprivlib import load
 from skdistill.accounting.loss import PrivacyLoss
 
-MAX_SCALE = 2.0**50
-"""Largest noise scale, in lattice units: sums of values and noise then fit 64-bit integers."""
-WANTED_SCALE = 2.0**44
-"""Lattices that follow the noise are no finer than this many units for its scale."""
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
+MAX_SCALE = 2.0**50  #: In lattice units: sums of values and noise then fit 64-bit integers.
+WANTED_SCALE = 2.0**44  #: Lattices that follow the noise have at most so many units for its scale.
 _LIMIT = 2**61  # values saturate here before the noise, and releases after it
 _NOISE_LIMIT = 2**62  # beyond this much noise, every release saturates
 _CHUNK = 1 << 15  # draws at a time: the work arrays stay in the processor's cache
@@ -52,18 +50,12 @@ class Sampler(Protocol):
     name: str
     private: bool
 
-    def perturb(
-        self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
-    ) -> NDArray[Any]:
+    def perturb(self, values: Integers, loss: PrivacyLoss, sensitivity: float) -> NDArray[Any]:
         """Return `values` with noise calibrated to `loss` and `sensitivity`."""
 
 
 def active_sampler(name: str) -> Sampler:
-    """Return the sampler of this name, or the one that :mod:`skdistill.testing` has put up.
-
-    "diffprivlib" adds the floating-point noise of diffprivlib's scalar mechanisms, as a reference
-    to compare with. It is not private: see :class:`DiffprivlibSampler`.
-    """
+    """Return the sampler of this name, or the one that :mod:`skdistill.testing` has put up."""
     if name not in _SAMPLERS:
         raise ValueError(f"sampler must be one of {sorted(_SAMPLERS)}, got {name!r}.")
     return _test_sampler.get() or _SAMPLERS[name]
@@ -78,8 +70,7 @@ def check_scale(scale: float) -> None:
         )
 
 
-WordSource = Callable[[int], NDArray[np.uint64]]
-"""Returns that many independent, uniform words."""
+WordSource = Callable[[int], NDArray[np.uint64]]  #: Returns that many independent, uniform words.
 
 
 class ExactSampler:
@@ -104,14 +95,10 @@ class ExactSampler:
     (1) is 1/(2r) + 2**-52: it allows (0.65/r + (1 + z) · 2**-46) scales, for z = S⁻¹. That
     leaves a fraction of about 2**-44 · scale (and the tail, 2**-21) to be settled exactly.
 
-    Parameters
-    ----------
-    words : callable, optional
-        ``words(n)`` returns n uniform words; the sampler is then not private. Default: the
-        operating system's entropy, asked anew for every chunk, so that forked processes and
-        threads share no state.
-    word_bits : {64, 32, 16, 8}, default=64
-        Digits in a word. Fewer than 44 leave every draw to :meth:`_settle`: for tests.
+    A sampler with `words` of the caller's own is not private. The operating system's entropy is
+    asked anew for every chunk, so that forked processes and threads share no state. `word_bits`,
+    the digits in a word, are 64, 32, 16 or 8; fewer than 44 leave every draw to :meth:`_settle`:
+    for tests.
     """
 
     def __init__(self, words: WordSource | None = None, word_bits: int = 64) -> None:
@@ -127,22 +114,20 @@ class ExactSampler:
         self._word_bits = word_bits
         self._words = words or _operating_system_words(word_bits)
 
-    def perturb(
-        self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
-    ) -> NDArray[np.int64]:
-        """Add noise to integers, so that releasing them costs `loss`.
+    def perturb(self, values: Integers, loss: PrivacyLoss, sensitivity: float) -> Integers:
+        """Add noise to integers, so that releasing them costs `loss`; no error depends on a value.
 
         `sensitivity` is how far one record can move the whole release: in L2 for a Gaussian loss,
-        in L1 for a Laplace one. Errors do not depend on the values.
+        in L1 for a Laplace one.
 
         Proof. `values` are clipped to ±2**61, which moves two neighbouring vectors no farther
         apart. The ideal mechanism adds independent real noise Z of scale
         ``loss.scale(sensitivity)`` to every clipped integer q, and costs `loss` (see
         :meth:`PrivacyLoss.scale`). The result is clip(q + round(Z)) = clip(round(q + Z)), at the
-        same limit: a function of the ideal mechanism's output and of nothing else private, so
-        post-processing (Dwork and Roth 2014, Proposition 2.1) carries the guarantee over without
-        loss. That round(Z) has its law exactly is proved at :class:`ExactSampler`; it saturates
-        at ±2**62, where q + round(Z) is beyond the limit whatever q.
+        same limit: post-processing of the ideal mechanism's output (Dwork and Roth 2014,
+        Proposition 2.1), so the guarantee carries over without loss. That round(Z) has its law
+        exactly is proved at :class:`ExactSampler`; it saturates at ±2**62, where q + round(Z) is
+        beyond the limit whatever q.
         """
         if not isinstance(values, np.ndarray) or values.dtype != np.int64:
             raise TypeError("values must be a NumPy array of int64: lattice coordinates.")
@@ -151,22 +136,20 @@ class ExactSampler:
         self._add_noise(released.reshape(-1), loss.kind, loss.scale(sensitivity))
         return np.clip(released, -_LIMIT, _LIMIT, out=released)
 
-    def draw(
-        self, kind: Literal["gaussian", "laplace"], scale: float, size: int
-    ) -> NDArray[np.int64]:
+    def draw(self, kind: str, scale: float, size: int) -> Integers:
         """Return independent draws of round(Z), saturated at ±2**62, for a scale up to 2**50."""
         noise = np.zeros(size, dtype=np.int64)
         self._add_noise(noise, kind, scale)
         return noise
 
-    def _add_noise(self, flat: NDArray[np.int64], kind: str, scale: float) -> None:
+    def _add_noise(self, flat: Integers, kind: str, scale: float) -> None:
         """Add draws to a one-dimensional array, in place."""
         check_scale(scale)
         for start in range(0, flat.size, _CHUNK):
             part = flat[start : start + _CHUNK]
             part += self._draw_chunk(part.size, _LAWS[kind], scale)
 
-    def _draw_chunk(self, size: int, law: _Law, scale: float) -> NDArray[np.int64]:
+    def _draw_chunk(self, size: int, law: _Law, scale: float) -> Integers:
         """Return draws, in floating point where that is certain."""
         words = self._words(size)
         prefix = (words >> np.uint64(1)).view(np.int64)
@@ -218,9 +201,9 @@ class ExactSampler:
 class DiffprivlibSampler:
     """diffprivlib's scalar mechanisms, as the reference that the exact sampler is compared with.
 
-    Its noise is a floating-point number, and so is the sum: low-order bits show which value
-    the noise was added to (an attack on 40,000 draws of ``Laplace`` at ε = 1 proves ε > 5).
-    The stated epsilon does not hold for such outputs, so `private` is False.
+    Its noise is a floating-point number, and so is the sum: low-order bits show which value the
+    noise was added to (an attack on 40,000 draws of ``Laplace`` at ε = 1 proves ε > 5). The stated
+    epsilon does not hold for such outputs, so `private` is False.
     """
 
     name = (
@@ -229,9 +212,7 @@ class DiffprivlibSampler:
     )
     private = False
 
-    def perturb(
-        self, values: NDArray[np.int64], loss: PrivacyLoss, sensitivity: float
-    ) -> NDArray[np.float64]:
+    def perturb(self, values: Integers, loss: PrivacyLoss, sensitivity: float) -> Array:
         """Return `values` with diffprivlib's noise; see :meth:`ExactSampler.perturb`."""
         mechanisms, scale = load("mechanisms"), loss.scale(sensitivity)
         if loss.kind == "laplace":
@@ -244,26 +225,23 @@ class DiffprivlibSampler:
         return np.array(noisy, dtype=np.float64).reshape(values.shape)
 
 
-# -- The two laws ------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Law:
     """The half-line law of |Z| / scale."""
 
-    quantile: Callable[[NDArray[np.float64]], NDArray[np.float64]]  # S⁻¹, in place
+    quantile: Callable[[Array], Array]  # S⁻¹, in place
     guess: Callable[[float], float]  # S⁻¹ as a function of ln U, anywhere in the tail
     survival: Callable[[Fraction, int], int]  # S · 2**bits, off by less than 2
 
 
-def _gaussian_quantile(u: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gaussian_quantile(u: Array) -> Array:
     """Return the z with P(|N(0, 1)| > z) = u, in place."""
     u *= 0.5
     ndtri(u, out=u)
     return np.negative(u, out=u)
 
 
-def _laplace_quantile(u: NDArray[np.float64]) -> NDArray[np.float64]:
+def _laplace_quantile(u: Array) -> Array:
     """Return the z with exp(-z) = u, in place."""
     np.log(u, out=u)
     return np.negative(u, out=u)
@@ -349,35 +327,32 @@ _LAWS = {
 }
 
 
-# -- Uniform numbers whose digits are drawn as they are needed ---------------------------------
-
-
+@dataclass
 class _Uniform:
     """A uniform number in (0, 1), of which the first digits are known."""
 
-    def __init__(self, prefix: int, digits: int, words: WordSource, word_bits: int) -> None:
-        self.prefix = prefix
-        self._digits = digits
-        self._words = words
-        self._word_bits = word_bits
+    prefix: int
+    digits: int
+    words: WordSource
+    word_bits: int
 
     def extend(self) -> None:
         """Draw more digits."""
-        self.prefix = (self.prefix << self._word_bits) | int(self._words(1)[0])
-        self._digits += self._word_bits
+        self.prefix = (self.prefix << self.word_bits) | int(self.words(1)[0])
+        self.digits += self.word_bits
 
     def log(self) -> float:
         """Return its logarithm, roughly."""
-        return math.log(2 * self.prefix + 1) - (self._digits + 1) * math.log(2)
+        return math.log(2 * self.prefix + 1) - (self.digits + 1) * math.log(2)
 
     def below(self, survival: Callable[[Fraction, int], int], z: Fraction) -> bool:
         """Return whether the number is below S(z), drawing digits until it is certain.
 
-        The number is in [prefix, prefix + 1) · 2**-digits. S(z), computed with 32 more digits,
-        is off by less than two units of those. (S(z) is irrational, so that they will differ.)
+        The number is in [prefix, prefix + 1) · 2**-digits. S(z), computed with 32 more digits, is
+        off by less than two units of those. (S(z) is irrational, so that they will differ.)
         """
         while True:
-            value = survival(z, self._digits + _GUARD)
+            value = survival(z, self.digits + _GUARD)
             if (self.prefix + 1) << _GUARD <= value - 2:
                 return True
             if self.prefix << _GUARD >= value + 2:

@@ -24,8 +24,7 @@ from skdistill.release.quantization import as_outputs
 
 Array = NDArray[np.float64]
 
-# Outputs held at once, by all workers of a chunk: 2 MB of float64.
-_CHUNK = 1 << 18
+_CHUNK = 1 << 18  # outputs held at once, by all workers of a chunk: 2 MB of float64
 
 
 def output_method(teacher: Any) -> str:
@@ -41,17 +40,13 @@ def output_method(teacher: Any) -> str:
 
 
 def class_outputs(
-    teacher: Any,
-    X: Any,
-    n_rows: int,
-    classes: NDArray[Any],
-    outputs: Callable[[Any], Any] | None = None,
+    teacher: Any, X: Any, n_rows: int, classes: NDArray[Any], outputs: Any = None
 ) -> Array:
     """Return a classifier's labels for X, shape ``(n_rows, n_classes)``, not yet sanitised.
 
-    Probabilities where the teacher has them; else the sigmoid or softmax of its decision
-    function; else its predictions, one-hot. A prediction that is none of `classes`, and any
-    output of a wrong shape, is NaN. `outputs`, a certificate's own, takes the place of all that.
+    Probabilities where the teacher has them; else the sigmoid or softmax of its decision function;
+    else one-hot predictions. Predictions outside `classes` and outputs of a wrong shape are NaN.
+    `outputs`, a certificate's own, takes the place of all that.
     """
     shape = (n_rows, len(classes))
     if outputs is not None:
@@ -59,9 +54,13 @@ def class_outputs(
     method, said = call_privately(partial(_ask, teacher), X)
     if method == "predict_proba":
         return as_outputs(said, shape)
-    if method == "decision_function":
-        return _from_scores(said, shape)
-    return _one_hot(said, classes, shape)
+    if method == "predict":
+        return _one_hot(said, classes, shape)
+    with np.errstate(all="ignore"):
+        if shape[1] == 2:
+            positive = expit(as_outputs(said, shape[:1]))
+            return np.column_stack([1 - positive, positive])
+        return np.asarray(softmax(as_outputs(said, shape), axis=1))
 
 
 def value_outputs(teacher: Any, X: Any, n_rows: int) -> Array:
@@ -85,14 +84,6 @@ def _ask(teacher: Any, X: Any) -> tuple[str, Any]:
     return method, getattr(teacher, method)(X)
 
 
-def _from_scores(scores: Any, shape: tuple[int, int]) -> Array:
-    with np.errstate(all="ignore"):
-        if shape[1] == 2:
-            positive = expit(as_outputs(scores, shape[:1]))
-            return np.column_stack([1 - positive, positive])
-        return np.asarray(softmax(as_outputs(scores, shape), axis=1))
-
-
 def _one_hot(predicted: Any, classes: NDArray[Any], shape: tuple[int, int]) -> Array:
     def compare() -> Array:
         return np.asarray(np.asarray(predicted).reshape(-1, 1) == classes[None, :], dtype=float)
@@ -107,16 +98,11 @@ def _one_hot(predicted: Any, classes: NDArray[Any], shape: tuple[int, int]) -> A
 
 
 def in_chunks(
-    function: Callable[[Any, int], NDArray[Any]],
-    X: Any,
-    shape: tuple[int, ...],
-    dtype: Any,
-    n_jobs: int | None,
+    function: Callable[[Any, int], Any], X: Any, shape: tuple[int, ...], dtype: Any, n_jobs: Any
 ) -> NDArray[Any]:
-    """Fill an array slice by slice, in threads: no more memory than the result and a chunk.
+    """Fill an array by ``function(rows, n_rows)`` of slices of X, in threads, in little memory.
 
-    ``function(rows, n_rows)`` returns the part of the result for a slice of X. Threads and not
-    processes: a teacher sent to another process would be pickled with the private data it may hold.
+    (Not in processes, since teachers would be pickled with the private data that they may hold.)
     """
     result = np.empty(shape, dtype=dtype)
     X = X.tocsr() if hasattr(X, "tocsr") else X

@@ -7,18 +7,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.boundary import call_privately
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet
 from skdistill.release.outputs import before_last_step, in_chunks
-from skdistill.release.query import ROUND_UP, Integers, Queries, RowQuery
+from skdistill.release.query import ROUND_UP, Array, Integers, Queries, RowQuery
 
-Array = NDArray[np.float64]
-
-# The rounding of the parameters costs at most this part of the radius.
-_ROUNDING_BITS = 16
+_ROUNDING_BITS = 16  # the rounding of the parameters costs at most this part of the radius
 
 
 class Parameters(Mechanism):
@@ -38,8 +34,7 @@ class Parameters(Mechanism):
     Proof. Let D be the number of entries and h the step of the lattice, a power of two. Dividing
     by h is exact and rounding moves an entry by at most 1/2, so on the lattice
     ‖q − q'‖₂ ≤ radius/h + √D, and by Cauchy-Schwarz ‖q − q'‖₁ ≤ √D·radius/h + D. Integers are
-    clipped to ±2⁶⁰, which moves two of them no further apart. Scores and labels on any number of
-    rows are post-processing.
+    clipped to ±2⁶⁰, which moves two of them no further apart. Labels are post-processing.
 
     Examples
     --------
@@ -64,9 +59,7 @@ class Parameters(Mechanism):
 
     kind = "parameters"
 
-    def __init__(
-        self, noise: str = "auto", *, temperature: float = 1.0, sampler: str = "exact"
-    ) -> None:
+    def __init__(self, noise: str = "auto", *, temperature: float = 1.0, sampler: str = "exact"):
         self.noise = noise
         self.temperature = temperature
         self.sampler = sampler
@@ -79,8 +72,11 @@ class Parameters(Mechanism):
         noisy = np.asarray((yield query), dtype=np.float64) * query.step
         weights = noisy.reshape(_shape(bound))
 
+        def features(rows: Any) -> Any:  # behind the boundary, since the teacher holds the map
+            return bound.features(before_last_step(bound, rows))
+
         def label(rows: Any, n_rows: int) -> Array:
-            scores = np.asarray(call_privately(partial(_features, bound), rows) @ weights.T)
+            scores = np.asarray(call_privately(features, rows) @ weights.T)
             return np.asarray(bound.link(scores / self.temperature))
 
         return asked.labelled(in_chunks(label, asked.X, asked.shape, np.float64, asked.n_jobs))
@@ -95,15 +91,10 @@ class Parameters(Mechanism):
         size = math.prod(_shape(bound))
         step = 2.0 ** math.floor(math.log2(bound.radius / math.sqrt(size)) - _ROUNDING_BITS)
         moved = bound.radius / step
-        return RowQuery(
-            "parameters",
-            partial(_integers, bound, step),
-            (1, size),
-            (math.sqrt(size) * moved + size) * ROUND_UP,
-            (moved + math.sqrt(size)) * ROUND_UP,
-            step,
-            settings=(bound.radius, _shape(bound)),
-        )
+        l1, l2 = math.sqrt(size) * moved + size, moved + math.sqrt(size)
+        measure, settings = partial(_integers, bound, step), (bound.radius, _shape(bound))
+        rounded = l1 * ROUND_UP, l2 * ROUND_UP
+        return RowQuery("parameters", measure, (1, size), *rounded, step, settings=settings)
 
 
 def _shape(bound: Any) -> tuple[int, int]:
@@ -123,8 +114,3 @@ def _integers(bound: Any, step: float, rows: Any) -> Integers:
     with np.errstate(all="ignore"):
         scaled = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0) / step
         return np.rint(np.clip(scaled, -(2.0**60), 2.0**60)).astype(np.int64).reshape(1, -1)
-
-
-def _features(bound: Any, X: Any) -> Any:
-    """Return the public map of the rows. Behind the boundary, since the teacher holds it."""
-    return bound.features(before_last_step(bound, X))

@@ -6,8 +6,8 @@ tree. A task is a function of its partition and of public numbers, so a task tha
 again on another worker, gives the same integers. Noise is drawn where the release is made, never on
 a worker.
 
-*A record changes its own row only.* Each partition is read cell by cell, as a table in memory is.
-A partition as a whole is another matter: if one record makes a task of the caller raise, or makes
+*A record changes its own row only.* Each partition is read cell by cell, as a table in memory is. A
+partition as a whole is another matter: if one record makes a task of the caller raise, or makes
 text of a column of numbers, then the other rows of the partition are lost. Nothing is released
 then: :class:`PartitionError` is raised, whose text is fixed. Tasks of this module do not raise (a
 worker would write their arguments to its log); they return None.
@@ -19,7 +19,7 @@ import math
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 from typing import Any, NoReturn, Self
 
@@ -37,10 +37,7 @@ _RETRIES = 2  # of a task that raised: a file that could not be read at this mom
 
 
 class PartitionError(ValueError):
-    """A partition of private rows could not be read.
-
-    The text is fixed and nothing is chained to it, since the cause may quote a private record.
-    """
+    """A partition of private rows could not be read; the cause may quote one and is left out."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -59,9 +56,7 @@ class PartitionError(ValueError):
 class _Layout:
     """The layout of every partition, and how it is read; public.
 
-    `names` are those of a frame's columns, None for an array; `dtypes` are of the columns, or of
-    the array. `read` returns the rows of any container, cell by cell, and `read_targets` the
-    targets.
+    `names` are those of a frame's columns (None for an array) and `dtypes` theirs or the array's.
     """
 
     read: Callable[[Any], Any]
@@ -91,9 +86,9 @@ class _Layout:
 
     def targets(self, block: Any, n: int) -> Integers:
         """Return the targets of a partition of n rows."""
-        if self.target_dtype is not None and (
-            (text_or_numbers(self.target_dtype) == "numbers")
-            != (text_or_numbers(block.dtype) == "numbers")
+        declared = self.target_dtype
+        if declared is not None and (
+            (text_or_numbers(declared) == "numbers") != (text_or_numbers(block.dtype) == "numbers")
         ):
             raise ValueError
         targets = self.read_targets(block)
@@ -123,24 +118,11 @@ def _is_numeral(cell: Any) -> bool:
 class PartitionedRows(PrivateRows):
     """Private rows in partitions; made by :func:`partitioned_rows`.
 
-    The rows stay where they are: they are read for each sum, so a collection that fits the memory
-    of the workers should be persisted. Two numbers for each row are kept by the workers: its
-    target, and its length.
-
-    Parameters
-    ----------
-    X : dask array or data frame
-        The collection, which is not used any more.
-    targets : list of Delayed
-        Of each partition.
-    blocks : list of Delayed
-        The partitions.
-    starts : list of int
-        The position of the first row of each.
-    layout : object
-        The layout of every partition.
-    name : str
-        By which a ledger tells these rows from others. Random.
+    The rows are read for each sum, so a collection that fits the memory of the workers should be
+    persisted. The workers keep two numbers for each row: its target, and its length. `X`, the
+    collection, is not used any more; `targets` and `blocks` hold a Delayed for each partition,
+    `starts` the position of its first row. By `name`, which is random, a ledger tells these rows
+    from others.
     """
 
     blocks: Sequence[Any] = ()
@@ -199,36 +181,13 @@ class PartitionedRows(PrivateRows):
 
 
 def partitioned_rows(
-    X: Any,
-    y: Any,
-    n_classes: int,
-    *,
-    read: Callable[[Any], Any],
-    read_targets: Callable[[Any], Integers],
+    X: Any, y: Any, n_classes: int, *, read: Any, read_targets: Any
 ) -> PartitionedRows:
-    """Return the rows of a dask collection, to be summed over.
+    """Return the rows of a dask collection, to be summed over; sizes it does not know are counted.
 
-    Parameters
-    ----------
-    X : dask array or data frame of shape (n, d)
-        Private. Sizes of partitions that dask does not know are counted.
-    y : dask array or series of shape (n,), or ndarray of int64
-        Private labels or numbers, in any partitions; or the targets.
-    n_classes : int
-        Number of classes; 0 for a regression.
-    read, read_targets : callable
-        They read the rows, and the targets, of one partition, each by itself. They are pickled.
-
-    Returns
-    -------
-    PartitionedRows
-
-    Raises
-    ------
-    TypeError, ValueError
-        For public reasons: another collection, shapes, no rows.
-    PartitionError
-        Where a partition cannot be read.
+    `y` has private labels or numbers, in any partitions, or is an array of the targets; `n_classes`
+    is 0 for a regression. `read` and `read_targets` read one partition by itself; they are pickled.
+    Raises for public reasons, and :class:`PartitionError` where a partition cannot be read.
     """
     import dask
 
@@ -241,52 +200,39 @@ def partitioned_rows(
         y_blocks, y_sizes = _parts(y, n_axes=1)
         check_lengths(range(n), y=range(sum(y_sizes)))
         shared = dask.delayed(layout, traverse=False)
-        codes = [
-            dask.delayed(_read_targets)(shared, *each)
-            for each in zip(y_blocks, y_sizes, strict=True)
-        ]
+        pairs = zip(y_blocks, y_sizes, strict=True)
+        codes = [dask.delayed(_read_targets)(shared, *each) for each in pairs]
         targets = _aligned(codes, np.cumsum([0, *y_sizes]), ends)
     else:
         check_lengths(range(n), y=y)
         targets = [dask.delayed(y[a:b], traverse=False) for a, b in pairwise(ends)]
     full = np.flatnonzero(sizes)
-    return PartitionedRows(
-        X,
-        _kept([targets[i] for i in full]),  # type: ignore[arg-type]
-        n_classes,
-        n,
-        blocks=[blocks[i] for i in full],
-        starts=[int(ends[i]) for i in full],
-        layout=layout,
-    )
+    kept: Any = _kept([targets[i] for i in full])
+    found: dict[str, Any] = {
+        "blocks": [blocks[i] for i in full],
+        "starts": [int(ends[i]) for i in full],
+    }
+    return PartitionedRows(X, kept, n_classes, n, **found, layout=layout)
 
 
 def _layout_of(X: Any, y: Any, n_classes: int, read: Any, read_targets: Any) -> _Layout:
     """Return the layout that a collection declares."""
-    is_frame = hasattr(X, "columns")
-    dtypes = list(X.dtypes) if is_frame else [X.dtype]
-    names = list(X.columns) if is_frame else ["X"]
-    dtypes_of = zip(names, dtypes, strict=True)
+    names = list(X.columns) if hasattr(X, "columns") else None
+    dtypes = [X.dtype] if names is None else list(X.dtypes)
+    dtypes_of = zip(names or ["X"], dtypes, strict=True)
     if texts := [name for name, each in dtypes_of if text_or_numbers(each) == "text"]:
         raise ValueError(
             f"The columns {texts[:10]} are text. In a dask collection one record that is no number "
             "can make a text of every other one: state numeric dtypes where the rows are read, and "
             "make features of categories by a public map."
         )
-    return _Layout(
-        read,
-        read_targets,
-        names=list(X.columns) if is_frame else None,
-        dtypes=dtypes,
-        target_dtype=getattr(y, "dtype", None),
-        width=int(X.shape[1]),
-        n_classes=n_classes,
-        is_sparse=sp.issparse(getattr(X, "_meta", None)),
-    )
+    declared, is_sparse = getattr(y, "dtype", None), sp.issparse(getattr(X, "_meta", None))
+    width = int(X.shape[1])
+    return _Layout(read, read_targets, names, dtypes, declared, width, n_classes, is_sparse)
 
 
 def _parts(X: Any, n_axes: int = 2) -> tuple[list[Any], list[int]]:
-    """Return the partitions of a collection and their sizes; no message of a task gets out."""
+    """Return the partitions of a collection and their sizes."""
     blocks, sizes = blocks_of(X, n_axes)
     if sizes is None:
         sizes = call_privately(partial(counted, blocks), error=PartitionError)
@@ -349,12 +295,8 @@ def _cut(parts: list[Any], first: int, last: int) -> Any:
 
 def _sum(answers: list[Any]) -> Any:
     """Add the answers of some partitions."""
-    total: list[Integers] = []
-    for each in answers:
-        if each is None:
-            return None
-        total = added(total, each)
-    return total
+    nothing: list[Integers] = []
+    return None if any(each is None for each in answers) else reduce(added, answers, nothing)
 
 
 def _or_none(function: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-r"""Integer sums over private rows: clipped gradients, second moments, counts.
+"""Integer sums over private rows: clipped gradients, second moments, counts.
 
 A linear model is learned in gradient rounds (:mod:`skdistill.release.gradient_rounds`) from sums
 over private rows. This module computes them, and proves how far one unit (a record, or a group of
@@ -6,10 +6,10 @@ records) moves each of them.
 
 *A record's part is a function of that record and of public numbers.* Floating-point products of
 matrices do not have this property: a row's result may depend on its place in the matrix, on the
-number of threads and on the size of a block. A group with one row more or less moves every row
-behind it. Here, cells and matrices are integers, so small that every partial sum of a product is
-an integer of at most 2**53: it is exact in float64, whatever the order of summation. All else is
-one correctly rounded operation an element, or a scalar function of one element.
+number of threads and on the size of a block, and one row more moves every row behind it. Here,
+cells and matrices are integers, so small that every partial sum of a product is an integer of at
+most 2**53: it is exact in float64, whatever the order of summation. All else is one correctly
+rounded operation an element, or a scalar function of one element.
 
 *Units.* A cell is a whole number of at most 2**22 in units of a public lattice, one a column; a
 residual is one of at most 2**21. Blocks have 1,024 rows, so that a block's sum of products is at
@@ -19,7 +19,7 @@ most 2**53.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -40,7 +40,7 @@ _BLOCK, _CACHE = 1 << 10, 1 << 16  # most rows, and cells, at a time: the cells 
 _CELL, _RESIDUAL, _LIMB = 1 << _CELL_BITS, 1 << _RESIDUAL_BITS, 1 << _LIMB_BITS
 _CONSTANT = 1 << 11  # the constant feature, in units of 1 / _CONSTANT
 _COUNT = 1 << 20  # the weight of one unit in a histogram
-TARGETS_MOVED = 2.0 * _COUNT, 2.0 * _COUNT  #: No less than the bounds of `targets_sum`.
+TARGETS_MOVED = 3.0 * _COUNT, 2.25 * _COUNT  #: No less than the bounds of `targets_sum`.
 #: Half the output range in the integers of a regression's targets, and a target that is missing.
 TARGET_ONE, MISSING = 1 << 20, -(1 << 40)
 _FINE = 1 << 28  # a clip is between one and two times as many units of the released lattice
@@ -53,13 +53,8 @@ _DOWN, _UP, _ROOM = 1 - 2.0**-40, 1 + 2.0**-40, 1 - 2.0**-36
 class Lattice:
     """Where private cells are rounded to; public.
 
-    Parameters
-    ----------
-    centre : ndarray of shape (d,)
-        Subtracted from every row; zero for sparse rows.
-    step : ndarray of shape (d,)
-        Distance of two lattice points, positive. Cells more than 2**22 steps from the centre are
-        moved to that distance.
+    `centre` is subtracted from every row (zero for sparse rows); `step`, positive, is the distance
+    of two lattice points. Cells more than 2**22 steps from the centre are moved to that distance.
     """
 
     centre: Array
@@ -80,19 +75,8 @@ class Lattice:
 class IntegerMap:
     """A public matrix as integers, so small that products with private cells are exact.
 
-    Parameters
-    ----------
-    lattice : Lattice
-        Of the cells.
-    matrix : ndarray of shape (d + 1, q)
-        Takes centred rows with a constant 1 at the end to q numbers.
-
-    Attributes
-    ----------
-    integers : ndarray of shape (d + 1, q)
-        Whole numbers, as floats.
-    exponent : int
-        A product with cells is in units of 2**-exponent.
+    `matrix`, of shape (d + 1, q), takes centred rows with a 1 at the end to q numbers; `integers`
+    are whole numbers, as floats; a product with cells is in units of 2**-exponent.
     """
 
     lattice: Lattice
@@ -116,17 +100,7 @@ class IntegerMap:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sum:
-    """A sum over private rows, and how far one unit moves it.
-
-    Parameters
-    ----------
-    values : ndarray of int64
-        Private.
-    l1, l2 : float
-        Bounds on the distance of two neighbouring sums.
-    unit : float
-        The number that the integer 1 stands for; public.
-    """
+    """A sum over private rows, how far one unit moves it, and the public value of the integer 1."""
 
     values: Integers
     l1: float
@@ -138,35 +112,22 @@ class Sum:
 class PrivateRows:
     """Private rows and their targets, to be summed over; all its methods return private sums.
 
-    Parameters
-    ----------
-    X : ndarray of float64 or CSR matrix of shape (n, d)
-        Finite; rows in C order. Not written to.
-    targets : ndarray of shape (n,)
-        Class index, -1 for a label outside the classes (int64); or the target as a whole number
-        of 2**-20 of half the output range, from its middle (int64), MISSING for none.
-    n_classes : int
-        Number of classes; 0 for a regression.
-    n_units : int
-        Number of records, or of groups; public.
-    unit : Unit
-        Which of the two.
-    rows_of_unit : ndarray of shape (n,), optional
-        For each row, how many rows its group has: private. None if every row is a unit.
-    first : int, default=0
-        Where these rows begin, if they are a partition of a larger table.
+    `X` is finite, a C-ordered array or a CSR matrix of shape (n, d), and never written to.
+    `targets` are class indices, with -1 for a label outside the classes; for a regression
+    (`n_classes` 0), whole numbers of 2**-20 of half the output range, from its middle, and MISSING
+    for none. `n_units`, the number of records or groups, is public. `rows_of_unit`, private, says
+    of each row how many rows its group has; None if every row is a unit. `first` is where these
+    rows begin, if they are a partition of a larger table.
 
-    Notes
-    -----
     *Partitions.* Each sum asks the rows one question, a method that returns arrays of integers, and
     everything after it is a function of their total. So the rows may lie anywhere:
-    :class:`skdistill.release.partitioned_rows.PartitionedRows` puts the question to every
-    partition and adds the answers, which are the same integers.
+    :class:`skdistill.release.partitioned_rows.PartitionedRows` puts the question to every partition
+    and adds the answers, which are the same integers.
 
     *Groups.* A row of a group of s rows is clipped to 1/s of the bound that a record has, and its
     gradient is divided by s: the group adds the mean of its rows' gradients. The sum is over at
-    most s rows that are at most C/s long, so the group is at most C long (triangle inequality).
-    How many rows a group has is private, and a mean needs no such number for its curvature.
+    most s rows that are at most C/s long, so the group is at most C long (triangle inequality). How
+    many rows a group has is private, and a mean needs no such number for its curvature.
     """
 
     X: Any
@@ -177,6 +138,15 @@ class PrivateRows:
     rows_of_unit: Array | None = None
     first: int = 0
     _lengths: list[Any] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def of(cls, X: Any, targets: Integers, n_classes: int, groups: Integers | None) -> PrivateRows:
+        """Return rows of records, or of numbered groups."""
+        if groups is None:
+            return cls(X, targets, n_classes, len(targets))
+        sizes = np.bincount(groups)
+        of_row = sizes[groups].astype(np.float64)
+        return cls(X, targets, n_classes, len(sizes), Unit.GROUP, of_row)
 
     @property
     def width(self) -> int:
@@ -200,55 +170,42 @@ class PrivateRows:
     # Sums.
 
     def targets_sum(self) -> Sum:
-        """Sum the targets: counts of the classes, or the sum of the numbers.
+        """Sum the targets: counts of the classes, or the sums of the numbers and their squares.
 
         Proof. A unit's weights of the classes are non-negative integers that sum to at most
-        U = 2**20, and two such vectors are at most √2·U apart (L2), 2·U in L1. A unit's sum of
-        numbers is in [-U, U], since each of s rows is truncated to at most U/s.
+        U = 2**20, and two such vectors are at most √2·U apart (L2), 2·U in L1. A record with a
+        number t in units of U, |t| ≤ 1, adds (t, t²), and two of them are d·√(1 + s²) apart, where
+        d = |t - t'| and s = |t + t'| ≤ 2 - d. Since d²·(1 + (2 - d)²) increases up to d = 2, they
+        are at most 2 apart, and d·(1 + s) ≤ d·(3 - d) ≤ 2.25 in L1. Rounding a square down moves
+        two of them by less than 1 / U more. Each of s rows of a group is truncated to at most 1/s
+        of U, so a group is in [-U, U] × [0, U]: √5·U and 3·U.
         """
         (total,) = self._total(PrivateRows._summed_targets, cells=False)
-        if not self.n_classes:
-            return Sum(total, 2.0 * _COUNT, 2.0 * _COUNT, 1 / _COUNT)
-        return _histogram(total)
+        if self.n_classes:
+            return _histogram(total)
+        if self.unit is Unit.RECORD:
+            return Sum(total, 2.25 * _COUNT + 1, 2.0 * _COUNT + 1, 1 / _COUNT)
+        return Sum(total, 3.0 * _COUNT, math.sqrt(5) * _COUNT * _UP, 1 / _COUNT)
 
     def gradients(
         self, frame: IntegerMap, weights: Array, clip: float, at_most: int, finest: float = _FINE
     ) -> tuple[Sum, int]:
-        r"""Sum the records' gradients of the loss, each clipped in the frame's coordinates.
+        """Sum gradients of the loss, each clipped to length C = `clip` in the frame's coordinates.
 
-        Parameters
-        ----------
-        frame : IntegerMap
-            W, whose q coordinates u = Wᵀz of a row z the gradient is clipped in.
-        weights : ndarray of shape (d + 1, k)
-            Public weights of the scores.
-        clip : float
-            C, in the frame's coordinates.
-        at_most : int
-            How many rows are enough, as for :meth:`moments`.
-        finest : float, default=2**28
-            A clip is at most twice as many integers. Fewer where noise is large: see `moments`.
+        These are u = Wᵀz for a row z. `weights`, of shape (d + 1, k), are the public weights of the
+        scores; `at_most` and `finest` (a clip is at most twice as many integers) are as for
+        :meth:`moments`. Returns the sum, of shape (q, k), and the public number of units in it.
 
-        Returns
-        -------
-        Sum
-            Of shape (q, k).
-        n_units : int
-            How many units were summed over; public.
-
-        Notes
-        -----
         Proof. Fix the public arguments. Let z be a record's cells (integers, the constant
-        included), V the integers of W, u = Vᵀz and ρ the record's integer residuals. The sum
-        G = Σ u ρᵀ = Vᵀ Σ z ρᵀ is exact: block sums are exact in float64, their total is kept in
-        two int64 and V is applied to it in pieces of 20 bits. (1) z and ρ are functions of the
-        record, the public arguments and the number s of rows of its unit: see the module. (2)
-        ρ is kept only if ℓ·‖ρ‖·s ≤ L, L the clip in these integers, where ℓ is no less than
-        ‖u‖: see :meth:`_row_lengths`; otherwise it is 0. Hence ‖u ρᵀ‖ = ‖u‖·‖ρ‖ ≤ L/s, a unit's
-        part of G is at most L long, and G moves by at most 2L in L2. (3) The values are
-        ⌊G / 2^j⌋ for a public j. Each of D = q·k entries moves by less than 1 more than before
-        the rounding, so the values move by at most 2L/2^j + √D in L2, and by √D times that in
-        L1.
+        included), V the integers of W, u = Vᵀz and ρ the record's integer residuals. The sum G = Σ
+        u ρᵀ = Vᵀ Σ z ρᵀ is exact: block sums are exact in float64, their total is kept in two int64
+        and V is applied to it in pieces of 20 bits. (1) z and ρ are functions of the record, the
+        public arguments and the number s of rows of its unit: see the module. (2) ρ is kept only if
+        ℓ·‖ρ‖·s ≤ L, L the clip in these integers, where ℓ is no less than ‖u‖: see
+        :meth:`_row_lengths`; otherwise it is 0. Hence ‖u ρᵀ‖ = ‖u‖·‖ρ‖ ≤ L/s, a unit's part of G is
+        at most L long, and G moves by at most 2L in L2. (3) The values are ⌊G / 2^j⌋ for a public
+        j. Each of D = q·k entries moves by less than 1 more than before the rounding, so the values
+        move by at most 2L/2^j + √D in L2, and by √D times that in L1.
         """
         step, n_units = self._steps(at_most)
         scores = IntegerMap(frame.lattice, weights)
@@ -270,38 +227,21 @@ class PrivateRows:
         at_most: int,
         finest: float = _MOMENT,
     ) -> tuple[Sum, int]:
-        r"""Sum u, u² (by coordinate) or u uᵀ over rows, each u shortened to at most `radius`.
+        """Sum u, u² (by coordinate) or u uᵀ over rows, each u shortened to at most R = `radius`.
 
-        Parameters
-        ----------
-        frame : IntegerMap
-            Whose coordinates u are.
-        radius : float
-            R.
-        order : {"mean", "squares", "products"}
-            Which of the sums.
-        at_most : int
-            About so many rows are taken, in equal steps of their positions; all of groups' rows.
-        finest : float, default=2**38
-            At most so many integers are in R². Fewer for noise too large for a finer lattice.
+        u are the frame's coordinates. About `at_most` rows are taken, in equal steps of their
+        positions, but all of groups' rows. At most `finest` integers are in R²: fewer for noise too
+        large for a finer lattice. Returns the sum, of shape (q,), (q,) or (q, q), and the public
+        number of units in it.
 
-        Returns
-        -------
-        Sum
-            Of shape (q,), (q,) or (q, q).
-        n_units : int
-            How many units were summed over; public.
-
-        Notes
-        -----
-        Proof. Let s be the number of rows of a row's unit, t the row's integers, and R in units
-        of the integers. That ‖t‖·s ≤ R ("mean") or ‖t‖²·s ≤ R² holds for the integers
-        themselves: sums of squares are below 2**53, so exact, and rows for which it fails are
-        left out. *mean*: a unit adds a vector of length at most R; two are at most 2R apart,
-        2√q·R in L1. *products*: a unit adds a positive semidefinite matrix A = Σ t tᵀ whose trace
-        is at most R², hence ‖A‖ ≤ R² (Frobenius). ⟨A, A'⟩ ≥ 0 for two such, so ‖A - A'‖² ≤
-        ‖A‖² + ‖A'‖² ≤ 2R⁴. In L1, for q² entries: at most q times that, √2·qR². *squares*: the
-        diagonals of A and A' are non-negative and sum to at most R²: the same 2R⁴, and 2R² in L1.
+        Proof. Let s be the number of rows of a row's unit, t the row's integers, and R in units of
+        the integers. That ‖t‖·s ≤ R ("mean") or ‖t‖²·s ≤ R² holds for the integers themselves: sums
+        of squares are below 2**53, so exact, and rows for which it fails are left out. *mean*: a
+        unit adds a vector of length at most R; two are at most 2R apart, 2√q·R in L1. *products*: a
+        unit adds a positive semidefinite matrix A = Σ t tᵀ whose trace is at most R², hence ‖A‖ ≤
+        R² (Frobenius). ⟨A, A'⟩ ≥ 0 for two such, so ‖A - A'‖² ≤ ‖A‖² + ‖A'‖² ≤ 2R⁴. In L1, for q²
+        entries: at most q times that, √2·qR². *squares*: the diagonals of A and A' are non-negative
+        and sum to at most R²: the same 2R⁴, and 2R² in L1.
         """
         q = frame.integers.shape[1]
         step, n_units = self._steps(at_most)
@@ -311,33 +251,18 @@ class PrivateRows:
         question = partial(PrivateRows._shortened, frame=frame, order=order, radius=radius)
         (total,) = self._total(partial(question, bits=bits, limit=limit, step=step))
         if order == "mean":
-            found = Sum(total, 2 * math.sqrt(q) * limit * _UP, 2 * limit * _UP, 2.0**-bits)
-        else:
-            l1 = limit**2 * (math.sqrt(2) * q if order == "products" else 2) * _UP
-            found = Sum(total, l1, math.sqrt(2) * limit**2 * _UP, 4.0**-bits)
-        return found, n_units
+            moved = 2 * limit * _UP
+            return Sum(total, 2 * math.sqrt(q) * limit * _UP, moved, 2.0**-bits), n_units
+        l1 = limit**2 * (math.sqrt(2) * q if order == "products" else 2) * _UP
+        return Sum(total, l1, math.sqrt(2) * limit**2 * _UP, 4.0**-bits), n_units
 
     def score_histogram(self, lattice: Lattice, weights: Array, edges: Array) -> Sum:
-        """Count the rows by score and class, for a cut or a calibration.
+        """Count the rows by score and class, for a cut or a calibration: shape (b + 1, 2).
 
-        Parameters
-        ----------
-        lattice : Lattice
-            As for the gradients.
-        weights : ndarray of shape (d + 1, k)
-            Public weights of the scores.
-        edges : ndarray of shape (b,)
-            Rising limits of the bins: of the score (two classes), or of the probability of the
-            likeliest class (more).
+        `edges` are b rising limits of the bins. Two classes: bins of the score, by class. More:
+        bins of the likeliest class's probability, by whether that class is wrong or right. Rows
+        with a label outside the classes are left out.
 
-        Returns
-        -------
-        Sum
-            Of shape (b + 1, 2). Two classes: by class. More: whether the likeliest class is
-            wrong or right. Rows with a label outside the classes are left out.
-
-        Notes
-        -----
         Proof. As for the counts of :meth:`targets_sum`: a unit has non-negative integer weights
         that sum to at most U.
         """
@@ -358,7 +283,7 @@ class PrivateRows:
     def _total(self, question: Question, *of_rows: Any, cells: bool = True) -> list[Integers]:
         """Return the total answer to a question; these rows are all there are.
 
-        `of_rows` are further arguments, one for each row. `cells` is whether the question reads X.
+        `of_rows` are arguments for each row; `cells` is whether it reads X.
         """
         return list(question(self, *of_rows))
 
@@ -370,8 +295,9 @@ class PrivateRows:
     def _summed_targets(self) -> list[Integers]:
         if not self.n_classes:
             known = np.where(self.targets == MISSING, 0, self.targets)
-            values = np.trunc(known / self._rows_of_unit(slice(None)))
-            return [values.sum(keepdims=True).astype(np.int64)]
+            powers = np.stack([known, known * known / TARGET_ONE])
+            values = np.trunc(powers / self._rows_of_unit(slice(None)))
+            return [values.sum(axis=1).astype(np.int64)]
         known, share = self.targets >= 0, self._weight_of_rows()
         counts = np.zeros(self.n_classes, dtype=np.int64)
         np.add.at(counts, self.targets[known], share[known])
@@ -381,8 +307,8 @@ class PrivateRows:
         self, lengths: Array, scores: IntegerMap, bound: float, step: int
     ) -> list[Integers]:
         """Sum z ρᵀ, in two parts: multiples of 2**20, and the rest."""
-
-        def part(rows: slice, cells: Any) -> tuple[Integers, Integers]:
+        total: list[Integers] = []
+        for rows, cells in self._blocks(scores.lattice, step):
             residual = self._residuals(rows, self._scores(cells, scores))
             size = lengths[rows] * np.sqrt((residual * residual).sum(axis=1))
             s = self._rows_of_unit(rows)
@@ -391,17 +317,16 @@ class PrivateRows:
             rho = np.trunc(residual * factor[:, None])
             kept = lengths[rows] * np.sqrt((rho * rho).sum(axis=1)) * s <= bound * _DOWN
             rho = np.where(kept[:, None], rho, 0.0)
-            total = _transposed(cells, rho).astype(np.int64)
-            return total >> _LIMB_BITS, total & (_LIMB - 1)
-
-        return self._sum(scores.lattice, part, step)
+            exact = np.vstack([cells.T @ rho, _CONSTANT * rho.sum(axis=0)]).astype(np.int64)
+            total = added(total, (exact >> _LIMB_BITS, exact & (_LIMB - 1)))
+        return total
 
     def _shortened(
         self, frame: IntegerMap, order: str, radius: float, bits: int, limit: float, step: int
     ) -> list[Integers]:
         """Sum t, t² or t tᵀ."""
-
-        def part(rows: slice, cells: Any) -> tuple[Integers]:
+        total: list[Integers] = []
+        for rows, cells in self._blocks(frame.lattice, step):
             products = _product(cells, frame.integers)
             s = self._rows_of_unit(rows) ** (2 if order == "mean" else 1)
             length = _lengths_of(products, frame.exponent)
@@ -409,18 +334,14 @@ class PrivateRows:
             t = np.trunc(np.ldexp(products, bits - frame.exponent) * factor[:, None])
             kept = (t * t).sum(axis=1) * s <= limit**2 * _DOWN
             t = np.where(kept[:, None], t, 0.0)
-            found = (
-                t.T @ t if order == "products" else (t if order == "mean" else t * t).sum(axis=0)
-            )
-            return (found.astype(np.int64),)
-
-        return self._sum(frame.lattice, part, step)
+            t = t.T @ t if order == "products" else (t if order == "mean" else t * t).sum(axis=0)
+            total = added(total, (t.astype(np.int64),))
+        return total
 
     def _by_score(self, scores: IntegerMap, edges: Array) -> list[Integers]:
         """Count by score and class."""
-        share = self._weight_of_rows()
-
-        def part(rows: slice, cells: Any) -> tuple[Integers]:
+        share, total = self._weight_of_rows(), np.zeros((len(edges) + 1, 2), dtype=np.int64)
+        for rows, cells in self._blocks(scores.lattice):
             score, codes = self._scores(cells, scores), self.targets[rows]
             if self.n_scores == 1:
                 value, column = score[:, 0], codes
@@ -429,13 +350,10 @@ class PrivateRows:
                 likeliest = probability.argmax(axis=1)
                 value = probability[np.arange(len(score)), likeliest]
                 column = (likeliest == codes).astype(np.int64)
-            counts = np.zeros((len(edges) + 1, 2), dtype=np.int64)
             known = codes >= 0
             place = np.searchsorted(edges, value[known]), column[known]
-            np.add.at(counts, place, share[rows][known])
-            return (counts,)
-
-        return self._sum(scores.lattice, part)
+            np.add.at(total, place, share[rows][known])
+        return [total]
 
     # Parts of the questions.
 
@@ -460,10 +378,8 @@ class PrivateRows:
         with np.errstate(over="ignore"):
             if sp.issparse(self.X):
                 part = self.X[rows]
-                return sp.csr_matrix(
-                    (_rounded(part.data * scale[part.indices]), part.indices, part.indptr),
-                    shape=part.shape,
-                )
+                data = _rounded(part.data * scale[part.indices])
+                return sp.csr_matrix((data, part.indices, part.indptr), shape=part.shape)
             cells = self.X[rows]
             room = room[: len(cells)]
             if lattice.centre.any():
@@ -504,27 +420,18 @@ class PrivateRows:
 
     def _measured(self, frame: IntegerMap, step: int) -> Array:
         lengths = np.full(self.X.shape[0], np.inf)
-
-        def part(rows: slice, cells: Any) -> tuple[Integers]:
+        for rows, cells in self._blocks(frame.lattice, step):
             lengths[rows] = _lengths_of(_product(cells, frame.integers), frame.exponent)
-            return (np.zeros(1, dtype=np.int64),)
-
-        self._sum(frame.lattice, part, step)
         return lengths
 
-    def _sum(
-        self, lattice: Lattice, part: Callable[[slice, Any], tuple[Integers, ...]], step: int = 1
-    ) -> list[Integers]:
-        """Sum the results of `part` over blocks of rows whose positions are multiples of `step`."""
+    def _blocks(self, lattice: Lattice, step: int = 1) -> Iterator[tuple[slice, Any]]:
+        """Yield blocks of rows whose positions are multiples of `step`, and their cells."""
         n = self.X.shape[0]
         block = step * min(_BLOCK, max(32, _CACHE // max(self.width, 1)))
-        total: list[Integers] = []
-        scale = 1 / lattice.step
         room = np.empty((0 if sp.issparse(self.X) else block // step, self.width))
         for start in range(-self.first % step, n, block):
             rows = slice(start, min(start + block, n), step)
-            total = added(total, part(rows, self._cells(lattice, scale, rows, room)))
-        return total
+            yield rows, self._cells(lattice, 1 / lattice.step, rows, room)
 
 
 def added(total: list[Integers], more: Sequence[Integers]) -> list[Integers]:
@@ -551,11 +458,6 @@ def _product(cells: Any, integers: Array) -> Array:
     product = np.asarray(cells @ integers[:-1])
     product += _CONSTANT * integers[-1]
     return product
-
-
-def _transposed(cells: Any, rho: Array) -> Array:
-    """Multiply transposed rows, the constant included, by residuals; exact."""
-    return np.vstack([cells.T @ rho, _CONSTANT * rho.sum(axis=0)])
 
 
 def _softmax(scores: Array) -> Array:

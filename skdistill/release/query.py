@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler, check_scale
 
+Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Result = TypeVar("Result")
 
-#: More than the roundings of a product of a few numbers.
-ROUND_UP = 1 + 2.0**-50
-#: √2, rounded up.
-SQRT_2 = math.nextafter(math.sqrt(2), 2)
+ROUND_UP = 1 + 2.0**-50  #: More than the roundings of a product of a few numbers.
+SQRT_2 = math.nextafter(math.sqrt(2), 2)  #: √2, rounded up.
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +37,16 @@ class Query:
     values : ndarray of int64
         Private; of any shape.
     l1, l2 : float
-        How far one replaced unit moves `values`, all entries together, in the L1 and the L2 norm,
-        in the same integers. Public, as everything below.
+        How far one replaced unit moves `values`, all entries together, in the L1 and the L2 norm.
+        Public, finite and positive.
     share : Fraction
-        The part of the release's loss that the answer takes: of μ² (Gaussian), of ε (Laplace).
+        The part of the release's loss, in (0, 1], that the answer takes: of μ² (Gaussian noise) or
+        of ε (Laplace).
 
     Raises
     ------
     TypeError, ValueError
-        Fixed texts, without any of the values: for values that are not 64-bit integers, a bound
-        that is not finite and positive, or a share outside (0, 1].
+        For other arguments; fixed texts, without any of the values.
 
     Examples
     --------
@@ -95,9 +94,8 @@ class Query:
 class RowQuery:
     """A query of many rows, each of which one unit moves equally far.
 
-    Its values are not computed before it is answered, and they can be had for some of the rows
-    alone. So a dry run never calls the teacher, and a ledger pays for the rows that it does not
-    hold (:mod:`skdistill.release.replay`).
+    Its values are computed when it is answered, and for some of the rows alone if these are asked
+    for. So a dry run never calls the teacher, and a ledger pays for the rows that it does not hold.
 
     Parameters
     ----------
@@ -179,8 +177,6 @@ class RowQuery:
     def noise_scale(self, loss: PrivacyLoss) -> float:
         """Return the standard deviation of the noise on one value, in its unit; public.
 
-        Raises where the noise is too large to be drawn.
-
         Parameters
         ----------
         loss : PrivacyLoss
@@ -211,8 +207,12 @@ def noise_deviation(loss: PrivacyLoss, l1: float, l2: float) -> float:
     return math.sqrt(2.0) * loss.scale(l1) if loss.kind == "laplace" else loss.scale(l2)
 
 
-Queries = Generator[Any, NDArray[Any], Result]
-"""A generator of queries, which is sent their noisy answers."""
+def part_of(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:
+    """Return a part of a price; None for no noise."""
+    return None if loss is None else loss.part(share)
+
+
+Queries = Generator[Any, NDArray[Any], Result]  #: Of queries, which is sent their noisy answers.
 
 
 @np.errstate(all="ignore")  # in a user's own state, a private value could raise
@@ -235,10 +235,9 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
 
     Raises
     ------
-    ValueError
-        If the shares sum to more than 1: before the query that passes it is answered.
-    TypeError
-        If the mechanism yields something else than a Query or a RowQuery.
+    TypeError, ValueError
+        If the mechanism yields something else than a Query or a RowQuery; before any query with
+        which the shares sum to more than 1 is answered.
 
     Notes
     -----
@@ -246,10 +245,9 @@ def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sample
     private data that one replaced unit moves by at most (l1, l2): a mechanism has to prove that
     of each of its queries. The sampler's rounded noise at that bound makes the answer
     μᵢ-GDP with μᵢ² = share·μ² (or εᵢ-DP with εᵢ = share·ε), whatever the earlier answers were
-    (``ExactSampler.perturb`` in `release/noise.py`). The shares are added as exact
-    fractions and are held to 1, so adaptive composition gives μ-GDP (Dong, Roth and Su 2022,
-    Corollary 2) or ε-DP (Dwork and Roth 2014, Theorem 3.16), and the result is post-processing
-    (Dwork and Roth 2014, Proposition 2.1).
+    (``ExactSampler.perturb`` in `release/noise.py`). The shares are exact fractions that sum to at
+    most 1, so adaptive composition gives μ-GDP (Dong, Roth and Su 2022, Corollary 2) or ε-DP (Dwork
+    and Roth 2014, Theorem 3.16), and the result is post-processing (the latter, Proposition 2.1).
 
     Examples
     --------

@@ -32,8 +32,8 @@ from skdistill.release.outputs import member_votes
 from skdistill.release.quantization import (
     LATTICE_BITS,
     as_outputs,
-    quantize_range,
     quantize_simplex,
+    range_steps,
     to_simplex,
 )
 from skdistill.release.query import ROUND_UP, SQRT_2, Integers, Queries, Query, RowQuery
@@ -45,9 +45,8 @@ _UNIT = 1 << LATTICE_BITS
 # Diameters of noise that the first round may leave on all the columns used together: √p/(k·μ).
 _FIRST_NOISE = 0.177
 # Diameters of noise, in all classes together, that it may leave on the fewest columns if there is
-# to be a second one: √(p·(c - 1))/(k·μ). (benchmarks/rounds.py: with ten classes of MNIST one
-# smoothed round is ahead at 0.53 and they are level at 0.37; with two of Adult two rounds are ahead
-# at 0.24 and below, and above it there is noise alone.)
+# to be a second one: √(p·(c - 1))/(k·μ). (benchmarks/rounds.py: on MNIST one smoothed round is
+# ahead at 0.53 and they are level at 0.37; on Adult two rounds are ahead at 0.24 and below.)
 _FIRST_ANSWER = 0.4
 # Part of a later round's μ² that buys its clip, and the clips to choose from (diameters).
 _CLIP_SHARE = Fraction(1, 20)
@@ -56,9 +55,8 @@ _CLIPS = 2.0 ** (np.arange(19) / 3 - 6)
 _WEIGHT = 0.25
 # A clip below this part of the answer's own known error would cut off that error's correction.
 _FLOOR = 0.35
-# Standard deviations of evidence that it takes to leave the first basis. (On MNIST, where the
-# graph is right, 95 % of releases show more than 1.2 at ε=1; on Adult, where it is not, less
-# than 1.2 at any ε.)
+# Standard deviations of evidence that it takes to leave the first basis. (On MNIST, where the graph
+# is right, 95 % of releases show more than 1.2 at ε=1; on Adult, where it is not, less at any ε.)
 _EVIDENCE = 1.0
 
 
@@ -120,7 +118,7 @@ class ResidualRounds(Mechanism):
         n = self.n_rounds
         if isinstance(n, str) and n == "auto":
             return
-        if isinstance(n, (bool, str)) or not isinstance(n, Integral) or not 1 <= n <= 8:
+        if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= 8:
             raise ValueError(f'n_rounds={n!r} must be "auto" or a whole number from 1 to 8.')
         if n > 1 and self.basis is None:
             raise ValueError(f"n_rounds={n!r} with basis=None: residual rounds need a basis.")
@@ -165,11 +163,9 @@ class ResidualRounds(Mechanism):
 
     def prepare(self, bound: Any, asked: TransferSet, loss: PrivacyLoss) -> tuple[Array, ...]:
         """Compute the public bases of the rounds, or for smoothing one round."""
-        if len(self.shares(bound, asked, loss)) > 1:
-            return asked.bases(self.basis)
-        by_name = isinstance(self.basis, str)
-        smoothed = self.basis is not None and (not by_name or asked.holds_numbers)
-        return asked.bases(self.basis) if smoothed else ()
+        unfit = self.basis is None or (isinstance(self.basis, str) and not asked.holds_numbers)
+        several = len(self.shares(bound, asked, loss)) > 1
+        return asked.bases(self.basis) if several or not unfit else ()
 
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any
@@ -224,9 +220,9 @@ class ResidualRounds(Mechanism):
         self, bound: Any, asked: TransferSet, bases: tuple[Array, ...], rows: Any
     ) -> Votes:
         """Ask the members. Private."""
-        ask = partial(member_votes, bound)
+        settings = asked.n_classes, asked.bounds, self.temperature
         X, n = asked.part(rows)
-        return collect_votes(ask, X, bases, n, asked.n_classes, asked.bounds, self.temperature)
+        return collect_votes(partial(member_votes, bound), X, bases, n, *settings)
 
 
 @dataclass(frozen=True, repr=False)
@@ -260,9 +256,8 @@ def default_shares(n_rounds: int) -> tuple[Fraction, ...]:
     >>> default_shares(2)
     (Fraction(3, 10), Fraction(7, 10))
     """
-    weights = {2: (3, 7), 3: (2, 3, 5)}.get(n_rounds) or [
-        Fraction(3, 2) ** i for i in range(n_rounds)
-    ]
+    growing = [Fraction(3, 2) ** i for i in range(n_rounds)]
+    weights = {2: (3, 7), 3: (2, 3, 5)}.get(n_rounds, growing)
     return tuple(Fraction(weight) / sum(weights) for weight in weights)
 
 
@@ -271,7 +266,7 @@ def automatic_rounds(n_members: int, mu: float, n_classes: int | None) -> int:
 
     One, where the first of two rounds would leave more noise on the fewest columns of a basis
     than 0.4 of the distance of two members' extreme votes: there is no answer yet to take
-    residuals from. Noise has a part in every class, so that it takes more members for more classes.
+    residuals from. Noise has a part in every class, so more classes take more members.
 
     Examples
     --------
@@ -343,22 +338,37 @@ class _Reduce:
     def __call__(self, votes: Any) -> _Reduced:
         """Take one member's votes, of any form."""
         if self.n_classes is None:
-            return self.stacked(as_outputs(votes, (self.n_rows,))[None])
+            return self.stacked(as_outputs(votes, (self.n_rows,))[None, None])
         rows = to_simplex(as_outputs(votes, (self.n_rows, self.n_classes)), self.temperature)
-        return self._sums(quantize_simplex(rows).astype(np.float64).T[:, None])
+        return self._sums(self._integers(rows.T[:, None]))
+
+    @property
+    def first(self) -> bool:
+        """Whether the votes for the first of two classes are enough: the others are the rest."""
+        return self.n_classes == 2 and self.temperature == 1.0
 
     def stacked(self, votes: Array) -> _Reduced:
-        """Take any votes of b < 2^11 regressors, (b, m), or probability vectors, (b, m, c)."""
+        """Take votes of b < 2^11 members, overwriting them.
+
+        Any numbers (1, b, m) of regressors, else probability vectors (c, b, m), or the first of
+        two entries alone.
+        """
         if self.n_classes is None:
             assert self.output_range is not None
-            return self._sums(quantize_range(votes, *self.output_range).astype(np.float64)[None])
+            return self._sums(range_steps(votes, *self.output_range))
         if self.temperature != 1.0:
-            flat = to_simplex(votes.reshape(-1, self.n_classes), self.temperature)
-            votes = flat.reshape(votes.shape)
+            rows = to_simplex(votes.reshape(self.n_classes, -1).T, self.temperature)
+            votes = rows.T.reshape(votes.shape)
+        return self._sums(self._integers(votes))
+
+    def _integers(self, votes: Array) -> Array:
+        """Round probability vectors (c, b, m), overwritten; the first of two entries alone."""
         if self.n_classes == 2:
-            return self._sums(np.rint(votes[:, :, 0] * _UNIT)[None])
-        integers = quantize_simplex(votes.reshape(-1, self.n_classes)).T
-        return self._sums(integers.astype(np.float64).reshape(self.n_classes, *votes.shape[:2]))
+            votes = votes[:1]
+            votes *= _UNIT
+            return np.rint(votes, out=votes)
+        integers = quantize_simplex(votes.reshape(len(votes), -1).T).T
+        return integers.astype(np.float64).reshape(votes.shape)
 
     def _sums(self, exact: Array) -> _Reduced:
         """Add up integers, shape (c, b, m); the first of two classes is enough.
@@ -366,10 +376,8 @@ class _Reduce:
         The vote for the second is the rest of S, and its coefficients are those of the first with
         the other sign; all of these numbers are exact.
         """
-        b, is_binary = exact.shape[1], self.n_classes == 2
-        exact = exact[:1] if is_binary else exact
-        total = exact.sum(axis=1)
-        if is_binary:
+        b, total = exact.shape[1], exact.sum(axis=1)
+        if self.n_classes == 2:
             total = np.concatenate([total, b * _UNIT - total])
         pairs = zip(self.bases, self.offsets, strict=True)
         coefficients = tuple(self._coefficients(exact, *pair) for pair in pairs)
@@ -394,10 +402,8 @@ def collect_votes(
 ) -> Votes:
     """Ask every member once; keep the sum of the votes and each member's coefficients.
 
-    ``member_votes(X, function)`` iterates over ``function(raw votes)`` of all members. Takes m·c
-    integers, and k·n_columns·c floats for each basis.
-
-    Replacing one member's votes changes ``total`` by the difference of two lattice answers and, in
+    ``member_votes(X, function)`` iterates over ``function(raw votes)`` of all members. Replacing
+    one member's votes changes ``total`` by the difference of two lattice answers and, in
     ``coefficients``, one slice.
     """
     # Proof. A member's integers and coefficients are a function of its own votes and of public
@@ -437,7 +443,10 @@ def _on_lattice(U: Array) -> Array:
     """
     largest = float(_UNIT * np.abs(U).sum(axis=0).max(initial=0.0))
     step = 2.0 ** (math.frexp(largest)[1] - 51)
-    return np.asarray(np.rint(U / step) * step)
+    rounded = U / step
+    np.rint(rounded, out=rounded)
+    rounded *= step
+    return rounded
 
 
 # -- The rounds ---------------------------------------------------------------------------------
@@ -503,14 +512,13 @@ def residual_rounds(
 def clip_to_lattice(residuals: Array, clip: float) -> Integers:
     """Make integers of each member's residual, of an exact L2 norm of at most `clip`.
 
-    Two possible results of one member are at most 2·clip apart, and so are the sums over members
-    on neighbouring data sets.
+    Two possible results of one member, and so the sums on neighbouring data sets, are at most
+    2·clip apart.
     """
     # Proof. Whatever `residuals` holds and whatever rounding did, q of a member is kept only if
     # Σq² ≤ clip² *holds for q itself*, in Python's integers and fractions; otherwise q is 0. It is
     # a function of that member's residual alone. (For accuracy: rounding is toward zero, and the
-    # factor 1 - 2^-40 is more than the error of the floating-point norm, so that the check fails
-    # for nothing but values that are not finite.)
+    # factor 1 - 2^-40 is more than the error of the norm, so that only infinite values fail.)
     rows = residuals.reshape(len(residuals), -1)
     with np.errstate(all="ignore"):
         q = np.trunc(rows * _shrinkage(_norms(rows), clip)[:, None])
@@ -570,7 +578,7 @@ def _diameter(m: int, c: int) -> float:
     """Return the largest L2 distance of two members' answers, rounded up.
 
     m rows of non-negative integers that sum to S are √2·S·√m apart at most, m numbers in [0, S]
-    S·√m. (The product with a power of two is exact.)
+    S·√m.
     """
     return _UNIT * math.nextafter(math.sqrt((2 if c > 1 else 1) * m), math.inf)
 

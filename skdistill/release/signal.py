@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,7 @@ from skdistill.release.mechanism import TransferSet
 from skdistill.release.residual_rounds import ResidualRounds
 from skdistill.teachers.shards import default_n_teachers
 
-# The number of private records is not known to a release of a teacher without a certificate.
-_RECORDS = (1_000, 10_000, 100_000)
+_RECORDS = (1_000, 10_000, 100_000)  # private ones, whose number is not known to such a release
 
 
 def noise_warning(
@@ -26,21 +25,11 @@ def noise_warning(
 ) -> str:
     """Return a warning if there is more noise than signal, with a remedy for this teacher; else "".
 
-    Of a private teacher, say that it has spent more than the `epsilon` that was asked for.
-
-    Parameters
-    ----------
-    release : Release
-    teacher : estimator
-    epsilon : float
-    prior : ndarray of shape (n_classes,), default=None
-        Public shares of the classes, where they are known.
-
-    Notes
-    -----
-    Noise counts as a linear student feels it, averaged over the rows. In 72 settings of
-    ``benchmarks/noise_warning.py`` students had an AUC of .56 on average where this noise was more
-    than the spread of the labels (50 settings), and of .84 where it was less than half of it (14).
+    Of a private teacher, say that it has spent more than `epsilon`. `prior` has public shares of
+    the classes. Noise counts as a linear student feels it, averaged over the rows. In 72 settings
+    of ``benchmarks/noise_warning.py`` students had an AUC of .56 on average where this noise was
+    more than the spread of the labels (50 settings), and of .84 where it was less than half of it
+    (14).
     """
     bound, asked = release.bound, release.asked
     if release.loss is None:
@@ -71,9 +60,8 @@ def noise_warning(
 def spread_of_labels(asked: TransferSet, prior: NDArray[np.float64] | None = None) -> float:
     """Return the largest standard deviation that labels can have.
 
-    Labels of shares p vary most where each row is sure of its class: each of the k numbers by
-    √((1 - Σp²)/k) on average, which is √(p·(1 - p)) of two classes. Without shares it is that of
-    equal ones, and of a regression half the output range.
+    Labels of shares p vary most where each row is sure of its class: each of the k numbers by √((1
+    - Σp²)/k) on average. Without shares it is that of equal ones; of a regression half its range.
     """
     if asked.classes is None:
         return asked.width / 2
@@ -87,30 +75,29 @@ def spread_of_labels(asked: TransferSet, prior: NDArray[np.float64] | None = Non
 def noise_table(release: Release) -> str:
     """Return a small table: the noise of this teacher, of its clones on shards, of gradient rounds.
 
-    All of it is for the price and the rows of this release, averaged by a linear student, for
-    several numbers of private records. Gradient rounds are left out where rows are not numbers.
+    All of it is for the price and the rows of this release, averaged by a linear student. Gradient
+    rounds are left out where rows are not numbers.
     """
     asked, loss = release.asked, release.label_loss
     assert loss is not None
     width, n_classes = _n_columns(asked.X), asked.n_classes
     this = f"{release.noise_averaged(width + 1):.3g}"
+    clones = [f"{_shards(release, n):.2g}" for n in _RECORDS]
     lines = [
         ("private records", *(f"{n:,}" for n in _RECORDS)),
         ("this one model", *[this] * len(_RECORDS)),
-        ("skdistill.refit(...)", *(_number(_shards(release, n)) for n in _RECORDS)),
+        ("skdistill.refit(...)", *clones),
     ]
     if np.isfinite(width) and asked.holds_numbers:
-        sizes: list[Any] = [_Sizes(n, int(width), n_classes or 0) for n in _RECORDS]
-        noises = [asked.width * prediction_noise(each, loss) for each in sizes]
-        lines.append(("Newton teacher", *map(_number, noises)))
+        n_scores = n_classes if n_classes and n_classes > 2 else 1
+        sizes = {"width": int(width), "n_classes": n_classes or 0, "n_scores": n_scores}
+        rows_of: list[Any] = [SimpleNamespace(n_units=n, **sizes) for n in _RECORDS]
+        rounds = [f"{asked.width * prediction_noise(each, loss):.2g}" for each in rows_of]
+        lines.append(("Newton teacher", *rounds))
     first = max(len(line[0]) for line in lines)
     rows = [f"  {name:<{first}}" + "".join(f"{x:>10}" for x in cells) for name, *cells in lines]
     head = f"Noise of a linear student's predictions, epsilon={loss.epsilon:.3g}:"
     return "\n".join([head, *rows])
-
-
-def _number(value: float) -> str:
-    return f"{value:.2g}"
 
 
 def _shards(release: Release, n_records: int) -> float:
@@ -121,19 +108,6 @@ def _shards(release: Release, n_records: int) -> float:
     bound = DisjointTeachers(2 / k, math.sqrt(2) / k, n_teachers=k)
     rounds = ResidualRounds(noise=loss.kind)
     return Release(bound, asked, rounds, loss).noise_averaged(_n_columns(asked.X) + 1)
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    """The public sizes of private rows that nobody holds."""
-
-    n_units: int
-    width: int
-    n_classes: int
-
-    @property
-    def n_scores(self) -> int:
-        return self.n_classes if self.n_classes > 2 else 1
 
 
 def _n_columns(X: Any) -> float:

@@ -13,29 +13,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import Labels, TransferSet
-from skdistill.release.query import Queries, RowQuery
+from skdistill.release.query import Array, Queries, RowQuery
 
-Array = NDArray[np.float64]
-
-#: At least (where a basis has them) and at most this many functions of a basis are used.
-MIN_BASIS, MAX_BASIS = 8, 64
-
-# Noise below this part of the range of a label is not worth a basis: next to all would be kept.
-_NEGLIGIBLE = 0.02
-# Noise on the fewest functions above this part of the range leaves nothing that could be shown.
-_HOPELESS = 0.5
+MIN_BASIS, MAX_BASIS = 8, 64  #: Fewest (where a basis has them) and most functions that are used.
+_NEGLIGIBLE = 0.02  # noise below this part of a label's range is not worth a basis
+_HOPELESS = 0.5  # noise on the fewest functions above this part leaves nothing that could be shown
 
 
 def smooths(basis: Any, asked: TransferSet, noise: float) -> bool:
     """Whether labels with this noise (in widths of their range) are smoothed; public.
 
-    None: never. "auto": where the rows are numbers, there is noise to take away (2 % of the
-    range), and the fewest functions show something (noise on their average below half of the
-    range). Any other basis: always.
+    None: never. "auto": where the rows are numbers, there is noise to take away, and the fewest
+    functions show something. Any other basis: always.
     """
     if basis is None or not (isinstance(basis, str) and basis == "auto"):
         return basis is not None
@@ -59,12 +51,10 @@ def row_labels(
 def smoothed_labels(labels: Array, bases: Sequence[Array], noise: float, middle: float) -> Array:
     """Shrink released labels in a public basis, and as one block the part outside of it.
 
-    Rows of several classes sum to ``n_classes * middle`` afterwards, the value that all are shrunk
-    towards. Of several bases (of orthonormal columns) the one is taken that leaves the least error
-    by Stein's estimate. `noise` is the standard deviation of the independent noise on one label.
-
-    Proof. The result, the choice of a basis included, is a function of released labels and of
-    public numbers: post-processing (Dwork and Roth 2014, Proposition 2.1), free of charge.
+    They are shrunk towards `middle`; rows of several classes sum to ``n_classes * middle``
+    afterwards. Of several bases (of orthonormal columns) the one is taken that leaves the least
+    error by Stein's estimate. `noise` is the deviation of independent noise on one label. All of
+    it is a function of released labels and of public numbers: post-processing.
 
     Examples
     --------
@@ -83,10 +73,7 @@ def smoothed_labels(labels: Array, bases: Sequence[Array], noise: float, middle:
 
 
 def _smoothed(noisy: Array, U: Array, noise: float) -> tuple[float, Array]:
-    """Shrink in one basis; return Stein's estimate of the error that is left, in noise², as well.
-
-    Without bias for blocks of more than two numbers (Stein, Annals of Statistics 1981).
-    """
+    """Shrink in one basis; also return Stein's estimate of the error left (1981), in noise²."""
     dof = max(1, noisy.shape[1] - 1)
     coefficients = U.T @ noisy
     left = noisy - U @ coefficients
@@ -100,11 +87,7 @@ def _smoothed(noisy: Array, U: Array, noise: float) -> tuple[float, Array]:
 
 
 def shrunk(estimate: Array, variance: Array, dof: int) -> Array:
-    """Shrink blocks of coefficients towards 0 with the known noise (James and Stein 1961).
-
-    Blocks grow by half their first index, {0}, {1}, {2}, {3}, {4, 5}, ... (Cai 1999): a whole
-    block is kept, shortened or dropped, with all its classes.
-    """
+    """Shrink blocks {0}, {1}, {2}, {3}, {4, 5}, ... by the known noise (Cai 1999)."""
     out, energies = np.zeros_like(estimate), _energies(estimate, variance[:, None])
     for block in _blocks(len(estimate)):
         kept = _kept(dof * len(variance[block]), float(energies[block].sum()))
@@ -134,9 +117,7 @@ def _kept(n: int, energy: float) -> float:
 
 def _risk(n: int, energy: float) -> float:
     """Squared error to expect of n numbers, when :func:`_kept` of them are kept."""
-    if not _kept(n, energy):
-        return energy - n
-    return n - max(0, n - 2) ** 2 / max(energy, 1e-300)
+    return n - max(0, n - 2) ** 2 / max(energy, 1e-300) if _kept(n, energy) else energy - n
 
 
 def centred(coefficients: Array) -> Array:

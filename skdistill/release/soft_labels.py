@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import Labels, Mechanism, TransferSet
@@ -21,15 +20,11 @@ from skdistill.release.quantization import (
     to_simplex,
     vote_lattice,
 )
-from skdistill.release.query import Integers, Queries, RowQuery
+from skdistill.release.query import Array, Integers, Queries, RowQuery
 from skdistill.release.smoothing import MAX_BASIS, row_labels, smooths
 
-Array = NDArray[np.float64]
-
-# A neighbour graph of more rows takes longer than most teachers take to answer.
-_GRAPH_ROWS = 2_000
-# The diameter of the simplex, which any map into it satisfies.
-_DIAMETER = math.sqrt(2) * (1 - 1e-12)
+_GRAPH_ROWS = 2_000  # a neighbour graph of more takes longer than most teachers take to answer
+_DIAMETER = math.sqrt(2) * (1 - 1e-12)  # of the simplex, which any map into it satisfies
 
 
 class SoftLabels(Mechanism):
@@ -42,9 +37,8 @@ class SoftLabels(Mechanism):
     basis : {"auto", "pca", "graph"}, callable, ndarray or None, default="auto"
         Public functions on X in which the labels are smoothed after their release, at no cost:
         principal components, eigenvectors of the neighbour graph, the result of ``basis(X)``, or
-        an array of shape (m, p). "auto" takes the better of the first two by the labels
-        themselves (of more than 2,000 rows the first), where there is noise to take away and
-        something to be seen. None: no smoothing.
+        an array of shape (m, p). "auto" takes the better of the first two by the labels themselves
+        (of more than 2,000 rows the first), where that can help. None: no smoothing.
     temperature : float, default=1.0
         Softens (above 1) or sharpens (below 1) the teacher's labels (Hinton, Vinyals and Dean
         2015). Only where the bound is the worst case, which any map into the simplex satisfies.
@@ -56,8 +50,7 @@ class SoftLabels(Mechanism):
     -----
     Proof. Let q be the m integer rows on a data set and q' on a neighbour. A row moves by at most
     (Δ₁, Δ₂), the numbers of its ``Lattice`` (`release/quantization.py`), so
-    ‖q − q'‖₁ ≤ m·Δ₁ and ‖q − q'‖₂ ≤ √m·Δ₂, and the query says so. Slices of X change the order of
-    the work only. Smoothing is post-processing.
+    ‖q − q'‖₁ ≤ m·Δ₁ and ‖q − q'‖₂ ≤ √m·Δ₂. Smoothing is post-processing.
 
     Examples
     --------
@@ -129,27 +122,15 @@ class SoftLabels(Mechanism):
         return self._query(bound, asked, loss, None).noise_scale(loss)
 
     def _query(self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any) -> RowQuery:
-        lattice = row_lattice(bound, asked, loss)
-        return RowQuery(
-            "labels",
-            partial(_integers, self.temperature, bound, asked, lattice, teacher),
-            (asked.n_rows, asked.n_outputs),
-            lattice.l1,
-            lattice.l2,
-            asked.width / lattice.total,
-            X=asked.X,
-            settings=(self.temperature, asked.classes, asked.output_range, bound.l1, bound.l2),
-        )
+        lattice, shape = row_lattice(bound, asked, loss), (asked.n_rows, asked.n_outputs)
+        measure = partial(_integers, self.temperature, bound, asked, lattice, teacher)
+        moved, step = (lattice.l1, lattice.l2), asked.width / lattice.total
+        settings = (self.temperature, asked.classes, asked.output_range, bound.l1, bound.l2)
+        return RowQuery("labels", measure, shape, *moved, step, X=asked.X, settings=settings)
 
 
 class Unprotected(Mechanism):
-    """The teacher's labels as they are: of a private teacher, or without a guarantee.
-
-    Parameters
-    ----------
-    temperature : float, default=1.0
-        As for :class:`SoftLabels`.
-    """
+    """The teacher's labels as they are: of a private teacher, or without a guarantee."""
 
     kind = "none"
 
@@ -182,12 +163,7 @@ def row_lattice(bound: Any, asked: TransferSet, loss: PrivacyLoss) -> Lattice:
 
 
 def _integers(
-    temperature: float,
-    bound: Any,
-    asked: TransferSet,
-    lattice: Lattice,
-    teacher: Any,
-    rows: NDArray[np.intp] | None,
+    temperature: float, bound: Any, asked: TransferSet, lattice: Lattice, teacher: Any, rows: Any
 ) -> Integers:
     """Return the teacher's labels for some rows, on the lattice. Private."""
 

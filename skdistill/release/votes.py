@@ -247,9 +247,8 @@ def confident_max(
 ) -> Queries[NDArray[np.int64]]:
     """Answer the rows on which the members seem to agree: confident GNMax.
 
-    Takes the private `counts` of the rows to test, shape (m, n_classes), the Gaussian price of all
-    tests and answers, the votes that a row's noisy largest count must reach, and the largest number
-    of answers. Returns the index of a class for each row, :data:`NO_ANSWER` where there is none.
+    Takes the private `counts` of the rows to test, shape (m, n_classes), and the Gaussian price of
+    all tests and answers. Returns the index of a class for each row, or :data:`NO_ANSWER`.
 
     Proof. (1) |max(a) − max(b)| ≤ max|a − b|, and one record moves each count by at most 1, so it
     moves the m largest counts by at most √m in L2, and m in L1. All m are charged, whether the row
@@ -276,9 +275,8 @@ def confident_max(
 def hard_votes(outputs: Any, n_rows: int, n_classes: int) -> NDArray[np.int32]:
     """Return the class a member votes for in each row, :data:`NO_ANSWER` where it has none.
 
-    It never raises an error. The first of several largest entries wins. A row that
-    prefers no class casts no vote: all entries equal, or made so because it is no distribution
-    (:func:`~skdistill.release.quantization.to_simplex`) or because the member failed.
+    It never raises. The first of several largest entries wins. A row whose entries are all equal
+    casts no vote, also where :func:`~skdistill.release.quantization.to_simplex` made them so.
     """
     return _winners(to_simplex(as_outputs(outputs, (n_rows, n_classes))).T)
 
@@ -307,8 +305,8 @@ class _HardVotes:
         return hard_votes(outputs, self.n_rows, self.n_classes)
 
     def stacked(self, votes: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Take probability vectors (b, n_rows, n_classes); return one row for each member."""
-        return _winners(votes.transpose(2, 0, 1))
+        """Take probability vectors (n_classes, b, n_rows); return one row for each member."""
+        return _winners(votes)
 
 
 def count_votes(
@@ -320,8 +318,7 @@ def count_votes(
     """Count the members' votes, holding those of one member, or of one stack, at a time. Private.
 
     ``member_votes(X, function)`` yields ``function(outputs)`` for each member, or
-    ``function.stacked`` of several. The function can be pickled, so that worker processes return
-    n_rows small integers and not the outputs.
+    ``function.stacked`` of several.
     """
     counts = np.zeros(n_rows * n_classes, dtype=np.int64)
     first = np.arange(n_rows) * n_classes

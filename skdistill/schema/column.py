@@ -35,29 +35,27 @@ class Column:
         The kind of its cells.
     low, high : float or None
         Bounds of a number, ``low <= high``. Values outside are clipped. Two dates (of datetime,
-        NumPy or pandas) make a column of dates, which are whole days since 1970. None, for both:
-        the bounds are private, and must be learned before any cell is read; see
-        :func:`skdistill.learn_bounds`.
+        NumPy or pandas) make a column of dates, whole days since 1970. None, for both: the bounds
+        are private, and must be learned before any cell is read (:func:`skdistill.learn_bounds`).
     integer : bool
         Whether a number is whole. Values are rounded.
     categories : tuple of str, int or bool
         The values of a category, in order.
     missing : bool
-        Whether values may be missing. If False, a missing number becomes `low`, and a
-        missing category is treated like an unknown one.
+        Whether values may be missing. If not, a missing number becomes `low`, and a missing
+        category an unknown one.
     edges : tuple of float, "log" or None
         Where the bins of a number begin, increasing. "log": bins of equal width in
-        ``log(1 + value - low)``, for quantities that span orders of magnitude. None: see
-        :meth:`bin_starts`.
+        ``log(1 + value - low)``. None: see :meth:`bin_starts`.
     other : str, int, bool or None
         The value that unknown categories become. None: they count as missing, and where nothing
         may be missing they become the first category.
     date : bool
-        Whether a number is the day of a date. Set where the bounds are dates; to be given where
-        they are private.
+        Whether a number is the day of a date. Set where bounds are dates; to be given where they
+        are private.
     hashed : bool
-        Whether values that are none of the categories go to one of them by a hash of their text:
-        for texts whose domain is private. The categories are cells then, such as "cell 0".
+        Whether values that are none of the categories go to one of them ("cell 0") by a hash of
+        their text: for texts whose domain is private.
 
     Examples
     --------
@@ -87,16 +85,9 @@ class Column:
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"Column {self.name!r}: {flag}={value!r} must be True or False.")
             object.__setattr__(self, flag, bool(value))
-        if self.kind == "number":
-            self._check_number()
-        elif self.kind == "category":
-            self._check_categories()
-        else:
-            raise ValueError(
-                f'Column {self.name!r}: kind={self.kind!r} must be "number" or "category".'
-            )
-
-    # Public facts.
+        if self.kind not in ("number", "category"):
+            raise self._error(f'kind={self.kind!r} must be "number" or "category".')
+        self._check_number() if self.kind == "number" else self._check_categories()
 
     @property
     def bounded(self) -> bool:
@@ -147,33 +138,12 @@ class Column:
         known = len(self.values) if self.kind == "category" else len(self.bin_starts(n_bins))
         return known + self.missing
 
-    def code_names(self, n_bins: int) -> list[str]:
-        """Return the meaning of each code as a text.
-
-        Parameters
-        ----------
-        n_bins : int
-            Largest number of bins of a number.
-
-        Returns
-        -------
-        names : list of str
-            One for each code, in order.
-        """
-        if self.kind == "category":
-            names = [f"{self.name}={value}" for value in self.values]
-        else:
-            pairs = zip(self.bin_starts(n_bins), self.bin_ends(n_bins), strict=True)
-            names = [f"{self.name} in {start:.6g} to {end:.6g}" for start, end in pairs]
-        return [*names, f"{self.name} missing"] if self.missing else names
-
     def bin_starts(self, n_bins: int) -> NDArray[np.float64]:
         """Return the left ends of a number's bins, at most `n_bins` unless `edges` are given.
 
         Without `edges`, whole numbers have a bin each where there are at most `n_bins` of them.
-        Other bins are fine near zero and grow with the distance from it, since a few bins of
-        equal width would hold nearly all values of a heavy tail together; and a value at a bound
-        has a bin of its own.
+        Other bins are fine near zero and grow with the distance from it, because of heavy tails;
+        and a value at a bound has a bin of its own.
 
         Parameters
         ----------
@@ -218,8 +188,6 @@ class Column:
         starts = self.bin_starts(n_bins)
         ends = starts[1:] - 1 if self.integer else np.nextafter(starts[1:], -np.inf)
         return np.r_[ends, self._bounds()[1]]
-
-    # Functions that read private cells: total, and cell by cell.
 
     def read(self, cells: Any) -> NDArray[Any]:
         """Return the cells inside the schema: floats, NaN for missing, or indices into `values`.
@@ -294,10 +262,8 @@ class Column:
 
         Parameters
         ----------
-        cells : array-like of shape (n,)
-            The column of a table; may be private.
-        n_bins : int
-            Largest number of bins of a number.
+        cells, n_bins : array-like of shape (n,), and int
+            The column of a table, which may be private, and the most bins of a number.
 
         Returns
         -------
@@ -312,17 +278,13 @@ class Column:
         bins = np.searchsorted(starts, np.where(missing, starts[0], inside), side="right") - 1
         return np.where(missing, len(starts), bins).astype(np.int64)
 
-    # From codes, which are public by then.
-
     def middle(self, codes: Codes, n_bins: int) -> NDArray[Any]:
         """Return for every code one cell that stands for its bin, as :meth:`read` would.
 
         Parameters
         ----------
-        codes : ndarray of int, shape (n,)
-            Codes of this column.
-        n_bins : int
-            Largest number of bins of a number.
+        codes, n_bins : ndarray of int, shape (n,), and int
+            Codes of this column with so many bins.
 
         Returns
         -------
@@ -333,21 +295,16 @@ class Column:
             return np.where(codes >= len(self.values), -1, codes)
         starts, ends = self.bin_starts(n_bins), self.bin_ends(n_bins)
         middles = starts / 2 + ends / 2
-        return np.r_[np.floor(middles) if self.integer else middles, np.nan][
-            np.minimum(codes, len(starts))
-        ]
+        cells = np.r_[np.floor(middles) if self.integer else middles, np.nan]
+        return cells[np.minimum(codes, len(starts))]
 
     def draw(self, codes: Codes, rng: np.random.Generator, n_bins: int) -> NDArray[Any]:
         """Return for every code a cell that has it, as :meth:`read` would: uniform in its bin.
 
         Parameters
         ----------
-        codes : ndarray of int, shape (n,)
-            Codes of this column.
-        rng : numpy.random.Generator
-            Public randomness.
-        n_bins : int
-            Largest number of bins of a number.
+        codes, rng, n_bins : ndarray of int, shape (n,), numpy.random.Generator, and int
+            Codes of this column with so many bins, and public randomness.
 
         Returns
         -------
@@ -363,8 +320,6 @@ class Column:
         steps = np.floor(u * (width + 1)) if self.integer else u * width
         return np.where(codes >= len(starts), np.nan, np.minimum(low + steps, ends[bins]))
 
-    # JSON, and checks.
-
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are not at their defaults, for JSON.
 
@@ -373,11 +328,8 @@ class Column:
         record : dict
             JSON-serialisable.
         """
-        record = {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if field.name in ("name", "kind") or getattr(self, field.name) != field.default
-        }
+        values = ((each.name, getattr(self, each.name), each.default) for each in fields(self))
+        record = {k: v for k, v, default in values if k in ("name", "kind") or v != default}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}
 
     @classmethod
@@ -389,17 +341,19 @@ class Column:
         record : mapping
             Names and values of fields.
         """
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in record.items()
-        }
+        items = record.items()
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in items}
         return cls(**values)
+
+    def _error(self, text: str) -> ValueError:
+        return ValueError(f"Column {self.name!r}: {text}")
 
     def _bounds(self) -> tuple[float, float]:
         if self.low is None or self.high is None:
-            raise ValueError(
-                f"Column {self.name!r}: its bounds are private and have not been learned. Use "
-                "learn_bounds(schema, X, epsilon=...), a PrivateClassifier or a PrivateRegressor; "
-                "or give bounds that are public knowledge."
+            raise self._error(
+                "its bounds are private and have not been learned. Use learn_bounds(schema, X, "
+                "epsilon=...), a PrivateClassifier or a PrivateRegressor; or give bounds that are "
+                "public knowledge."
             )
         return self.low, self.high
 
@@ -410,71 +364,65 @@ class Column:
             object.__setattr__(self, "date", True)
         object.__setattr__(self, "integer", self.integer or self.date)
         if self.categories or self.other is not None or self.hashed:
-            raise ValueError(f"Column {self.name!r}: a number has no categories, and no hashes.")
+            raise self._error("a number has no categories, and no hashes.")
         if self.low is None and self.high is None:
             if self.edges is not None:
-                raise ValueError(f"Column {self.name!r}: edges need public bounds.")
+                raise self._error("edges need public bounds.")
             return
         for end in ("low", "high"):
             value = getattr(self, end)
             if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-                raise ValueError(
-                    f"Column {self.name!r}: {end}={value!r} must be a finite number. Bounds are "
-                    "public knowledge: give them by hand, or use Schema.from_public; or give "
-                    "neither, and have them learned."
+                raise self._error(
+                    f"{end}={value!r} must be a finite number. Bounds are public knowledge: give "
+                    "them by hand, or use Schema.from_public; or give neither, and have them "
+                    "learned."
                 )
             object.__setattr__(self, end, float(value))
         low, high = self._bounds()
         if not low <= high:
-            raise ValueError(f"Column {self.name!r}: low={low!r} is above high={high!r}.")
+            raise self._error(f"low={low!r} is above high={high!r}.")
         if not math.isfinite(high - low):
-            raise ValueError(f"Column {self.name!r}: the width of its bounds is not finite.")
+            raise self._error("the width of its bounds is not finite.")
         if self.integer and not (low.is_integer() and high.is_integer()):
-            raise ValueError(
-                f"Column {self.name!r}: bounds ({low!r}, {high!r}) of an integer column must be "
-                "whole numbers."
-            )
+            raise self._error(f"bounds ({low!r}, {high!r}) of an integer column must be whole.")
         if self.integer and max(abs(low), abs(high)) > LARGEST_INTEGER:
-            raise ValueError(f"Column {self.name!r}: integers must be below 2**53.")
+            raise self._error("integers must be below 2**53.")
         self._check_edges()
 
     def _check_edges(self) -> None:
         if self.edges == "log" and self._bounds()[0] < 0:
-            raise ValueError(
-                f'Column {self.name!r}: edges="log" is for numbers from 0 or above; its bins would '
-                f"be finest at the lower bound {self.low!r}. Give the edges as numbers instead."
+            raise self._error(
+                'edges="log" is for numbers from 0 or above; its bins would be finest at the lower '
+                f"bound {self.low!r}. Give the edges as numbers instead."
             )
         if self.edges is None or self.edges == "log":
             return
         try:
             edges = tuple(map(float, None if isinstance(self.edges, str) else self.edges))
         except (TypeError, ValueError):
-            raise ValueError(
-                f'Column {self.name!r}: edges={self.edges!r} must be "log" or numbers.'
-            ) from None
+            raise self._error(f'edges={self.edges!r} must be "log" or numbers.') from None
         rising = all(a < b for a, b in zip(edges, edges[1:], strict=False))
         if not rising or not all(map(math.isfinite, edges)):
-            raise ValueError(f"Column {self.name!r}: edges must be finite and increasing.")
+            raise self._error("edges must be finite and increasing.")
         object.__setattr__(self, "edges", edges)
 
     def _check_categories(self) -> None:
         bounds = self.low, self.high, self.edges
         if any(each is not None for each in bounds) or self.integer or self.date:
-            raise ValueError(f"Column {self.name!r}: a category has neither bounds nor edges.")
+            raise self._error("a category has neither bounds nor edges.")
         if isinstance(self.categories, str):
             raise TypeError(f"Column {self.name!r}: categories={self.categories!r} must be a list.")
         categories, other = tuple(map(plain, self.categories)), plain(self.other)
         for value in categories if other is None else (*categories, other):
             whole = isinstance(value, int) and abs(value) <= LARGEST_INTEGER
             if not (isinstance(value, str) or whole):
-                raise ValueError(
-                    f"Column {self.name!r}: category {value!r} must be a string, a boolean or an "
-                    "integer below 2**53."
+                raise self._error(
+                    f"category {value!r} must be a string, a boolean or an integer below 2**53."
                 )
         if not categories:
-            raise ValueError(f"Column {self.name!r} needs at least one category.")
+            raise self._error("a category needs at least one value.")
         if len(set(categories)) < len(categories):
-            raise ValueError(f"Column {self.name!r}: its categories are not distinct.")
+            raise self._error("its categories are not distinct.")
         object.__setattr__(self, "categories", categories)
         object.__setattr__(self, "other", other)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from skdistill._cells import as_days, as_floats, is_missing, plain
 from skdistill._tables import cells_of
 from skdistill.schema.column import LARGEST_INTEGER, OTHER, Column, Edges
-from skdistill.schema.suspects import check_observed, suspicion
+from skdistill.schema.report import check_observed, suspicion
 from skdistill.schema.table import Table
 
 # Dtypes of numbers; not "interval[int64, right]".
@@ -40,31 +41,20 @@ def described(
     if unknown:
         raise ValueError(f"integer=, missing= or edges= name columns that are not there: {unknown}")
     for name, meaning in columns.items():
+        number = partial(Column, name, missing=name in absent, edges=_hashable(edges.get(name)))
         if isinstance(meaning, Column):
             yield meaning
         elif meaning is str:
             yield replace(_category(name, _HASHED, name in absent), other=None, hashed=True)
         elif isinstance(meaning, type) and meaning in _PRIVATE_BOUNDS:
-            yield Column(
-                name,
-                integer=meaning is int or name in whole,
-                missing=name in absent,
-                edges=_hashable(edges.get(name)),
-                date=issubclass(meaning, date),
-            )
+            whole_numbers = meaning is int or name in whole
+            yield number(integer=whole_numbers, date=issubclass(meaning, date))
         elif isinstance(meaning, tuple) and len(meaning) == 2 and not _has_text(meaning):
-            low, high = meaning
-            yield Column(
-                name,
-                low=low,
-                high=high,
-                integer=name in whole,
-                missing=name in absent,
-                edges=_hashable(edges.get(name)),
-            )
+            yield number(low=meaning[0], high=meaning[1], integer=name in whole)
         elif isinstance(meaning, Iterable) and not isinstance(meaning, (str, bytes, Mapping)):
             meaning = tuple(meaning)
-            if _may_be_bounds(meaning):
+            numbers = len(meaning) == 2 and all(map(_is_number, meaning))
+            if numbers and abs(meaning[1] - meaning[0]) > 1:  # neighbours are meant as they are
                 warnings.warn(
                     f"Column {name!r}: the list {list(meaning)} stands for two categories. For a "
                     f"number between these bounds, give the tuple {meaning}.",
@@ -83,9 +73,7 @@ def described(
 
 
 def columns_of_dtypes(
-    dtypes: Any,
-    bounds: Mapping[str, Any],
-    categories: Mapping[str, Iterable[Any]],
+    dtypes: Any, bounds: Mapping[str, Any], categories: Mapping[str, Iterable[Any]]
 ) -> tuple[dict[str, Any], list[str], list[str]]:
     """Return the arguments of :func:`described`: columns, names of whole and of nullable ones."""
     found: dict[str, Any] = {}
@@ -108,12 +96,11 @@ def columns_of_dtypes(
         else:
             raise ValueError(
                 f"The categories of column {name!r} would have to be read off private data; give "
-                f"categories={{{name!r}: [...]}}, a CategoricalDtype, or use Schema.from_public on "
-                "public rows."
+                f"categories={{{name!r}: [...]}}, or use Schema.from_public on public rows."
             )
         if name in bounds and _dtype_name(dtype).startswith(("int", "uint")):
             whole.append(name)
-        if _is_nullable(dtype):
+        if type(getattr(dtype, "na_value", None)).__name__ == "NAType":  # of pandas
             nullable.append(name)
     unknown = sorted({*bounds, *categories} - set(found), key=str)
     if unknown:
@@ -125,11 +112,9 @@ def observed(X_public: Any, edges: Mapping[str, Any], dates: set[str]) -> Iterat
     """Yield columns as public rows show them."""
     table = Table(X_public)
     names = table.names_or_default()
-    unknown = sorted(set(edges) - set(names), key=str)
-    if unknown:
-        raise ValueError(f"edges= names columns that are not there: {unknown}.")
-    if unknown := sorted(dates - set(names), key=str):
-        raise ValueError(f"dates= names columns that are not there: {unknown}.")
+    for given, wanted in (("edges", set(edges)), ("dates", dates)):
+        if unknown := sorted(wanted - set(names), key=str):
+            raise ValueError(f"{given}= names columns that are not there: {unknown}.")
     for name, cells in zip(names, table.columns, strict=True):
         yield _observed(name, cells, _hashable(edges.get(name)), name in dates)
 
@@ -142,7 +127,6 @@ def _observed(name: str, cells: Any, edges: Any, may_be_dates: bool) -> Column:
         check_observed(name, present, may_be_dates)
     dates = bool(present) and all(isinstance(x, (date, np.datetime64)) for x in present)
     if listed is None and not dates and not all(_is_number(cell) for cell in present):
-        _check_not_mixed(name, present)
         listed = sorted(set(present), key=lambda value: (str(type(value)), value))
     if listed is not None:
         column = _category(name, tuple(listed), len(present) < len(objects))
@@ -150,7 +134,7 @@ def _observed(name: str, cells: Any, edges: Any, may_be_dates: bool) -> Column:
     numbers = as_days(cells) if dates else as_floats(cells)
     finite = numbers[np.isfinite(numbers)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    whole = bool(finite.size) and bool(np.all(finite == np.rint(finite)))
+    whole = bool(finite.size and np.all(finite == np.rint(finite)))
     if edges is None and finite.size:
         edges = _quantiles(finite)
     column = Column(
@@ -167,8 +151,7 @@ def _observed(name: str, cells: Any, edges: Any, may_be_dates: bool) -> Column:
 
 def _warned(column: Column, present: Any) -> Column:
     """Warn about a column of public rows that looks like another kind than its own."""
-    found = suspicion(column, present)
-    if found is not None:
+    if found := suspicion(column, present):
         warnings.warn(found, UserWarning, stacklevel=2)
     return column
 
@@ -186,15 +169,9 @@ def _quantiles(finite: NDArray[np.float64]) -> Edges:
 def cell_size(counts: NDArray[np.int64], n_cells: int) -> float:
     """Return the size c of cells for which the sum of min(counts, c) is n_cells · c.
 
-    The iteration falls from the mean to the largest solution. A value more frequent than c
-    fills one cell, so that the other cells are left for the other values.
-
-    Parameters
-    ----------
-    counts : ndarray of int64
-        How often each distinct value occurs.
-    n_cells : int
-        How many cells there should be.
+    `counts` says how often each distinct value occurs. The iteration falls from the mean to the
+    largest solution. A value more frequent than c fills one cell, so that the other cells are left
+    for the other values.
     """
     size = float(counts.sum()) / n_cells
     for _ in range(100):
@@ -202,27 +179,10 @@ def cell_size(counts: NDArray[np.int64], n_cells: int) -> float:
     return size
 
 
-def _check_not_mixed(name: str, present: list[Any]) -> None:
-    """Raise for numbers and text in one column, as blanks in a spreadsheet make them."""
-    texts = [cell for cell in present if isinstance(cell, str)]
-    numbers = [cell for cell in present if _is_number(cell)]
-    if texts and numbers:
-        raise ValueError(
-            f"Column {name!r} holds numbers and text, such as {numbers[0]!r} and {texts[0]!r}. For "
-            'a column of numbers, use pandas.to_numeric(X[name], errors="coerce") first; for '
-            "categories, X[name].astype(str)."
-        )
-
-
 def _category(name: str, categories: tuple[Any, ...], missing: bool) -> Column:
     """Make a category; where it is text, unknown values become "other"."""
     other = OTHER if _has_text(categories) else None
     return Column(name, "category", categories=categories, missing=missing, other=other)
-
-
-def _may_be_bounds(listed: tuple[Any, ...]) -> bool:
-    """Whether a list of two numbers is probably meant as a range: they are not neighbours."""
-    return len(listed) == 2 and all(map(_is_number, listed)) and abs(listed[1] - listed[0]) > 1
 
 
 def _has_text(values: Iterable[Any]) -> bool:
@@ -249,7 +209,7 @@ def _named_dtypes(dtypes: Any) -> list[tuple[str, Any]]:
 def _kind_of(dtype: Any) -> tuple[bool, list[Any] | None]:
     """Return whether a dtype is one of numbers, and the categories that it lists."""
     listed = getattr(dtype, "categories", None)
-    if listed is not None and not _is_interval(listed):
+    if listed is not None and "interval" not in str(getattr(listed, "dtype", "")):
         return False, list(listed)
     name = _dtype_name(dtype)
     if name.startswith("bool"):
@@ -259,12 +219,3 @@ def _kind_of(dtype: Any) -> tuple[bool, list[Any] | None]:
 
 def _dtype_name(dtype: Any) -> str:
     return (dtype.__name__ if isinstance(dtype, type) else str(dtype)).lower()
-
-
-def _is_interval(listed: Any) -> bool:
-    return "interval" in str(getattr(listed, "dtype", ""))
-
-
-def _is_nullable(dtype: Any) -> bool:
-    """Whether a pandas dtype has a place for NA."""
-    return type(getattr(dtype, "na_value", None)).__name__ == "NAType"

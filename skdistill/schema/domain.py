@@ -49,15 +49,6 @@ def on_grid(column: Column) -> Column:
     Missing cells stay missing. Without bounds, the cells of a number grow with its size, and dates
     have a cell for each year from 1678 to 2261. With bounds, there are 128 cells between them.
     The first and the last cell are those of numbers outside.
-
-    Parameters
-    ----------
-    column : Column
-        A number.
-
-    Returns
-    -------
-    Column
     """
     edges = _edges(column.date)
     if column.low is not None and column.high is not None:
@@ -92,7 +83,7 @@ def to_try(column: Column) -> Column:
     """Return the column with bounds that stand for private ones, to try a model on made-up rows.
 
     Numbers of all sizes up to 100,000 are in its cells, and dates from 1850 to 2100: a model that
-    takes no other numbers than those near zero is to fail there, and not on the private rows.
+    takes numbers near zero alone is to fail there, and not on the private rows.
     """
     if column.bounded:
         return column
@@ -113,21 +104,7 @@ def with_bounds(
     hides: by as many cells as half of the range has, at most by three (a factor of four where
     cells grow), and not across zero.
 
-    Parameters
-    ----------
-    column : Column
-        A number.
-    counts : ndarray of shape (n_codes,)
-        Noisy counts of the codes of :func:`on_grid`.
-    noise : float
-        Standard deviation of the noise on a count.
-    laplace : bool, default=False
-        Whether the noise is Laplace's.
-
-    Returns
-    -------
-    Column or None
-        None where nothing exceeds the noise.
+    `counts` are those of the codes of :func:`on_grid`, `noise` is their standard deviation.
     """
     grid = on_grid(column)
     starts, last_values = grid.bin_starts(1)[1:], grid.bin_ends(1)[1:]
@@ -194,7 +171,4 @@ def _with_neighbours(
             taken += step
 
     (first, last), (start, end) = found, ends
-    return (
-        first - reach(counts[start:first][::-1]),
-        last + reach(counts[last + 1 : end + 1]),
-    )
+    return (first - reach(counts[start:first][::-1]), last + reach(counts[last + 1 : end + 1]))

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdistill._html import html_table
+from skdistill._numbers import check_whole
 from skdistill.schema.column import Column
 from skdistill.schema.describe import columns_of_dtypes, described, observed
 from skdistill.schema.domain import on_grid, to_try
-from skdistill.schema.report import SchemaReport, column_report, target_column
-from skdistill.schema.suspects import mismatch
+from skdistill.schema.report import SchemaReport, column_report, mismatch, target_column
 from skdistill.schema.table import Table, build_table, kind_of
 from skdistill.statement import PrivacyStatement
 
@@ -44,8 +45,7 @@ class Schema:
     missing : bool or iterable of str, default=()
         Names of columns whose values may be missing; True for all.
     edges : mapping, optional
-        From names of numbers to where their bins begin, or to "log"; see
-        :class:`~skdistill.transfer.Column`.
+        From names to the `edges` of their :class:`~skdistill.transfer.Column`.
     privacy : PrivacyStatement, optional
         The statement of the release that the bounds were learned from.
 
@@ -59,9 +59,8 @@ class Schema:
     -----
     All entries of a schema count as public and are published with the model. A schema that was
     read off private rows voids the guarantee, so nothing here infers bounds or categories, except
-    :meth:`from_public`, from rows that are public themselves. Bounds that nobody knows are learned
-    with noise, and paid for. Which columns are numbers, which are text and which are whole is
-    public in any case: one record could change it.
+    :meth:`from_public`, from rows that are public themselves. Which columns are numbers, which are
+    text and which are whole is public in any case: one record could change it.
 
     Examples
     --------
@@ -96,8 +95,8 @@ class Schema:
             raise ValueError("A schema needs at least one column.")
         if not all(isinstance(column, Column) for column in columns):
             raise TypeError("Schema(columns): give a mapping of names, or Column objects.")
-        names = [column.name for column in columns]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        counts = Counter(column.name for column in columns)
+        if twice := sorted(name for name, n in counts.items() if n > 1):
             raise ValueError(
                 f"Several columns are named {twice[0]!r}, and a schema's columns need distinct "
                 "names. Rename them, or keep the first: table.loc[:, ~table.columns.duplicated()]."
@@ -127,8 +126,6 @@ class Schema:
         title = f"Schema of {len(self)} column{'s' * (len(self) != 1)} (public)"
         return html_table(shown, title, head=("column", "values", "missing"))
 
-    # Making one.
-
     @classmethod
     def from_dtypes(
         cls,
@@ -141,8 +138,8 @@ class Schema:
     ) -> Schema:
         """Make a schema from the dtypes of a table, and bounds that are given by hand.
 
-        Dtypes count as public here. ``astype("category")`` makes a dtype of the values that occur,
-        which are not: give such columns a ``CategoricalDtype`` of categories known beforehand.
+        Dtypes count as public. ``astype("category")`` makes one of the values that occur, which are
+        not: give such columns a ``CategoricalDtype`` of categories known beforehand.
 
         Parameters
         ----------
@@ -150,15 +147,11 @@ class Schema:
             A table (only its dtypes are looked at), or names with their dtypes. The categories of
             a pandas ``CategoricalDtype`` or a polars ``Enum`` are taken; booleans are categories;
             integers are whole numbers.
-        bounds : mapping
+        bounds, categories : mapping
             From the names of numbers to ``(low, high)``, or to `float`, `int` or `datetime.date`
-            where bounds are private.
-        categories : mapping
-            From names to categories, for columns whose dtype does not say.
-        missing : bool or iterable of str, default=()
+            where bounds are private; from other names to categories that the dtype does not say.
+        missing, edges : optional
             As for :class:`Schema`. Columns of pandas' nullable dtypes may be missing anyway.
-        edges : mapping, default=None
-            As for :class:`Schema`.
 
         Returns
         -------
@@ -167,8 +160,7 @@ class Schema:
         Raises
         ------
         ValueError
-            For a number without bounds, or text without categories: they would have to be read
-            off private data.
+            For a number without bounds, or text without categories.
 
         Examples
         --------
@@ -185,11 +177,7 @@ class Schema:
 
     @classmethod
     def from_public(
-        cls,
-        X_public: Any,
-        *,
-        edges: Mapping[str, Any] | None = None,
-        dates: Iterable[str] = (),
+        cls, X_public: Any, *, edges: Mapping[str, Any] | None = None, dates: Iterable[str] = ()
     ) -> Schema:
         """Infer a schema from rows that are public.
 
@@ -212,9 +200,8 @@ class Schema:
         Raises
         ------
         TypeError, ValueError
-            For columns of dates that `dates` does not name, of other objects, of numbers with
-            text, and of numbers with currency or percent signs; the message says how to convert
-            them.
+            For columns of dates that `dates` does not name, of other objects, and of numbers with
+            text, or with currency or percent signs; the message says how to convert them.
 
         Warns
         -----
@@ -225,7 +212,7 @@ class Schema:
         return cls(observed(X_public, edges or {}, set(dates)))
 
     def to_json(self, **options: Any) -> str:
-        """Return the schema as JSON text; `options` go to :func:`json.dumps`.
+        """Return the schema as JSON text.
 
         Parameters
         ----------
@@ -259,8 +246,6 @@ class Schema:
         privacy = None if said is None else PrivacyStatement.from_dict(said)
         return cls(map(Column.from_dict, record["columns"]), privacy=privacy)
 
-    # Bounds that are private.
-
     @property
     def unbounded(self) -> list[str]:
         """Names of the numbers and dates whose bounds are private and have not been learned."""
@@ -269,12 +254,10 @@ class Schema:
     def on_grid(self) -> Schema:
         """Return the schema with bounds that hold all numbers; columns with bounds keep theirs.
 
-        Its cells are the same for every table.
-
         Returns
         -------
         schema : Schema
-            With bounds in every column.
+            Its cells are the same for every table.
         """
         return Schema(c if c.bounded else on_grid(c) for c in self.columns)
 
@@ -293,13 +276,13 @@ class Schema:
         """The condition on the schema that a guarantee rests on, in words."""
         if self.privacy is None:
             return "the schema was not read off the private table"
-        said, where = self.privacy, "with the fits of an accountant"
+        said = self.privacy
         if not said.private:
             return "the bounds in the schema were read off private rows without private noise"
         return (
             f"the bounds in the schema, which were learned from private {said.unit}s at "
             f"ε={said.epsilon:.6g} and δ={said.delta:.3g}, are counted "
-            + (where if said.accounted else "by nobody")
+            + ("with the fits of an accountant" if said.accounted else "by nobody")
         )
 
     @property
@@ -312,23 +295,6 @@ class Schema:
         """The part of the schema that a release with it does not protect, in words."""
         stated = "stated bounds" if self.unbounded else "bounds"
         return f"the schema: names and kinds of the columns, {stated}, categories"
-
-    # Reading tables, which may be private.
-
-    def check_columns(self, X: Any) -> None:
-        """Raise ValueError where the columns of X are not those of the schema; public.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n, d)
-            Only its shape and its column names are looked at.
-
-        Raises
-        ------
-        ValueError
-            With the names that differ.
-        """
-        self._table(X)
 
     def n_codes(self, n_bins: int = 300) -> tuple[int, ...]:
         """Count the codes of every column; public.
@@ -359,8 +325,7 @@ class Schema:
         Returns
         -------
         codes : ndarray of int64, shape (n, d)
-            ``0 <= codes[:, j] < n_codes(n_bins)[j]``. The last code of a column whose values may
-            be missing stands for missing.
+            ``0 <= codes[:, j] < n_codes(n_bins)[j]``; the last one for missing, where it may be.
 
         Raises
         ------
@@ -374,8 +339,7 @@ class Schema:
         Warns
         -----
         UserWarning
-            Where no cell of a column is of a type that can fit, such as text where the schema says
-            a number, so that the column would be lost. :meth:`report` tells how many cells fit.
+            Where no cell of a column is of a type that can fit: see :meth:`report`.
 
         Notes
         -----
@@ -388,10 +352,7 @@ class Schema:
         return np.column_stack(codes)
 
     def sanitize(self, X: Any) -> Any:
-        """Return the table with every value inside the schema.
-
-        Train a teacher on this table: it then meets no value that a row of :meth:`decode`
-        could not have.
+        """Return the table with every value inside the schema, as those of :meth:`decode`.
 
         Parameters
         ----------
@@ -436,12 +397,11 @@ class Schema:
         """
         _check_bins(n_bins)
         codes = np.asarray(codes)
-        cells = [
-            column.middle(codes[:, j], n_bins)
-            if rng is None
-            else column.draw(codes[:, j], rng, n_bins)
-            for j, column in enumerate(self.columns)
-        ]
+        columns = zip(self.columns, codes.T, strict=True)
+        if rng is None:
+            cells = [column.middle(own, n_bins) for column, own in columns]
+        else:
+            cells = [column.draw(own, rng, n_bins) for column, own in columns]
         return build_table(self.columns, cells, kind)
 
     def snap(self, X: Any, n_bins: int = 300) -> Any:
@@ -449,10 +409,8 @@ class Schema:
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n, d)
+        X, n_bins : array-like or DataFrame of shape (n, d), and int
             As for :meth:`encode`, with the same rules and errors.
-        n_bins : int, default=300
-            Most bins of a number.
 
         Returns
         -------
@@ -479,14 +437,10 @@ class Schema:
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n, d)
-            Private rows.
-        y : array-like of shape (n,), optional
-            Private target.
-        classes : iterable, default=None
-            Expected classes of the target, if it is one of classes.
-        output_range : tuple of (float, float), default=None
-            Expected range of the target, if it is a number.
+        X, y : array-like or DataFrame of shape (n, d), and array-like of shape (n,), optional
+            Private rows, and their target.
+        classes, output_range : iterable, or tuple of (float, float), default=None
+            Expected classes of the target, or its range.
 
         Returns
         -------
@@ -507,8 +461,7 @@ class Schema:
         if y is not None:
             columns.append(target_column(classes, output_range))
             cells.extend(Table([[cell] for cell in y]).columns)
-        counted = map(column_report, columns, cells)
-        return SchemaReport(tuple(counted))
+        return SchemaReport(tuple(map(column_report, columns, cells)))
 
     def cells(self, X: Any) -> list[Any]:
         """Return the columns of a table, as they are.
@@ -536,28 +489,17 @@ class Schema:
             extra = [name for name in table.names if name not in self.names][:10]
             detail = f"missing {absent}, unexpected {extra}" if absent or extra else "other order"
             raise ValueError(f"The columns of X are not those of the schema: {detail}.")
-        for column, cells in zip(self.columns, table.columns, strict=True):
-            found = mismatch(column, cells)
-            if found is not None:
-                warnings.warn(found, UserWarning, stacklevel=3)
+        for found in filter(None, map(mismatch, self.columns, table.columns)):
+            warnings.warn(found, UserWarning, stacklevel=3)
         return table
 
 
 def as_schema(schema: Any, X: Any) -> Schema:
-    """Return the schema that a parameter `schema` means for a table.
+    """Return the schema that a parameter `schema` means for a table, or raise a TypeError.
 
-    Parameters
-    ----------
-    schema : Schema, mapping, tuple of (float, float), or float, int or datetime.date
-        A tuple ``(low, high)`` means that every column is a number within these bounds; a class
-        that the bounds of every column are private; a mapping is that of :class:`Schema`.
-    X : array-like or DataFrame of shape (n, d)
-        Its number of columns and their names are looked at, nothing else.
-
-    Raises
-    ------
-    TypeError
-        For anything else: with how to write a schema.
+    A tuple ``(low, high)`` means that every column is a number within these bounds; a class that
+    the bounds of every column are private; a mapping is that of :class:`Schema`. Of X, the number
+    of columns and their names are looked at, nothing else.
     """
     if isinstance(schema, Schema):
         return schema
@@ -579,9 +521,5 @@ def as_schema(schema: Any, X: Any) -> Schema:
 
 
 def _check_bins(n_bins: Any) -> None:
-    if (
-        isinstance(n_bins, bool)
-        or not isinstance(n_bins, Integral)
-        or not 1 <= int(n_bins) <= 2**20
-    ):
-        raise ValueError(f"n_bins={n_bins!r} must be a whole number of at least 1.")
+    if check_whole("n_bins", n_bins) > 2**20:
+        raise ValueError(f"n_bins={n_bins!r} must be at most 2**20.")

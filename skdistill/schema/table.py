@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._tables import check_not_empty, layout_of, rows_of_list
+from skdistill._tables import check_not_empty, layout_of, not_a_table, rows_of_list
 from skdistill.schema.column import Column
 
 
@@ -30,19 +30,9 @@ def kind_of(X: Any) -> str:
 
 
 class Table:
-    """The columns of a table, none of which has been looked into.
+    """The columns of a table, none of which has been looked into; `width` is public knowledge.
 
-    Parameters
-    ----------
-    X : array-like or DataFrame of shape (n, d)
-        Any table.
-    width : int, optional
-        Number of columns of rows in a list, as public knowledge.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If X is not two-dimensional, is empty, or is sparse. Its shape is public.
+    A ValueError or a TypeError is raised if X is not two-dimensional, is empty, or is sparse.
     """
 
     def __init__(self, X: Any, width: int | None = None) -> None:
@@ -61,10 +51,7 @@ class Table:
         layout = layout_of(X, width)
         array = np.asarray(layout)
         if array.ndim != 2:
-            raise ValueError(
-                f"Expected 2D array, got {array.ndim}D array instead. Reshape your data: "
-                "X.reshape(-1, 1) if it has one feature, X.reshape(1, -1) if it is one row."
-            )
+            raise not_a_table(array.ndim)
         check_not_empty(array.shape)
         if layout is X:
             self.columns = list(array.T)
@@ -88,9 +75,7 @@ def build_table(
     if kind == "polars":
         import polars as pl
 
-        return pl.DataFrame(
-            [_polars_column(c, x) for c, x in zip(columns, cells, strict=True)],
-        )
+        return pl.DataFrame([_polars_column(c, x) for c, x in zip(columns, cells, strict=True)])
     values = [_values(c, x) for c, x in zip(columns, cells, strict=True)]
     if kind != "array":
         raise ValueError(f'kind={kind!r} must be "array", "pandas" or "polars".')

@@ -1,10 +1,19 @@
 """Students: training ordinary scikit-learn estimators on noisy soft labels."""
 
-from skdistill.students.calibration import calibration_of, offsets_from_counts
-from skdistill.students.linear import linear_student
 from skdistill.students.rehearsal import rehearse
-from skdistill.students.thresholded import ThresholdedStudent, student_has
-from skdistill.students.training import check_threshold, encoder_of, match_threshold, train
+from skdistill.students.thresholded import (
+    ThresholdedStudent,
+    calibration_of,
+    offsets_from_counts,
+    student_has,
+)
+from skdistill.students.training import (
+    check_threshold,
+    encoder_of,
+    linear_student,
+    match_threshold,
+    train,
+)
 
 __all__ = [
     "ThresholdedStudent",

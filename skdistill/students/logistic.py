@@ -17,19 +17,16 @@ from skdistill._tables import n_rows, row_blocks, take_rows
 
 Array = NDArray[np.float64]
 
-# Size of a block of rows with their scores and labels: it stays in a processor's cache.
-_BLOCK_BYTES = 2**19
-# Rounding may keep a solver from a smaller gradient of the mean loss.
-_LEAST_TOLERANCE = 1e-6
-# Least share of a class (of two; less of more) that a start is made from.
-_LEAST_SHARE = 1e-4
+_BLOCK_BYTES = 2**19  # of rows with their scores and labels: they stay in a processor's cache
+_LEAST_TOLERANCE = 1e-6  # rounding may keep a solver from a smaller gradient of the mean loss
+_LEAST_SHARE = 1e-4  # of a class (of two; less of more) that a start is made from
 
 
 def takes_soft_cross_entropy(student: Any) -> bool:
     """Whether :func:`fit_logistic` minimises the objective of the student's own ``fit``.
 
-    It does for a LogisticRegression that has one smooth loss for all classes: not for a subclass,
-    weights of classes, one loss for each class, or callbacks that follow scikit-learn's iterations.
+    It does for a LogisticRegression that has one smooth loss for all classes, without their weights
+    or callbacks that follow scikit-learn's iterations; not for a subclass.
     """
     return (
         type(student) is LogisticRegression
@@ -50,40 +47,28 @@ def fit_logistic(
         Σ_i s_i·(logsumexp(z_i) − ỹ_i·z_i) + ‖W‖²/(2C),   z_i = x_i·W,
 
     which is the loss of one copy of X per class, weighted by s_i·ỹ_ic, and is convex whatever the
-    sign of ỹ. Two classes have one column of weights and the score 0 for the first class. The
-    student's `tol`, `max_iter` and `fit_intercept` mean the same as in its own ``fit``.
-
-    Parameters
-    ----------
-    student : LogisticRegression
-        Fitted in place.
-    X : array-like or sparse matrix of shape (m, d)
-    Y : ndarray of shape (m, n_classes)
-        Soft labels of any sign; rows sum to 1.
-    classes : ndarray of shape (n_classes,)
-        The label of each column, in any order.
-    sample_weight : array-like of shape (m,), default=None
-        The s_i.
-
-    Returns
-    -------
-    student : LogisticRegression
-        With the attributes that its own ``fit`` sets.
+    sign of ỹ (rows of Y, with sum 1). Two classes have one column of weights and the score 0 for
+    the first class. Classes are in any order. The student's `tol`, `max_iter` and `fit_intercept`
+    mean the same as in its own ``fit``.
     """
     _check_settings(student, X, classes)
     X = check_array(
         X, accept_sparse="csr", dtype=[np.float64, np.float32], estimator=student, input_name="X"
     )
-    order = np.argsort(classes)[1 if len(classes) == 2 else 0 :]
-    loss = _SoftLoss(student, X, Y, order, _row_weights(sample_weight, len(Y)))
+    order, m = np.argsort(classes)[1 if len(classes) == 2 else 0 :], len(Y)
+    given = np.asarray(1.0 if sample_weight is None else sample_weight, dtype=np.float64)
+    if given.shape not in ((), (m,)) or not 0 < given.sum() < np.inf:
+        raise ValueError(
+            f"sample_weight must be {m} finite numbers, one for each row, with a positive sum; its "
+            f"shape is {given.shape}."
+        )
+    loss = _SoftLoss(student, X, Y, order, np.broadcast_to(given, m))
     if student.solver == "lbfgs":
         found = _lbfgs(loss, student.tol, student.max_iter)
     else:
-        options = {"gtol": student.tol, "maxiter": student.max_iter}
         start = np.zeros((X.shape[1] + 1) * loss.width)
-        found = minimize(
-            loss, start, method="trust-ncg", jac=True, hessp=loss.curvature, options=options
-        )
+        how = {"method": "trust-ncg", "options": {"gtol": student.tol, "maxiter": student.max_iter}}
+        found = minimize(loss, start, jac=True, hessp=loss.curvature, **how)
     if not found.success and np.abs(found.jac).max() > max(student.tol, _LEAST_TOLERANCE):
         warnings.warn(
             f"{student.solver} failed to converge after {found.nit} iteration(s): {found.message} "
@@ -103,9 +88,8 @@ def fit_logistic(
 def _lbfgs(loss: _SoftLoss, tolerance: float, max_iter: int) -> Any:
     """Minimise by L-BFGS until no entry of the gradient exceeds `tolerance`.
 
-    It starts from the model of the classes' shares alone, in units of the curvature there, class by
-    class and column by column. With many classes, the curvature is a hundredth of that of two and
-    differs between frequent and rare ones, and steps in the units of the weights are many.
+    It starts from the model of the classes' shares alone, in units of the curvature there, which
+    differs between frequent and rare classes: in the units of the weights there are many steps.
     """
     start, unit = loss.null_model()
     gradient = np.zeros_like(start)
@@ -118,15 +102,10 @@ def _lbfgs(loss: _SoftLoss, tolerance: float, max_iter: int) -> Any:
         if np.abs(gradient).max() <= tolerance:  # of the point that was evaluated last
             raise StopIteration
 
-    options = {
-        "maxls": 50,
-        "gtol": tolerance / unit.max(),
-        "ftol": 64 * np.finfo(np.float64).eps,
-        "maxiter": max_iter,
-    }
-    found = minimize(
-        in_units, start * unit, method="L-BFGS-B", jac=True, callback=stop, options=options
-    )
+    options = {"maxls": 50, "gtol": tolerance / unit.max(), "maxiter": max_iter}
+    options["ftol"] = 64 * np.finfo(np.float64).eps
+    how = {"method": "L-BFGS-B", "callback": stop, "options": options}
+    found = minimize(in_units, start * unit, jac=True, **how)
     found.x, found.jac = found.x / unit, found.jac * unit
     return found
 
@@ -140,24 +119,8 @@ def _check_settings(student: Any, X: Any, classes: NDArray[Any]) -> None:
         student.fit(take_rows(X, np.arange(len(labels)) % n_rows(X)), labels)
 
 
-def _row_weights(given: Any, m: int) -> Array:
-    if given is None:
-        return np.ones(m)
-    weights = np.asarray(given, dtype=np.float64)
-    if weights.shape not in ((), (m,)) or not 0 < weights.sum() < np.inf:
-        raise ValueError(
-            f"sample_weight must be {m} finite numbers, one for each row, with a positive sum; its "
-            f"shape is {weights.shape}."
-        )
-    return np.broadcast_to(weights, m)
-
-
 class _SoftLoss:
-    """The mean loss and its derivatives at weights of shape (d + 1, width), flattened.
-
-    Calls go over the rows in blocks, so that each is read from memory once, and no array of the
-    size of X is made.
-    """
+    """The mean loss and its derivatives at flat weights of shape (d + 1, width), by blocks."""
 
     def __init__(
         self, student: Any, X: Any, Y: Array, order: NDArray[np.intp], weights: Array
@@ -191,10 +154,9 @@ class _SoftLoss:
         return float(value), self._finished(gradient, W)
 
     def null_model(self) -> tuple[Array, Array]:
-        """Return the weights at which only the intercept counts, and the roots of the curvature.
+        """Return the weights at which only the intercept counts, and roots of the curvature there.
 
-        The curvature is the diagonal of the Hessian there, h_c·mean(x_j²) + penalty, where
-        h = π(1 − π) for shares π of the classes.
+        It is h_c·mean(x_j²) + penalty (the Hessian's diagonal), where h = π(1 − π) for shares π.
         """
         squares = np.zeros(self.n_columns + 1)
         shares = np.zeros(self.width)

@@ -15,10 +15,8 @@ from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced
 from skdistill._tables import as_numbers, n_rows, take_rows
 from skdistill.neural import takes_soft_labels
-from skdistill.students.soft_targets import rows_of_params
+from skdistill.students.soft_targets import Array, rows_of_params
 from skdistill.students.training import match_threshold, train
-
-Array = NDArray[np.float64]
 
 _MOST_ROWS, _MOST_ROWS_OF_A_NETWORK = 500, 64
 _ROWS_PER_CLASS = 10
@@ -49,16 +47,14 @@ def rehearse(
 ) -> None:
     """Train a clone of the student on made-up labels, and find its threshold; errors pass.
 
-    The function that trains the student later trains it here, on some 500 rows, and it predicts all
-    rows. (A network is trained on 64 rows and predicts these.) A student that raises is tried once
-    more, on all `rows` and with other labels, since the small sample may be the cause; that
-    exception is raised.
+    It is trained on some 500 rows, as it will be later, and predicts all. (A network is trained on
+    64 rows and predicts these.) A student that raises is tried once more, on all `rows` and with
+    other labels, since the small sample may be the cause; that exception is raised.
 
     Parameters
     ----------
     student : estimator or None
-        Not fitted. None is the default student. A student that charges an accountant of its own is
-        not tried.
+        Not fitted. None is the default student. One that charges an accountant is not tried.
     X : array-like of shape (m, d)
         Public rows.
     classes : ndarray of shape (n_classes,), default=None
@@ -67,10 +63,9 @@ def rehearse(
         Rows of X that are labelled; None is all.
     threshold : {"prior"}, float or None, default="prior"
     output_range : tuple of (float, float), default=None
-        Of a regression. Made-up values lie inside, but for two.
+        Of a regression. Two made-up values lie outside, since noise takes labels there.
     noise_scale : float, default=0.0
-        Standard deviation of the noise on a label. Noise takes a regression's labels outside of
-        the range, and so do two made-up values.
+        Standard deviation of the noise on a label.
     fit_params : dict, default=None
         For the student's ``fit``; those with one entry per row of X follow the rows.
 
@@ -97,32 +92,27 @@ def rehearse(
     ...     print(error)
     The 'C' parameter of LogisticRegression must be a float in the range (0.0, inf]. Got -1 instead.
     """
-    if _charges(student):
-        return
+    if hasattr(student, "get_params") and not isinstance(student, type):
+        names = (name.rpartition("__")[2] for name in student.get_params())
+        if "accountant" in names:  # of the student, or of an estimator inside it
+            return
     rows, is_network = np.arange(n_rows(X)) if rows is None else rows, takes_soft_labels(student)
-    some = _sample(len(rows), 1 if classes is None else len(classes), is_network)
+    n_classes = 1 if classes is None else len(classes)
+    most = _MOST_ROWS_OF_A_NETWORK if is_network else _MOST_ROWS
+    size = min(len(rows), max(most, _ROWS_PER_CLASS * n_classes))
+    some = np.linspace(0, len(rows) - 1, size).astype(np.intp)  # files are often sorted
 
     def attempt(chosen: NDArray[np.intp], seed: int) -> None:
         params = rows_of_params(fit_params or {}, chosen, n_rows(X))
         part, n = take_rows(X, chosen), len(chosen)
-        rng = np.random.default_rng(seed)
-        labels = (
-            _made_up_values(part, n, output_range or (0.0, 1.0), noise_scale, rng)
-            if classes is None
-            else _made_up_labels(part, n, len(classes), rng)
-        )
-        fitted = train(
-            student,
-            part,
-            np.arange(n),
-            labels,
-            answered=np.ones(n, dtype=bool),
-            noise_scale=0.0,
-            classes=classes,
-            output_range=output_range,
-            fit_params=params,
-            random_state=seed,
-        )
+        ranks = _ranks(part, n, np.random.default_rng(seed))
+        if classes is None:
+            labels = _made_up_values(ranks, output_range or (0.0, 1.0), noise_scale)
+        else:  # of every class as many rows
+            labels = 0.2 / n_classes + 0.8 * np.eye(n_classes)[ranks * n_classes // n]
+        known: dict[str, Any] = {"answered": np.ones(n, dtype=bool), "noise_scale": 0.0}
+        known |= {"classes": classes, "output_range": output_range, "random_state": seed}
+        fitted = train(student, part, np.arange(n), labels, fit_params=params, **known)
         _predict(fitted, part if is_network else X, threshold, classes)
 
     with _apart(is_network):
@@ -143,16 +133,14 @@ def _predict(student: Any, X: Any, threshold: Any, classes: NDArray[Any] | None)
     if classes is None or threshold is None:
         student.predict(X)
     else:
-        prior = np.full(len(classes), 1 / len(classes))
-        match_threshold(student, X, threshold, prior, classes)
+        match_threshold(student, X, threshold, np.full(len(classes), 1 / len(classes)), classes)
 
 
 @contextmanager
 def _apart(is_network: bool) -> Iterator[None]:
     """Leave global generators as they are, show no warning, and let networks print nothing.
 
-    The generators serve one thread at a time, so that threads of the student would wait for this
-    one: joblib runs its tasks one by one here.
+    joblib's tasks run one by one here, since threads would wait for the generators.
     """
     with ExitStack() as stack:
         stack.enter_context(parallel_config(backend="sequential"))
@@ -163,35 +151,15 @@ def _apart(is_network: bool) -> Iterator[None]:
         yield
 
 
-def _charges(student: Any) -> bool:
-    """Whether a student, or an estimator inside it, has an accountant: its fit costs something."""
-    if not hasattr(student, "get_params") or isinstance(student, type):
-        return False
-    return any(name.rpartition("__")[2] == "accountant" for name in student.get_params())
-
-
-def _sample(n: int, n_classes: int, is_network: bool) -> NDArray[np.intp]:
-    """Return the numbers of some of n rows, evenly spaced: files are often sorted."""
-    most = _MOST_ROWS_OF_A_NETWORK if is_network else _MOST_ROWS
-    size = min(n, max(most, _ROWS_PER_CLASS * n_classes))
-    return np.linspace(0, n - 1, size).astype(np.intp)
-
-
-def _made_up_labels(X: Any, n: int, n_classes: int, rng: np.random.Generator) -> Array:
-    """Return soft labels in which every class has as many rows."""
-    return 0.2 / n_classes + 0.8 * np.eye(n_classes)[_ranks(X, n, rng) * n_classes // n]
-
-
 def _made_up_values(
-    X: Any, n: int, output_range: tuple[float, float], noise_scale: float, rng: np.random.Generator
+    ranks: NDArray[np.intp], output_range: tuple[float, float], noise_scale: float
 ) -> Array:
     """Return values inside a range, and one on either side of it.
 
-    One is below zero where noise may take a label there: students that cannot take every number
-    have their limit at zero, most of them.
+    One is below zero where noise may take a label there: the limit of most picky students.
     """
-    low, high = output_range
-    ranks, beyond = _ranks(X, n, rng), 0.1 * (high - low)
+    (low, high), n = output_range, len(ranks)
+    beyond = 0.1 * (high - low)
     lowest = low - beyond
     if lowest >= 0 > low - _MOST_DEVIATIONS * noise_scale:
         lowest = -beyond
@@ -201,23 +169,15 @@ def _made_up_values(
 
 
 def _ranks(X: Any, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return the rows' ranks by a signal and noise.
+    """Return the rows' ranks by noise and a sum of first columns, each with half the last's weight.
 
-    They depend on the first columns, so that steps which look for columns that matter find some.
-    """
-    return np.argsort(np.argsort(_signal(X, n) + 0.5 * rng.normal(size=n)))
-
-
-def _signal(X: Any, n: int) -> Array:
-    """Return one number per row: a sum of its first columns, each with half the last one's weight.
-
-    Zeros for rows that are no table.
+    So steps that look for columns which matter find some. Of rows that are no table: noise alone.
     """
     total, weight, first = np.zeros(n), 1.0, 8 * _MOST_COLUMNS
     try:
         numbers = as_numbers(X.tocsr()[:, :first].toarray() if hasattr(X, "tocsr") else X)
     except (TypeError, ValueError):
-        return total
+        numbers = np.empty((n, 0))
     for values in numbers.T[:first]:
         with np.errstate(all="ignore"):
             values = np.where(np.isfinite(values), values, np.nanmedian(values))
@@ -226,4 +186,4 @@ def _signal(X: Any, n: int) -> Array:
             total, weight = total + weight * scaled, weight / 2
         if weight < 0.5**_MOST_COLUMNS:
             break
-    return total
+    return np.argsort(np.argsort(total + 0.5 * rng.normal(size=n)))

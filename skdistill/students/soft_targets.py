@@ -17,7 +17,6 @@ from skdistill._tables import take_rows
 from skdistill._trained_on import last_step
 from skdistill.neural import fit_soft, fresh, takes_soft_labels
 from skdistill.students.logistic import fit_logistic, takes_soft_cross_entropy
-from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 
 Array = NDArray[np.float64]
 
@@ -28,14 +27,13 @@ _SIGNED_SOLVERS = frozenset(["lbfgs", "newton-cg", "newton-cholesky"])
 def how_to_train(student: Any) -> str:
     """Return the way of training that suits a student, by its methods, class and tags.
 
-    "fit_soft" for a classifier with a method of that name, and for a network of Keras or skorch;
-    "least squares" for a regressor; "unlabelled rows" for a semi-supervised classifier; "soft
-    cross-entropy" for a LogisticRegression, and "signed weights" for one with settings that
-    :func:`~skdistill.students.logistic.fit_logistic` does not know; "weights" for any other
-    classifier whose fit takes `sample_weight`; "labels" for the rest. "drawn labels" for a pipeline
-    that looks at labels in an earlier step: the weights reach the last step alone, and without them
-    every row has every label. One label a row, drawn by its probabilities, is like a true one to
-    all steps.
+    "fit_soft" for a classifier with a method of that name, and for a network; "least squares" for a
+    regressor; "unlabelled rows" for a semi-supervised classifier; "soft cross-entropy" for a
+    LogisticRegression, and "signed weights" for one with settings that ``fit_logistic`` does not
+    know; "weights" for any other classifier whose fit takes `sample_weight`; "labels" for the rest.
+    "drawn labels" for a pipeline that looks at labels in an earlier step, which gets no weights, so
+    that every row would have every label: one label a row, drawn by its probabilities, is like a
+    true one.
     """
     from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 
@@ -62,8 +60,6 @@ def fit_on_soft_labels(
 ) -> Any:
     """Fit a clone of `student` on noisy soft labels.
 
-    Notes
-    -----
     For soft targets ỹ that sum to 1 the cross-entropy Σ_c ỹ_c·(logsumexp(z) − z_c) equals
     logsumexp(z) − ỹ·z, which is convex in the scores z *whatever the sign of ỹ* (a convex function
     minus a linear one). So a LogisticRegression learns from labels of either sign, unclipped, and
@@ -74,12 +70,11 @@ def fit_on_soft_labels(
     labels. Accuracy of a small convolutional network, in Keras and in PyTorch, after 3,000 images
     of MNIST with Gaussian noise on each label (``benchmarks/deep.py --targets``): projected .953
     and .946 against signed .840 and .857 at a standard deviation of 0.3; .556 and .740 against .597
-    and .693 at 1; .275 and .113 against .455 and .555 at 2, where labels are mostly noise and
-    neither is of use. A student with a method ``fit_soft`` gets projected labels too, unless it has
-    an attribute ``signed_soft_labels = True``.
+    and .693 at 1; .275 and .113 against .455 and .555 at 2, where neither is of use. A student with
+    a method ``fit_soft`` gets projected labels too, unless it has an attribute ``signed_soft_labels
+    = True``.
     """
-    way = how_to_train(student)
-    student = fresh(student)
+    way, student = how_to_train(student), fresh(student)
     if way == "fit_soft":
         signed = getattr(last_step(student), "signed_soft_labels", False)
         Y = with_unit_sums(labels) if signed else project_rows(labels)
@@ -93,13 +88,13 @@ def fit_on_soft_labels(
 
             student = MultiOutputRegressor(student)
         return student.fit(X, targets, **fit_params)
-    if way == "labels":
-        return student.fit(X, classes[hard_labels(labels)], **fit_params)
-    if way == "drawn labels":
-        return student.fit(X, classes[_drawn(project_rows(labels))], **fit_params)
+    if way in ("labels", "drawn labels"):
+        codes = hard_labels(labels) if way == "labels" else _drawn(project_rows(labels))
+        return student.fit(X, classes[codes], **fit_params)
     if way == "weights":
-        return _fit_on_copies(student, X, thinned(project_rows(labels)), classes, fit_params)
-    weights = with_mean_inside(with_unit_sums(labels))
+        weights = thinned(project_rows(labels))
+    else:
+        weights = with_mean_inside(with_unit_sums(labels))
     if way == "soft cross-entropy":
         codes = hard_labels(labels)
         return fit_soft(student, X, weights, classes, codes, fit_params, train=fit_logistic)
@@ -107,17 +102,9 @@ def fit_on_soft_labels(
 
 
 def fit_with_unlabelled(
-    student: Any,
-    X: Any,
-    codes: NDArray[np.intp],
-    classes: NDArray[Any],
-    fit_params: dict[str, Any],
+    student: Any, X: Any, codes: NDArray[np.intp], classes: NDArray[Any], fit_params: dict[str, Any]
 ) -> Any:
-    """Fit a clone of a semi-supervised student on rows some of which have no label.
-
-    `codes` are -1 for those, which is scikit-learn's mark; so class labels must be whole numbers
-    from 0 on.
-    """
+    """Fit a clone of a semi-supervised student on rows some of which have no label: the code -1."""
     if classes.dtype.kind not in "iu" or classes.min() < 0:
         raise ValueError(
             f"{type(last_step(student)).__name__} marks rows without a label by -1, so class "
@@ -128,11 +115,7 @@ def fit_with_unlabelled(
 
 
 def hard_labels(labels: Array) -> NDArray[np.intp]:
-    """Return the arg-max class of each row; every class keeps the row that favours it most.
-
-    A class that wins nowhere would be missing from the student's `classes_`, and one class alone
-    makes many students refuse to fit.
-    """
+    """Return the arg-max class of each row; every class keeps the row that favours it most."""
     chosen = labels.argmax(axis=1)
     if len(labels) < labels.shape[1]:
         return chosen
@@ -159,8 +142,7 @@ def _fit_on_copies(
 ) -> Any:
     """Fit on one copy of a row for each class that has a weight in its soft label."""
     name, m = _weight_parameter(student), len(weights)
-    own = fit_params.get(name)
-    if own is not None:
+    if (own := fit_params.get(name)) is not None:
         weights = weights * np.asarray(own, dtype=np.float64).reshape(-1, 1)
     codes, rows = np.nonzero(weights.T)
     fit_params = {**rows_of_params(fit_params, rows, m), name: weights[rows, codes]}
@@ -170,9 +152,8 @@ def _fit_on_copies(
 def thinned(labels: Array, copies: int = 10) -> Array:
     """Return labels with about `copies` entries per row at most, and the same sum of each class.
 
-    An entry of 1/copies or more stays. Of the smaller ones of a class, one stays wherever their
-    running sum passes the next multiple of 1/copies, and has this weight. A class without any
-    keeps its largest entry.
+    An entry of 1/copies or more stays. Of the smaller ones of a class, one stays, with this weight,
+    wherever their running sum passes a multiple of 1/copies; the largest one stays if no other.
     """
     if np.count_nonzero(labels) <= copies * len(labels):
         return labels
@@ -210,10 +191,7 @@ def _weight_parameter(student: Any) -> str:
 
 
 def looks_at_labels(step: Any) -> bool:
-    """Whether a transformer learns from y: by its tags, or those of the estimators it is made of.
-
-    Resamplers do, and selectors of columns, whose tags do not always say so.
-    """
+    """Whether a transformer learns from y, by its tags or its parts'; selectors, resamplers do."""
     try:
         if hasattr(step, "fit_resample") or get_tags(step).target_tags.required:
             return True
@@ -239,8 +217,7 @@ def _earlier_steps(student: Any) -> list[Any]:
 def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, str] | None:
     """Return one score per class, and their scale; None where the student has labels only.
 
-    The scale is "log-probability", "probability" or "margin". The arg-max of a row of scores is the
-    student's own prediction.
+    The scale is "log-probability", "probability" or "margin". The arg-max is the student's own.
     """
     if is_regressor(student):
         values = np.asarray(student.predict(X), dtype=np.float64)
@@ -263,10 +240,7 @@ def class_scores(student: Any, X: Any, classes: NDArray[Any]) -> tuple[Array, st
 
 
 def probabilities(student: Any, X: Any, classes: NDArray[Any]) -> Array:
-    """Return the student's class probabilities, columns in the order of `classes`.
-
-    A regressor's outputs are projected on the simplex.
-    """
+    """Return class probabilities in the order of `classes`; a regressor's outputs are projected."""
     if is_regressor(student):
         scores = class_scores(student, X, classes)
         assert scores is not None
@@ -283,3 +257,36 @@ def _aligned(scores: Array, student: Any, classes: NDArray[Any], missing: float)
     for column, label in enumerate(known):
         result[:, np.flatnonzero(classes == label)] = scores[:, [column]]
     return result
+
+
+def project_rows(rows: Array) -> Array:
+    """Project each row on the probability simplex, in the Euclidean norm.
+
+    Sort-based algorithm of Duchi, Shalev-Shwartz, Singer and Chandra (ICML 2008), figure 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> project_rows(np.array([[0.5, 1.5], [0.2, 0.2]]))
+    array([[0. , 1. ],
+           [0.5, 0.5]])
+    """
+    n_classes = rows.shape[1]
+    ordered = -np.sort(-rows, axis=1)
+    excess = np.cumsum(ordered, axis=1) - 1
+    positive = ordered * np.arange(1, n_classes + 1) > excess
+    last = n_classes - 1 - np.argmax(positive[:, ::-1], axis=1)
+    shift = np.take_along_axis(excess, last[:, None], axis=1) / (last[:, None] + 1)
+    return np.maximum(rows - shift, 0)
+
+
+def with_unit_sums(rows: Array) -> Array:
+    """Move each row to the plane of vectors that sum to 1: unbiased noise stays unbiased."""
+    return rows - (rows.sum(axis=1, keepdims=True) - 1) / rows.shape[1]
+
+
+def with_mean_inside(rows: Array, margin: float = 1e-3) -> Array:
+    """Shift all rows so that their mean is in the simplex: an intercept is finite then."""
+    mean = rows.mean(axis=0)
+    inside = (1 - margin) * project_rows(mean[None])[0] + margin / rows.shape[1]
+    return rows + (inside - mean)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
-from sklearn.pipeline import Pipeline
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from skdistill._tables import n_rows, take_rows
 from skdistill.neural import adapted, fresh
-from skdistill.students.defaults import default_classifier, default_regressor
 from skdistill.students.soft_targets import (
+    Array,
     class_scores,
     fit_on_soft_labels,
     fit_with_unlabelled,
@@ -20,12 +21,9 @@ from skdistill.students.soft_targets import (
     looks_at_labels,
     rows_of_params,
 )
-from skdistill.students.threshold import fixed_offsets, offsets_for_prior
+from skdistill.students.thresholded import fixed_offsets, offsets_for_prior
 
-Array = NDArray[np.float64]
-
-# Rows of X on which the share of each class is matched: it is known to .001 then.
-_MOST_MATCHED = 200_000
+_MOST_MATCHED = 200_000  # rows on which the share of each class is matched: it is known to .001
 
 
 @np.errstate(all="ignore")  # no released label raises
@@ -45,9 +43,9 @@ def train(
     """Train a clone of the student on released labels: `values` of the `rows` asked about.
 
     Those not `answered` have no label; students that learn from unlabelled rows see them, too, and
-    others raise where no row was answered. `noise_scale` is the standard deviation of independent
-    noise on one label and sets the penalty of the default student (None). Entries of `fit_params`
-    with one value per row of X follow the rows.
+    others raise where no row was answered. `noise_scale`, the deviation of independent noise on a
+    label, sets the penalty of the default student. `fit_params` with a value per row follow the
+    rows.
     """
     params = fit_params or {}
     if student is not None and classes is not None and how_to_train(student) == "unlabelled rows":
@@ -71,10 +69,7 @@ def train(
 
 
 def encoder_of(student: Any) -> Any:
-    """Return the student's own encoder: the first steps of its pipeline that need no labels.
-
-    Not fitted. None where the student is no pipeline, or looks at labels in its first step.
-    """
+    """Return the first steps of a student's pipeline that need no labels, not fitted; or None."""
     steps = list(getattr(student, "steps", ()))[:-1]
     first: list[Any] = []
     for name, step in steps:
@@ -107,8 +102,7 @@ def match_threshold(
     """Find the decision offsets of a fitted student on the public X; None: the student decides."""
     if threshold is None or prior is None or classes is None:
         return None
-    step = -(-n_rows(X) // _MOST_MATCHED)
-    if step > 1:
+    if (step := -(-n_rows(X) // _MOST_MATCHED)) > 1:
         X = take_rows(X, np.arange(0, n_rows(X), step))
     scored = class_scores(student, X, classes)
     if scored is None:
@@ -119,3 +113,70 @@ def match_threshold(
     # Margins of more than two classes have no common scale to shift them on.
     comparable = scale != "margin" or len(prior) == 2
     return offsets_for_prior(scores, prior) if comparable else None
+
+
+def default_classifier(X: Any, noise_scale: float) -> LogisticRegression:
+    """Return a LogisticRegression whose penalty is set from the noise.
+
+    In the quadratic model of the loss (Hessian ¼·XᵀX, gradient noise of covariance s²·XᵀX, s the
+    noise on a binary target) with weights of prior variance τ², the mean squared error of the
+    weights is least for the penalty 1/C = 4·s²/τ² (set the derivative of
+    (λ²τ² + s²g)/(g/4 + λ)² by λ to zero). Here s² = noise_scale²/2 (the part of the noise within
+    the plane of vectors that sum to 1), and τ² is such that the scores have standard deviation 2.
+    """
+    penalty = noise_scale**2 / 2 * _total_variance(X)
+    return LogisticRegression(C=1.0 / max(1.0, penalty), max_iter=1000)
+
+
+def default_regressor(
+    X: Any, values: Array, noise_scale: float, output_range: tuple[float, float] | None
+) -> Ridge:
+    """Return a Ridge whose penalty is set from the noise.
+
+    The least expected error has the penalty s²/τ², where s is the noise and τ² the prior variance
+    of a weight: signal variance by the total variance of X. The signal variance is that of the
+    released values less that of their noise, and at least that of 5 % of the range.
+    """
+    signal = float(np.var(values)) - noise_scale**2
+    if output_range is not None:
+        signal = max(signal, (0.05 * (output_range[1] - output_range[0])) ** 2)
+    if not np.isfinite(signal) or signal <= 0 or noise_scale == 0:
+        return Ridge(alpha=1.0)
+    return Ridge(alpha=max(1.0, noise_scale**2 / signal * _total_variance(X)))
+
+
+def _total_variance(X: Any) -> float:
+    """Return the sum of the variances of the columns; 0 where X is not numeric."""
+    try:
+        if hasattr(X, "tocsr"):
+            X = X.tocsr()
+            mean = np.asarray(X.mean(axis=0)).ravel()
+            total = float(X.multiply(X).sum() / X.shape[0] - mean @ mean)
+        else:
+            total = float(np.asarray(X, dtype=np.float64).var(axis=0).sum())
+    except (TypeError, ValueError):
+        return 0.0
+    return total if np.isfinite(total) and total > 0 else 0.0
+
+
+def linear_student(model: Any, classes: Any, output_range: Any, transformer: Any = None) -> Any:
+    """Return a LinearRelease as a fitted estimator: post-processing, nothing is trained.
+
+    Weights of a regression are in units of half the range, from its middle; public steps come
+    first.
+    """
+    student: Any
+    if classes is not None:
+        student = LogisticRegression()
+        student.classes_ = classes
+        student.coef_, student.intercept_ = model.coef, model.intercept
+        student.n_iter_ = np.array([model.n_rounds], dtype=np.int32)
+    else:
+        assert output_range is not None
+        half, middle = output_range[1] / 2 - output_range[0] / 2, sum(output_range) / 2
+        student = Ridge()
+        student.coef_ = model.coef[0] * half
+        student.intercept_ = float(model.intercept[0] * half + middle)
+        student.n_iter_ = None
+    student.n_features_in_ = model.coef.shape[1]
+    return student if transformer is None else make_pipeline(transformer, student)

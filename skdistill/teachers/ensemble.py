@@ -6,6 +6,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import chain, islice
 from numbers import Integral
 from typing import Any
@@ -14,7 +15,6 @@ import joblib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
@@ -25,22 +25,21 @@ from skdistill._cells import as_floats
 from skdistill._doc_links import DocLink
 from skdistill._numbers import check_jobs
 from skdistill._randomness import put_back_once
+from skdistill._scores import ScoreMixin
 from skdistill._silenced import warn_caller
-from skdistill._tables import (
-    Table,
-    canonical_rows,
-    check_label_types,
-    layout_of,
-    n_rows,
-    read_table,
-)
+from skdistill._tables import check_label_types, layout_of, read_table
 from skdistill.neural import fresh_members
 from skdistill.release.boundary import call_privately, own_copy
-from skdistill.teachers.fitted import read_arguments, read_classes, set_fitted
+from skdistill.teachers.fitted import (
+    TeacherReport,
+    read_arguments,
+    read_classes,
+    report_of,
+    set_fitted,
+)
 from skdistill.teachers.linear_members import fit_together
 from skdistill.teachers.linear_votes import linear_votes
 from skdistill.teachers.members import fit_member, frozen, pack, rehearse, unpack, votes_of_stack
-from skdistill.teachers.report import TeacherReport, report_of
 from skdistill.teachers.shards import default_n_teachers, shards_of_groups, shards_of_records
 
 
@@ -48,40 +47,34 @@ def _on_simplex(votes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows on the simplex: normalised, or uniform where that is impossible."""
     with np.errstate(all="ignore"):
         votes = np.maximum(votes, 0)
-        total = votes.sum(axis=1, keepdims=True)
-        rows = votes / total
+        rows = votes / votes.sum(axis=1, keepdims=True)
     bad = ~np.isfinite(rows).all(axis=1) | ~np.isclose(rows.sum(axis=1), 1)
     rows[bad] = 1.0 / votes.shape[1]
     return np.asarray(rows)
 
 
-def _parallel(n_jobs: int | None, verbose: int, **settings: Any) -> tuple[Any, Any, bool]:
+def _parallel(n_jobs: int | None, verbose: int, return_as: str) -> tuple[Any, Any, bool]:
     """Return joblib's `Parallel`, its `delayed`, and whether jobs leave this thread.
 
-    Those of scikit-learn hand its configuration to other threads and processes. That takes longer
-    than many a small member, so one job goes without.
+    Those of scikit-learn hand its configuration to other threads. One job goes without, and is
+    faster.
     """
-    parallel = Parallel(n_jobs=n_jobs, verbose=verbose, **settings)
+    settings: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "return_as": return_as}
+    try:
+        parallel = Parallel(**settings)
+    except ValueError:  # pools of multiprocessing, say, hand over all results at the end
+        parallel = Parallel(**settings | {"return_as": "list"})
     if parallel.n_jobs != 1:
         return parallel, delayed, True
-    settings |= {"n_jobs": 1, "verbose": verbose, "backend": "sequential"}
+    settings |= {"n_jobs": 1, "backend": "sequential"}
     return joblib.Parallel(**settings), joblib.delayed, False
 
 
-def _streaming(n_jobs: int | None, verbose: int) -> tuple[Any, Any, bool]:
-    """Return a `Parallel` that hands over results one by one, in order, where the backend can.
-
-    Pools of multiprocessing, for instance, cannot; they hand over all results at the end.
-    """
-    try:
-        return _parallel(n_jobs, verbose, return_as="generator")
-    except ValueError:
-        return _parallel(n_jobs, verbose)
-
-
-def _quietly(parallel: Callable[[list[Any]], Iterable[Any]], tasks: list[Any]) -> list[Any]:
+def _quietly(
+    parallel: Callable[[list[Any]], Iterable[Any]], tasks: list[Any], away: bool
+) -> list[Any]:
     """Run `tasks` with warnings off here too: threads share the filters of the main one."""
-    with warnings.catch_warnings():
+    with nullcontext() if away else put_back_once(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return list(parallel(tasks))
 
@@ -100,12 +93,12 @@ def _is_classification(ensemble: TeacherEnsemble) -> bool:
     return bool(is_classifier(ensemble.estimator))
 
 
-class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Teachers trained on disjoint shards of private data; their average is the answer.
 
-    One record sits in one shard and so reaches one of k teachers: it moves the average by at most
-    1/k of the diameter of one vote (PATE [1]_). That is the certificate of this ensemble, for every
-    kind of `estimator` whose members are functions of their own rows (see Notes).
+    One record reaches one of k teachers, so it moves the average by at most 1/k of the diameter of
+    one vote (PATE [1]_). That is the certificate of this ensemble, for every kind of `estimator`
+    whose members are functions of their own rows (see Notes).
 
     Parameters
     ----------
@@ -116,46 +109,38 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Number of shards. "auto" takes a public rule: see
         :func:`~skdistill.teachers.shards.default_n_teachers`.
     classes : array-like of shape (n_classes,), default=None
-        All labels that may occur; public. Give them if the set of labels in `y` is private;
-        records with another label are left out. None takes the labels found in `y`, and the
-        privacy statement then lists "the set of labels is public" under "assumes".
+        All labels that may occur; public. Records with another label are left out. None takes the
+        labels found in `y`, and the statement then assumes that "the set of labels is public".
     n_jobs : int, default=None
-        Number of jobs of joblib, whichever backend is active (loky, threading, Dask, ...).
+        Number of jobs of joblib, whichever backend is active.
     random_state : int, RandomState instance or None, default=None
         Public. Draws the shards and one seed for each member, from which the global generators of
         Python, NumPy, PyTorch and Keras start whenever the member is trained or asked; seeds every
         parameter called `random_state` of `estimator` that is None.
     verbose : int, default=0
-        Verbosity of joblib, in `fit` and when the members vote.
+        Verbosity of joblib.
 
     Attributes
     ----------
     estimators_ : list of length n_teachers_
         One fitted clone for each shard, in the order of the shards; a `ConstantVoter` where a
         shard is empty, has one class or made training fail. **Private**, as is how many failed.
-    classes_ : ndarray of shape (n_classes,)
-        Sorted labels. Classification only.
-    classes_given_ : bool
-        Whether `classes` was given. Classification only.
+    classes_, classes_given_ : ndarray of shape (n_classes,), bool
+        Sorted labels, and whether `classes` was given. Classification only.
     class_count_ : ndarray of shape (n_classes,)
-        Records of each class, as integers; with groups, see ``label_counts``. **Private**.
-        Classification only.
+        Records of each class; with groups, see ``label_counts``. **Private**. Classification only.
     n_left_out_ : int
         Rows with a label outside `classes`, or a target that is no finite number. **Private**.
-    n_teachers_ : int
-        Number of shards.
-    n_units_ : int
-        Number of records, or of groups.
+    n_teachers_, n_units_ : int
+        Number of shards, and of records or groups.
     seeds_ : ndarray of shape (n_teachers_,)
         Seed of each member. Public if `random_state` is.
     group_level_ : bool
         Whether `groups` were given: the unit of privacy is then a group.
     fit_id_ : str
-        Random, drawn anew by every fit. It tells a ledger that a refitted teacher is another one.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, where `X` has them.
+        Random, drawn anew by every fit: a ledger tells by it that a refitted teacher is another.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of features, and their names where `X` has them.
 
     See Also
     --------
@@ -163,55 +148,48 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
 
     Notes
     -----
-    Shards are drawn by row position, never by content. The relation is therefore "record i is
-    replaced, all others stay where they are"; sort or filter the rows by their content before
-    `fit`, and one record may move many. With `groups`, see ``shards_of_groups`` in
-    `teachers/shards.py`.
+    Shards are drawn by row position, never by content: record i is replaced, all others stay where
+    they are. If rows are sorted or filtered by their content before `fit`, one record may move
+    many. With `groups`, see ``shards_of_groups`` in `teachers/shards.py`.
 
-    **A member is a function of its own rows, of public rows and of a public seed.** Every member
-    gets rows of its own, whose cells and dtypes no other shard has touched
-    (``read_table`` in `_tables.py`), and public rows that it cannot change for others: a
-    copy, or an array that nobody can write into. The generators named under `random_state` start
-    from its seed. NumPy's error state, scikit-learn's configuration, filters of warnings and
-    environment variables are put back after it. State that the code of `estimator` keeps elsewhere
-    cannot be undone: attributes of modules and classes, a generator of its own that members share,
-    files, a killed process. An estimator that learns through such a channel is not covered.
+    **A member is a function of its own rows, of public rows and of a public seed.** No other shard
+    touches the cells and dtypes of its rows, and it cannot change the public rows for others. The
+    generators named under `random_state` start from its seed. NumPy's error state, scikit-learn's
+    configuration, filters of warnings and environment variables are put back after it. State that
+    the code of `estimator` keeps elsewhere cannot be undone: attributes of modules and classes, a
+    generator of its own that members share, files, a killed process. An estimator that learns
+    through such a channel is not covered.
 
     Members see canonical rows, in `fit` and when they vote: numbers, booleans and missing values
     of one column are float64 with NaN; a column of dates is ``datetime64[ns]``; every other column
-    holds objects: floats, texts and NaN. Categorical, nullable, Arrow and string dtypes are not
-    kept, since one record can change them. A data frame stays one, with its names; rows in a list
-    become an array; arrays of float32 stay so, sparse matrices become CSR of float64. The kind of
-    the container, its names and number of columns and a NumPy array's dtype are public. (So do not
-    make an array of text out of numbers and one text: hand in the list.)
+    holds objects: floats, texts and NaN. Other dtypes are not kept, since one record can change
+    them. A data frame stays one, with its names; rows in a list become an array; arrays of float32
+    stay so, sparse matrices become CSR of float64. The kind of the container, its names and number
+    of columns and a NumPy array's dtype are public. (So do not make an array of text out of numbers
+    and one text: hand in the list.)
 
-    Nothing about a record decides whether `fit` raises (rule of totality): a shard on which
-    training fails, for instance on a missing value, votes "uniform" (classification) or not at
-    all (regression: NaN, which the release replaces by the middle of the output range). Records
-    with a label outside `classes`, or with a target that is no finite number, are left out. The one
-    exception is a set of labels that is no classification target, where `classes` is None. A
-    classifier that raises for the labels themselves (XGBoost takes 0, ..., k-1 alone) is trained
-    again, on codes.
+    Nothing about a record decides whether `fit` raises: a shard on which training fails votes
+    "uniform" (classification) or not at all (regression: NaN, for which a release puts the middle
+    of the output range). Records with a label outside `classes`, or with a target that is no finite
+    number, are left out. The one exception is a set of labels that is no classification target,
+    where `classes` is None. A classifier that raises for the labels themselves (XGBoost takes 0,
+    ..., k-1 alone) is trained again, on codes.
 
-    Global generators serve one member at a time, so threads train one member after another; use
-    processes (the default of joblib) to train several at once. There is no time limit for a member:
-    all of them share a machine, so a record that slows its own member could push *others* over it.
+    Threads train one member after another, because of the global generators; use processes (the
+    default of joblib) to train several at once. There is no time limit for a member: a record that
+    slows its own member could push *others* over it.
 
     Members of the exact classes LogisticRegression (L2 penalty, a solver that converges to the
     optimum, ``max_iter`` of 100 or more), Ridge and GaussianNB are fitted together, in this
-    process, on arrays of numbers or frames of numeric columns, and their votes come from products
-    of matrices. Each stops by its own gradient, with scikit-learn's criterion, and none of its
-    numbers depends on another shard (:mod:`skdistill.teachers.linear_members`). A member that does
-    not reach the optimum in 200 steps gets its own `fit`, as all members of other kinds do.
+    process, on numbers (:mod:`skdistill.teachers.linear_members`). One that does not reach the
+    optimum in 200 steps gets its own `fit`, as all members of other kinds do.
 
     From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows `fit` with one step for each
-    member. Callbacks run in the process that called `fit` and are told the number of the step and
-    no data; they are not passed on to the members, so which of them failed does not show. (The
-    ensemble, which every callback is handed, is private as a whole.)
+    member. Callbacks are told the number of the step and no data. (The ensemble, which they are
+    handed, is private as a whole.)
 
-    `predict` and `predict_proba` are *not* private, and for regression the mean of unclipped
-    answers has no bound at all. A release takes :meth:`member_votes`, brings every member's
-    votes into the public range one by one, and adds up integers.
+    `predict`, `predict_proba` and `score` are *not* private. A release takes :meth:`member_votes`,
+    brings every member's votes into the public range one by one, and adds up integers.
 
     References
     ----------
@@ -258,8 +236,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         y : array-like of shape (n,)
             Private labels or targets.
         groups : array-like of shape (n,), default=None
-            Label of the group (a person, say) that each row belongs to. A group stays together,
-            and the unit of privacy becomes the group.
+            Label of the group (a person, say) of each row, which is then the unit of privacy.
 
         Returns
         -------
@@ -276,8 +253,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         targets: NDArray[Any]
         if _is_classification(self):
             targets, classes = read_classes(self, y, cells, names)
-            known = targets >= 0
-            state |= classes
+            known, state = targets >= 0, state | classes
         else:
             check_label_types(y)
             targets = as_floats(y if isinstance(y, np.ndarray) and y.ndim == 1 else cells)
@@ -286,11 +262,10 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         check_jobs(self.n_jobs, self.verbose)
         n_units = table.n_rows if names is None else len(set(names))
         k = self.count_teachers(n_units, len(state.get("classes_", [0])))
-        shards = (
-            shards_of_records(table.n_rows, k, random_state)
-            if names is None
-            else shards_of_groups(names, k, random_state.bytes(32))
-        )
+        if names is None:
+            shards = shards_of_records(table.n_rows, k, random_state)
+        else:
+            shards = shards_of_groups(names, k, random_state.bytes(32))
         if n_units > 1 and (k > n_units if names is not None else 2 * k > n_units):
             warn_caller(
                 f"{k} teachers for {n_units} records (or groups): many shards hold one or none, "
@@ -298,24 +273,14 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             )
         members = fresh_members(self.estimator, k, random_state)
         seeds = random_state.randint(np.iinfo(np.int32).max, size=k)
-        lengths = [len(shard) for shard in shards]
+        lengths = list(map(len, shards))
         shards = [shard[known[shard]] for shard in shards]
-        state |= {
-            "n_teachers_": k,
-            "n_units_": n_units,
-            "seeds_": seeds,
-            "group_level_": names is not None,
-            "n_left_out_": int(np.count_nonzero(~known)),
-            "fit_id_": uuid.uuid4().hex,
-        }
-        solved = call_privately(
-            lambda: fit_together(
-                members, table, targets, shards, lengths, state.get("classes_"), columns
-            )
-        )
-        state["estimators_"] = self._fit_members(
-            members, solved, table, targets, shards, seeds, state.get("classes_")
-        )
+        state |= {"n_teachers_": k, "n_units_": n_units, "group_level_": names is not None}
+        state |= {"seeds_": seeds, "n_left_out_": int(np.count_nonzero(~known))}
+        state["fit_id_"] = uuid.uuid4().hex
+        given, labels = (table, targets, shards), state.get("classes_")
+        solved = call_privately(lambda: fit_together(members, *given, lengths, labels, columns))
+        state["estimators_"] = self._fit_members(members, solved, given, seeds, labels)
         set_fitted(self, state, X)
         return self
 
@@ -337,7 +302,7 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         if _is_classification(self):
             classes: NDArray[Any] = self.classes_
             return np.asarray(classes[self.predict_proba(X).argmax(axis=1)])
-        total, answers = np.zeros(1), np.zeros(1)
+        total = answers = np.zeros(1)
         for votes in self.member_votes(X):
             total = total + np.where(np.isfinite(votes), votes, 0.0)
             answers = answers + np.isfinite(votes)
@@ -360,84 +325,53 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         total: NDArray[np.float64] = sum(self.member_votes(X, _on_simplex))
         return total / len(self.estimators_)
 
-    def score(self, X: Any, y: ArrayLike) -> float:
-        """Return the accuracy of a classifier, or R² of a regressor. Not private.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or data frame of shape (m, d)
-            Rows, with the columns of the private ones.
-        y : array-like of shape (m,)
-            True labels or targets.
-
-        Returns
-        -------
-        score : float
-            At most 1.
-        """
-        measure = accuracy_score if _is_classification(self) else r2_score
-        return float(measure(y, self.predict(X)))
-
     def member_votes(
         self, X: Any, function: Callable[[NDArray[np.float64]], Any] | None = None
     ) -> Iterator[Any]:
         """Iterate over the members' raw votes on `X`, one member at a time.
 
-        Never the whole cube: at most 64 MB of votes (or one vote per job, if that is more) wait
-        to be taken. With `function`, the worker that predicts also reduces, and only the results
-        travel.
+        At most 64 MB of votes (or one vote per job, if that is more) wait to be taken.
 
         Parameters
         ----------
         X : array-like, sparse matrix or data frame of shape (m, d)
             Public rows.
         function : callable, optional
-            Applied to each member's votes in the worker: normalise, quantise, project. It must
+            Applied to each member's votes in the worker, so that only its results travel. It must
             not raise, whatever the votes are, and must be picklable for backends of processes.
-            Where it has a method ``stacked``, the votes of several linear members may be handed to
-            that in one array, whose first axis is the members', with rows of classes on the
-            simplex; its result stands for all of them.
+            Where it has a method ``stacked``, that may be handed the votes of several linear
+            members in one array of shape (n_classes, b, m) or (1, b, m), with votes for classes on
+            the simplex; its result stands for all of them.
 
         Yields
         ------
         votes : ndarray of shape (m, n_classes) or (m,), or the result of `function`
-            In the order of `estimators_`. Raw: a vote may be NaN, infinite, negative or all
-            zero; to bring it into range is the caller's duty, member by member. A member that
-            raises votes uniform, or NaN in a regression.
+            In the order of `estimators_`. Raw: to bring NaN, infinite, negative or all-zero votes
+            into range is the caller's duty, member by member. A member that raises votes uniform,
+            or NaN in a regression.
         """
         check_is_fitted(self)
         table = read_table(X, getattr(self, "n_features_in_", None))
-        rows = frozen(table.take())
         validate_data(self, layout_of(X), reset=False, skip_check_array=True)
-        n, classes = n_rows(rows), getattr(self, "classes_", None)
-        parallel, later, away = _parallel(self.n_jobs, self.verbose)
+        n, classes = table.n_rows, getattr(self, "classes_", None)
+        parallel, later, away = _parallel(self.n_jobs, self.verbose, "list")
         members, seeds = self.estimators_, self.seeds_.tolist()
         linear = linear_votes(self.estimator, members, table, classes)
+        rows = None if linear and linear.usable.all() else frozen(table.take())  # nobody asks
         parts = [slice(i, i + 1) for i in range(len(members))] if linear is None else linear.parts()
-        tasks = (
-            later(votes_of_stack)(
-                [
-                    None
-                    if linear and linear.usable[i]
-                    else pack(member, classes)
-                    if away
-                    else member
-                    for i, member in enumerate(members[part], part.start)
-                ],
-                rows,
-                n,
-                classes,
-                seeds[part],
-                function,
-                linear and linear.take(part),
-            )
-            for part in parts
-        )
+
+        def task(part: slice) -> Any:
+            asked = [
+                None if linear and linear.usable[i] else pack(each, classes) if away else each
+                for i, each in enumerate(members[part], part.start)
+            ]
+            stack = linear and linear.take(part)
+            return later(votes_of_stack)(asked, rows, n, classes, seeds[part], function, stack)
+
+        tasks = map(task, parts)
         size = 8 * n * (1 if classes is None else len(classes)) * (parts[0].stop - parts[0].start)
         while batch := list(islice(tasks, max(parallel.n_jobs, (64 << 20) // size, 1))):
-            with nullcontext() if away else put_back_once():
-                found = _quietly(parallel, batch)
-            yield from chain.from_iterable(found)
+            yield from chain.from_iterable(_quietly(parallel, batch, away))
 
     def report(self) -> TeacherReport:
         """Report on members and records: failed trainings, and how well the votes fit the labels.
@@ -445,23 +379,19 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Returns
         -------
         report : TeacherReport
-            **Private**: counts of the private rows, for their owner alone. No statement and no
-            release holds them.
+            **Private**: counts of the private rows, for their owner alone.
         """
         check_is_fitted(self)
-        return report_of(
-            self.estimators_,
-            getattr(self, "classes_", None),
-            getattr(self, "class_count_", None),
-            self.n_left_out_,
-        )
+        classes, counts = getattr(self, "classes_", None), getattr(self, "class_count_", None)
+        return report_of(self.estimators_, classes, counts, self.n_left_out_)
 
     def rehearse(self, X: Any, transformer: Any = None) -> None:
         """Try on public rows whether a member could be trained at all; fitted ones are not asked.
 
         A clone of `estimator` is trained on at most 1,000 of the rows with made-up labels, and
-        predicts all of them. A misspelt column or a missing value that the member does not take
-        is then an error, and not an ensemble that votes uniform throughout.
+        predicts all. A misspelt column, say, is then an error, and no ensemble of uniform votes. A
+        member that is fitted together with others (see Notes) is not tried on finite numbers, which
+        it cannot refuse.
 
         Parameters
         ----------
@@ -478,15 +408,13 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         check_is_fitted(self)
         if transformer is not None:
             X = transformer.transform(own_copy(X))
-        rows = canonical_rows(X, getattr(self, "n_features_in_", None))
-        rehearse(self.estimator, rows, getattr(self, "classes_", None))
+        table = read_table(X, getattr(self, "n_features_in_", None))
+        rehearse(self.estimator, table, getattr(self, "classes_", None))
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        member = get_tags(self.estimator)
-        tags.estimator_type = member.estimator_type
-        tags.classifier_tags = member.classifier_tags
-        tags.regressor_tags = member.regressor_tags
+        tags, member = super().__sklearn_tags__(), get_tags(self.estimator)
+        for name in ("estimator_type", "classifier_tags", "regressor_tags"):
+            setattr(tags, name, getattr(member, name))
         tags.target_tags.required = True
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = True
@@ -518,25 +446,18 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         return int(self.n_teachers)
 
     def _fit_members(
-        self,
-        members: list[Any],
-        solved: NDArray[np.bool_],
-        table: Table,
-        targets: NDArray[Any],
-        shards: list[NDArray[np.intp]],
-        seeds: NDArray[Any],
-        classes: NDArray[Any] | None,
+        self, members: list[Any], solved: NDArray[np.bool_], given: Any, seeds: Any, classes: Any
     ) -> list[Any]:
         """Train the members not yet solved, each on its own shard and on nothing else."""
-        parallel, later, away = _streaming(self.n_jobs, self.verbose)
+        table, targets, shards = given
+        parallel, later, away = _parallel(self.n_jobs, self.verbose, "generator")
         tasks = [
             later(fit_member)(
                 members[i], table.take(shards[i]), targets[shards[i]], classes, int(seeds[i]), away
             )
             for i in np.flatnonzero(~solved)
         ]
-        with nullcontext() if away else put_back_once():
-            found = _quietly(lambda tasks: self._report(members, solved, parallel, tasks), tasks)
+        found = _quietly(partial(self._report, members, solved, parallel), tasks, away)
         return [unpack(member, classes) for member in found]
 
     def _report(
@@ -544,18 +465,15 @@ class TeacherEnsemble(DocLink, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     ) -> Iterator[Any]:
         """Run `tasks` and yield all members in order; tell the callbacks of each that it is there.
 
-        The calls do not depend on the results of the members. How many members there are is
-        public and stays so: a callback that asks to stop is not heeded.
+        The calls do not depend on the members' results: a callback that asks to stop is not heeded.
         """
         if not getattr(self, "_skl_callbacks", ()):
             yield from _in_order(members, solved, parallel(tasks))
             return
         progress = self._init_callback_context(max_subtasks=len(members))
         progress.call_on_fit_task_begin(estimator=self)
-        steps = (
-            progress.subcontext(task_name="fit-member").call_on_fit_task_begin(estimator=self)
-            for _ in members
-        )
+        contexts = (progress.subcontext(task_name="fit-member") for _ in members)
+        steps = (each.call_on_fit_task_begin(estimator=self) for each in contexts)
         for step, member in zip(steps, _in_order(members, solved, parallel(tasks)), strict=True):
             step.call_on_fit_task_end(estimator=self)
             yield member

@@ -16,7 +16,9 @@ whose numbers overflow, is reported as such, and scikit-learn's own fit takes it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -43,21 +45,11 @@ _PLAIN_CLASSES = 64  # most classes of a member fitted here
 
 @dataclass(frozen=True, repr=False)
 class Fitted:
-    """The result of :func:`fit_stack`. Private.
+    """The result of :func:`fit_stack`. Private. The state of members not solved is meaningless."""
 
-    Parameters
-    ----------
-    solved : ndarray of bool, shape (b,)
-        Which members were solved; the state of the others is meaningless.
-    state : dict of str to ndarray of shape (b, ...)
-        Fitted attributes, with a row for every class of the ensemble.
-    present : ndarray of bool, shape (b, n_classes)
-        The classes in each shard.
-    """
-
-    solved: Flags
-    state: dict[str, NDArray[Any]]
-    present: Flags
+    solved: Flags  # (b,)
+    state: dict[str, NDArray[Any]]  # fitted attributes, (b, ...), a row for every class
+    present: Flags  # (b, n_classes): the classes in each shard
 
 
 # -- Which estimators, and which shards together ---------------------------------------------------
@@ -66,63 +58,64 @@ class Fitted:
 def is_linear(estimator: Any, classes: NDArray[Any] | None) -> bool:
     """Whether :func:`fit_stack` finds the optimum that this estimator's own fit looks for.
 
-    Subclasses and unusual settings are left to the estimator itself. The answer is public.
+    Subclasses, unusual settings and invalid ones are left to the estimator itself. The answer is
+    public.
     """
     kind = type(estimator)
     if kind not in _SUPPORTED or (kind is Ridge) != (classes is None):
         return False
     if classes is not None and not 2 <= len(classes) <= _PLAIN_CLASSES:
         return False
-    return _SUPPORTED[kind](estimator.get_params(deep=False), classes)
+    return bool(_SUPPORTED[kind](vars(estimator)))
 
 
-def _supports_logistic(params: dict[str, Any], classes: NDArray[Any]) -> bool:
-    weight, most_steps = params["class_weight"], params["max_iter"]
-    return bool(
+def _supports_logistic(params: dict[str, Any]) -> Any:
+    weight = params["class_weight"]
+    return (
         params.get("penalty") in ("l2", "deprecated")
         and params.get("l1_ratio") in (None, 0)
         and params.get("multi_class", "deprecated") == "deprecated"
-        and not params["dual"]
-        and not params["warm_start"]
-        and _positive(params["C"])
-        and type(params["fit_intercept"]) is bool
         and params["solver"] in ("lbfgs", "newton-cg", "newton-cholesky")
-        and _positive(most_steps)
-        and most_steps >= 100
-        and _positive(params["tol"])
+        and all(map(_positive, (params["C"], params["tol"], params["intercept_scaling"])))
+        and _whole(params["max_iter"])
+        and params["max_iter"] >= 100
+        and _whole(params["verbose"])
+        and (params["n_jobs"] is None or isinstance(params["n_jobs"], Integral))
         and (weight is None or (isinstance(weight, str) and weight == "balanced"))
-        and _plain_seed(params["random_state"])
+        and _plain(params, "fit_intercept", "dual", "warm_start")
     )
 
 
-def _supports_ridge(params: dict[str, Any], classes: None) -> bool:
-    return bool(
-        _positive(params["alpha"])
-        and type(params["fit_intercept"]) is bool
-        and params["solver"] in ("auto", "cholesky")
-        and not params["positive"]
-        and _plain_seed(params["random_state"])
+def _supports_ridge(params: dict[str, Any]) -> Any:
+    return (
+        params["solver"] in ("auto", "cholesky")
+        and _positive(params["alpha"])
+        and (params["tol"] == 0 or _positive(params["tol"]))
+        and (params["max_iter"] is None or (_whole(params["max_iter"]) and params["max_iter"]))
+        and _plain(params, "fit_intercept", "copy_X", "positive")
     )
 
 
-def _supports_naive_bayes(params: dict[str, Any], classes: NDArray[Any]) -> bool:
-    return params["priors"] is None and _positive(params["var_smoothing"])
-
-
-_SUPPORTED: dict[type, Callable[[dict[str, Any], Any], bool]] = {
+_SUPPORTED: dict[type, Callable[[dict[str, Any]], Any]] = {
     LogisticRegression: _supports_logistic,
     Ridge: _supports_ridge,
-    GaussianNB: _supports_naive_bayes,
+    GaussianNB: lambda params: params["priors"] is None and _positive(params["var_smoothing"]),
 }
 
 
 def _positive(value: Any) -> bool:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    return number and 0 < float(value) < np.inf
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < np.inf
 
 
-def _plain_seed(seed: Any) -> bool:
-    return seed is None or isinstance(seed, Integral)
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and 0 <= int(value) < 1 << 31
+
+
+def _plain(params: dict[str, Any], *flags: str) -> bool:
+    """Whether the seed is None or a number, and the flags are bools; most of them must be off."""
+    free, seed = ("fit_intercept", "copy_X"), params["random_state"]
+    usual = all(type(params[name]) is bool and (name in free or not params[name]) for name in flags)
+    return usual and (seed is None or _whole(seed))
 
 
 def padded_length(n: int) -> int:
@@ -143,13 +136,11 @@ def padded_length(n: int) -> int:
 def stacks(lengths: list[int], width: int) -> Iterator[tuple[int, list[int]]]:
     """Yield padded lengths and the numbers of the shards that are fitted in one stack.
 
-    Takes the number of rows of each shard as the public assignment made it, before rows without
-    a known label were left out, and the number of columns.
+    `lengths` are those of the public assignment, with rows whose label is not known.
     """
-    padded = {n: padded_length(n) for n in set(lengths)}
     of_length: dict[int, list[int]] = {}
-    for i, n in enumerate(lengths):
-        of_length.setdefault(padded[n], []).append(i)
+    for i, length in enumerate(map(cache(padded_length), lengths)):
+        of_length.setdefault(length, []).append(i)
     for length, shards in sorted(of_length.items()):
         size = max(1, _CELLS // (length * (width + 1)))
         for start in range(0, len(shards), size):
@@ -178,57 +169,33 @@ def fit_together(
 ) -> Flags:
     """Fit those of the members that can be fitted together; return which of them are fitted.
 
-    Parameters
-    ----------
-    members : list of estimator
-        Clones of one estimator, one for each shard.
-    table : Table
-        Private rows.
-    targets : ndarray of shape (n,)
-        Indices of classes, or targets.
-    shards : list of ndarray
-        Rows of each member, with a known label.
-    lengths : list of int
-        Numbers of rows of each shard, with and without a known label.
-    classes : ndarray or None
-    columns : dict
-        Attributes that say which columns were seen.
+    `targets` are indices of classes, or targets; `shards` the rows of each member that have a known
+    label, and `lengths` their numbers with those that have none; `columns` the attributes that say
+    which columns were seen.
     """
     solved = np.zeros(len(members), dtype=bool)
     rows = numeric_rows(table) if is_linear(members[0], classes) else None
     if rows is None or rows.shape[1] > _WIDEST:
         return solved
-    finite = np.asarray(np.isfinite(rows).all(axis=1))
+    finite = np.ones(len(rows), dtype=bool)
+    if not np.isfinite(rows).all():
+        np.isfinite(rows).all(axis=1, out=finite)
     n_classes = 0 if classes is None else len(classes)
-    for length, numbers in stacks(lengths, rows.shape[1]):
-        stack = stack_of(rows, targets, finite, [shards[i] for i in numbers], length)
+    planned = list(stacks(lengths, rows.shape[1]))
+    most = max(length * len(numbers) for length, numbers in planned)
+    memory = np.empty(most * rows.shape[1])  # of all stacks: new pages cost more than the rows
+    for length, numbers in planned:
+        stack = stack_of(rows, targets, finite, [shards[i] for i in numbers], length, memory)
         fitted = fit_stack(members[0], *stack, n_classes)
-        set_fitted_state([members[i] for i in numbers], fitted, classes, columns)
         solved[numbers] = fitted.solved
+        for i in np.flatnonzero(fitted.solved):
+            own = {name: values[i].copy() for name, values in fitted.state.items()}
+            own = _ATTRIBUTES[type(members[0])](own, fitted.present[i], classes)
+            vars(members[numbers[i]]).update(columns, **own)
     return solved
 
 
 # -- Members -------------------------------------------------------------------------------------
-
-
-def set_fitted_state(
-    members: list[Any],
-    fitted: Fitted,
-    classes: NDArray[Any] | None,
-    columns: dict[str, Any],
-) -> None:
-    """Set the attributes that a fit sets, in those members that were solved.
-
-    `columns` are the attributes that say which columns were seen.
-    """
-    for i in np.flatnonzero(fitted.solved):
-        own = {name: values[i].copy() for name, values in fitted.state.items()}
-        own = _ATTRIBUTES[type(members[i])](own, fitted.present[i], classes)
-        vars(members[i]).update(columns, **own)
-
-
-def _ridge_attributes(own: dict[str, Any], present: Any, classes: Any) -> dict[str, Any]:
-    return own | {"n_iter_": None, "solver_": "cholesky"}
 
 
 def _logistic_attributes(
@@ -246,13 +213,14 @@ def _logistic_attributes(
 def _naive_bayes_attributes(
     own: dict[str, Any], present: Flags, classes: NDArray[Any]
 ) -> dict[str, Any]:
-    rows = {name: values[present] for name, values in own.items() if name != "epsilon_"}
-    return rows | {"epsilon_": own["epsilon_"], "classes_": classes[present]}
+    epsilon = own.pop("epsilon_")
+    rows = {name: values[present] for name, values in own.items()}
+    return rows | {"epsilon_": epsilon, "classes_": classes[present]}
 
 
 _ATTRIBUTES: dict[type, Callable[..., dict[str, Any]]] = {
     LogisticRegression: _logistic_attributes,
-    Ridge: _ridge_attributes,
+    Ridge: lambda own, *_: own | {"n_iter_": None, "solver_": "cholesky"},
     GaussianNB: _naive_bayes_attributes,
 }
 
@@ -266,8 +234,9 @@ def stack_of(
     finite: Flags,
     shards: list[NDArray[np.intp]],
     length: int,
+    memory: Array,
 ) -> tuple[Array, NDArray[Any], Flags]:
-    """Return rows, targets and which rows are used, of shards padded to `length`.
+    """Return rows (in `memory`), targets and which rows are used, of shards padded to `length`.
 
     `finite` says which rows of `values` hold nothing but finite numbers. No row of a shard that
     holds others is used.
@@ -278,26 +247,18 @@ def stack_of(
     used: Flags = np.less(np.arange(length), sizes[:, None])
     rows[used] = found
     used[bad] = False
-    X, y = values[rows], targets[rows]
+    X, y = memory[: rows.size * values.shape[1]].reshape(*rows.shape, -1), targets[rows]
+    values.take(rows, axis=0, out=X, mode="clip")
     X[~used] = 0.0
     y[~used] = 0
     return X, y, used
 
 
 def fit_stack(estimator: Any, X: Array, y: NDArray[Any], used: Flags, n_classes: int) -> Fitted:
-    """Fit one member for each slab of X. Never raises for a value.
+    """Fit one member for each slab of X; never raises for a value.
 
-    Parameters
-    ----------
-    estimator : estimator
-        One that :func:`is_linear` accepts; it is not changed.
-    X : ndarray of shape (b, n, d)
-        Private rows, as :func:`stack_of` returns them. Overwritten.
-    y : ndarray of shape (b, n)
-        Indices of classes, or targets.
-    used : ndarray of bool, shape (b, n)
-    n_classes : int
-        Of the ensemble; 0 for a regression.
+    Takes private rows X (b, n, d), indices of classes or targets (b, n), and which rows are used
+    (b, n), as :func:`stack_of` returns them, and overwrites X. `n_classes` is 0 for a regression.
     """
     kind = type(estimator)
     with np.errstate(all="ignore"):
@@ -320,9 +281,8 @@ def fit_stack(estimator: Any, X: Array, y: NDArray[Any], used: Flags, n_classes:
 def _dot(a: Array, b: Array) -> Array:
     """Return the product of each slab of `a` with that of `b`.
 
-    Not by ``vecdot``: BLAS may begin to add where memory is aligned (OpenBLAS does so on processors
-    without AVX), and slabs of any width begin anywhere. A slab moves when another one is padded to
-    another length.
+    Not by ``vecdot``: BLAS may begin to add where memory is aligned (OpenBLAS does so without AVX),
+    and a slab of any width moves when another one is padded to another length.
     """
     return np.asarray(np.einsum("bd,bd->b", a.reshape(len(a), -1), b.reshape(len(b), -1)))
 
@@ -339,10 +299,8 @@ def _per_slab(function: Callable[..., Array], *arrays: Array) -> Array:
         pass
     result = np.full(arrays[-1].shape, np.nan)
     for i, slabs in enumerate(zip(*arrays, strict=True)):
-        try:
+        with suppress(np.linalg.LinAlgError):
             result[i] = function(*slabs)
-        except np.linalg.LinAlgError:
-            continue
     return result
 
 
@@ -394,9 +352,11 @@ def _naive_bayes(estimator: Any, X: Array, hot: Flags, used: Flags) -> dict[str,
     n = np.maximum(used.sum(axis=1), 1)[:, None]
     spread = X - (X.sum(axis=1) / n)[:, None, :]
     spread[~used] = 0.0
-    epsilon = estimator.var_smoothing * ((spread * spread).sum(axis=1) / n).max(axis=1)
+    spread *= spread
+    epsilon = estimator.var_smoothing * (spread.sum(axis=1) / n).max(axis=1)
     theta = members @ X / divisor
-    X -= members.transpose(0, 2, 1) @ theta  # exact: one of the summands is not zero
+    np.matmul(members.transpose(0, 2, 1), theta, out=spread)  # exact: one summand is not zero
+    X -= spread
     X *= X
     var = members @ X / divisor + epsilon[:, None, None]
     return {
@@ -431,12 +391,8 @@ def _logistic(estimator: Any, X: Array, hot: Flags, used: Flags) -> dict[str, ND
         present = hot.any(axis=2)
         common = (intercept * present).sum(axis=1) / n_present
         intercept = np.where(present, intercept - common[:, None], 0.0)
-    return {
-        "coef_": W[:, :, :d],
-        "intercept_": intercept,
-        "n_iter_": n_steps,
-        "converged": converged,
-    }
+    coef = W[:, :, :d]
+    return {"coef_": coef, "intercept_": intercept, "n_iter_": n_steps, "converged": converged}
 
 
 @dataclass(frozen=True, repr=False)
@@ -474,10 +430,8 @@ class _LogLoss:
             present = np.maximum(self.hot.any(axis=2).sum(axis=1), 1)
             rows = np.maximum((self.weight > 0).sum(axis=1), 1)
             scale = (0.25 if self.hot.shape[1] == 2 else 1.0 / present) / rows
-            return self._inverse(
-                self.X.transpose(0, 2, 1) @ self.X * _wide(scale),
-                (self.weight > 0) * scale[:, None],
-            )[:, None]
+            gram = self.X.transpose(0, 2, 1) @ self.X * _wide(scale)
+            return self._inverse(gram, (self.weight > 0) * scale[:, None])[:, None]
         probability = self._losses(W)[1]
         inverses = []
         for p in np.moveaxis(probability, 1, 0):
@@ -508,9 +462,7 @@ class _LogLoss:
             hot, small = self.hot[:, 1:], np.exp(-np.abs(z))
             value = np.maximum(z, 0.0) - np.where(hot, z, 0.0) + np.log1p(small)
             return value[:, 0], np.where(z >= 0, 1.0, small) / (1.0 + small), hot
-        z = np.where(
-            np.asarray(self.hot.any(axis=2))[:, :, None], z, -np.inf
-        )  # no class that is not there
+        z = np.where(self.hot.any(axis=2, keepdims=True), z, -np.inf)  # of classes that are there
         z -= np.maximum(z.max(axis=1, keepdims=True), -np.finfo(float).max)
         e = np.exp(z)
         total = e.sum(axis=1, keepdims=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,17 +17,17 @@ from sklearn.utils.metaestimators import available_if
 
 from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced
-from skdistill._tables import copy_rows, label_codes, n_rows, take_rows
+from skdistill._tables import Table, copy_rows, label_codes, n_rows, take_rows
 from skdistill.neural import clone_network, fit_soft, fresh, takes_soft_labels
 from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.quantization import to_simplex
-from skdistill.teachers.linear_members import is_linear
+from skdistill.teachers.linear_members import is_linear, numeric_rows
 from skdistill.teachers.linear_votes import LinearVotes
 
 Classes = NDArray[Any] | None
 
-# Public rows that a rehearsal trains on: as many as a large shard has.
-_MOST_REHEARSED = 1000
+# Public rows that a rehearsal trains on: as many as a large shard has; and numbers which need none.
+_MOST_REHEARSED, _MODERATE = 1000, 1e100
 # Parts of the rows that a member which raised on all of them is asked for; where it raises on all
 # eighths, no more.
 _MOST_PARTS, _EIGHTHS = 64, 14
@@ -70,15 +71,11 @@ def _fitted(member: Any, X: Any, y: NDArray[Any], classes: Classes, seed: int) -
     if classes is not None and (y == y[0]).all():
         return ConstantVoter(np.eye(len(classes))[y[0]])
     twin = clone_network(member) if _differ_from_codes(y, classes) else None
-    try:
-        return call_privately(lambda: _train(member, X, y, classes), seed=seed)
-    except TeacherError:
-        if twin is None:
-            return nothing(classes)
-    try:
-        return call_privately(lambda: _train_on_codes(twin, X, y, classes), seed=seed)
-    except TeacherError:
-        return nothing(classes)
+    for way, learner in ((_train, member), (_train_on_codes, twin)):
+        with suppress(TeacherError):
+            if learner is not None:
+                return call_privately(partial(way, learner, X, y, classes), seed=seed)
+    return nothing(classes)
 
 
 class _OnCodes(BaseEstimator):
@@ -139,19 +136,14 @@ def votes_of(
     """Return the votes of one member on all rows of `X`, passed through `function`.
 
     A member cannot change the rows for another: it gets a copy, or an array that nobody can write
-    into (:func:`frozen`). A member that such an array makes raise is asked again, with a copy, so
-    its votes are still a function of its own state and of public rows. One that raises then is
-    asked for parts of the rows; where it raises it votes uniform, or NaN in a regression.
+    into (:func:`frozen`). If it raises on that, it is asked again, with a copy, and then for parts
+    of the rows; where it raises it votes uniform, or NaN in a regression.
     """
     member = unpack(member, classes)
     if type(member) is ConstantVoter:  # isinstance would ask the member
         votes = member.votes(n)
     else:
-        try:
-            rows = X if is_frozen(X) else copy_rows(X)
-            votes = call_privately(lambda: _ask(member, rows, n, classes), seed=seed)
-        except TeacherError:
-            votes = _ask_again(member, X, n, classes, seed)
+        votes = _ask_privately(member, X, n, classes, seed)
     return votes if function is None else function(votes)
 
 
@@ -166,41 +158,41 @@ def votes_of_stack(
 ) -> list[Any]:
     """Return the votes of several members, those that are None taken from `linear`.
 
-    A function with a method ``stacked`` takes the votes of all at once, in an array of shape
-    (b, m, n_classes) or (b, m), and there is one result. Rows of classes are probability vectors
-    then (:func:`~skdistill.release.quantization.to_simplex`).
+    A function with a method ``stacked`` takes the votes of all at once, which it may overwrite, in
+    an array of shape (n_classes, b, m) or (1, b, m), and there is one result. Rows of classes are
+    probability vectors then (:func:`~skdistill.release.quantization.to_simplex`); a function whose
+    attribute ``first`` is true takes only the votes for the first of two classes, (1, b, m).
     """
     if linear is None:
         pairs = zip(members, seeds, strict=True)
         return [votes_of(member, X, n, classes, seed, function) for member, seed in pairs]
-    votes, stacked = linear.votes(), getattr(function, "stacked", None)
+    stacked = getattr(function, "stacked", None)
+    votes = linear.votes(linear.n_classes == 2 and getattr(function, "first", False))
     sanitised = to_simplex if stacked is not None and classes is not None else None
-    if sanitised is not None:  # each row by itself: no member's numbers touch another's votes
-        bad = ~np.isfinite(votes).all(axis=2)
-        votes[bad] = to_simplex(votes[bad])
     for i, (member, seed) in enumerate(zip(members, seeds, strict=True)):
         if member is not None:
-            votes[i] = votes_of(member, X, n, classes, seed, sanitised)
+            own = votes_of(member, X, n, classes, seed, sanitised)
+            votes[:, i] = np.atleast_2d(own.T)[: len(votes)]
     if stacked is not None:
         return [stacked(votes)]
-    return [*votes] if function is None else [*map(function, votes)]
+    each = [*votes[0]] if classes is None else [*votes.transpose(1, 2, 0)]
+    return each if function is None else [*map(function, each)]
 
 
-def _ask_again(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
-    """Ask a member that raised on frozen rows for its votes on a copy, which it may write into."""
-    try:
-        if is_frozen(X):
-            return call_privately(lambda: _ask(member, copy_rows(X), n, classes), seed=seed)
-    except TeacherError:
-        pass
+def _ask_privately(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
+    """Ask a member for all rows: frozen ones, then a copy that it may write into, then parts."""
+    for rows in (X, None) if is_frozen(X) else (None,):
+        with suppress(TeacherError):
+            own = copy_rows(X) if rows is None else rows
+            return call_privately(partial(_ask, member, own, n, classes), seed=seed)
     return _ask_in_parts(member, X, n, classes, seed)
 
 
 def _ask_in_parts(member: Any, X: Any, n: int, classes: Classes, seed: int) -> NDArray[np.float64]:
     """Ask a member that raised on all rows for halves, their halves and so on.
 
-    A row that it cannot read, such as one with a category that its shard lacks, costs this row's
-    vote and not all. The parts are public, so its votes are still a function of its own state.
+    A row that it cannot read, such as one with an unknown category, costs this row's vote alone.
+    The parts are public, so its votes are still a function of its own state.
     """
     votes, answered = nothing(classes).votes(n), False
     parts = [] if n == 1 else [(0, n // 2), (n // 2, n)]
@@ -218,14 +210,17 @@ def _ask_in_parts(member: Any, X: Any, n: int, classes: Classes, seed: int) -> N
 
 
 @np.errstate(all="ignore")  # as on private rows
-def rehearse(estimator: Any, X: Any, classes: Classes) -> None:
+def rehearse(estimator: Any, table: Table, classes: Classes) -> None:
     """Train a clone of a member on public rows with made-up labels, and ask it for all of them.
 
-    No private row and no fitted member takes part, so every exception of it is public.
+    No private row and no fitted member takes part, so every exception of it is public. A linear
+    member, whose settings are known to be valid, raises on no numbers of moderate size.
     """
-    n, k = n_rows(X), 2 if classes is None else len(classes)
-    most = 0 if is_linear(estimator, classes) else _MOST_REHEARSED  # they need no more than a few
-    rows = np.arange(max(min(n, most), 10 * k)) % n
+    numbers = numeric_rows(table) if is_linear(estimator, classes) else None
+    if numbers is not None and numbers.min() > -_MODERATE and numbers.max() < _MODERATE:
+        return
+    X, n, k = table.take(), table.n_rows, 2 if classes is None else len(classes)
+    rows = np.arange(max(min(n, _MOST_REHEARSED), 10 * k)) % n
     made_up = np.arange(len(rows)) % k
     member = fresh(estimator, 0)
     with own_randomness(0), silenced():
@@ -245,16 +240,15 @@ def _rehearse(
 ) -> None:
     """Train on labels, or else on codes; the exception is that of the labels."""
     ways = [_train, _train_on_codes] if _differ_from_codes(y, classes) else [_train]
-    first: Exception | None = None
+    errors: list[Exception] = []
     for way in ways:
         try:
             fitted = way(clone_network(member), take_rows(copy_rows(X), rows), y, classes)
             _ask(fitted, copy_rows(X), n_rows(X), classes)
             return
         except Exception as error:
-            first = first or error
-    assert first is not None
-    raise first
+            errors.append(error)
+    raise errors[0]
 
 
 def frozen(X: Any) -> Any:
@@ -279,8 +273,10 @@ def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
     votes = np.zeros((n, len(classes)))
     if hasattr(member, "predict_proba"):
         columns = label_codes(member.classes_, classes)
-        known = columns >= 0
-        votes[:, columns[known]] = np.asarray(member.predict_proba(X), dtype=float)[:, known]
+        known, rows = columns >= 0, np.asarray(member.predict_proba(X), dtype=float)
+        if rows.shape == votes.shape and (columns == np.arange(len(classes))).all():
+            return rows.copy()
+        votes[:, columns[known]] = rows[:, known]
     else:
         answers = label_codes(np.asarray(member.predict(X)).reshape(n), classes)
         votes[np.flatnonzero(answers >= 0), answers[answers >= 0]] = 1.0
@@ -293,13 +289,12 @@ def _ask(member: Any, X: Any, n: int, classes: Classes) -> NDArray[np.float64]:
 
 def pack(member: Any, classes: Classes) -> bytes:
     """Pickle a fitted member; one that cannot be pickled becomes the voter that knows nothing."""
-    try:
+    with suppress(TeacherError):
         packed: bytes = call_privately(
             lambda: pickle.dumps(wrap_non_picklable_objects(member, keep_wrapper=False))
         )
-    except TeacherError:
-        packed = pickle.dumps(nothing(classes))
-    return packed
+        return packed
+    return pickle.dumps(nothing(classes))
 
 
 def unpack(member: Any, classes: Classes) -> Any:

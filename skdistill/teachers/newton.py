@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -29,14 +29,12 @@ from skdistill._tables import (
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release.gradient_rounds import LinearRelease, Rule, gradient_rounds
+from skdistill.release.noise import active_sampler
 from skdistill.release.partitioned_rows import partitioned_rows
-from skdistill.release.private_sums import MISSING, TARGET_ONE, PrivateRows
-from skdistill.release.query import Queries
-from skdistill.teachers.fitted import read_arguments, set_fitted
-from skdistill.teachers.report import TeacherReport, report_of
+from skdistill.release.private_sums import MISSING, TARGET_ONE, Array, PrivateRows
+from skdistill.release.query import answer
+from skdistill.teachers.fitted import TeacherReport, read_arguments, report_of, set_fitted
 from skdistill.teachers.shards import label_counts
-
-Array = NDArray[np.float64]
 
 _LARGEST = 1e100  # larger cells are moved here, so that no sum of squares overflows
 _CHECKED = 1 << 16  # rows looked at together for cells that are not finite
@@ -49,22 +47,23 @@ class _NewtonTeacher(DocLink, BaseEstimator):
     """Private rows in a canonical form, and a model of them for their owner."""
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Keep the private rows, and fit a model without noise for their owner's eyes.
+        """Keep the private rows.
+
+        A model of them without noise, for their owner's eyes, is fitted when it is first asked for;
+        of a dask collection at once.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-            Private rows: numbers. A cell that is missing, infinite or no number becomes 0. Of a
-            dask array or data frame, the rows stay in their partitions, which are read for each
-            sum. The place of a record in the collection must not depend on private values (do not
-            sort or shuffle by them), as that of a row in memory must not.
+            Private rows: numbers. A cell that is missing, infinite or no number becomes 0. Rows of
+            a dask array or data frame stay in their partitions, which are read for each sum. The
+            place of a record must not depend on private values (do not sort or shuffle by them).
         y : array-like of shape (n_samples,)
             Private labels or numbers. One that is missing, or outside of the classes, teaches
             nothing. A dask array or series may have other partitions than X has.
         groups : array-like of shape (n_samples,), default=None
-            Label of the group (a person, say) that each row belongs to. The unit of privacy
-            becomes the group. Every group counts alike, however many rows it has. Not for dask
-            collections.
+            Label of the group (a person, say) of each row, which is then the unit of privacy. All
+            groups count alike, whatever their size. Not for dask collections.
 
         Returns
         -------
@@ -80,19 +79,36 @@ class _NewtonTeacher(DocLink, BaseEstimator):
         """
         find = self._rows_in_partitions if is_dask(X) else self._rows_in_memory
         rows, state = find(X, y, groups)
-        public = None if self.curvature is None else self._public_rows(self.curvature, rows.width)
-        model = _owners_model(rows)
-        state |= {
-            "private_rows_": rows,
-            "curvature_": public,
-            "n_units_": rows.n_units,
-            "group_level_": rows.unit is Unit.GROUP,
-            "coef_": model.coef,
-            "intercept_": model.intercept,
-            "fit_id_": uuid.uuid4().hex,
-        }
+        public = self.curvature
+        if public is not None:
+            public = check_array(
+                public, accept_sparse="csr", dtype=np.float64, order="C", input_name="curvature"
+            )
+            if public.shape[1] != rows.width:
+                raise ValueError(
+                    f"curvature has {public.shape[1]} columns and the private rows have "
+                    f"{rows.width}. Pass public rows that went through the same feature map."
+                )
+        owner = _Owner(rows)
+        if find == self._rows_in_partitions:
+            owner.model  # noqa: B018 - a partition that cannot be read stops the fit
+        state |= {"private_rows_": rows, "_owner_": owner, "fit_id_": uuid.uuid4().hex}
+        state |= {"n_units_": rows.n_units, "group_level_": rows.unit is Unit.GROUP}
+        state["curvature_"] = public
         set_fitted(self, state, X)
         return self
+
+    @property
+    def coef_(self) -> Array:
+        """Weights of the model without noise, which the first question fits. **Private**."""
+        check_is_fitted(self)
+        return self._owner_.model.coef
+
+    @property
+    def intercept_(self) -> Array:
+        """Scores of a row of zeros by the model without noise. **Private**."""
+        check_is_fitted(self)
+        return self._owner_.model.intercept
 
     def report(self) -> TeacherReport:
         """Report on the records: how many of each class, and how many that teach nothing.
@@ -100,13 +116,12 @@ class _NewtonTeacher(DocLink, BaseEstimator):
         Returns
         -------
         report : TeacherReport
-            **Private**: counts of the private rows, for their owner alone. No statement and no
-            release holds them.
+            **Private**: counts of the private rows, for their owner alone.
         """
         check_is_fitted(self)
         rows, left_out = self.private_rows_, None
         classes, counts = getattr(self, "classes_", None), getattr(self, "class_count_", None)
-        if isinstance(rows, PrivateRows):
+        if isinstance(rows.targets, np.ndarray):
             nothing = MISSING if classes is None else -1
             left_out = int(np.count_nonzero(rows.targets == nothing))
         elif classes is not None:
@@ -121,13 +136,8 @@ class _NewtonTeacher(DocLink, BaseEstimator):
         codes = read(y if numbers else labels)
         if n_classes:
             found["class_count_"] = label_counts(codes, n_classes, names)
-        n_units, rows_of_unit = len(codes), None
-        if names is not None:
-            _, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
-            n_units, rows_of_unit = len(sizes), sizes[index].astype(np.float64)
-        unit = Unit.RECORD if names is None else Unit.GROUP
-        rows = PrivateRows(cells, codes, n_classes, n_units, unit, rows_of_unit)
-        return rows, state | found
+        groups = None if names is None else np.unique(names, return_inverse=True)[1]
+        return PrivateRows.of(cells, codes, n_classes, groups), state | found
 
     def _rows_in_partitions(
         self, X: Any, y: Any, groups: Any
@@ -163,18 +173,6 @@ class _NewtonTeacher(DocLink, BaseEstimator):
         validate_data(self, layout_of(X), reset=False, skip_check_array=True)
         return np.asarray(rows @ self.coef_.T + self.intercept_)
 
-    def _public_rows(self, rows: Any, width: int) -> Any:
-        """Return public rows to take the curvature from; they must be finite numbers."""
-        rows = check_array(
-            rows, accept_sparse="csr", dtype=np.float64, order="C", input_name="curvature"
-        )
-        if rows.shape[1] != width:
-            raise ValueError(
-                f"curvature has {rows.shape[1]} columns and the private rows have {width}. Pass "
-                "public rows that went through the same feature map."
-            )
-        return rows
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
@@ -186,46 +184,36 @@ class _NewtonTeacher(DocLink, BaseEstimator):
 class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     """Logistic regression that is released in gradient rounds.
 
-    The teacher keeps its private rows. A release asks them, round by round, for the sum of their
-    gradients, each clipped, and adds noise to it; the curvature of each step comes from public
-    rows. See `release/gradient_rounds.py`.
+    The teacher keeps its private rows. A release asks them, round by round, for the noisy sum of
+    their clipped gradients; the curvature of each step comes from public rows. See
+    `release/gradient_rounds.py`.
 
     Parameters
     ----------
     classes : array-like of shape (n_classes,), default=None
-        All labels that may occur; public. Give them if the set of labels in `y` is private;
-        records with another label teach nothing. None takes the labels found in `y`, and the
-        privacy statement then lists "the set of labels is public" under "assumes".
+        All labels that may occur; public. Records with another label teach nothing. None takes the
+        labels found in `y`, and the statement then assumes that "the set of labels is public".
     curvature : {array-like, sparse matrix} of shape (m, n_features), default=None
-        Public rows, without labels, in the same features as the private ones. Where they are
-        given here, the released model does not depend on the transfer set, so that one release
-        serves every fold and every student. None takes the transfer set.
+        Public rows, without labels, in the same features as the private ones: the released model
+        does not depend on the transfer set then, and one release serves every fold and every
+        student. None takes the transfer set.
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Sorted labels.
-    classes_given_ : bool
-        Whether `classes` was given.
+    classes_, classes_given_ : ndarray of shape (n_classes,), bool
+        Sorted labels, and whether `classes` was given.
     class_count_ : ndarray of shape (n_classes,)
-        Records of each class; with groups, see
-        ``label_counts`` in `teachers/ensemble.py`. **Private**.
-    private_rows_ : PrivateRows
-        The rows of which a release asks sums. **Private**.
+        Records of each class; with groups, see ``label_counts``. **Private**.
+    private_rows_, curvature_ : PrivateRows, ndarray or CSR matrix
+        The rows of which a release asks sums (**private**), and the public rows or None.
     coef_, intercept_ : ndarray of shape (k, n_features) and (k,)
         The model without noise, k = 1 for two classes and n_classes for more. **Private**.
-    curvature_ : ndarray, CSR matrix or None
-        The public rows, checked.
-    n_units_ : int
-        Number of records, or of groups.
-    group_level_ : bool
-        Whether `groups` were given.
+    n_units_, group_level_ : int, bool
+        Number of records or groups, and whether `groups` were given.
     fit_id_ : str
-        Drawn anew by every fit, at random: a ledger tells by it that a refitted teacher is another.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, where `X` has them.
+        Random, drawn anew by every fit: a ledger tells by it that a refitted teacher is another.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of features, and their names where `X` has them.
 
     See Also
     --------
@@ -235,13 +223,10 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     Notes
     -----
     `predict` and `predict_proba` are *not* private: they are the model without noise, for the
-    owner's eyes, fitted on about 30,000 rows, evenly spaced.
-
-    Rows are kept as they are where they are 64-bit floats already (in C order, finite), like the
-    nearest-neighbour models of scikit-learn do; do not write to them.
-
-    The model has a ridge penalty whose size comes from public numbers, so features should be of
-    comparable scale: standardise by public numbers, or use a public feature map.
+    owner's eyes, fitted on about 30,000 rows, evenly spaced. Rows that are finite 64-bit floats in
+    C order are kept without a copy; do not write to them. The ridge penalty comes from public
+    numbers, so features should be of comparable scale: standardise by public numbers, or use a
+    public feature map.
 
     Examples
     --------
@@ -268,7 +253,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         if self.classes is not None and len(classes) < 2:
             raise ValueError(f"classes={self.classes!r} must name at least two labels.")
         state = {"classes_": classes, "classes_given_": self.classes is not None}
-        return partial(_class_indices, classes=classes), len(classes), state
+        return partial(label_codes, classes=classes), len(classes), state
 
     def decision_function(self, X: Any) -> Array:
         """Return the logits of the model without noise. Not private.
@@ -312,8 +297,8 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
         ndarray of shape (m,)
             Class labels.
         """
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        codes = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[codes])
 
 
 class NewtonRegressor(RegressorMixin, _NewtonTeacher):
@@ -334,11 +319,9 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
     ----------
     output_range_ : tuple of (float, float)
         The range, checked.
-    private_rows_ : PrivateRows
-        The rows of which a release asks sums. **Private**.
     coef_, intercept_ : ndarray of shape (1, n_features) and (1,)
         The model without noise, in units of half the range from its middle. **Private**.
-    curvature_, n_units_, group_level_, fit_id_, n_features_in_, feature_names_in_
+    private_rows_, curvature_, n_units_, group_level_, fit_id_, n_features_in_, feature_names_in_
         As in :class:`NewtonClassifier`.
 
     See Also
@@ -385,28 +368,25 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
         return np.asarray(low + (scores + 1) / 2 * (high - low))
 
 
+class _Owner:
+    """The owner's model of the private rows, fitted when it is first asked for."""
+
+    def __init__(self, rows: PrivateRows) -> None:
+        self.rows = rows
+
+    @cached_property
+    def model(self) -> LinearRelease:
+        return _owners_model(self.rows)
+
+
 @np.errstate(all="ignore")  # in a user's own state, a private value could raise
 def _owners_model(rows: PrivateRows) -> LinearRelease:
     """Fit by the mechanism's own steps, without noise, with the private rows' own curvature."""
     some = rows.some(_OWNERS_ROWS)
     curvature = some.X[:: max(1, some.n_units // _OWNERS_CURVATURE)]
     loss = PrivacyLoss.of_mu(50.0, 1e-6)  # a loss of which the noise would be added
-    return _without_noise(gradient_rounds(some, curvature, loss, rule=_OWNERS_RULE))
-
-
-def _without_noise(mechanism: Queries[LinearRelease]) -> LinearRelease:
-    """Send a mechanism its own values."""
-    query = next(mechanism)
-    while True:
-        try:
-            query = mechanism.send(query.values)
-        except StopIteration as done:
-            return done.value
-
-
-def _class_indices(labels: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the class of each label, -1 for a label outside the classes."""
-    return label_codes(labels, classes).astype(np.int64)
+    rounds = gradient_rounds(some, curvature, loss, rule=_OWNERS_RULE)
+    return answer(rounds, None, active_sampler("exact"))  # without a loss, no noise is drawn
 
 
 def _whole_targets(values: Any, low: float, high: float) -> NDArray[np.int64]:
@@ -420,10 +400,7 @@ def _whole_targets(values: Any, low: float, high: float) -> NDArray[np.int64]:
 
 
 def _canonical(X: Any) -> Any:
-    """Return rows as finite float64 in C order, or CSR; each cell by itself.
-
-    Raises only for shapes, and for arrays of complex numbers.
-    """
+    """Return rows as finite float64 in C order, or CSR; each cell by itself, and none raises."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "fiub" and X.ndim == 2 and X.size:
         return _finite(np.ascontiguousarray(X, dtype=np.float64))
     rows = read_table(X).numbers()

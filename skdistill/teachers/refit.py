@@ -36,18 +36,16 @@ def refit(
     Parameters
     ----------
     teacher : estimator
-        A classifier, a regressor, or a Pipeline that ends in one, fitted or not. Its settings are
-        used, not its fitted attributes. It is not changed.
+        A classifier, a regressor, or a Pipeline that ends in one, of which only the settings are
+        used. It is not changed.
     X_private : array-like, sparse matrix or data frame of shape (n, d)
         Private rows, as the teacher takes them.
     y_private : array-like of shape (n,)
         Private labels or targets.
     groups : array-like of shape (n,), default=None
-        Label of the group (a person, say) that each row belongs to. The unit of privacy becomes
-        the group.
+        Label of the group (a person, say) of each row, which is then the unit of privacy.
     n_teachers : int or "auto", default="auto"
-        Number of shards. With a number, a teacher that has a proof of its own becomes an ensemble,
-        too.
+        Number of shards. With a number, a teacher with a proof of its own becomes an ensemble, too.
     classes : array-like of shape (n_classes,), default=None
         All labels that may occur; public. See :class:`~skdistill.TeacherEnsemble`.
     n_jobs : int, default=None
@@ -60,8 +58,8 @@ def refit(
     teacher : TeacherEnsemble, Pipeline or estimator
         Fitted, for :class:`~skdistill.PrivateDistiller`. A teacher with a proof of its own (Newton
         teachers, k nearest neighbours with uniform weights, an ensemble) is fitted anew as it is.
-        First steps of a Pipeline that are exactly public, frozen ones among them, stay in front of
-        the ensemble; all other steps are trained in each shard.
+        First steps of a Pipeline that are exactly public or frozen stay in front of the ensemble;
+        all other steps are trained in each shard.
 
     Raises
     ------
@@ -72,8 +70,8 @@ def refit(
 
     Notes
     -----
-    Settings of the teacher that were chosen by its private data (by a search, say) are a release of
-    their own that no statement counts. A search that is handed over whole searches in each shard.
+    Settings that were chosen by private data (by a search, say) are a release of their own that no
+    statement counts. A search that is handed over whole searches in each shard.
 
     Examples
     --------
@@ -90,14 +88,19 @@ def refit(
     disjoint teachers 12
     """
     teacher = unwrap(teacher)
-    _check(teacher)
+    name = teacher.__name__ if isinstance(teacher, type) else type(teacher).__name__
+    if isinstance(teacher, type) or not (is_classifier(teacher) or is_regressor(teacher)):
+        raise TypeError(f"refit needs a classifier or a regressor, and {name} is neither.")
+    if hasattr(teacher, "privacy_"):
+        raise ValueError(
+            f"{name} is private already: pass it to PrivateDistiller as it is. Labels of it cost "
+            "nothing more."
+        )
     front, model = _split(teacher)
     if front is not None:
         rows = front.fit(X_private).transform(X_private)
-        settings = {"n_jobs": n_jobs, "random_state": random_state}
-        inner = refit(
-            model, rows, y_private, groups, n_teachers=n_teachers, classes=classes, **settings
-        )
+        settings = {"classes": classes, "n_jobs": n_jobs, "random_state": random_state}
+        inner = refit(model, rows, y_private, groups, n_teachers=n_teachers, **settings)
         found = Pipeline([*front.steps, ("teacher", inner)])
         remember(found, X_private)
         return found
@@ -113,17 +116,6 @@ def refit(
     return ensemble.fit(X_private, y_private, groups)
 
 
-def _check(teacher: Any) -> None:
-    name = teacher.__name__ if isinstance(teacher, type) else type(teacher).__name__
-    if isinstance(teacher, type) or not (is_classifier(teacher) or is_regressor(teacher)):
-        raise TypeError(f"refit needs a classifier or a regressor, and {name} is neither.")
-    if hasattr(teacher, "privacy_"):
-        raise ValueError(
-            f"{name} is private already: pass it to PrivateDistiller as it is. Labels of it cost "
-            "nothing more."
-        )
-
-
 def _split(teacher: Any) -> tuple[Pipeline | None, Any]:
     """Split a pipeline into a copy of its first public steps (None for none) and all others."""
     if not is_exactly(teacher, "sklearn.pipeline.Pipeline"):
@@ -131,13 +123,10 @@ def _split(teacher: Any) -> tuple[Pipeline | None, Any]:
     n = 0
     while n < len(teacher.steps) - 1 and is_public_map(teacher.steps[n][1]):
         n += 1
-    steps = [(name, fresh(step)) for name, step in teacher.steps[:n] if _does_something(step)]
+    first = teacher.steps[:n]
+    steps = [(name, fresh(step)) for name, step in first if not isinstance(step, str | None)]
     rest = teacher[n:] if n < len(teacher.steps) - 1 else teacher.steps[-1][1]
     return Pipeline(steps) if steps else None, unwrap(rest)
-
-
-def _does_something(step: Any) -> bool:
-    return not (step is None or isinstance(step, str))
 
 
 def _as_it_is(model: Any, X: Any, y: Any, groups: Any, classes: Any) -> Any:

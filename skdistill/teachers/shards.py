@@ -17,10 +17,9 @@ MOST_TEACHERS = 1000
 def default_n_teachers(n: int, n_classes: int = 1) -> int:
     """Choose the number of teachers for `n` records (or groups) from public numbers alone.
 
-    ``n // (40 * n_classes)``, at least 1 and at most 1,000: forty records of each class in an
-    average shard. More teachers make every vote less sensitive, and there is little to lose until
-    shards become too small to learn from; averaging repairs the variance of small shards, not
-    their bias.
+    ``n // (40 * n_classes)``, from 1 to 1,000: forty records of each class in a shard. More
+    teachers make every vote less sensitive, and there is little to lose until shards become too
+    small to learn from; averaging repairs the variance of small shards, not their bias.
 
     Parameters
     ----------
@@ -49,10 +48,9 @@ def shards_of_records(
 ) -> list[NDArray[np.intp]]:
     """Split the indices 0, ..., n - 1 at random into disjoint shards of (nearly) equal size.
 
-    *Replacing one record changes one shard.* The arguments are public (n is, under replace-one),
-    so the shards are the same for both data sets; they are disjoint, so index i lies in exactly
-    one of them; all the others hold the same records in the same order. (The sharding lemma of
-    PATE, Papernot et al., ICLR 2017, arXiv 1610.05755, section 2.1.)
+    *Replacing one record changes one shard.* The arguments are public (n is, under replace-one), so
+    the shards are the same for both data sets, and index i lies in exactly one of them. (The
+    sharding lemma of PATE, Papernot et al., ICLR 2017, arXiv 1610.05755, section 2.1.)
     """
     return np.array_split(random_state.permutation(n), n_shards)
 
@@ -63,14 +61,12 @@ def shards_of_groups(groups: Sequence[Any], n_shards: int, key: bytes) -> list[N
     *Replacing one group's records changes one shard.* The shard of a row is a function of its own
     label and the public key, of nothing else. So if a group is replaced by any other one, with
     any number of rows, the rows of all other labels keep their shards and, within them, their
-    order: only the shard of the replaced label differs. Ranks of labels (``np.unique``, order of
-    appearance) do not have this property: a new label moves everybody behind it.
+    order. Ranks of labels (``np.unique``, order of appearance) do not have this property: a new
+    label moves everybody behind it. The set of labels is public, as n is for records; where the
+    newcomer brings another label, two shards differ (the one it left, the one it entered).
 
-    The set of labels is to a group-level release what n is to a record-level one: public. Where
-    the newcomer brings another label, two shards differ (the one it left, the one it entered).
-
-    The price: shards hold Binomial(G, 1/n_shards) of the G groups instead of equal shares, so
-    with fewer than about five groups a shard some are empty.
+    Shards hold Binomial(G, 1/n_shards) of the G groups instead of equal shares, so with fewer than
+    about five groups a shard some are empty.
     """
     shard_of: dict[str, int] = {}
     for name in groups:
@@ -95,7 +91,6 @@ def label_counts(
         for name, code in zip(groups, codes.tolist(), strict=True):
             if code >= 0:
                 votes.setdefault(name, Counter())[code] += 1
-        codes = np.array(
-            [min(v, key=lambda code: (-v[code], code)) for v in votes.values()], dtype=np.intp
-        )
+        found = (min(v, key=lambda code: (-v[code], code)) for v in votes.values())
+        codes = np.fromiter(found, np.intp)
     return np.bincount(codes[codes >= 0], minlength=n_classes).astype(np.int64)

@@ -4,7 +4,7 @@ A basis is computed from the transfer set alone, which is public, and so costs n
 is no public table, :class:`MarginalSampler` makes synthetic rows from a private one.
 """
 
-from skdistill.release.copula import SyntheticTable
+from skdistill.release.synthesis import SyntheticTable
 from skdistill.schema import Column, Schema
 from skdistill.transfer.basis import (
     MAX_GRAPH_ROWS,

@@ -2,11 +2,8 @@
 
 A release of labels for m rows is a function on these rows. Most such functions are smooth: a few
 coefficients in a good basis describe them almost completely, and noise on a few coefficients is far
-less than noise on m rows.
-
-Everything here is free, because a basis is computed from the public transfer set X alone. No
-teacher is called, and no argument of any function here depends on a private record, so a basis is a
-constant of the mechanism that uses it. For the same reason all random numbers here are seeded.
+less than noise on m rows. A basis is computed from the public transfer set X alone, so it is free,
+a constant of the mechanism that uses it; and all random numbers here are seeded.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import eigh
 from sklearn.decomposition import PCA
@@ -25,34 +21,22 @@ from sklearn.utils import check_array
 
 from skdistill._numbers import check_whole
 from skdistill._tables import n_rows
-from skdistill.transfer.encoding import public_features, transformed
+from skdistill.transfer.encoding import Array, public_features, transformed
 
-Array = NDArray[np.float64]
+MAX_GRAPH_ROWS = 20_000  #: Largest m for which the neighbour graph is offered: it takes m² time.
 
-#: Largest transfer set for which the neighbour graph is offered: its time grows as m².
-MAX_GRAPH_ROWS = 20_000
-
-_NEIGHBOURS = 7
-_GRAPH_DIMENSIONS = 50
-# Weight that ties each row to all others, so that a graph of many pieces is connected.
-_TELEPORT = 0.1
-# Solved in full up to here, in a Krylov space above.
-_DENSE = 500
-# The Krylov space: blocks of a quarter of the functions wanted, each six multiplications on. (At
-# 5,000 to 20,000 images of MNIST it takes a fifth to a tenth of the time of Lanczos iterations to
-# 1e-8; p functions hold as much of the labels' variance within .0005 for p=32, .002 for p=64.)
+_NEIGHBOURS, _GRAPH_DIMENSIONS = 7, 50
+_TELEPORT = 0.1  # weight that ties each row to all others, so that pieces of a graph are connected
+_DENSE = 500  # nodes: solved in full up to here, in a Krylov space above
+# The Krylov space: blocks of a quarter of the functions wanted, each six multiplications on. (For
+# 5,000 to 20,000 images of MNIST it takes a fifth to a tenth of the time of Lanczos iterations.)
 _BLOCK, _BLOCKS, _POWER = 16, 10, 6
-# A direction whose deviation is below this part of the largest one is rounding error.
-_NEGLIGIBLE = 1e-6
-# A unit column closer than this to the span of earlier ones depends on them.
-_DEPENDENT = 1e-7
+_NEGLIGIBLE = 1e-6  # a direction of less than this part of the largest deviation is rounding error
+_DEPENDENT = 1e-7  # a unit column closer than this to the span of earlier ones depends on them
 
 
 def public_bases(
-    X: Any,
-    basis: str | Callable[[Any], Any] | Any = "auto",
-    size: int = 64,
-    encoder: Any = None,
+    X: Any, basis: str | Callable[[Any], Any] | Any = "auto", size: int = 64, encoder: Any = None
 ) -> tuple[Array, ...]:
     """Compute orthonormal bases of functions on the transfer set; free, since X is public.
 
@@ -64,13 +48,11 @@ def public_bases(
         "pca": :func:`principal_components`. "graph": :func:`graph_eigenvectors`, for at most
         ``MAX_GRAPH_ROWS`` rows. "auto": both, or the first alone where there are more rows.
         Else p functions on the rows of X, the most important first, or a callable X -> such an
-        array. They must be derived from X, never from private records. Include a constant column,
-        or the labels' mean is lost.
+        array: with a constant column, or the labels' mean is lost; never from private records.
     size : int, default=64
         Largest number of functions in a basis.
     encoder : transformer, default=None
-        Makes numbers of rows that hold texts or categories; see
-        :func:`~skdistill.transfer.public_features`.
+        As for :func:`~skdistill.transfer.public_features`.
 
     Returns
     -------
@@ -81,13 +63,12 @@ def public_bases(
     Raises
     ------
     TypeError, ValueError
-        For an unknown name, too many rows for a graph, or a user's array that is not finite and
-        of m rows.
+        For an unknown name, too many rows for a graph, or an array that is not finite or of m rows.
 
     Notes
     -----
-    The bases of the last transfer set are kept in memory and copied where the next call asks for
-    the same ones. A graph of 20,000 rows takes one to two seconds, most of it for the neighbours.
+    The last bases are kept, for the next call with the same rows. A graph of 20,000 rows takes one
+    to two seconds, most of it for the neighbours.
 
     Examples
     --------
@@ -119,8 +100,7 @@ def public_bases(
     return tuple(each.copy() for each in _remembered(features, basis, size))
 
 
-# Releases at several prices, or with several students, often ask about the same rows, and with fast
-# teachers the graph takes most of the time of a release. So the last bases are kept.
+# Releases often ask about the same rows, and the graph may take most of their time.
 _last: tuple[Any, tuple[Array, ...]] = None, ()
 
 
@@ -138,16 +118,12 @@ def _remembered(features: Array, basis: str, size: int) -> tuple[Array, ...]:
     return bases
 
 
-# -- Bases -------------------------------------------------------------------------------------
-
-
 def principal_components(features: Any, size: int = 64) -> Array:
     """Compute the constant and the leading principal components, as functions on the rows.
 
-    Of all q-dimensional spaces of functions on the rows, that of the first q components holds
-    most of the variance of the features (Eckart and Young 1936), hence of linear functions of
-    them. Above 1,000 rows and columns the solver is randomised (Halko, Martinsson and Tropp,
-    SIAM Review 2011), with a fixed seed.
+    Of all q-dimensional spaces of functions on the rows, that of the first q components holds most
+    of the variance of the features (Eckart and Young 1936). Above 1,000 rows and columns the solver
+    is randomised (Halko, Martinsson and Tropp, SIAM Review 2011), with a fixed seed.
 
     Parameters
     ----------
@@ -193,13 +169,13 @@ def graph_eigenvectors(features: Any, size: int = 64) -> Array:
 
     Notes
     -----
-    W joins each distinct row to its 7 nearest, symmetrised, and D holds the degrees. Equal rows
-    are one node, since they would otherwise fill each other's lists of neighbours. A function f on
-    the nodes is smooth where f'(D - W)f / f'Df is small: the minimisers are D^(-1/2) v, with v the
-    lowest eigenvectors of I - D^(-1/2) W D^(-1/2) [1]_, [2]_. Classes that form clusters are such
-    functions. Each node is also tied to all others by a total weight of 0.1, so that a piece of
-    the graph by itself is not the smoothest function [3]_. Above 500 nodes the eigenvectors are
-    approximate: the best ones in a block Krylov space [4]_ that starts from a fixed seed.
+    W joins each distinct row (equal ones would fill each other's lists) to its 7 nearest,
+    symmetrised, and D holds the degrees. A function f on the nodes is smooth where f'(D - W)f /
+    f'Df is small: the minimisers are D^(-1/2) v, with v the lowest eigenvectors of
+    I - D^(-1/2) W D^(-1/2) [1]_, [2]_. Classes that form clusters are such functions. Each node is
+    also tied to all others by a total weight of 0.1, so that a piece of the graph by itself is not
+    the smoothest function [3]_. Above 500 nodes the eigenvectors are approximate: the best ones in
+    a block Krylov space [4]_ that starts from a fixed seed.
 
     References
     ----------
@@ -251,8 +227,8 @@ def _smooth_functions(nodes: Array, size: int) -> Array:
 def _krylov_vectors(weights: Any, tie: Array, first: Array, size: int) -> Array:
     """Return about the leading eigenvectors of weights + tie·tieᵀ after the known first one.
 
-    They are the best ones in a block Krylov space that starts at random (Musco and Musco, NeurIPS
-    2015). Single precision is enough, since the caller orthonormalises the result.
+    They are the best ones in a block Krylov space (Musco and Musco 2015). Single precision is
+    enough, since the caller orthonormalises the result.
     """
 
     def times(vectors: Any) -> Any:
@@ -296,11 +272,7 @@ def _scores(features: Array, size: int) -> Array:
 
 
 def _orthonormal(columns: Array, size: int) -> Array:
-    """Orthonormalise columns in their order, without those that depend on earlier ones.
-
-    A dependent column is taken out before the factorisation that counts: Householder's QR would put
-    any direction in its place.
-    """
+    """Orthonormalise columns in their order, without those that depend on earlier ones."""
     columns = columns[:, columns.any(axis=0)]
     columns = columns / np.abs(columns).max(axis=0)
     columns /= np.linalg.norm(columns, axis=0)
@@ -317,11 +289,10 @@ def _orthonormal(columns: Array, size: int) -> Array:
 def _users_basis(X: Any, basis: Any, size: int) -> Array:
     """Check and orthonormalise the user's functions."""
     columns = _check_matrix(basis(X) if callable(basis) else basis, "basis")
-    m = n_rows(X)
-    if len(columns) != m:
+    if len(columns) != n_rows(X):
         raise ValueError(
-            f"basis has shape {columns.shape}, but the transfer set has {m} rows. Give one row "
-            "per row of X, one column per function."
+            f"basis has shape {columns.shape}, but the transfer set has {n_rows(X)} rows. Give one "
+            "row per row of X, one column per function."
         )
     found = _orthonormal(columns, size)
     if found.shape[1] == 0:

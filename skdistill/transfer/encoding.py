@@ -1,21 +1,24 @@
-"""Comparable numbers for the rows of a public transfer set."""
+"""Rows of a public transfer set: fetched, brought inside a schema, described by numbers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.impute import SimpleImputer
+from sklearn.utils import check_random_state
 from sklearn.utils.extmath import randomized_svd
+from sklearn.utils.random import sample_without_replacement
 
-from skdistill._tables import n_rows
+from skdistill._partitions import blocks_of, counted
+from skdistill._tables import n_rows, take_rows
+from skdistill.schema import Schema
 
 Array = NDArray[np.float64]
 
-# Numbers whose ranges differ by no more than this factor are taken to share a unit.
-_SAME_UNIT = 10.0
+_SAME_UNIT = 10.0  # numbers whose ranges differ by no more than this factor share a unit
 _SPARSE_DIMENSIONS = 100
 
 
@@ -27,18 +30,16 @@ def public_features(X: Any, encoder: Any = None) -> Array:
     X : array-like or sparse matrix of shape (m, d, ...)
         Axes after the second are flattened (images).
     encoder : transformer, default=None
-        Makes numbers of rows that hold texts or categories: the earlier steps of the student's
-        own pipeline, say. A clone is fitted on X, which is public.
+        Makes numbers of rows that hold texts or categories; a clone is fitted on X.
 
     Returns
     -------
     features : ndarray of shape (m, p)
         Finite; no constant column, so that p may be 0. Where the ranges of all columns are within
-        a factor of 10, give or take a tenth of the columns on either side, they share a unit
-        (pixels, principal components, scaled columns) and are divided by their root mean variance;
-        otherwise each is standardised. Missing and infinite values become the mean, and an
-        indicator tells. Of a sparse matrix of more than 100 columns: its 100 leading singular
-        directions.
+        a factor of 10, give or take a tenth of the columns on either side, they are divided by
+        their root mean variance; otherwise each is standardised. Missing and infinite values become
+        the mean, and an indicator tells. Of a sparse matrix of more than 100 columns: its 100
+        leading singular directions.
 
     Raises
     ------
@@ -64,9 +65,8 @@ def public_features(X: Any, encoder: Any = None) -> Array:
     else:
         values = _array(X)
         features = _scaled(values.reshape(len(values), -1))
-    low, high = (reduce(features, axis=0, initial=0.0) for reduce in (np.min, np.max))
-    spread = features.max(axis=0) - features.min(axis=0)
-    varied = spread > 1e-12 * np.maximum(-low, high).max(initial=0.0)
+    peak = max(features.max(initial=0.0), -features.min(initial=0.0))
+    varied = np.ptp(features, axis=0) > 1e-12 * peak
     return np.ascontiguousarray(features if varied.all() else features[:, varied])
 
 
@@ -144,3 +144,70 @@ def _sparse_features(table: Any) -> Array:
 def transformed(transformer: Any, table: NDArray[Any]) -> Array:
     """Fit and transform to an array, under any setting of ``transform_output``."""
     return np.asarray(transformer.set_output(transform="default").fit_transform(table))
+
+
+class SchemaRows(TransformerMixin, BaseEstimator):
+    """Bring every cell inside a schema; row by row, and nothing to fit.
+
+    With `n_bins`, every number is moved to the middle of its bin (:meth:`Schema.snap`), as rows
+    drawn from counts of these bins are.
+    """
+
+    def __init__(self, schema: Schema, n_bins: int | None = None) -> None:
+        self.schema = schema
+        self.n_bins = n_bins
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Do nothing."""
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Return the table inside its schema, in the container it came in."""
+        if self.n_bins is None:
+            return self.schema.sanitize(X)
+        return self.schema.snap(X, self.n_bins)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def fetch_rows(X: Any, n: int | None, random_state: Any) -> tuple[NDArray[np.intp], Any]:
+    """Bring n random rows of a dask collection X here; return their sorted numbers and the rows.
+
+    Sizes of partitions that dask does not know are counted, which reads X once more. Raises where
+    `n` is None, since all rows may not fit, and for an X that is no table or has no rows.
+    """
+    import dask
+
+    if n is None:
+        raise ValueError(
+            "X is a dask collection, and a student is trained in one process: set max_queries to "
+            "the number of rows to fetch and label. Predict for the rest where it lies: "
+            "X.map_blocks(distiller.predict)."
+        )
+    blocks, known = blocks_of(X)
+    sizes = counted(blocks) if known is None else known
+    m = sum(sizes)
+    if not m:
+        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+    drawn = sample_without_replacement(m, min(n, m), random_state=check_random_state(random_state))
+    rows = np.sort(drawn).astype(np.intp)
+    starts = np.cumsum([0, *sizes])
+    cuts = np.searchsorted(rows, starts)
+    taken = [
+        dask.delayed(take_rows)(block, rows[a:b] - start)
+        for block, start, a, b in zip(blocks, starts[:-1], cuts[:-1], cuts[1:], strict=True)
+        if b > a
+    ]
+    (fetched,) = dask.compute(taken)
+    if hasattr(fetched[0], "iloc"):
+        from dask.dataframe.dispatch import concat  # unites categories, where pandas drops them
+
+        return rows, concat(fetched)
+    return rows, np.concatenate(fetched)

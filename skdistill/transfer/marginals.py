@@ -23,12 +23,11 @@ from skdistill.accounting.charging import (
 )
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.accounting.relation import Unit
-from skdistill.release.copula import SyntheticTable
 from skdistill.release.domain import warn_of_hidden, with_domain
 from skdistill.release.marginals import check_counts, group_numbers
 from skdistill.release.noise import Sampler, active_sampler
 from skdistill.release.query import Queries, answer
-from skdistill.release.synthesis import bins_for, measure_table
+from skdistill.release.synthesis import SyntheticTable, bins_for, measure_table
 from skdistill.schema import Schema, as_schema
 from skdistill.statement import PrivacyStatement
 
@@ -36,15 +35,13 @@ from skdistill.statement import PrivacyStatement
 class MarginalSampler(DocLink, BaseEstimator):
     """Make synthetic rows from noisy counts of the columns of a private table.
 
-    Beside the counts, the columns' dependence is released as one noisy matrix, and rows follow a
-    Gaussian copula.
+    Dependence of the columns is released as one noisy matrix; rows follow a Gaussian copula.
 
     Parameters
     ----------
     schema : Schema, tuple of (float, float), float or int
-        Public knowledge about the columns; ``(low, high)`` where every column is a number in
-        these bounds. Private bounds are learned first, as in
-        :class:`~skdistill.PrivateClassifier`.
+        Public knowledge about the columns; ``(low, high)`` where every column is a number in these
+        bounds. Private bounds are learned first, as in :class:`~skdistill.PrivateClassifier`.
     epsilon, delta : float, default=1.0, 1e-6
         The price of a `fit`: all marginals together are (epsilon, delta)-differentially private.
         ``delta=0`` uses Laplace noise. ``epsilon=float("inf")``: no noise, no privacy.
@@ -55,20 +52,15 @@ class MarginalSampler(DocLink, BaseEstimator):
 
     Attributes
     ----------
-    table_ : SyntheticTable
-        The released table.
-    schema_ : Schema
-        The schema in use.
+    table_, schema_ : SyntheticTable, Schema
+        The released table, and the schema in use.
     privacy_ : PrivacyStatement
         The statement of the release.
-    n_features_in_ : int
-        Number of columns.
-    feature_names_in_ : ndarray of str
-        Their names, where the table had them.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns, and their names where the table had them.
 
     See Also
     --------
-    SyntheticTable : The released table, from which rows are drawn.
     skdistill.PrivateClassifier : A model of a private table, with synthetic rows inside.
 
     References
@@ -114,8 +106,8 @@ class MarginalSampler(DocLink, BaseEstimator):
         y : None
             Ignored.
         groups : array-like of shape (n,), optional
-            Label of the group (a person, say) of each row. The unit of privacy is then the group,
-            and the number of groups is public.
+            Label of the group (a person, say) of each row, which is then the unit of privacy. The
+            number of groups is public.
 
         Returns
         -------
@@ -139,12 +131,12 @@ class MarginalSampler(DocLink, BaseEstimator):
         check_counts(len(schema.columns), loss)
         sampler = active_sampler("exact")
         charge(self.accountant, loss, type(self).__name__)
+        n_units = len(rows) if numbers is None else int(numbers.max()) + 1
 
         def learn(schema: Schema, loss: PrivacyLoss | None) -> Queries[SyntheticTable]:
             bins = bins_for(n_units, loss)
             return measure_table(schema, schema.encode(rows, bins), loss, bins, groups=groups)
 
-        n_units = len(rows) if numbers is None else int(numbers.max()) + 1
         queries = with_domain(schema, rows, loss, learn, n_units=n_units, groups=groups)
         _, hidden, self.table_ = answer(queries, loss, sampler)
         self.kind_ = Schema.kind_of(X)
@@ -177,12 +169,12 @@ class MarginalSampler(DocLink, BaseEstimator):
         return self.table_.rows(n_rows, rng, self.kind_)
 
     def _loss(self) -> PrivacyLoss | None:
+        if self.epsilon == math.inf and self.accountant is not None:
+            raise ValueError(
+                "epsilon=inf means no privacy at all, so there is no cost that an accountant could "
+                "record. Use a finite epsilon, or accountant=None."
+            )
         if self.epsilon == math.inf:
-            if self.accountant is not None:
-                raise ValueError(
-                    "epsilon=inf means no privacy at all, so there is no cost that an accountant "
-                    "could record. Use a finite epsilon, or accountant=None."
-                )
             return None
         if self.delta == 0:
             return PrivacyLoss.laplace(self.epsilon)
@@ -208,18 +200,12 @@ class MarginalSampler(DocLink, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle: without the accountant once fitted."""
-        state = dict(super().__getstate__())
-        fitted = hasattr(self, "table_")
-        state["accountant"] = None if fitted else for_pickle(self.accountant)
-        return state
+        payer = None if hasattr(self, "table_") else for_pickle(self.accountant)
+        return {**super().__getstate__(), "accountant": payer}
 
 
 def _statement(
-    table: SyntheticTable,
-    schema: Schema,
-    loss: PrivacyLoss | None,
-    sampler: Sampler,
-    accountant: Any,
+    table: SyntheticTable, schema: Schema, loss: PrivacyLoss | None, sampler: Sampler, payer: Any
 ) -> PrivacyStatement:
     """Return the statement of the release of marginals."""
     unit = Unit.RECORD if loss is None else loss.unit
@@ -246,5 +232,5 @@ def _statement(
         not_protected=(f"the number of {unit}s", schema.not_protected),
         sampler="no noise" if loss is None else sampler.name,
         private=loss is not None and sampler.private and schema.is_private,
-        **counted_by(None if loss is None else accountant),
+        **counted_by(None if loss is None else payer),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ledger_files import AMOUNT, created, files, filled, holds, opened, snapshot
-from processes import needs_fork, run, start
+from processes import forked, needs_fork, run, start
 
 import skdistill
 from skdistill.accounting import PrivacyLoss, ledger_file
@@ -74,7 +74,7 @@ def test_killed_at_each_step_of_a_charge(path):
         "dies_before(ledger_file.Store, '_write_head')": 2,
         "dies_after(ledger_file.Store, '_write_head')": 2,
     }
-    assert list(map(int, run(CRASH, path, "charge", *moments).split())) == list(moments.values())
+    assert list(map(int, forked(CRASH, path, "charge", *moments).split())) == list(moments.values())
 
 
 @needs_fork
@@ -90,7 +90,7 @@ def test_killed_at_each_step_of_the_creation(path):
         "dies_after(ledger_file.Store, '_write_head')",
         "dies_before(ledger_file.os, 'fsync')",
     ]
-    assert run(CRASH, path, "creation", *moments).split() == ["0"] * len(moments)
+    assert forked(CRASH, path, "creation", *moments).split() == ["0"] * len(moments)
 
 
 # A small interpreter forks fast: neither scikit-learn nor diffprivlib's models are imported.
@@ -296,7 +296,7 @@ def test_fork_while_threads_charge(path):
         ledger.spend(0.0001, 0)
         assert len(ledger) == before + 1 == len(charged) + 32
         """
-    run(script, path)
+    forked(script, path)
     assert opened(path).verify() > 60
 
 
@@ -359,7 +359,7 @@ def test_fork_while_a_thread_opens_a_handle(path):
             thread.join()
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(PrivacyLedger(path)))
         """
-    assert run(script, path) == "7 1\n"
+    assert forked(script, path) == "7 1\n"
 
 
 @pytest.mark.slow

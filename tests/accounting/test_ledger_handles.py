@@ -6,7 +6,7 @@ import threading
 
 import joblib
 import pytest
-from processes import needs_fork, run
+from processes import forked, needs_fork
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
@@ -108,10 +108,10 @@ except RuntimeError as error:
 def test_copies_in_another_process(path):
     """As spawn and every cluster do: a pickle in a new interpreter."""
     on_disk = PrivacyLedger.create(path, epsilon=1.0, delta=0.0)
-    assert run(OTHER_PROCESS, pickle.dumps(on_disk).hex()) == "charged\n"
+    assert forked(OTHER_PROCESS, pickle.dumps(on_disk).hex()) == "charged\n"
     assert on_disk.total() == (0.25, 0)
     in_memory = PrivacyLedger.create(":memory:", epsilon=1.0, delta=0.0)
-    answer = run(OTHER_PROCESS, pickle.dumps(in_memory).hex())
+    answer = forked(OTHER_PROCESS, pickle.dumps(in_memory).hex())
     assert "cannot be charged from another" in answer and "n_jobs=1" in answer
     assert in_memory.total() == (0, 0)
 
@@ -155,7 +155,7 @@ def test_the_last_unit_of_budget_goes_to_one_of_32(path):
             print(endings.count(2), endings.count(3), len(ledger), ledger.total()[0])
             path += "x"
         """
-    assert run(script, path).splitlines() == ["1 31 1 1.0"] * 5
+    assert forked(script, path).splitlines() == ["1 31 1 1.0"] * 5
 
 
 @needs_fork
@@ -175,7 +175,7 @@ def test_ledger_in_memory_refuses_in_a_forked_child():
         os.wait()
         assert len(ledger) == 0
         """
-    assert "cannot be charged from another" in run(script)
+    assert "cannot be charged from another" in forked(script)
 
 
 # -- a lock for each release -------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_locked_between_processes_and_after_a_kill(path):
             os.waitpid(child, 0)
         print(len(ledger), ledger.recall(b"key"))
         """
-    assert run(script, path) == "3 [b'labels']\n"
+    assert forked(script, path) == "3 [b'labels']\n"
 
 
 def test_a_ledger_in_memory_that_is_gone_locks_nothing(tmp_path, monkeypatch):

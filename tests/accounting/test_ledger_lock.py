@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from processes import needs_fork, run, start
+from processes import forked, needs_fork, run, start
 
 from skdistill.accounting import ledger_lock
 from skdistill.accounting.ledger_lock import locked_file
@@ -358,7 +358,7 @@ except OSError as error:
 @needs_fork
 def test_windows_ledger(tmp_path):
     """A whole ledger, written by four threads."""
-    run(
+    forked(
         """
 from skdistill.accounting import PrivacyLedger, ledger_file
 """

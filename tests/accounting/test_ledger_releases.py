@@ -9,14 +9,13 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 
 import joblib
 import numpy as np
 import pytest
 from bounded_means import BoundedMeans
-from processes import ENVIRONMENT
+from processes import ENVIRONMENT, forked, needs_fork
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.frozen import FrozenEstimator
@@ -68,6 +67,9 @@ def distiller(ledger, by=None, **settings):
 # ------------------------------------------------------------------------- charge, then release
 
 
+SHOW = "import sys; from skdistill.__main__ import main; main(['ledger', sys.argv[1]])"
+
+
 class Spied(ClassifierMixin, BaseEstimator):
     """While it is asked, another process looks at the ledger."""
 
@@ -76,9 +78,7 @@ class Spied(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
-        command = [sys.executable, "-m", "skdistill", "ledger", self.path]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        self.seen.append(done.stdout)
+        self.seen.append(forked(SHOW, self.path))
         return np.tile([0.5, 0.5], (len(X), 1))
 
 
@@ -91,9 +91,7 @@ def test_another_process_sees_the_charge_while_the_teacher_is_asked(path):
     (seen,) = spied.seen
     fresh = open_ledger(path)
     assert len(fresh) == 1
-    command = [sys.executable, "-m", "skdistill", "ledger", str(path)]
-    after = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert seen == after  # nothing was written between the call and the end
+    assert seen == forked(SHOW, path)  # nothing was written between the call and the end
 
 
 class Counted(ClassifierMixin, BaseEstimator):
@@ -253,23 +251,28 @@ def test_charges_equal_releases_in_forked_children(path):
 
 
 SCRIPT = """
-    import sys, joblib
+    import joblib, os, signal, sys, warnings
     import numpy as np
-    path, held, out = sys.argv[1:4]
+    held, out, *crash = sys.argv[1:]
+    warnings.simplefilter("ignore")
     student, X = joblib.load(held)
     student.fit(X)
     np.save(out, student.released_labels_)
-    if len(sys.argv) > 4:
-        import os, signal
+    if crash:
         os.kill(os.getpid(), signal.SIGKILL)
+"""
+AT_ONCE = """
+    import os, sys
+    children = []
+    while len(children) < 5 and (child := os.fork()):
+        children.append(child)
+    if len(children) == 5:
+        os._exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
+    sys.argv[2] += f"{len(children)}.npy"
 """
 
 
-def run_elsewhere(path, held, out, *crash):
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(SCRIPT)]
-    return subprocess.Popen([*command, str(path), str(held), str(out), *crash], env=ENVIRONMENT)
-
-
+@needs_fork
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "by",
@@ -283,22 +286,20 @@ def run_elsewhere(path, held, out, *crash):
 def test_a_release_is_replayed_in_another_process_and_after_a_crash(by, path, tmp_path):
     student = distiller(open_ledger(path), by.fit(A[:200], b[:200]))
     joblib.dump((student, X), tmp_path / "held")
-    first = run_elsewhere(path, tmp_path / "held", tmp_path / "first.npy", "crash")
-    assert first.wait() == -signal.SIGKILL
-    second = run_elsewhere(path, tmp_path / "held", tmp_path / "second.npy")
-    assert second.wait() == 0
+    forked(SCRIPT, tmp_path / "held", tmp_path / "first.npy", "crash", ending=-signal.SIGKILL)
+    forked(SCRIPT, tmp_path / "held", tmp_path / "second.npy")
     here = student.fit(X).released_labels_
     for name in ("first", "second"):
         assert np.load(tmp_path / f"{name}.npy").tobytes() == here.tobytes()
     assert len(open_ledger(path)) == 1
 
 
+@needs_fork
 @pytest.mark.slow
 def test_many_processes_that_want_one_release_pay_for_it_once(path, tmp_path):
     student = distiller(open_ledger(path))
     joblib.dump((student, X), tmp_path / "held")
-    running = [run_elsewhere(path, tmp_path / "held", tmp_path / f"{i}.npy") for i in range(5)]
-    assert [process.wait() for process in running] == [0] * 5
+    forked(AT_ONCE + SCRIPT, tmp_path / "held", f"{tmp_path}/")
     labels = {np.load(tmp_path / f"{i}.npy").tobytes() for i in range(5)}
     assert len(labels) == 1
     assert len(open_ledger(path)) == 1
@@ -355,6 +356,7 @@ def test_dask_workers_charge_once_for_each_release(path):
     assert len(labels) == len(open_ledger(path)) == 3  # of six, three were replays
 
 
+@pytest.mark.usefixtures("few_synthetic_rows")
 def test_groups_are_charged_as_groups_and_the_number_of_rows_is_not_written(path):
     rng = np.random.default_rng(0)
     rows, groups = rng.uniform(-1, 1, (317, 2)), rng.integers(0, 60, 317)

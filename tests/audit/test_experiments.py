@@ -57,7 +57,6 @@ ONE_RUN = {
     "fixed": 60,
     "bonferroni": "bonferroni",
     "own bonferroni": (5, 20, 80, 200),
-    "holdout": "holdout",
 }
 
 
@@ -97,7 +96,7 @@ def test_a_threshold_search_that_is_not_paid_for_is_caught(n=200):
     rng, failures = np.random.default_rng(), 0
     for _ in range(RUNS):
         worlds = randomised_response(True, n, rng), randomised_response(False, n, rng)
-        counts = module._positives(*worlds, module._candidates(np.concatenate(worlds)))
+        counts = module._positives(*worlds, np.unique(np.concatenate(worlds)))
         bounds = clopper_pearson_epsilon(*counts, delta=0, confidence=0.5)
         failures += bounds.max() > EPSILON
     assert failures > most_failures(0.5)
@@ -202,8 +201,7 @@ def test_unequal_coins_do_not_confuse_the_guesses():
 
 
 def test_a_hold_out_uses_up_half():
-    scores, coins = np.arange(10.0), np.arange(10) >= 5
-    assert one_run_audit(scores, coins, delta=0, guesses="holdout").n_canaries == 5
+    scores = np.arange(10.0)
     audit = two_world_audit(scores + 5, scores, delta=0)
     assert (audit.n_positives, audit.n_negatives) == (5, 5)
 
@@ -233,7 +231,6 @@ def test_a_search_is_charged_to_the_p_value():
     one = one_run_p_value(100, 100, 75, epsilon=0.5, delta=0)
     assert audit.p_value(0.5) == pytest.approx(4 * one)
     assert audit.p_value(math.inf) == 1.0
-    assert audit.p_value(0.5, delta=1e-3) > audit.p_value(0.5)
 
 
 # ------------------------------------------------------------------------------------- errors
@@ -250,7 +247,6 @@ def test_a_search_is_charged_to_the_p_value():
         ([1.0, 2.0], [True, False], {"guesses": 3}, ValueError, "3 guesses were asked for"),
         ([1.0, 2.0], [True, False], {"guesses": "best"}, ValueError, "guesses='best'"),
         ([1.0, 2.0], [True, False], {"guesses": []}, ValueError, "guesses is empty"),
-        ([1.0], [True], {"guesses": "holdout"}, ValueError, "Two canaries"),
         (
             [1.0, 2.0],
             [True, False],

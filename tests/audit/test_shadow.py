@@ -17,8 +17,8 @@ from sklearn.tree import DecisionTreeClassifier
 from skdistill import PrivateDistiller
 from skdistill.accounting import BudgetAccountant
 from skdistill.audit.attacks import log_odds
+from skdistill.audit.records import stack_rows
 from skdistill.audit.shadow import ShadowDistiller, train_shadow_models
-from skdistill.audit.tables import stack_rows
 
 pytestmark = [pytest.mark.filterwarnings("ignore:The released labels are mostly noise")]
 
@@ -105,7 +105,7 @@ def test_pools_come_in_any_container(binary, as_container):
 @pytest.mark.parametrize("change", [{"n_shadows": 1}, {"trainable": np.arange(300) < 1}])
 def test_fewer_than_two_of_anything_are_refused(binary, change):
     X, y, *_ = binary
-    with pytest.raises(ValueError, match="at least two of each"):
+    with pytest.raises(ValueError, match="give two of each"):
         train_shadow_models(GaussianNB(), X, y, **change)
 
 

@@ -32,7 +32,7 @@ from skdistill.certificates.public_maps import (
     public_map_assumptions,
 )
 from skdistill.transfer import Schema, TableFeatures
-from skdistill.transfer.features import SchemaRows
+from skdistill.transfer.encoding import SchemaRows
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(40, 3)), np.arange(40) % 2

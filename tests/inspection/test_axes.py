@@ -1,16 +1,13 @@
 """matplotlib is an extra: pictures ask for it by name, and nothing else needs it."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import forked
 
 from skdistill.inspection import BudgetDisplay, MembershipDisplay, PrivacyUtilityDisplay
 from skdistill.inspection._axes import axes_and_figure, need_matplotlib, place_legend
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def displays():
@@ -36,10 +33,7 @@ def test_nothing_is_computed_in_vain_without_matplotlib(monkeypatch):
 
 def test_import_brings_in_no_matplotlib():
     code = "import sys, skdistill.inspection; print('matplotlib' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
-    )
-    assert done.stdout.strip() == "False"
+    assert forked(code) == "False\n"
 
 
 def test_axes_are_made_or_taken():

@@ -35,7 +35,7 @@ def test_times_are_read_in_utc():
     assert display.remaining == 0.9
     assert BudgetDisplay(times=[], totals=[], epsilon=1.0).remaining == 1.0
     assert BudgetDisplay(times=[START], totals=[1.1], epsilon=1.0).remaining == 0.0
-    with pytest.raises(ValueError, match="1 times, 2 totals and 1 kinds"):
+    with pytest.raises(ValueError, match="1 times, 2 totals, 1 kinds"):
         BudgetDisplay(times=[START], totals=[1, 2], epsilon=1.0)
 
 

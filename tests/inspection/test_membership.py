@@ -6,8 +6,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import PrivateDistiller
 from skdistill.audit.membership import membership_report
-from skdistill.audit.report import AttackResult, MembershipReport
-from skdistill.audit.roc import roc_points
+from skdistill.audit.report import AttackResult, MembershipReport, roc_points
 from skdistill.inspection import MembershipDisplay
 from skdistill.inspection.membership import private_tpr
 

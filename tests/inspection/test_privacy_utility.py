@@ -22,11 +22,11 @@ def plt():
 @pytest.mark.parametrize(
     ("epsilons", "scores", "message"),
     [
-        ([1.0, math.inf], [[0.5], [0.6]], "must be finite.*Draw it as a baseline"),
+        ([1.0, math.inf], [[0.5], [0.6]], "must be finite.*as a baseline"),
         ([0.0], [0.5], "positive"),
         ([], [], "positive"),
-        ([1.0, 2.0], [0.5], r"scores of shape \(1, 1\) for 2"),
-        ([1.0], [[[0.5]]], "one row for each"),
+        ([1.0, 2.0], [0.5], r"scores of shape \(1, 1\): give 2 rows"),
+        ([1.0], [[[0.5]]], "one for each"),
     ],
 )
 def test_what_cannot_be_drawn(epsilons, scores, message):
@@ -89,13 +89,10 @@ def test_from_estimator_fits_at_every_epsilon(plt, binary):
         return model.score(table, truth)
 
     display = PrivacyUtilityDisplay.from_estimator(
-        distiller, X_public, X, y, epsilons=[1.0, 1e7], n_repeats=2, scoring=scoring,
-        teacher=teacher, without_noise=True,
+        distiller, X_public, X, y, epsilons=[1.0, 1e7], n_repeats=2, scoring=scoring
     )  # fmt: skip
     n = len(y)
-    assert seen == [(1.0, n), (1.0, n), (1e7, n), (1e7, n), (math.inf, n)]
-    assert display.baselines["teacher"] == teacher.score(X, y)
-    assert display.baselines["student without noise"] > 0.8
+    assert seen == [(1.0, n), (1.0, n), (1e7, n), (1e7, n)]
     assert display.means[1] > 0.8 and display.ax_.get_ylabel() == "score"
     assert distiller.epsilon == 3.0 and not hasattr(distiller, "student_")
 
@@ -125,7 +122,7 @@ def test_no_accountant_is_charged_unasked(plt, binary):
     with pytest.raises(ValueError, match=r"2 releases at each of 2 .* up to ε=3 in all.*spend=Tr"):
         draw(distiller, X_public, X, y, **given)
     assert len(accountant) == 0
-    draw(distiller, X_public, X, y, spend=True, without_noise=True, **given)
+    draw(distiller, X_public, X, y, spend=True, **given)
     assert len(accountant) == 4
     with pytest.raises(ValueError, match="n_repeats=0"):
         draw(PrivateDistiller(LogisticRegression()), X_public, X, y, n_repeats=0)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from matrices import some
 from sklearn.base import clone
 
 from skdistill import (
@@ -25,7 +26,10 @@ from skdistill.private_table import bounds
 from skdistill.testing import no_noise, seeded_noise
 from skdistill.transfer import MarginalSampler
 
-pytestmark = pytest.mark.filterwarnings("ignore:The model will be mostly noise")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The model will be mostly noise"),
+    pytest.mark.usefixtures("few_synthetic_rows"),
+]
 
 SCHEMA = Schema(
     {"age": int, "income": float, "born": datetime.date, "town": ["Bern", "Chur"], "x": (0, 1)},
@@ -249,7 +253,7 @@ TABLES = {
 
 @pytest.mark.filterwarnings("ignore:The bounds of")
 @pytest.mark.filterwarnings("ignore:Column .* holds texts only")
-@pytest.mark.parametrize("n", [1, 50, 2000])
+@pytest.mark.parametrize("n", some([1, 50, 2000], 2))
 @pytest.mark.parametrize("name", TABLES)
 def test_no_table_makes_a_fit_fail(name, n):
     rng = np.random.default_rng(0)

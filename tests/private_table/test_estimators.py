@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from matrices import some
 from private_table_cases import classifier, mixed
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -36,8 +37,12 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def few_rows(monkeypatch):
-    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 1000)
+def few_rows(monkeypatch, request):
+    """Draw few synthetic rows; for scikit-learn's checks fewer, with fewer products of columns."""
+    checks = "scikit_learn_checks" in request.node.name
+    monkeypatch.setattr("skdistill.private_table.base._N_ROWS", 300 if checks else 1000)
+    if checks:
+        monkeypatch.setattr("skdistill.transfer.table_features._ALL_PAIR_FEATURES", 100)
 
 
 # ----------------------------------------------------------------------------- as an estimator
@@ -53,25 +58,31 @@ EXPECTED = {
 TWO_FITS = ("check_regressor_data_not_an_array", "check_regressors_int")
 
 
-@parametrize_with_checks(
-    [
-        PrivateClassifier(schema=(-20, 20), classes="public", threshold=None, epsilon=1e7),
-        PrivateClassifier(
-            TeacherEnsemble(LogisticRegression()),
-            schema=(-20, 20),
-            classes="public",
-            threshold=None,
-            epsilon=1e7,
-        ),
-        PrivateRegressor(schema=(-20, 20), output_range=(-5, 5), epsilon=1e7),
-    ],
-    expected_failed_checks=lambda estimator: {
-        name: why
-        for name, why in EXPECTED.items()
-        if isinstance(estimator, PrivateRegressor) or name == "check_fit_idempotent"
-    },
-)
+def checks(*models):
+    return parametrize_with_checks(
+        list(models),
+        expected_failed_checks=lambda estimator: {
+            name: why
+            for name, why in EXPECTED.items()
+            if isinstance(estimator, PrivateRegressor) or name == "check_fit_idempotent"
+        },
+    )
+
+
+OF_CLASSES = {"schema": (-20, 20), "classes": "public", "threshold": None, "epsilon": 1e7}
+
+
+@checks(PrivateClassifier(**OF_CLASSES))
 def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@checks(
+    PrivateClassifier(TeacherEnsemble(LogisticRegression()), **OF_CLASSES),
+    PrivateRegressor(schema=(-20, 20), output_range=(-5, 5), epsilon=1e7),
+)
+def test_scikit_learn_checks_of_others(estimator, check):
     name = getattr(check, "func", check).__name__
     if name in TWO_FITS and isinstance(estimator, PrivateRegressor):
         with no_noise():
@@ -81,7 +92,7 @@ def test_scikit_learn_checks(estimator, check):
 
 
 @pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
-@pytest.mark.parametrize("kind", ["pandas", "polars", "array", "list"])
+@pytest.mark.parametrize("kind", some(["pandas", "polars", "array", "list"], 2))
 def test_tables_of_numbers_categories_and_missing_values(kind, member):
     X, y = mixed(4000, kind=kind)
     model = classifier(member, random_state=0).fit(X, y)
@@ -158,7 +169,7 @@ def test_students(student, member):
 
 
 @pytest.mark.parametrize("member", [None, LogisticRegression()], ids=["newton", "ensemble"])
-@pytest.mark.parametrize("threshold", ["prior", "accuracy", None])
+@pytest.mark.parametrize("threshold", some(["prior", "accuracy", None], 2))
 def test_more_than_two_classes(member, threshold):
     X, y = make_classification(
         6000, n_features=6, n_informative=5, n_redundant=0, n_classes=3, class_sep=2, random_state=0

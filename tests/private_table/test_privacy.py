@@ -22,6 +22,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
+from matrices import some
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -172,9 +173,11 @@ def neighbour(X, y, stranger, label):
 
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch, request):
-    """Draw few synthetic rows; for an audit, several of each canary."""
+    """Draw few synthetic rows (for an audit, several of each canary), and use fewer features."""
     n_rows = 2000 if "audit" in request.node.name or "one_run" in request.node.name else 300
     monkeypatch.setattr("skdistill.private_table.base._N_ROWS", n_rows)
+    if "500 columns" in request.node.name:  # 2048 features take 10 s
+        monkeypatch.setattr("skdistill.transfer.table_features._WIDEST", 256)
 
 
 COMMON = {"schema": SCHEMA, "epsilon": 1.0, "random_state": 0}
@@ -215,7 +218,7 @@ def test_one_record_moves_no_release_further_than_declared(name, stranger):
     compare(CLASSIFIERS[name], (X, y), neighbour(X, y, stranger, LABELS[stranger]))
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("stranger", some(STRANGERS, 2))
 @pytest.mark.parametrize(
     "teacher",
     [None, TeacherEnsemble(DecisionTreeRegressor(max_depth=3, random_state=0), 20)],
@@ -234,7 +237,7 @@ def test_nor_where_bounds_are_private(stranger):
 
 
 @pytest.mark.parametrize("name", ["newton", "ensemble", "bounds"])
-@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("stranger", some(STRANGERS, 2))
 def test_nor_with_public_rows(stranger, name):
     X, y, _, _ = table()
     public = table(100, 5)[0]
@@ -266,7 +269,7 @@ STRANGE_CELLS = {
 
 
 @pytest.mark.parametrize("teacher", [None, TeacherEnsemble(TREE, 20)], ids=["newton", "ensemble"])
-@pytest.mark.parametrize("stranger", STRANGE_CELLS)
+@pytest.mark.parametrize("stranger", some(STRANGE_CELLS, 2))
 def test_nor_with_dates_and_hashed_texts(stranger, teacher):
     rng = np.random.default_rng(0)
     days = np.datetime64("2020-01-01") + rng.integers(0, 1500, 400)
@@ -361,7 +364,7 @@ def everything(model):
     return "\n".join(shown) + pickled.getvalue().decode("latin-1")
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", some(CLASSIFIERS, 2))
 def test_a_canary_is_nowhere_in_the_model(name):
     with no_noise():
         model = clone(CLASSIFIERS[name]).fit(*canaries())
@@ -464,7 +467,10 @@ def test_any_table_gives_a_model(name, teacher, labels):
 
 
 @pytest.mark.parametrize("teacher", [None, TeacherEnsemble(Ridge())], ids=["newton", "ensemble"])
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "500 columns")) for name in TABLES],
+)
 def test_any_table_gives_a_regression(name, teacher):
     schema, X = TABLES[name]
     model = PrivateRegressor(teacher, schema=schema, output_range=(0, 1))

@@ -10,6 +10,7 @@ such that 6 standard deviations (false alarm 2e-9) stay below 2 %, and noise tha
 import math
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -457,7 +458,8 @@ def test_a_mechanism_that_asks_for_more_than_its_price_is_stopped():
     ],
 )
 def test_rows_are_chosen_by_number(max_queries, bound, setting, n):
-    args = (1000, max_queries, 0, bound, np.arange(2), 1.0, 1e-6, setting)
+    settings = {"max_queries": max_queries, "random_state": 0, "epsilon": 1.0, "delta": 1e-6}
+    args = (1000, SimpleNamespace(**settings, mechanism=setting), bound, np.arange(2))
     rows = choose_queries(*args)
     assert (np.diff(rows) > 0).all() and rows[0] >= 0 and rows[-1] < 1000
     if n is None:
@@ -469,7 +471,8 @@ def test_rows_are_chosen_by_number(max_queries, bound, setting, n):
 
 
 def test_an_infinite_epsilon_asks_about_all_rows():
-    rows = choose_queries(10, None, 0, NOTHING, np.arange(2), math.inf, 1e-6, "noisy_max")
+    settings = SimpleNamespace(max_queries=None, epsilon=math.inf, mechanism="noisy_max")
+    rows = choose_queries(10, settings, NOTHING, np.arange(2))
     assert len(rows) == 10
 
 

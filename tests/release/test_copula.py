@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import integrate, stats
 
-from skdistill.release.copula import SyntheticTable, correlations, denoised, normal_scores
+from skdistill.release.synthesis import SyntheticTable, correlations, denoised, normal_scores
 from skdistill.schema import Column, Schema
 
 

@@ -4,6 +4,7 @@ The replay audit sends a neighbouring table the answers of the first one. Then t
 second counts, the columns that are counted again and the bounds must be equal.
 """
 
+import functools
 import math
 from fractions import Fraction
 
@@ -25,7 +26,7 @@ from skdistill.release.domain import (
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Query, answer
 from skdistill.schema import Schema
-from skdistill.testing import ReplayAuditError, no_noise, replay_audit
+from skdistill.testing import ReplayAuditError, _Recorded, no_noise, replay_audit
 
 EACH_LAW = pytest.mark.parametrize("loss", [GAUSSIAN, LAPLACE], ids=lambda loss: loss.kind)
 # So little noise that each record counts, and that narrow columns are counted again.
@@ -49,11 +50,10 @@ def groups_of(row):
 def test_no_record_in_any_container_moves_more_than_its_bound(container):
     kind = "numbers" if container in ("array", "float32") else "mixed"
     schema, moved = SCHEMAS[kind], {}
-    for i, row in enumerate(hostile_rows(container, kind)):
-        loss = (STRONG, GAUSSIAN, LAPLACE)[(i + len(container)) % 3]
-        grouped = (i + len(container)) % 2 == 0
 
-        def mechanism(name, loss=loss, grouped=grouped):
+    @functools.cache
+    def recorded(loss, grouped):
+        def mechanism(name):
             X, _ = table(container, kind, name)
             before = cells(X)
             groups = groups_of(name) if grouped else None
@@ -61,7 +61,12 @@ def test_no_record_in_any_container_moves_more_than_its_bound(container):
             assert cells(X) == before
             return queries
 
-        audit, _ = heard(lambda f=mechanism, r=row, p=loss: replay_audit(f, "same", r, loss=p))
+        return _Recorded(mechanism, "same", loss)
+
+    for i, row in enumerate(hostile_rows(container, kind)):
+        loss = (STRONG, GAUSSIAN, LAPLACE)[(i + len(container)) % 3]
+        grouped = (i + len(container)) % 2 == 0
+        audit, _ = heard(lambda *case, r=row: recorded(*case).audit(r), loss, grouped)
         assert not audit.error
         moved[row] = audit.moved
     assert any(moves[0][1] > 0.99 for moves in moved.values())

@@ -8,17 +8,19 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matrices import some
 from threadpoolctl import threadpool_limits
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release import private_sums as module
-from skdistill.release.gradient_rounds import Rule, gradient_rounds
+from skdistill.release.coordinates import public_frame
+from skdistill.release.gradient_rounds import Rule, _Steps, gradient_rounds
 from skdistill.release.private_sums import MISSING, TARGET_ONE, IntegerMap, Lattice, PrivateRows
 from skdistill.release.query import answer
 from skdistill.testing import _SeededSampler
 
-relaxed = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck))
 LOSS = PrivacyLoss.gaussian(1.0, 1e-5)
 
 
@@ -197,7 +199,7 @@ def test_only_private_sums_depend_on_private_rows():
 
 @pytest.mark.parametrize("groups", [False, True])
 @pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("n_classes", [0, 2, 5])
+@pytest.mark.parametrize("n_classes", some([0, 2, 5], 2))
 @pytest.mark.parametrize(("n", "blocks"), [(100, [1, 7]), (2500, [1000])], ids=["100", "2500"])
 def test_chunks_give_the_same_integers(n, blocks, n_classes, sparse, groups, monkeypatch):
     X, y, public = problem(n_classes, n=n)
@@ -295,11 +297,11 @@ def test_a_finite_model_of_anything(change, n_classes, loss):
 
 def test_sparse_rows_with_many_columns():
     rng = np.random.default_rng(0)
-    X = sp.random(2000, 100_000, 2e-4, format="csr", random_state=rng)
-    y = (np.asarray(X[:, :50_000].sum(axis=1)).ravel() > 1).astype(np.int64)
-    public = sp.random(300, 100_000, 2e-4, format="csr", random_state=rng)
+    X = sp.random(2000, 20_000, 1e-3, format="csr", random_state=rng)
+    y = (np.asarray(X[:, :10_000].sum(axis=1)).ravel() > 1).astype(np.int64)
+    public = sp.random(300, 20_000, 1e-3, format="csr", random_state=rng)
     found = answer(gradient_rounds(rows_of(X, y, 2), public, LOSS), LOSS, _SeededSampler(0))
-    assert found.coef.shape == (1, 100_000) and np.isfinite(found.coef).all()
+    assert found.coef.shape == (1, 20_000) and np.isfinite(found.coef).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 7), (5, 6), (5,)])
@@ -493,6 +495,7 @@ def test_a_rare_class_is_learned_in_fewer_directions():
     assert sizes[0] == sizes[1] > sizes[2] > sizes[3] >= 2
 
 
+@pytest.mark.slow
 def test_a_regression_is_shrunk_by_its_noise():
     """The error falls with much noise, and next to nothing changes with little."""
     rng = np.random.default_rng(3)
@@ -507,8 +510,83 @@ def test_a_regression_is_shrunk_by_its_noise():
             found = answer(rounds, loss, _SeededSampler(seed))
             yield np.mean((X @ found.coef[0] + found.intercept - signal) ** 2)
 
-    noisy, shrunk = (np.array(list(errors(1.0, each))) for each in (0.0, Rule().shrunk))
+    noisy, shrunk = (np.array(list(errors(0.4, each))) for each in (0.0, Rule().shrunk))
     assert (shrunk < noisy).all()
-    assert shrunk.mean() < 0.8 * noisy.mean()
+    assert shrunk.mean() < 0.9 * noisy.mean()
     clear, kept = (np.mean(list(errors(50.0, each))) for each in (0.0, Rule().shrunk))
     assert kept < 1.1 * clear
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 5])
+def test_a_clip_is_taken_where_the_curvature_is_the_same_in_all_directions(n_classes):
+    """The step is the one of the coordinates before; a noisy change is no curvature."""
+    X, y, public = problem(n_classes, n=400)
+    rows, rng = rows_of(X, y, n_classes), np.random.default_rng(0)
+    frame = public_frame(rows, public, 5, 0.2)
+    steps = _Steps(frame, rows, PrivacyLoss.gaussian(1.0, 1e-6), Rule(), 1.0)
+    v = rng.normal(size=(frame.size, rows.n_scores))
+    steps.at(v, turn=True)
+    same = steps.turn.T @ steps._hessian() @ steps.turn
+    assert same == pytest.approx(same[0, 0] * np.eye(frame.size), abs=1e-9)
+    assert steps.map.actual() == pytest.approx(frame.matrix @ steps.turn, rel=1e-4, abs=1e-6)
+    for size in (steps.first_step, 1.0):
+        gradient, hessian = rng.normal(size=v.shape), steps._hessian()
+        step = np.linalg.solve(hessian, gradient - steps.mean * steps.penalty @ v)
+        after = steps.next(v, steps.turn.T @ gradient, noise=1e9)
+        assert after == pytest.approx(v + size * step, rel=1e-6, abs=1e-9)
+        assert not steps.secants.any()
+        v = after
+        steps.at(v, turn=False)
+    steps.next(v, steps.turn.T @ (gradient - 99 * (v - steps.before[0])), noise=1e-9)
+    assert np.linalg.eigvalsh(steps.secants).max() > 1
+
+
+def test_a_number_and_its_square_move_as_far_as_the_number():
+    """Every pair of records on a grid, and pairs of groups of up to three rows."""
+    grid = np.r_[np.linspace(-1, 1, 33), -0.999, 1 / 3, 1e-6]
+    one = np.rint(grid * TARGET_ONE).astype(np.int64)
+    X = np.zeros((1, 1))
+
+    def added(targets, n_rows=None):
+        rows = PrivateRows(
+            np.repeat(X, len(targets), axis=0),
+            np.array(targets),
+            0,
+            1,
+            Unit.RECORD if n_rows is None else Unit.GROUP,
+            n_rows,
+        )
+        found = rows.targets_sum()
+        return found.values, found
+
+    parts = [added([t]) for t in one]
+    moved = np.array([[a[0] - b[0] for a in parts] for b in parts])
+    found = parts[0][1]
+    assert np.sqrt((moved.astype(float) ** 2).sum(axis=2)).max() <= found.l2
+    assert np.abs(moved).sum(axis=2).max() <= found.l1
+    assert np.sqrt((moved.astype(float) ** 2).sum(axis=2)).max() > 0.999 * found.l2
+    assert np.abs(moved).sum(axis=2).max() > 0.99 * found.l1
+    groups = [added([a] * s, np.full(s, float(s))) for a in one for s in (1, 2, 3)]
+    groups += [added([a, b], np.full(2, 2.0)) for a in one[::3] for b in one[::4]]
+    values = np.array([g[0] for g in groups]).astype(float)
+    moved, found = values[:, None] - values, groups[0][1]
+    assert np.sqrt((moved**2).sum(axis=2)).max() <= found.l2
+    assert np.abs(moved).sum(axis=2).max() <= found.l1
+    assert found.l1 <= module.TARGETS_MOVED[0] and found.l2 <= module.TARGETS_MOVED[1]
+    assert parts[0][1].l1 <= module.TARGETS_MOVED[0] and parts[0][1].l2 <= module.TARGETS_MOVED[1]
+
+
+def test_the_clip_of_a_regression_follows_the_spread_of_its_targets(monkeypatch):
+    """Targets in a tenth of the range have a tenth of the clip, as far as noise can tell."""
+    rng, clips = np.random.default_rng(0), []
+    X, public = rng.normal(size=(2, 20_000, 4))
+    at = _Steps.at
+    monkeypatch.setattr(
+        _Steps, "at", lambda *args, **kw: clips.append(at(*args, **kw)) or clips[-1]
+    )
+    for size in (0.5, 0.05):
+        y = np.rint(size * np.sign(X[:, 0]) * TARGET_ONE).astype(np.int64)
+        loss = PrivacyLoss.gaussian(20.0, 1e-6)
+        answer(gradient_rounds(rows_of(X, y, 0), public, loss), loss, _SeededSampler(0))
+    first, second = clips[0], clips[len(clips) // 2]
+    assert 0.08 < second / first < 0.2

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from matrices import some
 
 from skdistill.release import quantization as lattice
 
@@ -75,7 +76,7 @@ def worst_pairs(l2, n_classes, lattice_, rng, n=200):
             yield np.stack([p, q])
 
 
-@pytest.mark.parametrize("l2", [1.2, 0.3, 1e-3, 1e-6, 1e-9])
+@pytest.mark.parametrize("l2", some([1.2, 0.3, 1e-3, 1e-6, 1e-9], 2))
 @pytest.mark.parametrize("n_classes", [2, 3, 10, 100])
 @pytest.mark.parametrize("noise", [1e-6, 1.0, 1e6])
 def test_bounds_of_the_simplex_hold_for_the_worst_roundings(l2, n_classes, noise):
@@ -158,6 +159,25 @@ def test_any_value_lands_in_its_range(values, low, width, bits):
     assert ((steps >= 0) & (steps <= 1 << bits)).all()
     assert (steps[values >= high] == 1 << bits).all()
     assert (steps[values <= low] == 0).all()
+
+
+@given(
+    arrays(np.float64, 5, elements=st.floats(allow_nan=True, allow_infinity=True)),
+    st.floats(-1e300, 1e300),
+    st.floats(1e-6, 1e300),
+)
+def test_a_second_clip_would_change_nothing(values, low, width):
+    high = low + width
+    if high > low:
+        steps = lattice.range_steps(values.copy(), low, high)
+        assert (steps == np.clip(steps, 0, 1 << 20)).all()
+        assert (steps == lattice.quantize_range(values, low, high)).all()
+
+
+def test_the_outputs_of_a_teacher_are_copied():
+    """A teacher may keep the array that it returned."""
+    kept = np.full((2, 2), 0.5)
+    assert not np.shares_memory(lattice.as_outputs(kept, (2, 2)), kept)
 
 
 @pytest.mark.parametrize(

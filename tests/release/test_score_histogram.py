@@ -6,18 +6,18 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.accounting.relation import Unit
-from skdistill.release import score_histogram
+from skdistill.release import class_counts
+from skdistill.release.class_counts import measure_scores
 from skdistill.release.gradient_rounds import LinearRelease
 from skdistill.release.noise import active_sampler
 from skdistill.release.private_sums import PrivateRows
 from skdistill.release.query import Query, answer
-from skdistill.release.score_histogram import measure_scores
 from skdistill.testing import ReplayAuditError, no_noise, replay_audit
 
 LOSSES = {"gaussian": PrivacyLoss.gaussian(1.0, 1e-6), "laplace": PrivacyLoss.laplace(1.0)}
@@ -52,7 +52,6 @@ ROW = st.tuples(st.tuples(CELL, CELL), st.integers(-1, 1))
 
 
 @EACH_LAW
-@settings(max_examples=80, deadline=None)
 @given(table=st.lists(ROW, min_size=1, max_size=8), other=ROW, place=st.integers(0, 7))
 def test_a_record_moves_no_count_beyond_its_bound(loss, table, other, place):
     place %= len(table)
@@ -61,7 +60,6 @@ def test_a_record_moves_no_count_beyond_its_bound(loss, table, other, place):
 
 
 @EACH_LAW
-@settings(max_examples=80, deadline=None)
 @given(
     kept=st.lists(st.lists(ROW, min_size=1, max_size=5), max_size=3),
     first=st.lists(ROW, min_size=1, max_size=9),
@@ -94,14 +92,14 @@ def test_a_smaller_bound_is_caught(monkeypatch, loss, part):
     def smaller(values, l1, l2, share=Fraction(1)):
         return Query(values, part * l1, part * l2, share)
 
-    monkeypatch.setattr(score_histogram, "Query", smaller)
+    monkeypatch.setattr(class_counts, "Query", smaller)
     with pytest.raises(ReplayAuditError, match="moves by"):
         audit(*PAIR, loss)
 
 
 def test_bins_of_private_scores_are_caught(monkeypatch):
     """The mutant's bins are quantiles of the private rows' scores."""
-    honest = score_histogram.measure_scores
+    honest = class_counts.measure_scores
 
     def peeking(rows, public, model, loss):
         return honest(rows, rows.X, model, loss)

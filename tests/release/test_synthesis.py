@@ -16,10 +16,15 @@ from hypothesis import strategies as st
 
 from skdistill.accounting import PrivacyLoss
 from skdistill.release import synthesis
-from skdistill.release.copula import normal_scores
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Query, answer, noise_deviation
-from skdistill.release.synthesis import MARGINALS_PART, N_BINS, bins_for, measure_table
+from skdistill.release.synthesis import (
+    MARGINALS_PART,
+    N_BINS,
+    bins_for,
+    measure_table,
+    normal_scores,
+)
 from skdistill.schema import Column, Schema
 from skdistill.testing import ReplayAuditError, no_noise, replay_audit
 

@@ -203,12 +203,6 @@ def test_json(column):
     assert Column.from_dict(json.loads(json.dumps(column.to_dict()))) == column
 
 
-@settings(deadline=None)
-@given(COLUMNS, BINS)
-def test_every_code_has_a_name(column, n_bins):
-    assert len(column.code_names(n_bins)) == column.n_codes(n_bins)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

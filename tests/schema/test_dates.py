@@ -107,6 +107,7 @@ def test_public_rows_show_dates_where_they_are_asked_for():
         Schema.from_public(X, dates=["then"])
 
 
+@pytest.mark.usefixtures("few_synthetic_rows")
 @pytest.mark.parametrize("kind", MAKE)
 def test_a_model_learns_from_dates(kind):
     days = np.datetime64("2020-01-01") + np.random.default_rng(0).integers(0, N_DAYS, 2000)

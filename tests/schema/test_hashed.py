@@ -1,14 +1,12 @@
 """Texts with a private domain: hashed to public cells, each by itself, the same everywhere."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import forked
 
 from skdistill import PrivateClassifier, Schema
 from skdistill.testing import no_noise
@@ -52,8 +50,7 @@ def test_the_same_cells_in_every_container_and_process():
     assert set(clean["city"].dropna()) <= {f"cell {k}" for k in range(256)}
     assert SCHEMA.encode(clean)[:, 0].tolist() == codes[0]
     program = "from skdistill import Schema; print(Schema({'c': str}).encode([['Bern']])[0, 0])"
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert int(found.stdout) == codes[0][0]
+    assert int(forked(program)) == codes[0][0]
 
 
 @pytest.mark.parametrize("cell", [7, 7.5, True, np.inf, b"x", pd.Timestamp("2020-01-01")], ids=str)
@@ -61,6 +58,7 @@ def test_cells_that_are_no_text_have_a_cell_too(cell):
     assert 0 <= SCHEMA.columns[0].read([cell])[0] < 256
 
 
+@pytest.mark.usefixtures("few_synthetic_rows")
 def test_a_canary_never_shows():
     rng = np.random.default_rng(0)
     city = np.array(["Bern", "Chur", "Genf"])[rng.integers(0, 3, 3000)].astype(object)

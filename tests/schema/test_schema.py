@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from sklearn.base import clone
 
@@ -77,7 +77,6 @@ CONTAINERS = [list, object_array, object_frame, inferred_frame]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("container", CONTAINERS)
-@settings(max_examples=60, deadline=None)
 @given(rows=TABLE, n_bins=st.integers(1, 30))
 def test_it_is_total(container, rows, n_bins):
     """For any cells: codes in range, and a sanitised table of the same codes."""
@@ -92,7 +91,6 @@ def test_it_is_total(container, rows, n_bins):
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-@settings(max_examples=60, deadline=None)
 @given(rows=TABLE, other=ROW, where=st.integers(0, 5))
 def test_replacing_a_row_changes_its_codes_alone(container, rows, other, where):
     """Dtypes of whole columns change with one cell; codes of the other rows must not."""
@@ -139,7 +137,6 @@ def test_rows_of_middles():
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-@settings(max_examples=60, deadline=None)
 @given(rows=TABLE, other=ROW, where=st.integers(0, 5), n_bins=st.integers(1, 300))
 def test_snapping(container, rows, other, where, n_bins):
     """Codes are kept, rows of the same codes become equal, and no row depends on another."""
@@ -168,7 +165,7 @@ def test_snapping_keeps_the_container():
     polars = SCHEMA.snap(pl.DataFrame(X.to_dict("list")))
     assert isinstance(polars, pl.DataFrame)
     for n_bins in (0, 1.5, True):
-        with pytest.raises(ValueError, match="n_bins"):
+        with pytest.raises((TypeError, ValueError), match="n_bins"):
             SCHEMA.snap(X, n_bins)
 
 
@@ -233,7 +230,7 @@ def test_what_is_no_schema():
         with pytest.raises(ValueError, match="version"):
             Schema.from_json(text)
     for n_bins in (0, 1.5, True, "many", 2**30):
-        with pytest.raises(ValueError, match="n_bins"):
+        with pytest.raises((TypeError, ValueError), match="n_bins"):
             SCHEMA.n_codes(n_bins)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from skdistill.students.defaults import default_classifier, default_regressor
+from skdistill.students.training import default_classifier, default_regressor
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2000, 8))

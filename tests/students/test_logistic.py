@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn
+from matrices import some
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 from sklearn.base import clone
@@ -19,8 +20,12 @@ from sklearn.preprocessing import StandardScaler
 
 from skdistill.students import logistic
 from skdistill.students.logistic import fit_logistic, takes_soft_cross_entropy
-from skdistill.students.simplex import with_mean_inside, with_unit_sums
-from skdistill.students.soft_targets import fit_on_soft_labels, how_to_train
+from skdistill.students.soft_targets import (
+    fit_on_soft_labels,
+    how_to_train,
+    with_mean_inside,
+    with_unit_sums,
+)
 
 SOLVERS = ["lbfgs", "newton-cg", "newton-cholesky"]
 
@@ -50,7 +55,7 @@ def on_copies(student, X, Y, classes, sample_weight=1.0):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("intercept", [True, False])
-@pytest.mark.parametrize("C", [0.3, np.inf])
+@pytest.mark.parametrize("C", some([0.3, np.inf], 2))
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_weights_are_the_minimum_of_the_definition(n_classes, intercept, C, solver):
     """Written from the formula and minimised by a general method, in its own variables."""

@@ -27,14 +27,16 @@ from sklearn.preprocessing import StandardScaler, TargetEncoder
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from skdistill.students.simplex import project_rows, with_mean_inside, with_unit_sums
 from skdistill.students.soft_targets import (
     class_scores,
     fit_on_soft_labels,
     hard_labels,
     how_to_train,
     probabilities,
+    project_rows,
     thinned,
+    with_mean_inside,
+    with_unit_sums,
 )
 
 ROWS = arrays(np.float64, (5, 4), elements=st.floats(-1e6, 1e6))

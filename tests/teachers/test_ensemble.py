@@ -45,7 +45,6 @@ def shards_changed(a, b):
     return sum(what(one) != what(other) for one, other in pairs)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     n=st.integers(1, 60),
     k=st.integers(1, 70),
@@ -134,7 +133,6 @@ def test_mutant_with_an_overlapping_row_is_caught(monkeypatch):
     assert max(changed) == 2
 
 
-@settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**31), k=st.integers(1, 12), n_groups=st.integers(1, 12))
 def test_replacing_a_groups_records_changes_one_shard(seed, k, n_groups):
     """The other groups' rows keep their shards where any number of rows comes or goes."""

@@ -28,6 +28,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skdistill import PrivacyLedger, PrivateDistiller
 from skdistill.teachers import ensemble as module
+from skdistill.teachers import members
 from skdistill.teachers.ensemble import TeacherEnsemble
 from skdistill.teachers.members import ConstantVoter
 from skdistill.teachers.shards import (
@@ -184,7 +185,7 @@ def test_votes_are_reduced_in_the_worker_and_stream(monkeypatch):
     batches = []
     quietly = module._quietly
     monkeypatch.setattr(
-        module, "_quietly", lambda p, tasks: batches.append(len(tasks)) or quietly(p, tasks)
+        module, "_quietly", lambda p, tasks, *a: batches.append(len(tasks)) or quietly(p, tasks, *a)
     )
     sums = list(fitted.member_votes(X, np.sum))
     assert sums == [1 << 18] * 40
@@ -277,6 +278,23 @@ def test_a_rehearsal_asks_no_fitted_member_and_draws_nothing():
     teacher.rehearse(X)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
     np.testing.assert_array_equal(X, rows)
+
+
+def test_a_linear_member_that_cannot_raise_is_not_rehearsed(monkeypatch):
+    """Its settings are known to be valid, and the public rows are numbers of moderate size."""
+    X = np.random.default_rng(0).normal(size=(600, 2))
+    teacher = TeacherEnsemble(LogisticRegression(), 20, classes=[0, 1], random_state=0)
+    teacher.fit(X, (X[:, 0] > 0).astype(int))
+    tried = []
+    monkeypatch.setattr(members, "_rehearse", lambda *_: tried.append(1))
+    teacher.rehearse(X)
+    assert not tried
+    for value in (np.nan, np.inf, -1e200):
+        X[3, 1] = value
+        teacher.rehearse(X)
+    monkeypatch.setattr(teacher, "estimator", LogisticRegression(verbose="x"))
+    teacher.rehearse(X[:3])
+    assert len(tried) == 4 and X[:3].max() < 10
 
 
 def test_a_rehearsal_of_few_rows_and_of_a_regression():

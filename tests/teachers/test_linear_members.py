@@ -8,6 +8,7 @@ import pandas as pd
 import processes
 import pytest
 from linear_data import K, N, data, fit
+from matrices import some
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
@@ -82,7 +83,7 @@ MEMBERS = [
 ]
 
 
-@pytest.mark.parametrize("k", [3, 60])
+@pytest.mark.parametrize("k", some([3, 60], 2))
 @pytest.mark.parametrize(("estimator", "n_classes"), MEMBERS)
 def test_members_are_those_of_their_own_fit(monkeypatch, estimator, n_classes, k):
     """Also where a shard has fewer rows than columns, or lacks some of the classes."""
@@ -129,7 +130,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("cells", [1, 200, 1 << 18])
+@pytest.mark.parametrize("cells", some([1 << 18, 200, 1], 3))
 @pytest.mark.parametrize(("estimator", "n_classes"), KINDS)
 def test_one_record_changes_one_member(monkeypatch, estimator, n_classes, cells):
     """To the last bit, for many records, values, labels and sizes of a stack."""
@@ -220,7 +221,8 @@ for estimator in (LogisticRegression(), bare, Ridge(), GaussianNB()):
             states = []
             for first in range(5):  # each shard comes to each place
                 order = shards[first:] + shards[:first]
-                stack = stack_of(X, y, np.ones(len(X), bool), order, padded_length(n))
+                length, finite = padded_length(n), np.ones(len(X), bool)
+                stack = stack_of(X, y, finite, order, length, np.empty(5 * length * d))
                 fitted = fit_stack(estimator, *stack, classes)
                 values = fitted.solved, *fitted.state.values()
                 values = [np.roll(each, first, axis=0) for each in values]
@@ -304,8 +306,8 @@ def test_zero_times_infinity_is_caught(monkeypatch):
     """Padding repeats a row of another shard; a weight of zero does not hide its cells."""
     own = linear_members.stack_of
 
-    def multiplied(values, targets, finite, shards, length):
-        X, y, used = own(values, targets, finite, shards, length)
+    def multiplied(values, targets, finite, *rest):
+        X, y, used = own(values, targets, finite, *rest)
         return X + values[:1] * ~used[:, :, None], y, used
 
     monkeypatch.setattr(linear_members, "stack_of", multiplied)
@@ -346,6 +348,14 @@ TWO, THREE = np.arange(2), np.arange(3)
         (LogisticRegression(), np.arange(1)),
         (LogisticRegression(), None),
         (LogisticRegression(C="1"), TWO),
+        (LogisticRegression(verbose="x"), TWO),
+        (LogisticRegression(n_jobs=1.5), TWO),
+        (LogisticRegression(max_iter=150.5), TWO),
+        (LogisticRegression(intercept_scaling=0), TWO),
+        (LogisticRegression(random_state=-1), TWO),
+        (Ridge(copy_X=None), None),
+        (Ridge(max_iter=0), None),
+        (Ridge(tol=-1.0), None),
         (Ridge(positive=True), None),
         (Ridge(alpha=0), None),
         (Ridge(alpha=[1.0]), None),

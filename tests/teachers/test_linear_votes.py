@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from linear_data import data, fit
+from matrices import some
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
@@ -110,7 +111,7 @@ def test_counts_are_those_of_the_members(fitted, asked_one_by_one):
 HOSTILE = [np.nan, np.inf, 1e308, -1e200, 1e20, 0.0]
 
 
-@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("value", some(HOSTILE, 2))
 def test_a_members_numbers_reach_its_own_votes(fitted, value):
     """Other members' votes stay equal to the last bit, also in stacks."""
     X = public()
@@ -176,7 +177,9 @@ def test_stacks_are_public():
     model = fit(LogisticRegression(), *data(), K)
     found = linear_of(model, public(50_000))
     assert [part.start for part in found.parts()][:2] == [0, 8]
-    assert found.take(slice(3, 5)).votes().shape == (2, 50_000, 2)
+    assert found.take(slice(3, 5)).votes().shape == (2, 2, 50_000)
+    both = found.take(slice(3, 5)).votes()
+    assert_array_equal(found.take(slice(3, 5)).votes(first=True), both[:1])
 
 
 class Raw:
@@ -206,25 +209,27 @@ def test_a_member_whose_votes_are_no_numbers_moves_no_other():
             other[5, 3] = cell
             other[5, :3] = 0
             models = fit(estimator, X, y, 20), fit(estimator, other, y, 20)
-            votes = [np.concatenate(list(each.member_votes(P, Raw()))) for each in models]
-            moved = (votes[0] != votes[1]).any(axis=(1, 2))
+            votes = [np.hstack(list(each.member_votes(P, Raw()))) for each in models]
+            moved = (votes[0] != votes[1]).any(axis=(0, 2))
             assert moved.sum() <= 1, (type(estimator).__name__, cell)
 
 
-def test_votes_that_overflow_are_made_anew_alone():
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_votes_that_overflow_are_made_anew_alone(n_classes):
     """Coefficients of one member overflow on the public rows: the votes of the others stay.
 
     Bringing votes to the simplex moves their last bits, so that it matters whose are.
     """
-    model, X = fit(LogisticRegression(), *data(4), K), public(200)
+    model, X = fit(LogisticRegression(), *data(n_classes), K), public(200)
     linear = linear_of(model, X)
     large = linear.coef.copy()
-    large[:, 3] = 1e308 * np.array([1, 1, -1, -1])[:, None]
+    large[:, 3] = 1e308 * np.array([1, 1, -1, -1] if n_classes == 4 else [np.nan])[:, None]
+    spoilt = dataclasses.replace(linear, coef=large)
     asked = [None] * K, X, len(X), model.classes_, [0] * K, Raw()
     (before,) = votes_of_stack(*asked, linear)
-    (after,) = votes_of_stack(*asked, dataclasses.replace(linear, coef=large))
-    assert not np.isfinite(dataclasses.replace(linear, coef=large).votes()[3]).all()
-    assert np.isfinite(after).all()
+    (after,) = votes_of_stack(*asked, spoilt)
+    assert np.isfinite(after).all() and (after[:, 3] == 1 / n_classes).all(axis=0).any()
     others = np.arange(K) != 3
-    assert_array_equal(before[others], after[others])
-    assert (to_simplex(before.reshape(-1, 4)) != before.reshape(-1, 4)).any()
+    assert_array_equal(before[:, others], after[:, others])
+    flat = before.reshape(n_classes, -1).T
+    assert n_classes == 2 or (to_simplex(flat) != flat).any()

@@ -3,6 +3,7 @@
 import joblib
 import numpy as np
 import pytest
+from matrices import some
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -37,7 +38,7 @@ class WantsCodesHard(WantsCodes):
 
 @pytest.mark.parametrize("member", [WantsCodes(), WantsCodesHard()])
 @pytest.mark.parametrize("labels", [["no", "yes"], [1, 2], [False, True], [0, 2, 7]])
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("n_jobs", some([None, 2], 2))
 def test_members_that_need_codes_just_work(member, labels, n_jobs):
     """The votes are those of an ensemble on codes, class by class."""
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """NewtonClassifier and NewtonRegressor: a record changes its own row, and nothing raises for it."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,12 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.datasets import make_classification
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from skdistill import PrivateDistiller
 from skdistill.release.private_sums import MISSING, TARGET_ONE
+from skdistill.teachers import newton
 from skdistill.teachers.newton import NewtonClassifier, NewtonRegressor
 
 TOTAL = "no private cell decides whether fit raises"
@@ -174,11 +178,27 @@ def test_pickle_and_clone():
     assert not hasattr(clone(teacher), "private_rows_")
 
 
+def test_the_owners_model_is_fitted_once_and_when_it_is_asked_for(monkeypatch):
+    """A release does not ask."""
+    asked, own = [], newton._owners_model
+    monkeypatch.setattr(newton, "_owners_model", lambda rows: asked.append(rows) or own(rows))
+    X, y = make_classification(300, random_state=0)
+    teacher = NewtonClassifier(classes=[0, 1]).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        PrivateDistiller(teacher, epsilon=1.0).fit(X[:50] + 1)
+    assert not asked
+    assert teacher.score(X, y) > 0.8 and teacher.coef_.shape == (1, 20)
+    assert np.array_equal(teacher.intercept_, teacher.fit(X, y).intercept_)
+    assert len(asked) == 2
+    assert not hasattr(NewtonClassifier(), "coef_") and not hasattr(clone(teacher), "intercept_")
+
+
 def test_many_classes():
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(3000, 3)), np.arange(3000) % 1000
-    teacher = NewtonClassifier(classes=np.arange(1000)).fit(X, y)
-    assert teacher.predict_proba(X[:5]).shape == (5, 1000)
+    X, y = rng.normal(size=(900, 3)), np.arange(900) % 300
+    teacher = NewtonClassifier(classes=np.arange(300)).fit(X, y)
+    assert teacher.predict_proba(X[:5]).shape == (5, 300)
 
 
 @pytest.mark.parametrize("dtype", ["Float64", "Int64", "boolean", "category", "datetime64[ns]"])

@@ -196,6 +196,7 @@ def test_refusals():
         refit(SVC(), X, Y[:5])
 
 
+@pytest.mark.slow
 def test_the_way_out_is_one():
     """The same forest: noise by itself, a student once refitted."""
     X, y = make_classification(14_000, n_features=6, class_sep=1.5, random_state=1)

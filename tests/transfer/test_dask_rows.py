@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skdistill import PrivateDistiller
 from skdistill._partitions import is_dask
-from skdistill.transfer.dask_rows import fetch_rows
+from skdistill.transfer.encoding import fetch_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
 

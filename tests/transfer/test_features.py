@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from skdistill import Schema, TableFeatures
-from skdistill.transfer.features import SchemaRows
+from skdistill.transfer.encoding import SchemaRows
 
 SCHEMA = Schema({"age": (18, 90), "income": (0, 1e6), "town": ["Bern", "Chur"]}, missing=["income"])
 ROWS = [[20, 100.0, "Bern"], [40, None, "Chur"], [60, 1e5, None], [80, 0.0, "Bern"]]

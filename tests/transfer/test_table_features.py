@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse as sp
 from bounded_means import BoundedMeans
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shared_data import needs_data, shared_data
 from sklearn.base import clone
@@ -19,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdistill import Schema, TableFeatures
 from skdistill.certificates import ParameterBall, certify
-from skdistill.transfer.column_maps import NumberMap, smooth_metric
+from skdistill.transfer.table_features import NumberMap, _products, smooth_metric
 
 SCHEMA = Schema(
     {
@@ -92,7 +93,6 @@ def test_chunks_do_not_show(monkeypatch):
     assert np.array_equal(features.transform(PUBLIC), whole)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     row=st.lists(CELLS, min_size=5, max_size=5),
     where=st.integers(0, 5),
@@ -363,6 +363,14 @@ def test_a_hundred_thousand_categories_take_little_memory():
     assert features.transform(ids).nbytes < 1e6
     features = TableFeatures(schema, directions=False).fit(np.repeat(ids[:3000], 20, axis=0))
     assert features.transform(ids[:10]).shape[1] <= 1001
+
+
+@pytest.mark.parametrize("share", [0.01, 0.24, 0.26, 1.0])
+@pytest.mark.parametrize("width", [3, 64, 200])
+def test_products_of_columns_are_the_sparse_ones_to_the_last_bit(width, share):
+    columns = sp.random(300, width, share, "csc", random_state=0)
+    columns.data -= 0.5
+    np.testing.assert_array_equal(_products(columns), (columns.T @ columns).toarray())
 
 
 @pytest.mark.slow

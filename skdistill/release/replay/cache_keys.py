@@ -7,8 +7,7 @@ that *whether it is the same one* says nothing about the private data:
 - A teacher is told by all it consists of: class, parameters, fitted state. Copies of one fitted
   teacher (clones, pickles, other processes) are equal whatever the data was. Teachers from two
   fits might be equal on one data set and not on its neighbour; then "the same" would tell the
-  two apart, with certainty. The teachers of this package therefore draw
-  a random ``fit_id_`` when they are fitted: a teacher that was refitted is another teacher. For
+  two apart. The teachers of this package therefore draw a random ``fit_id_`` in each fit. For
   other teachers the user asserts that two fits do not coincide by their data, and the statement
   lists it (:func:`assumed_of`); a ledger with ``replay=False`` does not need it.
 
@@ -20,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,10 +34,7 @@ Keys = NDArray[np.bytes_]
 
 
 def teacher_digest(teacher: Any) -> str | None:
-    """Return a digest of all a fitted teacher consists of, None if it cannot be pickled.
-
-    Never raises: the state of a teacher is private.
-    """
+    """Return a digest of all a (private) teacher consists of, None if it cannot be pickled."""
     try:
         return str(call_privately(lambda: _digest_once(unwrap(teacher))))
     except TeacherError:
@@ -48,11 +45,10 @@ _DIGESTS: dict[bytes, str] = {}  # of the last teachers, by the SHA-256 of their
 
 
 def _digest_once(teacher: Any) -> str:
-    """Return the digest of a teacher; from memory if its pickle is one that was seen before.
+    """Return the digest of a teacher; from memory if its pickle was seen before, as in a search.
 
-    A search asks for one teacher again and again, and :func:`digest` is written in Python. The
-    same pickle is the same content. (The stream ends at its own mark, but does not tell how long
-    the buffers are that follow: those of pyarrow could be divided otherwise.)
+    The same pickle is the same content. (The stream ends at its own mark, but does not tell how
+    long the buffers are that follow: those of pyarrow could be divided otherwise.)
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
@@ -87,8 +83,7 @@ def assumed_of(teacher: Any) -> tuple[str, ...]:
 def digest(*parts: Any) -> str:
     """Return a digest of anything that pickles; equal for copies made by pickling."""
     hasher = _Hasher(hash_name="sha1")
-    # Without a memo: which parts are one object, and which are copies, does not matter.
-    hasher.fast = True
+    hasher.fast = True  # without a memo: which parts are one object does not matter
     try:
         return str(hasher.hash(parts))
     except RecursionError:  # an object that holds itself
@@ -122,11 +117,9 @@ def layout(X: Any) -> tuple[str, ...]:
 def row_keys(X: Any, n_rows: int) -> Keys:
     """Return a key of dtype "S16" for each row: a digest of its content, and which equal it is.
 
-    Equal rows of one table are different questions, with noise of their own: the second of them
-    is the second in every table that holds both. Two rows whose digests (96 bits) coincide by
-    chance would get the same label, which costs accuracy and no privacy.
-
-    The keys of the last arrays are kept: a search asks for those of its folds again and again.
+    Equal rows of one table are different questions, with noise of their own: the second of them is
+    the second in every table that holds both. If digests (96 bits) coincide by chance, two rows get
+    the same label, which costs no privacy. The keys of the last arrays are kept, for searches.
     """
     if not isinstance(X, np.ndarray) or X.dtype.kind == "O":
         return _keys(_contents(X, n_rows))
@@ -160,7 +153,10 @@ def _keys(contents: list[bytes]) -> Keys:
 def _contents(X: Any, n_rows: int) -> list[bytes]:
     """Return the bytes of each row."""
     if hasattr(X, "tocsr"):
-        return _sparse_contents(X.tocsr())
+        X = X.tocsr().copy()
+        X.sum_duplicates()  # also sorts the indices
+        indices = X.indices.astype("<i8")
+        return [indices[a:b].tobytes() + X.data[a:b].tobytes() for a, b in pairwise(X.indptr)]
     if hasattr(X, "columns"):
         return _joined([_column(X, j) for j in range(X.shape[1])], n_rows)
     if isinstance(X, np.ndarray) and X.dtype.kind != "O":
@@ -171,10 +167,7 @@ def _contents(X: Any, n_rows: int) -> list[bytes]:
 
 
 def _column(X: Any, j: int) -> NDArray[Any]:
-    """Return a column of a data frame, as objects unless NumPy's types are its own.
-
-    (How other types are converted can depend on whether a value is missing in this part.)
-    """
+    """Return a column of a frame; as objects, cell by cell, where its type is not NumPy's."""
     column = X.iloc[:, j] if hasattr(X, "iloc") else X[:, j]
     if isinstance(column.dtype, np.dtype):
         return np.asarray(column)
@@ -185,19 +178,15 @@ def _column(X: Any, j: int) -> NDArray[Any]:
 
 def _joined(columns: list[NDArray[Any]], n_rows: int) -> list[bytes]:
     """Return the rows of columns side by side, objects as digests of their own."""
-    parts = [_fixed_width(column, n_rows) for column in columns]
+    parts = []
+    for column in columns:
+        if column.dtype.kind == "O":
+            known: dict[Any, bytes] = {}
+            column = np.array([_object_digest(value, known) for value in column.flat], dtype="S17")
+        parts.append(np.ascontiguousarray(column).view(np.uint8).reshape(n_rows, -1))
     table = np.ascontiguousarray(np.concatenate(parts, axis=1))
-    width = table.shape[1]
-    flat = table.tobytes()
+    flat, width = table.tobytes(), table.shape[1]
     return [flat[i * width : (i + 1) * width] for i in range(n_rows)]
-
-
-def _fixed_width(column: NDArray[Any], n_rows: int) -> NDArray[np.uint8]:
-    if column.dtype.kind == "O":
-        known: dict[Any, bytes] = {}
-        column = np.array([_object_digest(value, known) for value in column.flat], dtype="S17")
-    column = np.ascontiguousarray(column)
-    return column.view(np.uint8).reshape(n_rows, -1)
 
 
 def _object_digest(value: Any, known: dict[Any, bytes]) -> bytes:
@@ -216,13 +205,3 @@ def _pickled(value: Any) -> bytes:
     if isinstance(value, (str, int, float, bytes, np.generic)):
         return f"{type(value).__name__}:{value!r}".encode()
     return digest(value).encode()
-
-
-def _sparse_contents(X: Any) -> list[bytes]:
-    X = X.copy()
-    X.sum_duplicates()  # also sorts the indices
-    ends = X.indptr
-    return [
-        X.indices[a:b].astype("<i8").tobytes() + X.data[a:b].tobytes()
-        for a, b in zip(ends[:-1], ends[1:], strict=True)
-    ]

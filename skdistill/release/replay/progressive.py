@@ -12,18 +12,13 @@ into a coarser one. So a finer release (an *upgrade*, from level a to b) adds th
 increment B(b) − B(a) = (b − a)·N(f, s²/(b − a)), a Gaussian release at level b − a, which is its
 price: all releases of a row together cost as much as the finest alone. A coarser one is drawn
 from the Brownian bridge between the levels around it and never looks at f: it is free.
+(Whitehouse, Ramdas, Wu and Rogers, "Brownian noise reduction", NeurIPS 2022, arXiv:2206.07234.)
 
 Laplace releases have no increments of their own kind that are cheap to draw; a coarser one is
 drawn given a finer one, by the mixture that turns Laplace noise of scale b into scale c > b:
 nothing with probability (b/c)², else Laplace noise of scale c (the quotient of the characteristic
-functions 1/(1 + b²t²) and 1/(1 + c²t²)). A finer one is a new release at its full price.
-
-References
-----------
-.. [1] J. Whitehouse, A. Ramdas, S. Wu, R. Rogers, "Brownian noise reduction", NeurIPS 2022,
-   arXiv:2206.07234.
-.. [2] F. Koufogiannis, S. Han, G. Pappas, "Gradual release of sensitive data under differential
-   privacy", JPC 7(2), 2016, arXiv:1504.00429.
+functions 1/(1 + b²t²) and 1/(1 + c²t²); Koufogiannis, Han and Pappas, "Gradual release of sensitive
+data under differential privacy", JPC 7(2), 2016). A finer one is a new release at its full price.
 """
 
 from __future__ import annotations
@@ -40,19 +35,16 @@ from numpy.typing import NDArray
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler
-from skdistill.release.query import Queries, Query, answer
+from skdistill.release.query import Array, Queries, Query, answer
 
-Array = NDArray[np.float64]
 Keys = NDArray[np.bytes_]
 Kind = Literal["gaussian", "laplace"]
 
 # Levels are asked this much lower than paid for, so that the prices of the refinements to a level,
 # each rounded up, sum to no more than the price of the level.
 _MARGIN = 1 - 2.0**-30
-# Levels this close are one: between them there would be noise without end.
-_SAME = 2.0**-32
-# Lattice units of the noise of a bridge: it is public, so that its lattice need not be exact.
-_FINE = 2.0**30
+_SAME = 2.0**-32  # levels this close are one: between them there would be noise without end
+_FINE = 2.0**30  # lattice units of the noise of a bridge, which is public
 # The end of most keys (of rows that occur once: see cache_keys.row_keys); it is not stored.
 _FIRST = np.array([0, 0, 0, 1], dtype=np.uint8)
 
@@ -109,8 +101,8 @@ class Missing:
 class ProgressiveRelease:
     """All releases of one measurement that a ledger holds, as :meth:`refine` encoded them.
 
-    `sensitivity` is s: how far one record moves one row (L2 for Gaussian noise, L1 for Laplace), in
-    units of the values, as the queries count it on their lattice. It scales bridges only.
+    `sensitivity` is s, in units of the values, as queries count it (L2 for Gaussian noise, L1 for
+    Laplace). It scales bridges only.
     """
 
     def __init__(self, kind: Kind, sensitivity: float, blobs: Sequence[bytes]) -> None:
@@ -134,22 +126,15 @@ class ProgressiveRelease:
         free = np.isfinite(high) | (low >= level * (1 - _SAME))
         start = low if self.kind == "gaussian" else np.zeros_like(low)
         starts = np.unique(start[~free])
-        return Missing(
-            tuple((np.flatnonzero(~free & (start == a)), float(level - a)) for a in starts)
-        )
+        groups = ((np.flatnonzero(~free & (start == a)), float(level - a)) for a in starts)
+        return Missing(tuple(groups))
 
     def refine(
-        self,
-        keys: Keys,
-        level: float,
-        measured: Sequence[tuple[NDArray[np.intp], Array]],
-        sampler: Sampler,
-        n_columns: int,
+        self, keys: Keys, level: float, measured: Sequence[Any], sampler: Sampler, n_columns: int
     ) -> tuple[Array, bytes | None]:
         """Return rows at a level, and the bytes to remember (None if all was known).
 
-        `measured` holds new releases of the groups of :meth:`missing`, in its order; `sampler` is
-        the source of the noise of bridges.
+        `measured` has new releases of the groups of :meth:`missing`; `sampler` serves bridges.
         """
         low, high, below, above = self._around(keys, level, n_columns)
         known = low >= level * (1 - _SAME)
@@ -159,11 +144,9 @@ class ProgressiveRelease:
             between = (low[bridged], high[bridged], below[bridged], above[bridged])
             values[bridged] = self._bridge(level, *between, sampler)
         for rows, new in measured:
-            if self.kind == "laplace":
-                values[rows] = new
-            else:
-                a = low[rows, None]
-                values[rows] = (a * below[rows] + (level - a) * new) / level
+            a = low[rows, None]
+            gaussian = self.kind == "gaussian"
+            values[rows] = (a * below[rows] + (level - a) * new) / level if gaussian else new
         if known.all():
             return values, None
         order = np.argsort(keys[~known])

@@ -4,11 +4,9 @@ Replay wraps a generator. :func:`replayed` runs the same generator twice: once *
 zeros, which gives the missing rows and their price without touching the teacher; then, after the
 charge, with each query answered from the ledger and from new measurements of the missing rows.
 
-- A :class:`~skdistill.release.query.RowQuery` (labels of one round, votes, parameters, class
-  counts) is a :class:`~skdistill.release.replay.progressive.ProgressiveRelease`, so that rows
-  shared between folds are paid for once, and a higher precision costs the difference.
-- A mechanism with other queries, where a label depends on all rows together, is replayed as a
-  whole if everything about it is the same.
+A RowQuery (labels of one round, votes, parameters, class counts) is a ``ProgressiveRelease``, so
+that rows shared between folds are paid for once, and a higher precision costs the difference. A
+mechanism with other queries is replayed as a whole if everything about it is the same.
 
 *Why replay is safe.* Write k for the key of a measurement: a function of public settings and of the
 identity of the teacher (:mod:`~skdistill.release.replay.cache_keys`). The k-th progressive release
@@ -28,17 +26,14 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdistill.accounting.charging import charge, replays
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.mechanism import Labels
 from skdistill.release.noise import Sampler
-from skdistill.release.query import Queries, RowQuery, answer
+from skdistill.release.query import Array, Queries, RowQuery, answer
 from skdistill.release.replay.cache_keys import Keys, digest, layout, row_keys, teacher_digest
 from skdistill.release.replay.progressive import Missing, ProgressiveRelease, level_of
-
-Array = NDArray[np.float64]
 
 _ONE = np.array([b"\1"], dtype="S16")
 _FORMAT = 3  # part of every key: to be raised when the meaning of a stored release changes
@@ -107,10 +102,9 @@ def _dry_run(release: Any, identity: str, ledger: Any) -> list[_Step]:
 
 
 def _step(release: Any, identity: str, ledger: Any, query: RowQuery) -> _Step:
-    kind = release.loss.kind
+    kind, bound = release.loss.kind, release.bound
     sensitivity = (query.l1 if kind == "laplace" else query.l2) * query.step
     table = () if query.X is None else layout(query.X)
-    bound = release.bound
     common = (_FORMAT, identity, bound.name, str(bound.unit), kind)
     settings = (release.sampler.name, sensitivity, table, *query.settings)
     key = digest(query.name, *common, *settings).encode()

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 from bounded_means import BoundedMeans
+from matrices import some
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification, make_regression
@@ -98,7 +99,7 @@ def distiller(teacher, book, **settings):
     return PrivateDistiller(teacher, LogisticRegression(), accountant=book, **settings)
 
 
-SETTINGS = [
+CASES = [
     (forest, {}),
     (forest, {"mechanism": SoftLabels(temperature=2.0)}),
     (forest, {"mechanism": SoftLabels(basis=None)}),
@@ -115,6 +116,7 @@ SETTINGS = [
     (ensemble, {"mechanism": "noisy_max", "delta": 0.0}),
     (ensemble, {"mechanism": "confident_max", "epsilon": 50.0}),
 ]
+SETTINGS = [pytest.param(*case, marks=[pytest.mark.slow] * (i % 2)) for i, case in enumerate(CASES)]
 
 pytestmark = pytest.mark.filterwarnings("ignore:The released labels are mostly noise")
 
@@ -405,7 +407,7 @@ def test_a_refused_charge_asks_and_remembers_nothing():
     assert not seen and not book.held and not book.inside
 
 
-@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("n_classes", some([2, 4], 2))
 def test_the_file_of_a_search_is_at_most_twice_its_labels(n_classes, tmp_path):
     """They are one block for each release, not a row of the table each."""
     rows, y = make_classification(

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skdistill.students.threshold import (
+from skdistill.students.thresholded import (
     fixed_offsets,
     offsets_for_prior,
     predicted_codes,
