@@ -34,7 +34,7 @@ CAP = {"epsilon": 1e6, "delta": 1e-6, "pure": 1e6}
 AMOUNT = 1e-3
 LONG = 1_000_000
 REPEATS, SLICE = 5, 1.0  # slices of a second, taken in turns
-WRITERS, SECONDS = 4, 5.0
+WRITERS, TURNS, SECONDS = 4, 9, 2.0
 
 
 def rate(call, seconds):
@@ -84,27 +84,49 @@ def ledger_charge(path):
     return lambda: ledger.charge(loss)
 
 
-def write_for(make, path, go, counts, name):
-    """Count the calls that one of several writers gets through."""
+def write_in_turns(name, make, path, go, found):
+    """Count the calls that one of several writers gets through in each turn of its contestant."""
     call = make(path)
-    go.wait()
-    counts[name] = rate(call, SECONDS)[0]
+    for _ in range(TURNS):
+        for turn in ("plain", "ledger"):
+            go.wait()
+            if turn == name:
+                found.put((name, *rate(call, SECONDS)))
+            go.wait()
 
 
-def several_writers(make, path):
-    """Return the rates of processes that write to one file at the same time."""
+def several_writers(folder):
+    """Print the rates of processes that write to one file at the same time, contestants in turns.
+
+    Of the calls of all writers together the median over the turns; of the slowest writer beside the
+    fastest the median and the least; of the two contestants the median of the ratios.
+    """
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        counts, go = manager.dict(), context.Barrier(WRITERS)
-        writers = [
-            context.Process(target=write_for, args=(make, path, go, counts, name))
-            for name in range(WRITERS)
-        ]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join()
-        return [counts[name] for name in range(WRITERS)]
+    go, found = context.Barrier(2 * WRITERS), context.Queue()
+    contestants = [("plain", plain_insert, "plain.db"), ("ledger", ledger_charge, "empty.db")]
+    writers = [
+        context.Process(target=write_in_turns, args=(name, make, folder / file, go, found))
+        for name, make, file in contestants
+        for _ in range(WRITERS)
+    ]
+    for writer in writers:
+        writer.start()
+    results = [found.get() for _ in range(TURNS * len(writers))]
+    for writer in writers:
+        writer.join()
+    together = {}
+    for name, *_ in contestants:
+        own = [result[1:] for result in results if result[0] == name]
+        turns = [[calls for calls, _ in own[i : i + WRITERS]] for i in range(0, len(own), WRITERS)]
+        together[name] = [sum(turn) for turn in turns]
+        fair = sorted(min(turn) / max(turn) for turn in turns)
+        print(
+            f"{name:30}{statistics.median(together[name]):8.0f}   slowest beside fastest "
+            f"{statistics.median(fair):.2f} ({fair[0]:.2f})"
+            f"{statistics.median(cpu for _, cpu in own):10.0f} µs of CPU"
+        )
+    ratios = sorted(b / a for a, b in zip(*together.values(), strict=True))
+    print(f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 
 def long_ledger(path):
@@ -113,11 +135,12 @@ def long_ledger(path):
     with store._session() as (file, connection):
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            row, entry = store._tip(file, connection)
+            entry, (_, previous) = store._tip(file, connection), store._known
             for _ in range(LONG):
                 entry = entry.next("pure", totals=entry.totals.add(loss), loss=loss)
-                row = Row.of(row.n + 1, None, entry, row.hash)
-                ledger_file._insert(connection, row, None)
+                row = Row.of(entry, previous)
+                ledger_file._insert(connection, row)
+                previous = row.hash
         store._write_head(file, row, entry)
 
 
@@ -219,14 +242,8 @@ def main():
             print(f"{found[0][1]:>12,} charges {1000 * seconds:10.1f}")
         print(f"(the long one, {size:.0f} MiB, was made in {made:.0f} s)")
 
-        print(f"\n{WRITERS} writers for {SECONDS:g} s, per second and writer")
-        for contestant, make, file in (
-            ("plain SQLite insert", plain_insert, "plain.db"),
-            ("ledger", ledger_charge, "empty.db"),
-        ):
-            for _ in range(2):
-                found = several_writers(make, folder / file)
-                print(f"{contestant:24}" + "".join(f"{x:8.0f}" for x in sorted(found)))
+        print(f"\n{WRITERS} writers, median of {TURNS} turns of {SECONDS:g} s, per second")
+        several_writers(folder)
 
         print("\ngrid search: CPU with a ledger, without, ratio (medians, in turns)")
         searches(folder)

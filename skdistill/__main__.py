@@ -40,7 +40,7 @@ def _show_ledger(file: str, verify: bool, last: int) -> int:
         print(ledger_report.as_text(store.path, tip), end="\n\n")
         print(ledger_report.statement(tip), end="\n\n")
         rows = ledger_report.history(store, last, events=True)
-        if (count := store.count()) > len(rows):
+        if (count := tip.n + 1) > len(rows):
             print(f"the last {len(rows)} of {count} entries")
         print(ledger_report.as_table(rows))
         if verify:

@@ -82,7 +82,7 @@ def test_damaged_ledger_is_shown_with_a_warning(path, capsys):
     shutil.copyfile(path, path.with_name("copy.db"))
     assert main(["ledger", str(path.with_name("copy.db"))]) == 1
     printed = capsys.readouterr()
-    assert "has lost its head" in printed.err
+    assert "copy.db-head" in printed.err
     assert "NOT TO BE RELIED ON" in printed.out and "in 30 charges" in printed.out
 
 

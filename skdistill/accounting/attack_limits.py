@@ -4,13 +4,6 @@ An attack looks at everything released and decides which of two neighbouring dat
 false-positive rate is the probability of the answer "the second" on the first, its true-positive
 rate the probability of that answer on the second, its balanced accuracy the probability of a right
 answer where both are equally likely.
-
-References
-----------
-.. [1] P. Kairouz, S. Oh, P. Viswanath, "The composition theorem for differential privacy", ICML
-   2015, arXiv:1311.0776, Theorem 2.1.
-.. [2] J. Dong, A. Roth, W. J. Su, "Gaussian differential privacy", JRSS B 84(1), 2022,
-   arXiv:1905.02383, section 2.2.
 """
 
 from __future__ import annotations
@@ -28,11 +21,11 @@ def private_tpr(fpr: ArrayLike, epsilon: ArrayLike, delta: float = 0.0) -> Array
     r"""Return the highest true-positive rate that (ε, δ)-differential privacy allows.
 
     :math:`\min(1,\ e^\varepsilon \mathrm{FPR} + \delta,\
-    1 - e^{-\varepsilon}(1 - \delta - \mathrm{FPR}))`, for any attack on one record ([1]_).
+    1 - e^{-\varepsilon}(1 - \delta - \mathrm{FPR}))`, for any attack on one record (Kairouz, Oh and
+    Viswanath, arXiv:1311.0776, Theorem 2.1).
 
     Examples
     --------
-    >>> from skdistill.inspection.membership import private_tpr
     >>> private_tpr([0.0, 0.01, 1.0], epsilon=1.0).round(4)
     array([0.    , 0.0272, 1.    ])
     """
@@ -44,11 +37,10 @@ def private_tpr(fpr: ArrayLike, epsilon: ArrayLike, delta: float = 0.0) -> Array
 def gaussian_tpr(fpr: ArrayLike, mu: float) -> Array:
     r"""Return the highest true-positive rate that μ-Gaussian differential privacy allows.
 
-    :math:`\Phi(\Phi^{-1}(\mathrm{FPR}) + \mu)` ([2]_).
+    :math:`\Phi(\Phi^{-1}(\mathrm{FPR}) + \mu)` (Dong, Roth and Su, arXiv:1905.02383, section 2.2).
 
     Examples
     --------
-    >>> from skdistill.accounting.attack_limits import gaussian_tpr
     >>> gaussian_tpr([0.0, 0.01, 1.0], mu=1.0).round(4)
     array([0.    , 0.0924, 1.    ])
     """
@@ -63,7 +55,6 @@ def largest_balanced_accuracy(epsilon: float, delta: float = 0.0, mu: float | No
 
     Examples
     --------
-    >>> from skdistill.accounting.attack_limits import largest_balanced_accuracy
     >>> round(largest_balanced_accuracy(1.0), 4), round(largest_balanced_accuracy(1.0, mu=1.0), 4)
     (0.7311, 0.6915)
     """

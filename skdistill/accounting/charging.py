@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from contextlib import suppress
 from typing import Any
 
 from skdistill._silenced import warn_caller
@@ -64,19 +63,17 @@ def counted_by(accountant: Any) -> dict[str, Any]:
     return {"accounted": True, "cap": cap, "cap_relation": relation}
 
 
-def bind_to_process(accountant: Any) -> None:
-    """Remember the process in which an accountant was handed over."""
-    if is_ledger(accountant):
-        return
-    with suppress(TypeError):  # not weakly referencable: a string, None
-        _HOME.setdefault(accountant, os.getpid())
+def bind_to_process(accountant: Any) -> int:
+    """Return the process in which an accountant in memory was handed over first."""
+    try:
+        return _HOME.setdefault(accountant, os.getpid())
+    except TypeError:  # not weakly referencable: a string, None
+        return os.getpid()
 
 
 def for_pickle(accountant: Any) -> Any:
     """Return the object that takes the accountant's place in a pickle."""
-    if accountant is None or is_ledger(accountant):
-        return accountant
-    return DetachedAccountant()
+    return accountant if accountant is None or is_ledger(accountant) else DetachedAccountant()
 
 
 def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
@@ -93,13 +90,9 @@ def charge(accountant: Any, loss: PrivacyLoss | None, note: str = "") -> None:
     if is_ledger(accountant):
         accountant.charge(loss, note=note)
         return
-    home = os.getpid()
-    with suppress(TypeError):  # not weakly referencable
-        home = _HOME.get(accountant, home)
-    if home != os.getpid():
+    if bind_to_process(accountant) != os.getpid():
         raise RuntimeError(_WRONG_PROCESS)
-    # `spend` checks and then appends: two threads could both pass the check.
-    with _LOCK:
+    with _LOCK:  # `spend` checks and then appends: two threads could both pass the check
         accountant.spend(loss.epsilon, loss.delta)
 
 

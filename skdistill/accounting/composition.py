@@ -88,26 +88,19 @@ _MARGIN = 2.0**-40
 
 @dataclass(frozen=True)
 class Totals:
-    """The two counters of a budget (see the module), in units of 10**-40.
-
-    `n` is the number of charges, `squares` is Σμ² and `pure` is Σε.
-    """
+    """Number of charges, and the two counters: Σμ² and Σε, in units of 10**-40."""
 
     n: int = 0
     squares: int = 0
     pure: int = 0
 
     def add(self, loss: PrivacyLoss) -> Totals:
-        """Return the counters after one more release, each release in the counter of its kind."""
+        """Return the counters after one more release, in the counter of its kind."""
         return self.plus(*_cost(loss))
 
     def plus(self, squares: int, pure: int) -> Totals:
         """Return the counters after one more release of this cost."""
         return Totals(self.n + 1, self.squares + squares, self.pure + pure)
-
-    def minus(self, earlier: Totals) -> Totals:
-        """Return the counters of the releases since `earlier`."""
-        return Totals(self.n - earlier.n, self.squares - earlier.squares, self.pure - earlier.pure)
 
     @property
     def mu(self) -> float:
@@ -126,19 +119,15 @@ class Totals:
         if _probability(delta) < _SMALLEST_DELTA:
             return math.inf
         try:
-            gaussian = gaussian_epsilon(self.mu, delta)
+            gaussian = _units(gaussian_epsilon(self.mu, delta), ROUND_CEILING)
         except (ValueError, OverflowError):
             return math.inf
-        return _float_up(self.pure + _units(gaussian, ROUND_CEILING))
+        return _float_up(self.pure + gaussian)
 
 
 @dataclass(frozen=True)
 class Cap:
-    """A budget: its size, how it is divided, and whom it protects. Made by :meth:`of`.
-
-    All releases together are (epsilon, delta)-DP. `pure` is the part of epsilon for releases with
-    δ = 0; the rest is for Gaussian noise.
-    """
+    """A budget (see the module), and whom it protects. Made by :meth:`of`."""
 
     epsilon: float
     delta: float
@@ -157,8 +146,7 @@ class Cap:
     ) -> Cap:
         """Return the cap with these parameters, checked.
 
-        `epsilon` is positive and finite, `delta` in [0, 1), `pure` in [0, epsilon]. With a delta of
-        0 there can be no Gaussian noise, so that `pure` is all of epsilon.
+        With a delta of 0 there can be no Gaussian noise, so that `pure` is all of epsilon.
         """
         epsilon, delta = _positive(epsilon, "epsilon"), _probability(delta)
         pure = _amount(pure, "pure")
@@ -168,12 +156,12 @@ class Cap:
 
     @property
     def largest_pure(self) -> int:
-        """The largest value that the counter ``pure`` may reach, in units."""
+        """The largest value that the counter ``pure`` may reach."""
         return _units(self.pure, ROUND_FLOOR)
 
     @property
     def largest_squares(self) -> int:
-        """The largest value that the counter ``squares`` may reach, in units."""
+        """The largest value that the counter ``squares`` may reach."""
         return _largest_squares(self.epsilon, self.delta, self.pure)
 
     def admits(self, totals: Totals) -> bool:
@@ -181,13 +169,7 @@ class Cap:
         return totals.pure <= self.largest_pure and totals.squares <= self.largest_squares
 
     def after(self, totals: Totals, loss: PrivacyLoss) -> Totals | None:
-        """Return the counters after one more release, None where there is no room for it.
-
-        Raises
-        ------
-        ValueError
-            If the loss protects somebody else, and cannot be converted: see :meth:`factor`.
-        """
+        """Return the counters after one more release, None where there is no room for it."""
         return next(filter(self.admits, self.ways(totals, loss)), None)
 
     def ways(self, totals: Totals, loss: PrivacyLoss) -> Iterator[Totals]:
@@ -204,10 +186,9 @@ class Cap:
         2ε-DP under replace-one (:func:`~skdistill.accounting.relation.as_replace_one`), and μ-GDP
         is 2μ-GDP (Dong, Roth and Su, arXiv:1905.02383, Theorem 2.14: groups of two).
 
-        The other direction raises a ValueError, because replace-one takes the number of units for
-        public and says nothing about data sets of different sizes; so does another unit. A loss for
-        records does not bound that of a group of many. A loss for groups does not bound that
-        of a record, which may take its group with it: that changes two groups.
+        The other direction raises a ValueError, and so does another unit. A loss for records does
+        not bound that of a group of many. A loss for groups does not bound that of a record, which
+        may take its group with it: that changes two groups.
         """
         if loss.unit != self.unit:
             raise ValueError(
@@ -234,15 +215,15 @@ class Cap:
         least 2**-60 fits.
         """
 
-        def fits(loss: PrivacyLoss) -> bool:
-            return self.after(totals, loss) is not None
+        def fits(**fields: Any) -> bool:
+            return self.after(totals, replace(like, **fields)) is not None
 
         if like.mu is None:
-            return _last(lambda epsilon: fits(replace(like, epsilon=epsilon)))
-        mu = _last(lambda mu: fits(replace(like, mu=mu)))
+            return _last(lambda epsilon: fits(epsilon=epsilon))
+        mu = _last(lambda mu: fits(mu=mu))
         largest, step = gaussian_epsilon(mu, like.delta) if mu > 0 else 0.0, 2.0**-32
         while largest >= 2.0**-60:
-            if fits(replace(like, mu=gaussian_mu(largest, like.delta))):
+            if fits(mu=gaussian_mu(largest, like.delta)):
                 return largest
             largest, step = largest * (1 - step), min(2 * step, 0.5)
         return 0.0

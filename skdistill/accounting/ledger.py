@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import weakref
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any, NoReturn
 from skdistill._diffprivlib import load
 from skdistill.accounting import ledger_report
 from skdistill.accounting.composition import Cap, Totals, _amount, _probability
-from skdistill.accounting.ledger_file import Entry, MemoryStore, Store
+from skdistill.accounting.ledger_file import Entry, Store
 from skdistill.accounting.ledger_place import LedgerError, real_path
 from skdistill.accounting.loss import PrivacyLoss
 
@@ -24,9 +23,8 @@ _BudgetError: Any = load("utils").BudgetError
 class BudgetError(_BudgetError):
     """A charge that the budget has no room for. Nothing was charged, nothing is released.
 
-    A diffprivlib ``BudgetError`` whose figures are attributes: `spent` and `asked` are pairs
-    (epsilon, delta); `remaining` is the largest epsilon that a release with delta = 0 may have;
-    `largest` is that of a release like the one that was refused.
+    Its attributes `spent` and `asked` are pairs (epsilon, delta); `remaining` is the largest
+    epsilon for a release with delta = 0, `largest` that for one like the one refused.
 
     Examples
     --------
@@ -55,17 +53,10 @@ class PrivacyLedger:
     Parameters
     ----------
     path : str or path-like
-        The file. ``~`` is the home directory. Beside it stand its head, ``path + "-head"``, which
-        belongs to it, and SQLite's journal.
+        The file; the attribute is its real name. ``~`` is the home directory. Beside it stand its
+        head, ``path + "-head"``, which belongs to it, and SQLite's journal.
     replay : bool, default=True
         Whether distillers may hand out again, at no cost, the releases that this ledger remembers.
-
-    Attributes
-    ----------
-    path : str
-        The file, by its real name.
-    replay : bool
-        As given.
 
     Notes
     -----
@@ -75,16 +66,14 @@ class PrivacyLedger:
     Publish the budget (:meth:`statement`), not the total that is spent so far.
 
     *Why it holds.* Charges are appended one at a time, each only if the counters stay within the
-    budget, and a release is made only after its charge is on the disk. A crash, a kill or an
-    exception between charge and release loses budget, never privacy. The object is a handle:
-    copies and clones are itself, a pickle carries path and identity, and forked children and
-    threads share it.
+    budget, and a release is made only after its charge is on the disk. A crash between the two
+    loses budget, never privacy. The object is a handle: copies and clones are itself, a pickle
+    carries path and identity, and forked children and threads share it.
 
     *diffprivlib's models and tools* do not accept a ledger as their accountant: they spend after
-    they have computed, so that a refusal comes too late, and they do not say whether their
-    epsilon holds for a record that is replaced or for one that is added. Charge first, and fit
-    with an accountant of their own: ``ledger.spend(2 * epsilon)``. (Trees, forests, naive Bayes,
-    k-means and histograms cost twice their epsilon if a record is replaced.)
+    they have computed, and do not say under which relation. Charge first, ``ledger.spend(2 *
+    epsilon)``, and fit with an accountant of their own. (Trees, forests, naive Bayes, k-means and
+    histograms cost twice their epsilon if a record is replaced.)
 
     *Refused*, by a LedgerError, are a file system that is not known to be local, a file that is
     not a ledger or has several names, and a ledger that has lost charges or whose last entries
@@ -104,12 +93,8 @@ class PrivacyLedger:
 
     def __init__(self, path: str | os.PathLike[str], *, replay: bool = True) -> None:
         if path == ":memory:":
-            raise LedgerError(
-                "There is no ledger ':memory:' to open. Make one by "
-                "PrivacyLedger.create(':memory:', epsilon, delta)."
-            )
-        self._set_up(Store(real_path(path)), replay)
-        self._store.open()
+            raise LedgerError("':memory:' is not opened but made: PrivacyLedger.create(path, ...)")
+        self._set_up(Store(real_path(path)), replay)._store.open()
 
     @classmethod
     def create(
@@ -135,10 +120,9 @@ class PrivacyLedger:
         epsilon, delta : float
             The budget: all releases together are (epsilon, delta)-DP.
         pure : float, default=0.0
-            The part of `epsilon` for releases with δ = 0, whose epsilons add. Gaussian releases
-            add in μ², up to (epsilon - pure, delta)-DP. A release with δ = 0 that does not fit
-            in `pure` is counted among the Gaussian ones, where it costs about as much as one with
-            μ = 1.25 ε. With ``delta=0``, `pure` is all of `epsilon`.
+            The part of `epsilon` for releases with δ = 0, whose epsilons add; all of it if `delta`
+            is 0. Gaussian releases add in μ², up to (epsilon - pure, delta)-DP. A release with
+            δ = 0 that does not fit in `pure` is counted among them, as one with μ of about 1.25 ε.
         relation : {"replace-one", "add-or-remove"}, default="replace-one"
             How neighbouring data sets differ. Losses under add-or-remove count twice in a
             ledger under replace-one; the other direction is refused.
@@ -151,32 +135,27 @@ class PrivacyLedger:
             fail, so that the budget is spent twice. The history says that it was allowed.
         """
         cap = Cap.of(epsilon, delta, pure, relation, unit)
-        store = MemoryStore() if path == ":memory:" else Store(real_path(path))
+        in_memory = path == ":memory:"
+        store = Store(":memory:" if in_memory else real_path(path), in_memory=in_memory)
         store.create(cap, bool(anywhere))
         return cls.__new__(cls)._set_up(store, replay)
 
     def _set_up(self, store: Store, replay: bool) -> PrivacyLedger:
         self.path, self.replay, self._store = store.path, replay, store
-        if isinstance(store, MemoryStore):
+        if store.path == ":memory:":
             _IN_THIS_PROCESS[store.identity] = self
         return self
 
-    def __copy__(self) -> PrivacyLedger:
+    def __copy__(self, memo: Any = None) -> PrivacyLedger:
         return self
 
-    def __deepcopy__(self, memo: Any) -> PrivacyLedger:
-        return self
-
-    def __sklearn_clone__(self) -> PrivacyLedger:
-        return self
+    __deepcopy__ = __sklearn_clone__ = __copy__
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (self.path, self._store.identity, self.replay)
 
     def __bool__(self) -> bool:
         return True  # also without charges, although __len__ is then 0
-
-    # -- charging --------------------------------------------------------------------------
 
     def charge(self, loss: PrivacyLoss, *, note: str = "") -> PrivacyLedger:
         """Charge a release, and return the ledger when the charge is on the disk.
@@ -198,8 +177,8 @@ class PrivacyLedger:
         BudgetError
             If the budget has no room for it (nothing was charged).
         ValueError
-            If the relation or the unit of the loss cannot be converted to that of the ledger
-            (nothing was charged): see ``Cap.factor`` in `accounting/composition.py`.
+            If the loss cannot be converted to the relation and the unit of the ledger (nothing was
+            charged): see ``Cap.factor`` in `accounting/composition.py`.
         LedgerError
             If the ledger cannot be relied on or written. The charge may have been made, as
             after an interrupt; it was not acknowledged.
@@ -231,8 +210,16 @@ class PrivacyLedger:
         self : PrivacyLedger
             The ledger, charged.
         """
-        loss = _pure_loss(epsilon, delta)
-        return self.charge(replace(loss, relation=self.relation, unit=self.unit))
+        epsilon, delta = _amount(epsilon, "epsilon"), _probability(delta)
+        if delta:
+            raise ValueError(
+                f"A release of which nothing is known but epsilon={epsilon!r}, delta={delta!r} "
+                "cannot be charged: it is neither pure (delta = 0) nor Gaussian, and the budget "
+                "has no part for other failures. Charge Gaussian noise by its mu: "
+                f"ledger.charge(PrivacyLoss.gaussian({epsilon!r}, {delta!r}))."
+            )
+        pure = PrivacyLoss.laplace(epsilon)
+        return self.charge(replace(pure, relation=self.relation, unit=self.unit))
 
     def set_cap(self, epsilon: float, delta: float, pure: float | None = None) -> PrivacyLedger:
         """Change the budget of the file for all its users; the change is part of the history.
@@ -241,11 +228,11 @@ class PrivacyLedger:
         if it is not given.
 
         *Effect on the guarantee.* A budget that was raised promises the new (epsilon, delta) for
-        all releases, the earlier ones included. A budget that was lowered still promises the
-        higher one. Both hold as stated if the new budget does not depend on released values (a
-        new year, new records). If it does, the promise is that of a budget which covers all
-        those that might have been set: the largest part for pure releases together with the
-        largest part for Gaussian ones. So do not raise a budget because of a result.
+        all releases, the earlier ones included; one that was lowered still promises the higher.
+        Both hold if the new budget does not depend on released values (a new year, new records).
+        If it does, the promise is that of a budget which covers all those that might have been
+        set: the largest part for pure releases together with the largest part for Gaussian ones.
+        So do not raise a budget because of a result.
 
         Parameters
         ----------
@@ -283,21 +270,10 @@ class PrivacyLedger:
             "(ledger.spend(2 * epsilon)), and fit them with an accountant of their own."
         )
 
-    def __exit__(self, *exception: object) -> None:
-        """Never reached."""
+    __exit__ = __enter__  # never reached
 
-    # -- spent and left --------------------------------------------------------------------
-
-    @property
-    def cap(self) -> Cap:
-        """The budget: its epsilon, delta, pure, relation and unit."""
-        return self._store.tip().cap
-
-    @property
-    def totals(self) -> Totals:
-        """The two counters of all charges so far."""
-        return self._store.tip().totals
-
+    cap = property(lambda self: self._store.tip().cap, doc="The budget, whom it protects and how.")
+    totals = property(lambda self: self._store.tip().totals, doc="The two counters of all charges.")
     epsilon = property(lambda self: self.cap.epsilon, doc="Epsilon of the budget.")
     delta = property(lambda self: self.cap.delta, doc="Delta of the budget.")
     pure = property(lambda self: self.cap.pure, doc="The part of epsilon for pure releases.")
@@ -305,16 +281,15 @@ class PrivacyLedger:
     unit = property(lambda self: self.cap.unit, doc="Who is protected.")
 
     def __len__(self) -> int:
-        return self._store.tip().totals.n
+        return self.totals.n
 
     def total(self) -> Any:
         """Return (epsilon, delta) of all charges so far, a diffprivlib ``Budget``.
 
-        This is a meter, not a promise. It is true of releases whose amounts and number were
-        fixed in advance. Where the amounts, or the moment at which it is read, depend on
-        released values, it can fail with a multiple of `delta` (11 to 40 times were measured). The
-        promise that always holds is the budget: publish :meth:`statement`. `delta` is 0 where
-        there is no Gaussian charge.
+        This is a meter, not a promise. It is true of releases whose amounts and number were fixed
+        in advance. Where these, or the moment at which it is read, depend on released values, it
+        can fail with a multiple of `delta` (11 to 40 times were measured). The promise that always
+        holds is the budget: publish :meth:`statement`. `delta` is 0 without Gaussian charges.
 
         Returns
         -------
@@ -362,16 +337,13 @@ class PrivacyLedger:
         """
         return ledger_report.statement(self._store.tip())
 
-    # -- earlier releases ------------------------------------------------------------------
-
     @contextmanager
     def locked(self, key: bytes) -> Iterator[PrivacyLedger]:
         """Hold the lock of a release: one thread of one process at a time is inside.
 
-        For an action that must happen once: look up a release, and make it if it is not
-        there. Charges, and releases with other keys, go on meanwhile. Waiting ends with a
-        KeyboardInterrupt; when the holder dies the operating system frees the lock; the same thread
-        may enter again.
+        For an action that must happen once: look up a release, and make it if it is not there.
+        Charges, and releases with other keys, go on meanwhile. An interrupt ends the waiting, the
+        operating system frees the lock of a holder that dies, and the same thread may enter again.
 
         Parameters
         ----------
@@ -411,12 +383,8 @@ class PrivacyLedger:
         blob : bytes
             A public value, such as a release.
         """
-        digest = hashlib.sha256(_bytes(blob, "blob")).hexdigest()
-        self._store.append(
-            lambda tip: tip.next("remember", digest=digest), _bytes(key, "key"), blob
-        )
-
-    # -- history ---------------------------------------------------------------------------
+        checked = _bytes(key, "key"), _bytes(blob, "blob")
+        self._store.append(lambda tip: tip.next("remember"), *checked)
 
     def verify(self) -> int:
         """Recompute all hashes, counters and remembered blobs; return the number of entries.
@@ -450,16 +418,20 @@ class PrivacyLedger:
             ``total_pure`` and ``total_mu`` (the two counters), ``cap_epsilon``, ``cap_delta``
             and ``cap_pure`` (the budget), ``intact`` (the entry fits the chain of hashes).
         """
-        return ledger_report.as_frame(ledger_report.history(self._store, last, events))
+        rows = ledger_report.history(self._store, last, events)
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            return rows
+        return DataFrame(rows, columns=list(ledger_report.COLUMNS))
 
     def __repr__(self) -> str:
         try:
             found = dict(ledger_report.figures(self._store.tip()))
         except LedgerError as error:
             return f"<PrivacyLedger {self.path!r}: {error}>"
-        replay = "" if self.replay else ", replay=False"
-        figures = f"budget {found['budget']}; spent {found['spent']}"
-        return f"PrivacyLedger({self.path!r}{replay}): {figures}"
+        name = f"PrivacyLedger({self.path!r}{'' if self.replay else ', replay=False'})"
+        return f"{name}: budget {found['budget']}; spent {found['spent']}"
 
     def _repr_html_(self) -> str:
         return ledger_report.as_html(self.path, self._store.tip())
@@ -471,15 +443,14 @@ _IN_THIS_PROCESS: weakref.WeakValueDictionary[str, PrivacyLedger] = weakref.Weak
 
 def _unpickled(path: str, identity: str, replay: bool) -> PrivacyLedger:
     """Return a handle of the same ledger; the file is opened when it is used."""
-    if identity in _IN_THIS_PROCESS:
-        return _IN_THIS_PROCESS[identity]
+    if (ledger := _IN_THIS_PROCESS.get(identity)) is not None:
+        return ledger
     return PrivacyLedger.__new__(PrivacyLedger)._set_up(Store(path, identity), replay)
 
 
 def _with(tip: Entry, loss: PrivacyLoss) -> Totals:
     """Return the totals with one charge more; raise a BudgetError where there is no room."""
-    after = tip.cap.after(tip.totals, loss)
-    if after is not None:
+    if (after := tip.cap.after(tip.totals, loss)) is not None:
         return after
     cap, spent, asked = tip.cap, ledger_report.composed(tip), (loss.epsilon, loss.delta)
     remaining, largest = cap.remaining(tip.totals), cap.largest(tip.totals, loss)
@@ -500,18 +471,6 @@ def _with(tip: Entry, loss: PrivacyLoss) -> Totals:
     )
     error.spent, error.asked, error.remaining, error.largest = spent, asked, remaining, largest
     raise error
-
-
-def _pure_loss(epsilon: float, delta: float) -> PrivacyLoss:
-    epsilon, delta = _amount(epsilon, "epsilon"), _probability(delta)
-    if delta:
-        raise ValueError(
-            f"A release of which nothing is known but epsilon={epsilon!r}, delta={delta!r} cannot "
-            "be charged: it is neither pure (delta = 0) nor Gaussian, and the budget has no part "
-            "for other failures. Charge Gaussian noise by its mu: "
-            f"ledger.charge(PrivacyLoss.gaussian({epsilon!r}, {delta!r}))."
-        )
-    return PrivacyLoss.laplace(epsilon)
 
 
 def _bytes(value: Any, name: str) -> bytes:

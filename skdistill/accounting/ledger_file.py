@@ -1,4 +1,4 @@
-r"""The file of a ledger: an append-only chain of entries that cannot be shortened unnoticed.
+"""The file of a ledger: an append-only chain of entries that cannot be shortened unnoticed.
 
 The entries are one SQLite table. Each is a text with the event and the state of the ledger after
 it, so that the last one alone tells the total, and the SHA-256 of the entry and of the hash
@@ -20,9 +20,6 @@ refuses. Older rows cannot lower the counters; :meth:`Store.walk` finds those th
 *Not detected.* Copies of *both* files, of one moment, put back together while no handle is open
 (do not restore a ledger from a backup). A copy that is used beside the original. Somebody who
 computes the hashes anew: there is no key.
-
-A connection is kept between operations. It is closed before a fork, after an error, and where
-another file stands in the place of the one that it has open.
 """
 
 from __future__ import annotations
@@ -37,8 +34,8 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from io import BytesIO, FileIO
 from pathlib import Path
@@ -48,197 +45,197 @@ from skdistill.accounting.composition import Cap, Totals
 from skdistill.accounting.ledger_lock import CONNECTED, IO, locked_file
 from skdistill.accounting.ledger_place import LedgerError, check_place, foreign_filesystem
 from skdistill.accounting.loss import PrivacyLoss
-from skdistill.accounting.relation import Relation, Unit
 
-_APPLICATION = 0x736B646C  # "skdl"
-_VERSION = 3
+_APPLICATION, _VERSION = 0x736B646C, 4  # "skdl"
 _BUSY_SECONDS = 60.0
-_SCHEMA = {
+_SCHEMA = [
     "CREATE TABLE entries (n INTEGER PRIMARY KEY, key BLOB, text TEXT NOT NULL, "
     "hash BLOB NOT NULL, blob BLOB)",
     "CREATE INDEX by_key ON entries (key) WHERE key IS NOT NULL",
-}
+]
+_SELECT = (
+    "SELECT *, (SELECT hash FROM entries AS before WHERE before.n = entries.n - 1) FROM entries "
+)
 _HEAD = re.compile(rb"skdistill ledger ([0-9a-f]{32}) ([0-9]{1,18}) ([0-9a-f]{64}) *\n")
 _JSON = json.JSONEncoder(separators=(",", ":"), default=vars)
-_encoded = lru_cache(maxsize=64)(_JSON.encode)  # values that come again and again
 _UNFINISHED = (
     "The creation of this ledger was interrupted. Nothing was charged to it: remove the file and "
     "its head (the same name with '-head'), and create it again."
 )
-_DAMAGED = "The head of this ledger is damaged, so that lost charges would not be noticed."
 _NEW_LEDGER = (
     "If you moved or copied the ledger, bring the file and its head (the same name with '-head') "
     "together, as they were at one moment. If it is lost, create a new ledger and spend on it "
     "first all that may have been spent; `python -m skdistill ledger FILE` shows what is left."
 )
 _MACHINE = platform.node()
-_IN_MEMORY = (
-    "This ledger lives in the memory of one process (':memory:') and cannot be charged from "
-    "another: the charge would be lost there. Give the ledger a file, "
-    "PrivacyLedger.create('budget.db', ...), or stay in one process: n_jobs=1, or `with "
-    "joblib.parallel_backend('threading')`."
-)
 
 
 class Entry(NamedTuple):
     """An event, and the state of the ledger after it."""
 
-    kind: str  # "open", "cap" or "remember"; or a charge: "gaussian" or "pure"
+    n: int  # counts from 0, the entry that opened the ledger
+    time: int  # microseconds since 1970 (UTC); never less than that of the entry before
     totals: Totals  # all charges up to this one
     cap: Cap  # their limit, and whom the ledger protects
+    kind: str = ""  # "open", "cap" or "remember"; or a charge: "gaussian" or "pure"
     loss: PrivacyLoss | None = None  # that was charged
     note: str = ""  # of the first entry: the identity of the ledger
     anywhere: bool = False  # of the first entry: it may stand on any file system
-    digest: str = ""  # SHA-256 of a remembered blob
-    time: int = 0  # microseconds since 1970 (UTC); never less than that of the entry before
     process: str = ""  # its number and the name of its machine
 
     def next(self, kind: str, **event: Any) -> Entry:
         """Return an event of now that leaves the state as it is, but for the fields given."""
         state: dict[str, Any] = {"totals": self.totals, "cap": self.cap}
-        now, process = time.time_ns() // 1000, f"{os.getpid()}@{_MACHINE}"
-        return Entry(kind, **state | event, time=max(now, self.time), process=process)
+        now, process = max(time.time_ns() // 1000, self.time), f"{os.getpid()}@{_MACHINE}"
+        return Entry(self.n + 1, now, **state | event, kind=kind, process=process)
 
     def encode(self) -> str:
-        """Return the entry as JSON (an encoder would take a tenth of the time of a charge)."""
-        totals, cap, loss = self.totals, _encoded(self.cap), _encoded(self.loss)
-        return (
-            f'{{"kind":"{self.kind}","totals":{{"n":{totals.n},"squares":{totals.squares},"pure":'
-            f'{totals.pure}}},"cap":{cap},"loss":{loss},"note":{_encoded(self.note)},"anywhere":'
-            f'{_encoded(self.anywhere)},"digest":"{self.digest}","time":{self.time},"process":'
-            f"{_encoded(self.process)}}}"
-        )
+        """Return the entry as JSON."""
+        n, now, totals, *others = self
+        counters = f'{{"n":{totals.n},"squares":{totals.squares},"pure":{totals.pure}}}'
+        return f'{{"n":{n},"time":{now},"totals":{counters},{_encoded(*others)}'
 
     @classmethod
     def parse(cls, text: str) -> Entry:
         """Return the entry that was encoded as this text."""
         content = json.loads(text)
-        content["totals"] = Totals(**content["totals"])
-        for name, kind in (("cap", Cap), ("loss", PrivacyLoss)):
-            if fields := content[name]:
-                fields["relation"], fields["unit"] = (
-                    Relation(fields["relation"]),
-                    Unit(fields["unit"]),
-                )
-                content[name] = kind(**fields)
+        content["totals"], content["cap"] = Totals(**content["totals"]), _cap(**content["cap"])
+        content["loss"] = content["loss"] and PrivacyLoss(**content["loss"])
         return cls(**content)
+
+
+_cap = lru_cache(maxsize=64)(Cap.of)
+
+
+@lru_cache(maxsize=64)  # to encode them for each charge would take an eighth of its time
+def _encoded(*values: Any) -> str:
+    """Return the end of an entry as JSON: the fields that come again and again."""
+    return _JSON.encode(dict(zip(Entry._fields[3:], values, strict=True)))[1:]
 
 
 class Row(NamedTuple):
     """An entry as it is stored (columns of any type, if they were changed)."""
 
-    n: int  # counts from 0, the entry that opened the ledger
+    n: int
     key: Any  # bytes that a remembered blob is found by
     text: Any
     hash: Any
+    blob: Any
     previous: Any  # the hash of the row before, None where there is none
 
     @classmethod
-    def of(cls, n: int, key: bytes | None, entry: Entry, previous: bytes | None) -> Row:
+    def of(cls, entry: Entry, previous: bytes | None, key: Any = None, blob: Any = None) -> Row:
         """Return the row of an entry."""
-        text = entry.encode()
-        return cls(n, key, text, _hash(n, key, text, previous), previous)
+        row = cls(entry.n, key, entry.encode(), b"", blob, previous)
+        return row._replace(hash=row.right_hash())
+
+    def right_hash(self) -> bytes:
+        """Return the hash of this row after the one before (its number is in the text)."""
+        blob = hashlib.sha256(self.blob).digest() if isinstance(self.blob, bytes) else self.blob
+        columns = self.key, self.text, blob, self.previous
+        return hashlib.sha256(repr(columns).encode()).digest()
 
     @property
     def intact(self) -> bool:
         """Whether this is the row that was appended to the row before."""
-        return bool(self.hash == _hash(self.n, self.key, self.text, self.previous))
+        return bool(self.hash == self.right_hash())
 
-
-_SELECT = (
-    "SELECT n, key, text, hash, (SELECT hash FROM entries AS before WHERE before.n = entries.n - 1)"
-    " FROM entries "
-)
+    @property
+    def entry(self) -> Entry | None:
+        """The entry of an intact row."""
+        return Entry.parse(self.text) if self.intact else None
 
 
 class Store:
     """A ledger file, by its real path, with the identity that it must have.
 
-    `read_only` changes nothing and locks nothing.
+    `read_only` changes nothing and locks nothing; `in_memory` is one of this process, without
+    files. A connection is kept between operations. It is closed before a fork, after an error, and
+    where another file stands in its file's place.
     """
 
-    def __init__(self, path: str, identity: str = "", *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: str, identity: str = "", *, read_only: bool = False, in_memory: bool = False
+    ) -> None:
         self.path, self.identity, self.read_only = path, identity, read_only
-        # The last row that this object knows to be on the disk, and its entry; and the head and
-        # SQLite's version of the file at that moment.
-        self._known: tuple[Row, Any] = Row(-1, None, "", b"", None), None
-        self._head_then, self._version = b"", None
+        self._head = path + "-head"
+        # In memory: the head, a lock for each key, and the process.
+        self._memory = BytesIO() if in_memory else None
+        self._locks, self._process = dict[bytes, Any](), os.getpid() if in_memory else 0
+        # The last entry that this object knows to be on the disk, with its number and hash; and
+        # the head and SQLite's version of the file at that moment.
+        self._last: Any = None
+        self._known: tuple[int, bytes | None] = -1, None
+        self._seen: tuple[bytes, Any] = b"", None
         self._connection: sqlite3.Connection | None = None
         self._place = (0, 0)
 
     def create(self, cap: Cap, anywhere: bool) -> None:
         """Make the file and its head; refuse where there is either."""
         self.identity = secrets.token_hex(16)
-        first = Entry("", Totals(), cap).next("open", note=self.identity, anywhere=anywhere)
-        row = Row.of(0, None, first, None)
-        with ExitStack() as undo:
-            self._make_files(first, undo)
-            with self._session() as (file, connection):
-                connection.execute("BEGIN IMMEDIATE")
-                for statement in sorted(_SCHEMA, reverse=True):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
-                _insert(connection, row, None)
-                connection.execute("COMMIT")
-                self._write_head(file, row, first)
-                if isinstance(file, FileIO):
-                    os.fsync(file.fileno())
-            undo.pop_all()
+        entry = Entry(-1, 0, Totals(), cap).next("open", note=self.identity, anywhere=anywhere)
+        if self._memory is None:
+            self._make_files(anywhere)
+        with self._session() as (file, connection):
+            connection.execute("BEGIN IMMEDIATE")
+            names = f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_VERSION}"
+            for statement in (*_SCHEMA, *names):
+                connection.execute(statement)
+            _insert(connection, row := Row.of(entry, None))
+            connection.execute("COMMIT")
+            self._write_head(file, row, entry)
+            if isinstance(file, FileIO):
+                os.fsync(file.fileno())
 
-    def _make_files(self, first: Entry, undo: ExitStack) -> None:
-        self._check_filesystem(first)
-        for path in (self._head, self.path):
-            if check_place(path):
-                raise LedgerError(
-                    f"{path!r} exists already. Open a ledger by PrivacyLedger(path). (A head "
-                    "without its ledger was left by one that was removed or never finished. "
-                    "Remove it if nothing that was charged there counts any more.)"
-                )
+    def _make_files(self, anywhere: bool) -> None:
+        self._check_filesystem(anywhere)
+        files = self._head, self.path
+        if any(map(check_place, files)):
+            raise LedgerError(
+                f"{self.path!r} or its head exists already. Open a ledger by PrivacyLedger(path). "
+                "Remove a head without its ledger only if nothing that was charged there counts."
+            )
+        for path in files:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            undo.callback(os.unlink, path)
 
     def open(self) -> None:
         """Check that this is a ledger, and learn its identity."""
         if not check_place(self.path):
             gone = " It is gone: its head is still there." if os.path.exists(self._head) else ""
-            raise LedgerError(
-                f"There is no ledger {self.path!r}.{gone} Make one by "
-                "PrivacyLedger.create(path, epsilon, delta)."
-            )
+            make = "Make one by PrivacyLedger.create(path, epsilon, delta)."
+            raise LedgerError(f"There is no ledger {self.path!r}.{gone} {make}")
         # Not through SQLite, which would roll back the journal of somebody else's database. While
         # IO is held no thread has the file open: to close it drops all locks of the process on it.
         with _explained(self.path), IO, open(self.path, "rb") as file:
-            header = file.read(72)
-        if header[:16] != b"SQLite format 3\0" or header[68:] != _APPLICATION.to_bytes(4, "big"):
+            application = file.read(72)[68:]
+        if application != _APPLICATION.to_bytes(4, "big"):
             unfinished = os.path.exists(self._head) and not os.path.getsize(self._head)
             raise LedgerError(_UNFINISHED if unfinished else f"{self.path!r} is not a ledger.")
-        with self._session() as (file, connection):
-            tip, _ = self._tip(file, connection)
+        with self._session() as (head, connection):
+            tip = self._tip(head, connection)
             version, pages, size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("user_version", "page_count", "page_size")
             )
-            schema = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master")}
+            schema = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master")]
             if (version, schema) != (_VERSION, _SCHEMA):
                 raise LedgerError(
-                    f"{self.path!r} is a ledger of another version of skdistill, or its tables "
-                    "were changed."
+                    f"{self.path!r} is of another version of skdistill, or its tables were changed."
                 )
-            first = _select(connection, "WHERE n = 0")
-            short = os.path.getsize(self.path) < pages * size
-            if short or not first or not first[0].intact:
-                raise LedgerError(
-                    f"The ledger {self.path!r} was cut short, or its first entry was changed "
-                    f"(its last is number {tip.n}). {_NEW_LEDGER}"
-                )
-            self._check_filesystem(Entry.parse(first[0].text))
+            self._refuse([tip.n] if os.path.getsize(self.path) < pages * size else [])
+            first = [row.entry for row in _select(connection, "WHERE n = 0")]
+            self._check_filesystem(any(entry.anywhere for entry in first if entry))
+
+    def _refuse(self, entries: Collection[int]) -> None:
+        if entries:
+            raise LedgerError(
+                f"The ledger {self.path!r} has lost charges, or entries were changed: number "
+                f"{max(entries)} is not there as it was (an old copy, one that was used, too, a "
+                f"file that was cut short?). {_NEW_LEDGER}"
+            )
 
     def append(
-        self,
-        decide: Callable[[Entry], Entry],
-        key: bytes | None = None,
-        blob: bytes | None = None,
+        self, decide: Callable[[Entry], Entry], key: bytes | None = None, blob: bytes | None = None
     ) -> None:
         """Append the entry that `decide` makes of the last one; durable when this returns.
 
@@ -246,59 +243,47 @@ class Store:
         """
         with self._session() as (file, connection):
             connection.execute("BEGIN IMMEDIATE")
-            tip, last = self._tip(file, connection)
-            entry = decide(last)
-            row = Row.of(tip.n + 1, key, entry, tip.hash)
-            _insert(connection, row, blob)
+            entry = decide(self._tip(file, connection))
+            _insert(connection, row := Row.of(entry, self._known[1], key, blob))
             connection.execute("COMMIT")
             self._write_head(file, row, entry)
 
     def tip(self) -> Entry:
         """Return the last entry, checked against the head."""
         with self._session() as (file, connection):
-            return self._tip(file, connection)[1]
-
-    def count(self) -> int:
-        """Return the number of entries."""
-        with self._session() as (file, connection):
-            return self._tip(file, connection)[0].n + 1
+            return self._tip(file, connection)
 
     def recall(self, key: bytes) -> list[bytes]:
         """Return the blobs remembered under `key`, oldest first; refuse those that changed."""
         with self._session() as (file, connection):
             self._tip(file, connection)
-            found = []
-            for row in _select(connection, "WHERE key = ? ORDER BY n", key):
-                if (blob := _blob(connection, row)) is None:
-                    raise LedgerError(f"Entry {row.n} of the ledger {self.path!r} was changed.")
-                found.append(blob)
-            return found
+            found = list(_select(connection, "WHERE key = ? ORDER BY n", key))
+        self._refuse([row.n for row in found if not row.intact])
+        return [row.blob for row in found]
 
     def walk(self, start: int = 0) -> Iterator[Entry | None]:
         """Yield the entries from number `start` on; None for one that is not as it was written."""
-        rows = None
-        while rows is None or rows:
+        found: list[tuple[int, Entry | None]] = [(start - 1, None)]
+        while found:
+            start = found[-1][0] + 1
             with self._session() as (_, connection):
                 rows = _select(connection, "WHERE n >= ? ORDER BY n LIMIT 500", start)
-                found = [_entry(connection, row) for row in rows]
-            yield from found
-            start = rows[-1].n + 1 if rows else start
+                found = [(row.n, row.entry) for row in rows]
+            yield from (entry for _, entry in found)
 
     def last_claim(self) -> Entry | None:
         """Return the last entry as it stands; a damaged ledger may still have one."""
         with suppress(sqlite3.Error, LookupError, ValueError), closing(self._connect()) as found:
-            return _entry(found, _select(found, "ORDER BY n DESC LIMIT 1")[0])
+            return [row.entry for row in _select(found, "ORDER BY n DESC LIMIT 1")][0]
         return None
 
-    @contextmanager
-    def locked(self, key: bytes) -> Iterator[None]:
+    def locked(self, key: bytes) -> Any:
         """Hold the lock of a key: one thread of one process at a time; it may enter again."""
         self._check_process()
+        if self._memory is not None:
+            return self._locks.setdefault(key, threading.RLock())
         name = hashlib.sha256(self.identity.encode() + key).hexdigest()[:24]
-        with ExitStack() as stack:
-            with _explained(self.path):
-                stack.enter_context(locked_file(f"{self.path}-{name}.lock", temporary=True))
-            yield
+        return locked_file(f"{self.path}-{name}.lock", temporary=True)
 
     def close(self) -> None:
         """Close the connection; the next operation opens another one."""
@@ -310,45 +295,58 @@ class Store:
     __del__ = close
 
     def _check_process(self) -> None:
-        if self.path == ":memory:":  # unpickled where that ledger is not
-            raise LedgerError(_IN_MEMORY)
+        if self.path == ":memory:" and self._process != os.getpid():  # or unpickled elsewhere
+            raise LedgerError(
+                "This ledger lives in the memory of one process (':memory:') and cannot be charged "
+                "from another, where the charge would be lost. Give it a file, or stay in one "
+                "process: n_jobs=1, or `with joblib.parallel_backend('threading')`."
+            )
 
-    @property
-    def _head(self) -> str:
-        return self.path + "-head"
-
-    def _check_filesystem(self, first: Entry) -> None:
-        if not first.anywhere and (kind := foreign_filesystem(self.path)):
+    def _check_filesystem(self, anywhere: bool) -> None:
+        if not anywhere and (kind := foreign_filesystem(self.path)):
             raise LedgerError(
                 f"{self.path!r} is on a file system that is not known to belong to this machine "
-                f"alone ({kind}). On a network file system locks may not keep two machines apart, "
-                "so that the budget is spent twice. Keep the ledger on a local disk. If this is "
-                "one, PrivacyLedger.create(..., anywhere=True) makes a ledger that may stand here, "
-                "and its history says so."
+                f"alone ({kind}): its locks may not keep two machines apart, so that the budget is "
+                "spent twice. Keep the ledger on a local disk. If this is one, create it with "
+                "anywhere=True; its history says so."
             )
 
     @contextmanager
     def _session(self) -> Iterator[tuple[Any, sqlite3.Connection]]:
         """Hold the head's lock and the connection; an exception rolls back."""
         self._check_process()
-        opened: Any = FileIO if self.read_only else locked_file
-        with _explained(self.path), opened(self._head) as file, IO:
+        with _explained(self.path), self._opened_head() as file, IO:
             keep = False
             try:
-                found = os.stat(self.path)
-                if self._connection is None or self._place != (found.st_dev, found.st_ino):
-                    self.close()
-                    self._connection, self._version = self._connect(), None
-                    self._place = found.st_dev, found.st_ino
-                    CONNECTED.add(self)
-                yield file, self._connection
+                yield file, self._connected()
                 keep = os.name == "posix"  # Windows removes no file that is open
             finally:
-                if not keep:
+                if self._connection is not None and self._memory is not None:
+                    self._connection.rollback()
+                elif not keep:
                     self.close()
 
+    def _opened_head(self) -> Any:
+        if self._memory is not None:
+            return nullcontext(self._memory)
+        return FileIO(self._head) if self.read_only else locked_file(self._head)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._memory is None:
+            found = os.stat(self.path)
+            if self._place != (found.st_dev, found.st_ino):
+                self.close()
+                self._place = found.st_dev, found.st_ino
+        if self._connection is None:
+            self._connection, self._seen = self._connect(), (b"", None)
+            if self._memory is None:
+                CONNECTED.add(self)
+        return self._connection
+
     def _connect(self) -> sqlite3.Connection:
-        name = Path(self.path).as_uri() + ("?mode=ro" if self.read_only else "?mode=rw")
+        name = self.path
+        if self._memory is None:
+            name = Path(name).as_uri() + ("?mode=ro" if self.read_only else "?mode=rw")
         options: dict[str, Any] = {"uri": True, "isolation_level": None, "check_same_thread": False}
         connection = sqlite3.connect(name, timeout=_BUSY_SECONDS, **options)
         try:
@@ -363,140 +361,55 @@ class Store:
 
     def _write_head(self, file: Any, row: Row, entry: Entry) -> None:
         head = f"skdistill ledger {self.identity} {row.n} {row.hash.hex()}".ljust(150) + "\n"
-        self._known, self._head_then = (row, entry), head.encode()
+        self._last, self._known = entry, (row.n, row.hash)
+        self._seen = head.encode(), self._seen[1]
         file.seek(0)
-        if file.write(self._head_then) != len(self._head_then):
+        if file.write(head.encode()) != len(head):
             raise OSError("the head was not written in full")
 
-    def _tip(self, file: Any, connection: sqlite3.Connection) -> tuple[Row, Entry]:
-        """Return the last row and its entry; refuse unless the chain leads from the head to it.
+    def _tip(self, file: Any, connection: sqlite3.Connection) -> Entry:
+        """Return the last entry; refuse unless the chain leads from the head to it.
 
         The row that this object knew before must still be there: a copy that was used beside the
         ledger and then written over it is as long, but it has other rows.
         """
         file.seek(0)  # before the rows: others may append in between
-        content, known = file.read(200) or b"", self._known[0]
-        version = connection.execute("PRAGMA data_version").fetchone()  # changed by others only
-        if (content, version) == (self._head_then, self._version):
-            return self._known
-        head = _HEAD.fullmatch(content)
-        if head is None:
-            raise LedgerError(_UNFINISHED if not content else f"{_DAMAGED} {_NEW_LEDGER}")
-        n, tip = int(head[2]), bytes.fromhex(head[3].decode())
-        self.identity = self.identity or head[1].decode()
+        content, known = file.read(200) or b"", self._known
+        seen = content, connection.execute("PRAGMA data_version").fetchone()  # by others only
+        if seen == self._seen:
+            return self._last
+        if (head := _HEAD.fullmatch(content)) is None:
+            damaged = f"The head of this ledger is damaged: it may have lost charges. {_NEW_LEDGER}"
+            raise LedgerError(damaged if content else _UNFINISHED)
+        n, self.identity = int(head[2]), self.identity or head[1].decode()
         if head[1].decode() != self.identity:
             raise LedgerError(f"{self.path!r} is another ledger than the one that was opened.")
-        rows = _select(connection, "WHERE n = ? AND n < ?", known.n, n)
-        rows += _select(connection, "WHERE n >= ? ORDER BY n", n)
-        found = {row.n: row for row in rows}
-        if lost := {n, known.n} - {-1, *found}:
-            raise LedgerError(
-                f"The ledger {self.path!r} has lost charges: it ends before entry {max(lost)}, "
-                f"which it had (an old copy, or a file that was cut short?). {_NEW_LEDGER}"
-            )
-        if found.get(known.n, known) != known:
-            raise LedgerError(
-                f"The ledger {self.path!r} has lost charges: another ledger's entry stands in the "
-                f"place of entry {known.n} (a copy that was used, too?). {_NEW_LEDGER}"
-            )
-        if found[n].hash != tip or not all(row == known or row.intact for row in rows):
-            raise LedgerError(
-                f"The last entries of the ledger {self.path!r} were changed: they do not fit the "
-                f"chain of hashes. {_NEW_LEDGER}"
-            )
-        self._head_then, self._version = content, version
-        if rows[-1] != known:
-            self._known = rows[-1], Entry.parse(rows[-1].text)
-        return self._known
+        rows = {row.n: row for row in _select(connection, "WHERE n = ? OR n >= ?", known[0], n)}
+        must = [(n, bytes.fromhex(head[3].decode())), *([known] if self._last else [])]
+        wrong = {number for number, row in rows.items() if not row.intact}
+        self._refuse(wrong | {i for i, right in must if i not in rows or rows[i].hash != right})
+        last = rows[max(rows)]
+        if (last.n, last.hash) != known:
+            self._last, self._known = Entry.parse(last.text), (last.n, last.hash)
+        self._seen = seen
+        return self._last
 
 
-class MemoryStore(Store):
-    """A ledger in the memory of this process."""
-
-    def __init__(self) -> None:
-        super().__init__(":memory:")
-        self._pid, self._file, self._keys = os.getpid(), BytesIO(), dict[bytes, Any]()
-        self._connection = sqlite3.connect(
-            ":memory:", isolation_level=None, check_same_thread=False
-        )
-
-    def _make_files(self, first: Entry, undo: ExitStack) -> None:
-        """There are none."""
-
-    @contextmanager
-    def locked(self, key: bytes) -> Iterator[None]:
-        """Hold the lock of a key."""
-        self._check_process()
-        with self._keys.setdefault(key, threading.RLock()):
-            yield
-
-    @contextmanager
-    def _session(self) -> Iterator[tuple[Any, sqlite3.Connection]]:
-        self._check_process()
-        with IO, _explained(self.path):
-            assert self._connection is not None
-            try:
-                yield self._file, self._connection
-            except BaseException:
-                self._connection.rollback()
-                raise
-
-    def _check_process(self) -> None:
-        if self._pid != os.getpid():
-            raise LedgerError(_IN_MEMORY)
+def _insert(connection: sqlite3.Connection, row: Row) -> None:
+    connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", row[:5])
 
 
-def _hash(*columns: Any) -> bytes:
-    return hashlib.sha256(repr(columns).encode("utf-8", "backslashreplace")).digest()
+def _select(connection: sqlite3.Connection, condition: str, *values: Any) -> Iterator[Row]:
+    return map(Row._make, connection.execute(_SELECT + condition, values))
 
 
-def _insert(connection: sqlite3.Connection, row: Row, blob: bytes | None) -> None:
-    connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", (*row[:4], blob))
-
-
-def _select(connection: sqlite3.Connection, condition: str, *values: Any) -> list[Row]:
-    return [Row(*columns) for columns in connection.execute(_SELECT + condition, values)]
-
-
-def _blob(connection: sqlite3.Connection, row: Row) -> bytes | None:
-    """Return the blob of a row, None unless it is the one that was remembered."""
-    (blob,) = connection.execute("SELECT blob FROM entries WHERE n = ?", (row.n,)).fetchone()
-    same = isinstance(blob, bytes) and row.intact
-    return (
-        blob if same and Entry.parse(row.text).digest == hashlib.sha256(blob).hexdigest() else None
-    )
-
-
-def _entry(connection: sqlite3.Connection, row: Row) -> Entry | None:
-    """Return the entry of a row, None where the row or its blob is not as it was written."""
-    if not row.intact:
-        return None
-    entry = Entry.parse(row.text)
-    return None if entry.digest and _blob(connection, row) is None else entry
-
-
-class _explained:
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
     """Raise a LedgerError that explains an error of SQLite or of the system."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if not isinstance(error, sqlite3.Error | OSError | UnicodeDecodeError):
-            return
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        if damaged or isinstance(error, UnicodeDecodeError):  # of a damaged schema
-            text = f"The ledger {self.path!r} is damaged ({error}). {_NEW_LEDGER}"
-        elif isinstance(error, FileNotFoundError):
-            text = f"The ledger {self.path!r} is gone, or it has lost its head. {_NEW_LEDGER}"
-        else:
-            text = (
-                f"The ledger {self.path!r} could not be written or read ({error}). A charge that "
-                "was being made may have been made. It was not acknowledged, and nothing is "
-                "released for it. `python -m skdistill ledger FILE` reads the ledger."
-            )
-        raise LedgerError(text) from error
+    try:
+        yield
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        raise LedgerError(
+            f"The ledger {path!r} could not be written or read ({error}). A charge that was being "
+            f"made may be there. It was not acknowledged: nothing is released for it. {_NEW_LEDGER}"
+        ) from error

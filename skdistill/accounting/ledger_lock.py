@@ -21,9 +21,9 @@ _OPEN: weakref.WeakSet[FileIO] = weakref.WeakSet()
 # The locks that each thread holds. (An interrupt may come so late that one is not let go before
 # the garbage collector finds it.)
 _HELD: weakref.WeakValueDictionary[tuple[int, str], FileIO] = weakref.WeakValueDictionary()
+_FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 if sys.platform == "win32":  # run in tests with a stand-in for msvcrt
-    import errno
     import msvcrt
     import time
 
@@ -33,13 +33,10 @@ if sys.platform == "win32":  # run in tests with a stand-in for msvcrt
             file.seek(2**30)
             try:
                 return msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EDEADLK):  # not held by another
-                    raise
-            time.sleep(0.002)
+            except PermissionError:  # another one holds it
+                time.sleep(0.002)
 
     def _unlock(file: FileIO) -> None:
-        """Let go; closing the file does the same."""
         file.seek(2**30)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 
@@ -68,18 +65,18 @@ def locked_file(path: str, *, temporary: bool = False) -> Iterator[FileIO]:
     if (mine := _HELD.get(me)) is not None and not mine.closed:
         yield mine
         return
-    while True:
+    ours = False
+    while not ours:
         with IO:
             file = FileIO(os.open(path, _FLAGS | (os.O_CREAT if temporary else 0), 0o600), "r+b")
             _OPEN.add(file)
-        ours = False
         try:
             _lock(file)
-            # Who waited for a temporary file may have got the lock of one that was removed.
-            if ours := not temporary or _is_at(file, path):
+            with suppress(FileNotFoundError):  # while this thread waited, the file was removed
+                ours = not temporary or os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+            if ours:
                 _HELD[me] = file
                 yield file
-                return
         finally:
             # A waiter that is interrupted leaves the holder's file alone, and a forked child,
             # whose copy is closed, its parent's.
@@ -89,16 +86,6 @@ def locked_file(path: str, *, temporary: bool = False) -> Iterator[FileIO]:
                         os.unlink(path)
                 _unlock(file)
             file.close()
-
-
-_FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-
-
-def _is_at(file: FileIO, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except OSError:
-        return False
 
 
 def _before_fork() -> None:

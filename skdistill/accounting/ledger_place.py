@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 # File systems of one machine. On others, locks or the order of writes may not hold, or two
@@ -42,21 +43,17 @@ class LedgerError(RuntimeError):
 
 def real_path(path: str | os.PathLike[str]) -> str:
     """Return the one absolute name of a ledger: ``~`` and symbolic links are followed."""
-    name = os.fspath(path)
-    if not isinstance(name, str):
-        raise TypeError(f"The path of a ledger must be text, got {path!r}.")
-    return os.path.realpath(os.path.expanduser(name))
+    return os.path.realpath(os.path.expanduser(os.fsdecode(path)))
 
 
 def check_place(path: str) -> bool:
     """Raise unless a ledger can be kept at `path` (a real path); return whether a file is there."""
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        raise LedgerError(f"There is no folder {folder!r} to keep a ledger in. Create it first.")
     try:
         found = os.lstat(path)
-    except FileNotFoundError:
-        return False
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.isdir(os.path.dirname(path)):
+            return False
+        raise LedgerError(f"There is no folder for {path!r}. Create it first.") from None
     except OSError as error:
         raise LedgerError(f"{path!r} cannot be opened: {error.strerror}.") from error
     if not stat.S_ISREG(found.st_mode):
@@ -79,8 +76,13 @@ def foreign_filesystem(path: str) -> str:
     if path.startswith(("\\\\", "//")):
         beyond = path.startswith(("\\\\?\\", "\\\\.\\")) and path[4:8].upper() != "UNC\\"
         return "" if beyond else "smb"
-    best, kind = -1, ""
-    for line in _list_of_mounts().splitlines():
+    mounts, best, kind = "", -1, ""
+    with suppress(OSError, ValueError, subprocess.SubprocessError):
+        if sys.platform == "darwin":
+            mounts = subprocess.run("/sbin/mount", capture_output=True, check=True).stdout.decode()
+        elif sys.platform == "linux":
+            mounts = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape")
+    for line in mounts.splitlines():
         if found := _MOUNTED[sys.platform].match(line):
             # The kernel of Linux writes a blank as \040.
             point = re.sub(r"\\([0-7]{3})", lambda at: chr(int(at[1], 8)), found["point"])
@@ -88,15 +90,3 @@ def foreign_filesystem(path: str) -> str:
             if inside and len(point) >= best:  # a later mount hides an earlier one
                 best, kind = len(point), found["kind"]
     return "" if LOCAL.fullmatch(kind) else kind
-
-
-def _list_of_mounts() -> str:
-    """Return the system's list of mounted file systems, "" where it gives none."""
-    try:
-        if sys.platform == "darwin":
-            return subprocess.run(["/sbin/mount"], capture_output=True, check=True).stdout.decode()
-        if sys.platform == "linux":
-            return Path("/proc/self/mounts").read_text("utf-8", "surrogateescape")
-    except (OSError, ValueError, subprocess.SubprocessError):
-        pass
-    return ""

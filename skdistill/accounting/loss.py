@@ -1,16 +1,10 @@
-r"""Privacy losses: the price of a calibrated release, and the noise it needs.
+"""Privacy losses: the price of a calibrated release, and the noise it needs.
 
 Everything here is computed from public quantities. Gaussian noise is accounted for by its
-Gaussian-DP parameter μ = sensitivity / standard deviation [2]_: a release is μ-GDP if telling
-two neighbouring data sets apart from it is at least as hard as telling N(0, 1) from N(μ, 1).
-Releases compose by Σμ² ([2]_, Corollary 2), which is why a loss is shared by μ² and not by ε.
-
-References
-----------
-.. [1] B. Balle, Y.-X. Wang, "Improving the Gaussian mechanism for differential privacy:
-   analytical calibration and optimal denoising", ICML 2018, arXiv:1805.06530.
-.. [2] J. Dong, A. Roth, W. J. Su, "Gaussian differential privacy", JRSS B 84(1), 2022,
-   arXiv:1905.02383.
+Gaussian-DP parameter μ = sensitivity / standard deviation (Dong, Roth and Su, JRSS B 84(1), 2022,
+arXiv:1905.02383): a release is μ-GDP if telling two neighbouring data sets apart from it is at
+least as hard as telling N(0, 1) from N(μ, 1). Releases compose by Σμ² (Corollary 2), which is why
+a loss is shared by μ² and not by ε.
 """
 
 from __future__ import annotations
@@ -21,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -47,11 +40,12 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
     .. math:: \delta(\varepsilon) = \Phi(-u) - e^{\varepsilon}\,\Phi(-v),
        \qquad u = \varepsilon/\mu - \mu/2,\quad v = \varepsilon/\mu + \mu/2
 
-    ([1]_, Theorem 8; [2]_, Corollary 1). As written it loses every digit to cancellation, and
-    overflows. With the Mills ratio R(x) = Φ(-x)/φ(x), which ``erfcx`` computes without
-    underflow, and e^ε φ(v) = φ(u) (because v² - u² = 2ε), it is φ(u) [R(u) - R(v)]; and where
-    μ is small, so that this difference cancels, φ(u) ∫ᵤᵛ (1 - x R(x)) dx, because
-    R'(x) = x R(x) - 1. The exponent u is rounded once, from exact rational arithmetic.
+    (Balle and Wang, arXiv:1805.06530, Theorem 8; Dong, Roth and Su, Corollary 1). As written it
+    loses every digit to cancellation, and overflows. With the Mills ratio R(x) = Φ(-x)/φ(x), which
+    ``erfcx`` computes without underflow, and e^ε φ(v) = φ(u) (because v² - u² = 2ε), it is
+    φ(u) [R(u) - R(v)]; and where μ is small, so that this difference cancels,
+    φ(u) ∫ᵤᵛ (1 - x R(x)) dx, because R'(x) = x R(x) - 1. The exponent u is rounded once, from
+    exact rational arithmetic.
 
     Parameters
     ----------
@@ -64,11 +58,6 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
     -------
     float
         In [0, 1]; relative error below 2**-40 where the result is at least 1e-300.
-
-    References
-    ----------
-    .. [1] Balle and Wang, arXiv:1805.06530.
-    .. [2] Dong, Roth and Su, arXiv:1905.02383.
 
     Examples
     --------
@@ -137,11 +126,11 @@ def _epsilon_of(mu: float, delta: float) -> float:
 def gaussian_mu(epsilon: float, delta: float) -> float:
     r"""Return the largest μ (rounded down) such that every μ-GDP release is (ε, δ)-DP.
 
-    diffprivlib's ``GaussianAnalytic`` [1]_ validates the parameters and calibrates: μ is the
-    inverse of the scale it gives to sensitivity 1. Its search runs in plain floating point:
-    it may end on the wrong side of δ, and it loses digits as ε grows or δ shrinks (at
-    ε > 700 it overflows). Its figure is therefore taken only if :func:`gaussian_delta`
-    confirms that it is safe, and tight to 2**-30; otherwise μ is found by bisection.
+    It is the inverse of the scale that diffprivlib's ``GaussianAnalytic`` (Balle and Wang,
+    arXiv:1805.06530) gives to sensitivity 1. That search runs in plain floating point: it may end
+    on the wrong side of δ, and it loses digits as ε grows or δ shrinks. Its figure is therefore
+    taken only if :func:`gaussian_delta` confirms that it is safe, and tight to 2**-30; otherwise
+    μ is found by bisection.
 
     Parameters
     ----------
@@ -159,12 +148,7 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
     Notes
     -----
     δ grows with μ: its derivative is φ(u), with u as in :func:`gaussian_delta`. A μ with
-    δ(μ, ε) ≤ δ is therefore private, and so is every smaller one ([2]_, Corollary 1).
-
-    References
-    ----------
-    .. [1] Balle and Wang, arXiv:1805.06530.
-    .. [2] Dong, Roth and Su, arXiv:1905.02383.
+    δ(μ, ε) ≤ δ is therefore private, and so is every smaller one.
 
     Examples
     --------
@@ -195,8 +179,7 @@ def _mu_of(epsilon: float, delta: float) -> float:
 class PrivacyLoss:
     """The price of a release, and the noise with which a query costs no more.
 
-    Made by :meth:`gaussian`, :meth:`laplace`, :meth:`of_mu` or :meth:`part`, never field by
-    field.
+    Made by :meth:`gaussian`, :meth:`laplace`, :meth:`of_mu` or :meth:`part`, never field by field.
 
     Parameters
     ----------
@@ -242,13 +225,7 @@ class PrivacyLoss:
         Returns
         -------
         PrivacyLoss
-
-        Raises
-        ------
-        TypeError
-            If a parameter is no real number (a bool, a string).
-        ValueError
-            If it is out of range.
+            Numbers out of range raise a ValueError, and values of other types a TypeError.
         """
         mu = gaussian_mu(epsilon, delta)
         return cls("gaussian", float(epsilon), float(delta), mu)
@@ -265,13 +242,7 @@ class PrivacyLoss:
         Returns
         -------
         PrivacyLoss
-
-        Raises
-        ------
-        TypeError
-            If `epsilon` is no real number (a bool, a string).
-        ValueError
-            If it is out of range.
+            Its noise is Laplace noise, or another law with δ = 0.
         """
         return cls("laplace", _positive(epsilon, "epsilon"), 0.0, None)
 
@@ -296,10 +267,10 @@ class PrivacyLoss:
     def part(self, fraction: float | Fraction) -> PrivacyLoss:
         r"""Return a part of this loss, for one of several releases that share it.
 
-        Releases whose fractions sum to at most 1 cost no more than this loss: k Gaussian
-        releases with :math:`\mu_i^2 = f_i \mu^2` are μ'-GDP with μ'² = Σμᵢ² ≤ μ² (Dong, Roth
-        and Su, arXiv:1905.02383, Corollary 2), Laplace ones with εᵢ = fᵢ ε are Σεᵢ-DP (Dwork
-        and Roth 2014, Theorem 3.16). Each part is rounded down.
+        Releases whose fractions sum to at most 1 cost no more than this loss: Gaussian releases
+        with :math:`\mu_i^2 = f_i \mu^2` are √Σμᵢ²-GDP together (Dong, Roth and Su, Corollary 2),
+        Laplace ones with εᵢ = fᵢ ε are Σεᵢ-DP (Dwork and Roth 2014, Theorem 3.16). Each part is
+        rounded down.
 
         Parameters
         ----------
@@ -318,19 +289,19 @@ class PrivacyLoss:
         if fraction == 1:
             return self
         if self.mu is None:
-            found = PrivacyLoss.laplace(self.epsilon * fraction * _ROUND_DOWN)
-        else:
-            mu = self.mu * math.sqrt(fraction) * _ROUND_DOWN
-            found = PrivacyLoss.of_mu(mu, self.delta)
-        return replace(found, unit=self.unit, relation=self.relation)
+            return replace(
+                self, epsilon=_positive(self.epsilon * fraction * _ROUND_DOWN, "epsilon")
+            )
+        mu = self.mu * math.sqrt(fraction) * _ROUND_DOWN
+        return replace(self, epsilon=gaussian_epsilon(mu, self.delta), mu=mu)
 
     def scale(self, sensitivity: float) -> float:
         r"""Return the scale of the noise that a query of this sensitivity needs.
 
-        N(0, (Δ₂/μ)²) on a query of L2 sensitivity Δ₂ is μ-GDP (Dong, Roth and Su,
-        arXiv:1905.02383, Theorem 1); Laplace noise of scale Δ₁/ε on a query of L1 sensitivity
-        Δ₁ is (ε, 0)-DP (Dwork and Roth 2014, Theorem 3.6). More noise of the same law is no
-        less private, so the quotient is enlarged by 2**-40, above its rounding error.
+        N(0, (Δ₂/μ)²) on a query of L2 sensitivity Δ₂ is μ-GDP (Dong, Roth and Su, Theorem 1);
+        Laplace noise of scale Δ₁/ε on a query of L1 sensitivity Δ₁ is (ε, 0)-DP (Dwork and Roth
+        2014, Theorem 3.6). More noise of the same law is no less private, so the quotient is
+        enlarged by 2**-40, above its rounding error.
 
         Parameters
         ----------
@@ -340,15 +311,10 @@ class PrivacyLoss:
         Returns
         -------
         float
-            Standard deviation of Gaussian noise; scale b (mean absolute value) of Laplace
-            noise; in the units of `sensitivity`.
+            Standard deviation of Gaussian noise; mean absolute value of Laplace noise.
         """
-        sensitivity = _positive(sensitivity, "sensitivity")
-        if self.mu is None:
-            mechanism = load("mechanisms").Laplace(epsilon=self.epsilon, sensitivity=sensitivity)
-            scale = float(mechanism.sensitivity / mechanism.epsilon) * _ROUND_UP
-        else:
-            scale = sensitivity / self.mu * _ROUND_UP
+        amount = self.epsilon if self.mu is None else self.mu
+        scale = _positive(sensitivity, "sensitivity") / amount * _ROUND_UP
         if not _normal(scale):
             raise ValueError(
                 f"The noise scale for sensitivity={sensitivity!r} at epsilon={self.epsilon!r} "
@@ -394,16 +360,7 @@ def _normal(value: Any) -> bool:
 
 
 def _probability(delta: Any) -> float:
-    """Return `delta` as a float in (0, 1), or raise."""
-    if isinstance(delta, Real) and delta is not False and delta == 0:
-        raise ValueError(
-            "Gaussian noise needs delta > 0, got 0. Set a delta below 1 / (number of records), "
-            "such as 1e-6, or use mechanism='laplace', which needs none."
-        )
-    number = _positive(delta, "delta")
-    if not _SMALLEST_DELTA <= number < 1:
-        raise ValueError(
-            f"delta must be in [{_SMALLEST_DELTA:g}, 1), got {delta!r}. "
-            "Set it below 1 / (number of records), such as 1e-6."
-        )
-    return number
+    """Return the delta of Gaussian noise as a float, or raise."""
+    below = f"in [{_SMALLEST_DELTA:g}, 1), below 1 / (number of records), such as 1e-6"
+    wanted = f"{below} (mechanism='laplace' needs none)"
+    return check_number("delta", delta, wanted, lambda v: _SMALLEST_DELTA <= v < 1)

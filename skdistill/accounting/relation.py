@@ -53,13 +53,9 @@ def as_replace_one(epsilon: float, delta: float, relation: Relation) -> tuple[fl
     Returns
     -------
     epsilon, delta : float
-        Of add-or-remove: (2ε, δ(1 + e^ε)), rounded up.
-
-    Notes
-    -----
-    Proof. Replacing a unit is removing one and adding one. For any event S and the data set D₀
-    between D and D', P(S|D) ≤ e^ε P(S|D₀) + δ ≤ e^ε (e^ε P(S|D') + δ) + δ: group privacy for two
-    (Dwork and Roth 2014, Theorem 2.2 and its proof, with δ).
+        Of add-or-remove: (2ε, δ(1 + e^ε)), rounded up. Proof: to replace a unit is to remove one
+        and to add one. For any event S and the data set D₀ between D and D',
+        P(S|D) ≤ e^ε P(S|D₀) + δ ≤ e^ε (e^ε P(S|D') + δ) + δ (Dwork and Roth 2014, Theorem 2.2).
 
     Examples
     --------

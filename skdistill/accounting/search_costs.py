@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 from sklearn.base import clone, is_classifier
@@ -87,11 +88,9 @@ def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = Non
 
     Notes
     -----
-    Every fit is run dry, its queries answered with zeros, in the order of a serial search, against
-    a ledger in memory. The total does not depend on the order for Gaussian noise: each row ends at
-    the highest level that any fit asks of it (:mod:`skdistill.release.replay.progressive`).
-    Steps of a pipeline before the distiller are fitted on X as the search would fit them; X is
-    public.
+    Every fit is run dry, its queries answered with zeros, in the order of a serial search. The
+    total does not depend on the order for Gaussian noise: each row ends at the highest level that
+    any fit asks of it. Steps of a pipeline before the distiller are fitted on X, which is public.
 
     Examples
     --------
@@ -109,7 +108,8 @@ def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = Non
     >>> print(search_cost(search, X[1000:]))
     31 fits, 4 releases: epsilon = 1.128 at delta = 1e-06 (without a ledger 5.233)
     """
-    held = _held_by(search)
+    held = getattr(last_step(getattr(search, "estimator", search)), "accountant", None)
+    held = held if replays(held) else None
     if delta is None and held is not None:
         delta = held.delta
     ledger, alone = _DryLedger(held), _DryLedger(None, replay=False)
@@ -119,9 +119,8 @@ def search_cost(search: Any, X: Any, y: Any = None, *, delta: float | None = Non
         splitter = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
         folds = [take_rows(X, train) for train, _ in splitter.split(X, y)]
         n_fits = len(grid) * len(folds) + bool(search.refit)
-        for params in grid:
-            for rows in folds:
-                _run_dry(_with(search.estimator, params), rows, ledger, alone)
+        for params, rows in product(grid, folds):
+            _run_dry(_with(search.estimator, params), rows, ledger, alone)
         if search.refit:
             ends = []
             for params in _distinct(grid):
@@ -149,12 +148,10 @@ class _DryLedger:
     held: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
 
     def charge(self, loss: PrivacyLoss, *, note: str = "") -> None:
-        """Add a charge."""
         self.losses = (*self.losses, loss)
 
     @property
     def delta(self) -> float:
-        """The largest delta that was charged."""
         return max((loss.delta for loss in self.losses), default=0.0)
 
     def epsilon(self, delta: float | None) -> float:
@@ -164,18 +161,15 @@ class _DryLedger:
         """
         before = after = Totals() if self.ledger is None else self.ledger.totals
         for loss in self.losses:
-            fits = None if self.ledger is None else self.ledger.cap.after(after, loss)
-            after = after.add(loss) if fits is None else fits
-        total = after.minus(before)
+            fits = self.ledger and self.ledger.cap.after(after, loss)
+            after = fits or after.add(loss)
+        total = after.plus(-before.squares, -before.pure)
         return total.epsilon(self.delta if delta is None else delta)
 
     def recall(self, key: bytes) -> list[bytes]:
-        """Return everything that the ledger holds, then everything that the dry run added."""
-        held = self.ledger.recall(key) if self.ledger is not None else []
-        return [*held, *self.held.get(key, ())]
+        return [*(self.ledger.recall(key) if self.ledger else []), *self.held.get(key, ())]
 
     def remember(self, key: bytes, blob: bytes) -> None:
-        """Remember for this dry run."""
         self.held = {**self.held, key: (*self.held.get(key, ()), blob)}
 
 
@@ -210,10 +204,8 @@ def _candidates(search: Any) -> list[dict[str, Any]]:
     if hasattr(search, "param_grid"):
         return list(ParameterGrid(search.param_grid))
     if hasattr(search, "param_distributions"):
-        draws = ParameterSampler(
-            search.param_distributions, search.n_iter, random_state=search.random_state
-        )
-        return list(draws)
+        drawn_from = search.param_distributions, search.n_iter
+        return list(ParameterSampler(*drawn_from, random_state=search.random_state))
     raise TypeError(
         f"{type(search).__name__} has neither param_grid nor param_distributions: the candidates "
         "of this search cannot be foreseen."
@@ -224,12 +216,6 @@ def _distinct(grid: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one candidate of each kind of release: the student does not matter."""
     kinds: dict[str, dict[str, Any]] = {}
     for params in grid:
-        release = {k: v for k, v in params.items() if "student" not in k.split("__")}
-        kinds.setdefault(repr(sorted(release.items(), key=lambda item: item[0])), params)
+        release = [(k, params[k]) for k in sorted(params) if "student" not in k.split("__")]
+        kinds.setdefault(repr(release), params)
     return list(kinds.values())
-
-
-def _held_by(search: Any) -> Any:
-    """Return the ledger of the distiller in a search, if it has one that replays."""
-    ledger = getattr(last_step(getattr(search, "estimator", search)), "accountant", None)
-    return ledger if replays(ledger) else None

@@ -256,6 +256,7 @@ def test_creating_and_opening(path, tmp_path, monkeypatch):
         PrivacyLedger.create(path, 1.0, 1e-6)
     ledger.spend(0.25)
     assert PrivacyLedger(path).total() == (0.25, 0)
+    assert PrivacyLedger(path).relation is Relation.REPLACE_ONE
     # Another working directory is not a fresh budget.
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -13,7 +13,7 @@ from processes import forked, needs_fork, run, start
 
 import skdistill
 from skdistill.accounting import PrivacyLoss, ledger_file
-from skdistill.accounting.ledger import PrivacyLedger
+from skdistill.accounting.ledger import LedgerError, PrivacyLedger
 
 
 @pytest.fixture
@@ -304,13 +304,17 @@ def test_fork_while_threads_charge(path):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_no_connection_lives_across_a_fork(path):
     """SQLite forbids to use one that was inherited, and even to close it."""
-    ledger = created(path).spend(AMOUNT)
+    ledger, in_memory = created(path).spend(AMOUNT), created(":memory:").spend(AMOUNT)
     assert ledger._store._connection is not None
     if (child := os.fork()) == 0:
-        os._exit(ledger._store._connection is not None)
+        try:
+            in_memory.spend(AMOUNT)
+        except LedgerError:
+            os._exit(ledger._store._connection is not None)
+        os._exit(2)
     assert os.waitpid(child, 0)[1] == 0
     assert ledger._store._connection is None
-    assert len(ledger.spend(AMOUNT)) == 2
+    assert len(ledger.spend(AMOUNT)) == len(in_memory.spend(AMOUNT)) == 2
 
 
 def test_an_open_transaction_is_never_kept(path, monkeypatch):

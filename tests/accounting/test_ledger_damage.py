@@ -5,7 +5,7 @@ import shutil
 import pytest
 from ledger_files import AMOUNT, created, edited, files, filled, holds, opened, snapshot, tampered
 
-from skdistill.accounting import PrivacyLoss
+from skdistill.accounting import PrivacyLoss, ledger_file
 from skdistill.accounting.composition import Cap, Totals
 from skdistill.accounting.ledger import LedgerError
 
@@ -51,7 +51,7 @@ def test_head_cut_at_every_byte(path, tmp_path):
         files(copy)["-head"].write_bytes(head[:length])
         assert not holds(copy, charges), length
     files(copy)["-head"].unlink()
-    with pytest.raises(LedgerError, match="has lost its head"):
+    with pytest.raises(LedgerError, match="could not be written or read.*-head"):
         opened(copy)
     assert not files(copy)["-head"].exists()
 
@@ -70,7 +70,7 @@ def test_old_copies(path, tmp_path):
 
     assert holds(mixture(new, new), 7)
     assert not holds(mixture(old, new), 7)  # an old copy put over it
-    with pytest.raises(LedgerError, match="has lost charges: it ends before entry 8"):
+    with pytest.raises(LedgerError, match="has lost charges.* 8 is not there"):
         opened(mixture(old, new))
     assert holds(mixture(new, old), 7)  # an old head is brought up to date
     # The limit that is documented: both files, put back as they were together once.
@@ -79,7 +79,7 @@ def test_old_copies(path, tmp_path):
     for name in ("", "-head"):
         shutil.copyfile(files(old)[name], files(path)[name])
     for use in (lambda: ledger.spend(AMOUNT, 0), ledger.total, lambda: ledger.recall(b"key")):
-        with pytest.raises(LedgerError, match="has lost charges: it ends before entry 8"):
+        with pytest.raises(LedgerError, match="has lost charges.* 8 is not there"):
             use()
 
 
@@ -167,9 +167,6 @@ def test_early_row_edited(path, column, row):
     """The total does not change; the history shows it."""
     charges = filled(path, 9)
     tampered(path, f"UPDATE entries SET {column} = -1 - {row} WHERE n = {row}")
-    if not holds(path, charges):  # the place of the ledger is in the first row
-        assert row == 0
-        return
     ledger = opened(path)
     with pytest.raises(LedgerError, match=f"Entry {row} of"):
         ledger.verify()
@@ -206,6 +203,12 @@ def test_rows_swapped_or_removed(path, tmp_path):
         {"totals": Totals(5, 0, 6 * 10**38)},
         {"cap": Cap.of(20.0, 1e-6, 20.0)},
         {"kind": "remember", "loss": None},
+        {
+            "kind": "remember",
+            "loss": None,
+            "cap": Cap.of(20.0, 1e-6, 20.0),
+            "totals": Totals(5, 0, 5 * 10**38),
+        },
     ],
 )
 def test_totals_that_do_not_add_up(path, change):
@@ -221,3 +224,11 @@ def test_totals_that_do_not_add_up(path, change):
     ledger._store.append(lambda tip: tip.next(**good | change))
     with pytest.raises(LedgerError, match="Entry 6 of .* counters"):
         ledger.verify()
+
+
+def test_a_ledger_that_begins_with_a_total(path, monkeypatch):
+    monkeypatch.setattr(ledger_file, "Totals", lambda: Totals(1, 0, 5))
+    created(path)
+    monkeypatch.undo()
+    with pytest.raises(LedgerError, match="Entry 0 of .* counters"):
+        opened(path).verify()

@@ -160,7 +160,7 @@ for once in (0, 1):
         try:
             release(number)
         except LedgerError as error:
-            assert "acknowledged" in str(error) or "damaged" in str(error), error
+            assert "not acknowledged" in str(error) or "damaged" in str(error), error
         failed = disk.failed()
         disk.fail_from(0, 0, 0)
         # The files of a machine that lost its power now, and those that the next handle finds.

@@ -134,15 +134,16 @@ def test_a_long_history_is_read_in_parts_that_join(tmp_path):
         PrivacyLoss.laplace(1e-3),
     )
     with store._session() as (file, connection):  # charge by charge it takes long
-        row, entry = store._tip(file, connection)
+        entry, (_, previous) = store._tip(file, connection), store._known
         connection.execute("BEGIN")
         for _ in range(1_200):
             entry = entry.next("pure", totals=entry.totals.add(loss), loss=loss)
-            row = ledger_file.Row.of(row.n + 1, None, entry, row.hash)
-            ledger_file._insert(connection, row, None)
+            row = ledger_file.Row.of(entry, previous)
+            ledger_file._insert(connection, row)
+            previous = row.hash
         connection.execute("COMMIT")
         store._write_head(file, row, entry)
     ledger = PrivacyLedger(tmp_path / "l.db")
-    assert ledger.verify() == 1_201 == len(ledger) + 1 == ledger._store.count()
+    assert ledger.verify() == 1_201 == len(ledger) + 1 == ledger._store.tip().n + 1
     assert [entry.totals.n for entry in ledger._store.walk()] == list(range(1_201))
     assert [entry.totals.n for entry in ledger._store.walk(499)] == list(range(499, 1_201))
