@@ -313,8 +313,12 @@ class PrivacyLoss:
         float
             Standard deviation of Gaussian noise; mean absolute value of Laplace noise.
         """
-        amount = self.epsilon if self.mu is None else self.mu
-        scale = _positive(sensitivity, "sensitivity") / amount * _ROUND_UP
+        sensitivity = _positive(sensitivity, "sensitivity")
+        if self.mu is None:
+            mechanism = load("mechanisms").Laplace(epsilon=self.epsilon, sensitivity=sensitivity)
+            scale = float(mechanism.sensitivity / mechanism.epsilon) * _ROUND_UP
+        else:
+            scale = sensitivity / self.mu * _ROUND_UP
         if not _normal(scale):
             raise ValueError(
                 f"The noise scale for sensitivity={sensitivity!r} at epsilon={self.epsilon!r} "
