@@ -15,7 +15,8 @@ all scored labels are ones the study never used: the honest check.
 
 Peers run where they can: diffprivlib's LogisticRegression on scikit-learn 1.7 or older, its other
 models on 1.8 or older, DP-EBM with interpret-core. diffprivlib's guarantee has δ=0. For each ε its
-LogisticRegression has the best of four C by AUC on the scored rows, and the recipe's features.
+LogisticRegression has the best of four C by AUC on the scored rows, and the recipe's features, or
+``TableFeatures`` with ``--table-features``.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from skdistill import PrivateDistiller, ResidualRounds
+from skdistill import PrivateDistiller, ResidualRounds, Schema, TableFeatures
 from skdistill.certificates import certify
 from skdistill.teachers import NewtonClassifier, TeacherEnsemble
 from skdistill.transfer import basis
@@ -48,6 +49,7 @@ FEATURES = NUMBERS + CATEGORIES
 FRAMES = ("X_private", "X_public", "X_scored")
 
 Array = np.ndarray
+table_features = False  # the option --table-features sets it
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,10 @@ def mapped(split: Split, change: Callable[[Any], Any]) -> Split:
 
 def encoded(split: Split) -> Split:
     """Replace the frames by their public features."""
-    return mapped(split, public_features(split.X_public).transform)
+    public = split.X_public
+    if table_features:
+        return mapped(split, TableFeatures(Schema.from_public(public)).fit(public).transform)
+    return mapped(split, public_features(public).transform)
 
 
 def score(y: Array, scores: Array, at_half: Array, at_prior: Array) -> list[float]:
@@ -320,8 +325,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS))
     parser.add_argument("--split-seed", type=int, default=0)
     parser.add_argument("--swap", action="store_true", help="score the half that was public")
+    parser.add_argument(
+        "--table-features", action="store_true", help="those of gradient_rounds.py for all"
+    )
     Figures.option(parser)
     args = parser.parse_args()
+    global table_features
+    table_features = args.table_features
     task = Task(args.split_seed, args.swap, args.epsilons, args.releases)
     figures = Figures(args.json)
     warnings.simplefilter("ignore")  # the worst case warns that it is useless: that is the point

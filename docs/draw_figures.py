@@ -216,8 +216,8 @@ TABLES = {  # by the name that a comment of the page gives
         SMALL,
         (40, 15),
         (
-            ("on splines", rounds("housing, pairs=0")),
-            ("with products of two columns", rounds("housing, pairs=4")),
+            ("on splines", rounds("housing, pairs=None")),
+            ("with products of two columns", rounds("housing, pairs=auto")),
         ),
     ),
     "private_classes": by_epsilon(
@@ -276,7 +276,7 @@ TABLES = {  # by the name that a comment of the page gives
         LARGE[:3],
         (),
         (
-            ("skdistill, NewtonRegressor with products of two columns", rounds("housing, pairs=4")),
+            ("skdistill, NewtonRegressor with products of two columns", rounds("housing, pairs=auto")),
             (
                 "skdistill, 312 ridge regressions on shards",
                 housing('312 ("auto") Ridge, auto rounds'),
