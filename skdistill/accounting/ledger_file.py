@@ -46,7 +46,7 @@ from skdistill.accounting.ledger_lock import CONNECTED, IO, locked_file
 from skdistill.accounting.ledger_place import LedgerError, check_place, foreign_filesystem
 from skdistill.accounting.loss import PrivacyLoss
 
-_APPLICATION, _VERSION = 0x736B646C, 4  # "skdl"
+_APPLICATION, _VERSION = 0x736B646C, 5  # "skdl"
 _BUSY_SECONDS = 60.0
 _SCHEMA = [
     "CREATE TABLE entries (n INTEGER PRIMARY KEY, key BLOB, text TEXT NOT NULL, "
@@ -130,9 +130,9 @@ class Row(NamedTuple):
         return row._replace(hash=row.right_hash())
 
     def right_hash(self) -> bytes:
-        """Return the hash of this row after the one before (its number is in the text)."""
+        """Return the hash of this row, in its place after the one before."""
         blob = hashlib.sha256(self.blob).digest() if isinstance(self.blob, bytes) else self.blob
-        columns = self.key, self.text, blob, self.previous
+        columns = self.n, self.key, self.text, blob, self.previous
         return hashlib.sha256(repr(columns).encode()).digest()
 
     @property
@@ -212,7 +212,6 @@ class Store:
             unfinished = os.path.exists(self._head) and not os.path.getsize(self._head)
             raise LedgerError(_UNFINISHED if unfinished else f"{self.path!r} is not a ledger.")
         with self._session() as (head, connection):
-            tip = self._tip(head, connection)
             version, pages, size = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("user_version", "page_count", "page_size")
@@ -222,9 +221,11 @@ class Store:
                 raise LedgerError(
                     f"{self.path!r} is of another version of skdistill, or its tables were changed."
                 )
+            tip = self._tip(head, connection)
             self._refuse([tip.n] if os.path.getsize(self.path) < pages * size else [])
-            first = [row.entry for row in _select(connection, "WHERE n = 0")]
-            self._check_filesystem(any(entry.anywhere for entry in first if entry))
+            first = next((row.entry for row in _select(connection, "WHERE n = 0")), None)
+            self._refuse([] if first else [0])
+            self._check_filesystem(first is not None and first.anywhere)
 
     def _refuse(self, entries: Collection[int]) -> None:
         if entries:
@@ -316,15 +317,16 @@ class Store:
         """Hold the head's lock and the connection; an exception rolls back."""
         self._check_process()
         with _explained(self.path), self._opened_head() as file, IO:
-            keep = False
+            ended = False
             try:
                 yield file, self._connected()
-                keep = os.name == "posix"  # Windows removes no file that is open
+                ended = True
             finally:
-                if self._connection is not None and self._memory is not None:
+                if self._memory is None:
+                    if not (ended and os.name == "posix"):  # Windows removes no file that is open
+                        self.close()
+                elif self._connection is not None and not ended:
                     self._connection.rollback()
-                elif not keep:
-                    self.close()
 
     def _opened_head(self) -> Any:
         if self._memory is not None:
@@ -380,7 +382,8 @@ class Store:
             return self._last
         if (head := _HEAD.fullmatch(content)) is None:
             damaged = f"The head of this ledger is damaged: it may have lost charges. {_NEW_LEDGER}"
-            raise LedgerError(damaged if content else _UNFINISHED)
+            used = content or any(_select(connection, "WHERE n >= 1 LIMIT 1"))
+            raise LedgerError(damaged if used else _UNFINISHED)
         n, self.identity = int(head[2]), self.identity or head[1].decode()
         if head[1].decode() != self.identity:
             raise LedgerError(f"{self.path!r} is another ledger than the one that was opened.")

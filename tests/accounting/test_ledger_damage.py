@@ -1,11 +1,12 @@
 """Files that were cut, edited, swapped or restored: nothing acknowledged is lost unnoticed."""
 
 import shutil
+import sqlite3
 
 import pytest
 from ledger_files import AMOUNT, created, edited, files, filled, holds, opened, snapshot, tampered
 
-from skdistill.accounting import PrivacyLoss, ledger_file
+from skdistill.accounting import PrivacyLedger, PrivacyLoss, ledger_file
 from skdistill.accounting.composition import Cap, Totals
 from skdistill.accounting.ledger import LedgerError
 
@@ -166,8 +167,12 @@ def test_last_entry_edited(path, fields):
 def test_early_row_edited(path, column, row):
     """The total does not change; the history shows it."""
     charges = filled(path, 9)
+    open_before = opened(path)
     tampered(path, f"UPDATE entries SET {column} = -1 - {row} WHERE n = {row}")
-    ledger = opened(path)
+    if row == 0:
+        with pytest.raises(LedgerError, match="not there as it was"):
+            opened(path)
+    ledger = opened(path) if row else open_before
     with pytest.raises(LedgerError, match=f"Entry {row} of"):
         ledger.verify()
     assert ledger.total()[0] == pytest.approx(charges * AMOUNT)
@@ -192,6 +197,31 @@ def test_rows_swapped_or_removed(path, tmp_path):
         copy = snapshot(path, tmp_path / f"last{number}")
         tampered(copy, f"DELETE FROM entries WHERE {condition}")
         assert not holds(copy, charges)
+
+
+@pytest.mark.parametrize("delete", ["n = 1", "n = 5", "n < 0"])
+@pytest.mark.parametrize("copied", ["n = 0", "n < 4", "n = 9"])
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "another's"])
+def test_rows_pasted_after_the_last(path, tmp_path, delete, copied, ours):
+    """An earlier row, or one of a ledger with a larger cap, is no last entry anywhere."""
+    charges, other = filled(path, 9), tmp_path / "other.db"
+    rich = PrivacyLedger.create(other, 100.0, 0.0)
+    for _ in range(9):
+        rich.spend(AMOUNT, 0)
+    rich._store.close()
+    source = "main" if ours else "other"
+    for place in (1, 40):  # beside the last entry, and after a gap
+        copy = snapshot(path, tmp_path / f"copy{place}")
+        open_before = opened(copy)
+        rows = "SELECT n + 10 + {}, key, text, hash, blob FROM {}.entries WHERE {}"
+        connection = sqlite3.connect(copy, isolation_level=None)
+        connection.execute("ATTACH ? AS other", [str(other)])
+        connection.execute("DELETE FROM main.entries WHERE " + delete)
+        connection.execute("INSERT INTO main.entries " + rows.format(place, source, copied))
+        connection.close()
+        assert not holds(copy, charges)
+        with pytest.raises(LedgerError, match="not there as it was"):
+            open_before.spend(AMOUNT, 0)
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,14 @@ def test_two_that_create_at_one_moment(path, monkeypatch):
 def test_head_that_is_none(path, content):
     filled(path)
     files(path)["-head"].write_bytes(content)
-    with pytest.raises(LedgerError, match="interrupted" if not content else "head.*is damaged"):
+    with pytest.raises(LedgerError, match="head.*is damaged"):
+        opened(path)
+
+
+def test_a_creation_that_was_killed_before_its_head(path):
+    created(path)._store.close()
+    files(path)["-head"].write_bytes(b"")
+    with pytest.raises(LedgerError, match="interrupted.*Nothing was charged"):
         opened(path)
 
 
@@ -185,7 +192,7 @@ def test_tables_changed(path):
 
 def test_later_version(path):
     filled(path)
-    tampered(path, "PRAGMA user_version = 5")
+    tampered(path, "PRAGMA user_version = 99")
     with pytest.raises(LedgerError, match="another version"):
         opened(path)
 

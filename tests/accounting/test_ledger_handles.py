@@ -265,3 +265,16 @@ def test_handles_of_one_thread_share_its_lock(path):
     PrivacyLedger.create(path, 1.0, 0.0)
     with PrivacyLedger(path).locked(b"key"), PrivacyLedger(path).locked(b"key"):
         pass
+
+
+def test_a_look_at_a_ledger_in_memory_inside_a_charge():
+    ledger = PrivacyLedger.create(":memory:", 1.0, 0.0)
+    store = ledger._store
+
+    def decide(tip):
+        assert store.tip() == tip
+        return tip.next("remember")
+
+    store.append(decide)
+    ledger.spend(0.5, 0)
+    assert ledger.verify() == 3
