@@ -18,6 +18,15 @@ class DocLink:
         return {"path": type(self).__module__.replace(".", "/") + ".py"}
 
 
+class PrivateDiagram(DocLink):
+    """Mixin of teachers: the diagram of a fitted one shows no fitted attribute."""
+
+    @property
+    def _get_fitted_attr_html(self) -> Any:
+        # From 1.9 on, scikit-learn's diagrams print fitted attributes by this method.
+        raise AttributeError("The fitted attributes of a teacher are private.")
+
+
 def doc_link(model: Any) -> str:
     """Return the address of the documentation of a model's class, or an empty text.
 

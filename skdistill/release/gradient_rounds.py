@@ -61,6 +61,7 @@ _FEWEST_DIRECTIONS = 10
 _LATE, _EARLY, _EARLY_LEVEL = 4, 10, 0.1
 _ONE_ROUND = 0.15  # expected noise on a score, above which one round of Laplace noise is best
 _PRIOR_FLOOR = 0.002  # no class is taken to be rarer at the start
+_LEAST = 0.01  # of a mean curvature, where that of few public rows is less, or none
 _TURNS = 0, 2  # rounds that choose the coordinates of a clip, beside the first of the late ones
 _CLEAR = 2.5  # deviations of noise, beyond which a change of the gradient is one of the curvature
 _RARITY_POWER = 2  # of the rarity, by which there are fewer directions
@@ -281,13 +282,13 @@ class _Steps:
         else:
             residual = 0.53 * self.spread * max(0.75**self.n_steps, 0.5)  # measured on housing
             self.h, size = rows.T @ rows / len(rows) + self.rest, 1.0
-        self.mean = float(np.trace(self.h)) / len(v)
+        self.mean = max(float(np.trace(self.h)) / len(v), _LEAST * size)
         if turn:
             values, axes = np.linalg.eigh(self._hessian())
-            self.turn = axes * np.sqrt(size / values)
+            self.turn = axes * np.sqrt(size / np.maximum(values, _LEAST * self.mean))
             self.map = IntegerMap(self.frame.lattice, self.frame.matrix @ self.turn)
         part = float((self.turn * (self.h @ self.turn)).sum()) / (size * len(v))
-        length = math.sqrt(part * self.frame.length2)
+        length = math.sqrt(max(part, _LEAST) * self.frame.length2)
         return self.clip * length * residual
 
     def next(self, v: Array, gradient: Array, noise: float) -> Array:

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
 from skdistill._cells import as_floats
-from skdistill._doc_links import DocLink
+from skdistill._doc_links import PrivateDiagram
 from skdistill._numbers import check_jobs
 from skdistill._randomness import put_back_once
 from skdistill._scores import ScoreMixin
@@ -93,7 +93,9 @@ def _is_classification(ensemble: TeacherEnsemble) -> bool:
     return bool(is_classifier(ensemble.estimator))
 
 
-class TeacherEnsemble(DocLink, ScoreMixin, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class TeacherEnsemble(
+    PrivateDiagram, ScoreMixin, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator
+):
     """Teachers trained on disjoint shards of private data; their average is the answer.
 
     One record reaches one of k teachers, so it moves the average by at most 1/k of the diameter of

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ _LEAST_CURVATURE = 1e-6  # of a row, in these
 _PAIRS = 5  # pairs of steps and gradients that a direction is made of, as in scipy's L-BFGS-B
 _SUFFICIENT = 1e-4  # Armijo's condition
 _CELLS = 1 << 18  # most cells in one stack of more than one shard
-_WIDEST = 256  # most columns: a member's Hessian is inverted
+WIDEST = 256  # most columns: a member's Hessian is inverted
 _SMALL_MATRIX = 12  # most columns of a matrix that LAPACK inverts
 _PLAIN_CLASSES = 64  # most classes of a member fitted here
 
@@ -70,17 +70,17 @@ def is_linear(estimator: Any, classes: NDArray[Any] | None) -> bool:
 
 
 def _supports_logistic(params: dict[str, Any]) -> Any:
-    weight = params["class_weight"]
+    weight, jobs = params["class_weight"], params["n_jobs"]
     return (
         params.get("penalty") in ("l2", "deprecated")
-        and params.get("l1_ratio") in (None, 0)
+        and (params.get("l1_ratio") is None or _zero(params["l1_ratio"]))
         and params.get("multi_class", "deprecated") == "deprecated"
         and params["solver"] in ("lbfgs", "newton-cg", "newton-cholesky")
         and all(map(_positive, (params["C"], params["tol"], params["intercept_scaling"])))
         and _whole(params["max_iter"])
         and params["max_iter"] >= 100
         and _whole(params["verbose"])
-        and (params["n_jobs"] is None or isinstance(params["n_jobs"], Integral))
+        and (jobs is None or (isinstance(jobs, Integral) and jobs != 0))
         and (weight is None or (isinstance(weight, str) and weight == "balanced"))
         and _plain(params, "fit_intercept", "dual", "warm_start")
     )
@@ -90,7 +90,7 @@ def _supports_ridge(params: dict[str, Any]) -> Any:
     return (
         params["solver"] in ("auto", "cholesky")
         and _positive(params["alpha"])
-        and (params["tol"] == 0 or _positive(params["tol"]))
+        and (_zero(params["tol"]) or _positive(params["tol"]))
         and (params["max_iter"] is None or (_whole(params["max_iter"]) and params["max_iter"]))
         and _plain(params, "fit_intercept", "copy_X", "positive")
     )
@@ -103,8 +103,17 @@ _SUPPORTED: dict[type, Callable[[dict[str, Any]], Any]] = {
 }
 
 
+def _number(value: Any) -> bool:
+    kinds = int, float, np.integer, np.floating  # those that every member's own fit takes
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _zero(value: Any) -> bool:
+    return _number(value) and value == 0
+
+
 def _positive(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < np.inf
+    return _number(value) and bool(0 < value < np.inf)
 
 
 def _whole(value: Any) -> bool:
@@ -175,7 +184,7 @@ def fit_together(
     """
     solved = np.zeros(len(members), dtype=bool)
     rows = numeric_rows(table) if is_linear(members[0], classes) else None
-    if rows is None or rows.shape[1] > _WIDEST:
+    if rows is None or rows.shape[1] > WIDEST:
         return solved
     finite = np.ones(len(rows), dtype=bool)
     if not np.isfinite(rows).all():

@@ -21,7 +21,7 @@ from skdistill._tables import Table, copy_rows, label_codes, n_rows, take_rows
 from skdistill.neural import clone_network, fit_soft, fresh, takes_soft_labels
 from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.quantization import to_simplex
-from skdistill.teachers.linear_members import is_linear, numeric_rows
+from skdistill.teachers.linear_members import WIDEST, is_linear, numeric_rows
 from skdistill.teachers.linear_votes import LinearVotes
 
 Classes = NDArray[Any] | None
@@ -217,8 +217,9 @@ def rehearse(estimator: Any, table: Table, classes: Classes) -> None:
     member, whose settings are known to be valid, raises on no numbers of moderate size.
     """
     numbers = numeric_rows(table) if is_linear(estimator, classes) else None
-    if numbers is not None and numbers.min() > -_MODERATE and numbers.max() < _MODERATE:
-        return
+    if numbers is not None and numbers.shape[1] <= WIDEST:  # fitted together, not by its own fit
+        if numbers.min() > -_MODERATE and numbers.max() < _MODERATE:
+            return
     X, n, k = table.take(), table.n_rows, 2 if classes is None else len(classes)
     rows = np.arange(max(min(n, _MOST_REHEARSED), 10 * k)) % n
     made_up = np.arange(len(rows)) % k

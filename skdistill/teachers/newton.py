@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._cells import as_floats
-from skdistill._doc_links import DocLink
+from skdistill._doc_links import PrivateDiagram
 from skdistill._numbers import check_range
 from skdistill._partitions import header_of, is_dask
 from skdistill._scores import probabilities_of
@@ -43,7 +43,7 @@ _OWNERS_ROWS, _OWNERS_CURVATURE = 30_000, 5_000
 _OWNERS_RULE = Rule(growth=1.0, largest_clip=1e6, clip=1e6, mix=0.001, shrunk=0.0)
 
 
-class _NewtonTeacher(DocLink, BaseEstimator):
+class _NewtonTeacher(PrivateDiagram, BaseEstimator):
     """Private rows in a canonical form, and a model of them for their owner."""
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
@@ -89,9 +89,9 @@ class _NewtonTeacher(DocLink, BaseEstimator):
                     f"curvature has {public.shape[1]} columns and the private rows have "
                     f"{rows.width}. Pass public rows that went through the same feature map."
                 )
-        owner = _Owner(rows)
+        owner = _Owner()
         if find == self._rows_in_partitions:
-            owner.model  # noqa: B018 - a partition that cannot be read stops the fit
+            owner.model(rows)  # a partition that cannot be read stops the fit
         state |= {"private_rows_": rows, "_owner_": owner, "fit_id_": uuid.uuid4().hex}
         state |= {"n_units_": rows.n_units, "group_level_": rows.unit is Unit.GROUP}
         state["curvature_"] = public
@@ -102,13 +102,13 @@ class _NewtonTeacher(DocLink, BaseEstimator):
     def coef_(self) -> Array:
         """Weights of the model without noise, which the first question fits. **Private**."""
         check_is_fitted(self)
-        return self._owner_.model.coef
+        return self._owner_.model(self.private_rows_).coef
 
     @property
     def intercept_(self) -> Array:
         """Scores of a row of zeros by the model without noise. **Private**."""
         check_is_fitted(self)
-        return self._owner_.model.intercept
+        return self._owner_.model(self.private_rows_).intercept
 
     def report(self) -> TeacherReport:
         """Report on the records: how many of each class, and how many that teach nothing.
@@ -369,14 +369,17 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
 
 
 class _Owner:
-    """The owner's model of the private rows, fitted when it is first asked for."""
+    """Keeps the owner's model, fitted when it is first asked for; no part of a pickle or a digest."""
 
-    def __init__(self, rows: PrivateRows) -> None:
-        self.rows = rows
+    found: LinearRelease | None = None
 
-    @cached_property
-    def model(self) -> LinearRelease:
-        return _owners_model(self.rows)
+    def model(self, rows: PrivateRows) -> LinearRelease:
+        if self.found is None:
+            self.found = _owners_model(rows)
+        return self.found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 @np.errstate(all="ignore")  # in a user's own state, a private value could raise

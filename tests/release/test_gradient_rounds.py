@@ -590,3 +590,27 @@ def test_the_clip_of_a_regression_follows_the_spread_of_its_targets(monkeypatch)
         answer(gradient_rounds(rows_of(X, y, 0), public, loss), loss, _SeededSampler(0))
     first, second = clips[0], clips[len(clips) // 2]
     assert 0.08 < second / first < 0.2
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+@pytest.mark.parametrize("kind", ["heavy tail", "far from zero", "constant", "one row"])
+def test_public_rows_of_hardly_any_curvature(kind, n_classes):
+    """A curvature that rounding or few rows make negative stops nothing after the charge."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X, public = rng.normal(size=(2, 300, 6))
+        if kind == "heavy tail":
+            X[:, 0], public[:, 0] = 10 * rng.standard_t(1.2, size=(2, 300))
+        elif kind == "far from zero":
+            X[:, 0] += 10.0 ** (7 + seed % 5)
+            public[:, 0] += 10.0 ** (7 + seed % 5)
+        elif kind == "constant":
+            public[:] = 10.0 ** (seed - 3)
+        else:
+            public = public[:1]
+        y = rng.integers(0, max(n_classes, 1), 300)
+        for epsilon in (0.1, 1.0):
+            loss = PrivacyLoss.gaussian(epsilon, 1e-6)
+            rounds = gradient_rounds(rows_of(X, y, n_classes), public, loss)
+            found = answer(rounds, loss, _SeededSampler(seed))
+            assert np.isfinite(found.coef).all()

@@ -30,6 +30,7 @@ from skdistill import PrivacyLedger, PrivateDistiller
 from skdistill.teachers import ensemble as module
 from skdistill.teachers import members
 from skdistill.teachers.ensemble import TeacherEnsemble
+from skdistill.teachers.linear_members import WIDEST
 from skdistill.teachers.members import ConstantVoter
 from skdistill.teachers.shards import (
     default_n_teachers,
@@ -295,6 +296,11 @@ def test_a_linear_member_that_cannot_raise_is_not_rehearsed(monkeypatch):
     monkeypatch.setattr(teacher, "estimator", LogisticRegression(verbose="x"))
     teacher.rehearse(X[:3])
     assert len(tried) == 4 and X[:3].max() < 10
+    wide = np.random.default_rng(0).normal(size=(60, WIDEST + 1))  # each by its own fit
+    TeacherEnsemble(LogisticRegression(), 3, classes=[0, 1]).fit(wide, np.arange(60) % 2).rehearse(
+        wide
+    )
+    assert len(tried) == 5
 
 
 def test_a_rehearsal_of_few_rows_and_of_a_regression():
@@ -303,3 +309,11 @@ def test_a_rehearsal_of_few_rows_and_of_a_regression():
     teacher.rehearse(X[:1])  # fewer rows than neighbours: they are repeated
     with pytest.raises(ValueError, match="KNeighborsRegressor"):
         teacher.rehearse(np.array([[np.nan]]))
+
+
+def test_the_diagram_of_a_fitted_ensemble_shows_no_fitted_attribute():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    teacher = TeacherEnsemble(LogisticRegression(), 4, classes=[0, 1]).fit(X, np.arange(40) % 2)
+    diagram = teacher._repr_html_()
+    assert "LogisticRegression" in diagram
+    assert "estimators_" not in diagram and "n_shards_" not in diagram

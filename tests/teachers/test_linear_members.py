@@ -1,6 +1,7 @@
 """Members that are fitted together: the optimum of their own fits, and each alone with its rows."""
 
 import pickle
+from fractions import Fraction
 
 import joblib
 import numpy as np
@@ -350,6 +351,12 @@ TWO, THREE = np.arange(2), np.arange(3)
         (LogisticRegression(C="1"), TWO),
         (LogisticRegression(verbose="x"), TWO),
         (LogisticRegression(n_jobs=1.5), TWO),
+        (LogisticRegression(n_jobs=0), TWO),
+        (LogisticRegression(C=Fraction(1, 3)), TWO),
+        (LogisticRegression(l1_ratio=np.False_), TWO),
+        (Ridge(tol=np.False_), None),
+        (Ridge(alpha=Fraction(1, 3)), None),
+        (GaussianNB(var_smoothing=Fraction(1, 3)), TWO),
         (LogisticRegression(max_iter=150.5), TWO),
         (LogisticRegression(intercept_scaling=0), TWO),
         (LogisticRegression(random_state=-1), TWO),

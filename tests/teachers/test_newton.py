@@ -14,6 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdistill import PrivateDistiller
 from skdistill.release.private_sums import MISSING, TARGET_ONE
+from skdistill.release.replay.cache_keys import teacher_digest
 from skdistill.teachers import newton
 from skdistill.teachers.newton import NewtonClassifier, NewtonRegressor
 
@@ -216,3 +217,16 @@ def test_missing_cells_of_frames(dtype):
     same = first == second
     same[2] = True
     assert same.all() and second[2].tolist() == [0.0, 2.0]
+
+
+def test_a_look_at_the_owners_model_leaves_the_teacher_as_it_was():
+    """A ledger knows the teacher again after predict, or after its diagram in a notebook."""
+    rng = np.random.default_rng(0)
+    teacher = NewtonClassifier(classes=[0, 1]).fit(rng.normal(size=(90, 3)), np.arange(90) % 2)
+    before = teacher_digest(teacher)
+    diagram = teacher._repr_html_()
+    assert "class_count_" not in diagram and "coef_" not in diagram
+    weights = teacher.coef_
+    teacher.predict(np.zeros((1, 3)))
+    assert teacher_digest(teacher) == before
+    assert np.array_equal(pickle.loads(pickle.dumps(teacher)).coef_, weights)
