@@ -276,7 +276,10 @@ TABLES = {  # by the name that a comment of the page gives
         LARGE[:3],
         (),
         (
-            ("skdistill, NewtonRegressor with products of two columns", rounds("housing, pairs=auto")),
+            (
+                "skdistill, NewtonRegressor with products of two columns",
+                rounds("housing, pairs=auto"),
+            ),
             (
                 "skdistill, 312 ridge regressions on shards",
                 housing('312 ("auto") Ridge, auto rounds'),

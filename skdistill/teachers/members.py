@@ -217,9 +217,8 @@ def rehearse(estimator: Any, table: Table, classes: Classes) -> None:
     member, whose settings are known to be valid, raises on no numbers of moderate size.
     """
     numbers = numeric_rows(table) if is_linear(estimator, classes) else None
-    if numbers is not None and numbers.shape[1] <= WIDEST:  # fitted together, not by its own fit
-        if numbers.min() > -_MODERATE and numbers.max() < _MODERATE:
-            return
+    if numbers is not None and numbers.shape[1] <= WIDEST and np.abs(numbers).max() < _MODERATE:
+        return  # members of so few columns are fitted together, not by their own fit
     X, n, k = table.take(), table.n_rows, 2 if classes is None else len(classes)
     rows = np.arange(max(min(n, _MOST_REHEARSED), 10 * k)) % n
     made_up = np.arange(len(rows)) % k

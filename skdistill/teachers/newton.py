@@ -369,7 +369,7 @@ class NewtonRegressor(RegressorMixin, _NewtonTeacher):
 
 
 class _Owner:
-    """Keeps the owner's model, fitted when it is first asked for; no part of a pickle or a digest."""
+    """The owner's model, fitted when it is first asked for; no part of a pickle or a digest."""
 
     found: LinearRelease | None = None
 
