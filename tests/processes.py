@@ -53,7 +53,7 @@ def run(script: str, *arguments: object, **options: object) -> str:
 
 
 SERVER = """
-import json, os, sys
+import json, os, sys, tempfile
 import skdistill, skdistill.accounting.ledger, sklearn.linear_model, sklearn.neighbors
 for line in sys.stdin:
     task = json.loads(line)
@@ -67,6 +67,7 @@ for number, path in enumerate([os.devnull, *task["files"]]):
 sys.argv[1:] = task["arguments"]
 os.environ.clear()
 os.environ.update(task["environment"])
+tempfile.tempdir = None  # read from the environment again
 exec(compile(task["script"], "<script>", "exec"))
 """
 
