@@ -183,6 +183,17 @@ def test_search_inside_the_distiller_is_one_release():
     assert ledger.total()[0] == pytest.approx(cost.epsilon) == pytest.approx(1.0, rel=1e-8)
 
 
+@pytest.mark.parametrize("pure", [0.0, 5.0])
+def test_the_counter_that_takes_a_pure_release_is_the_ledgers(pure):
+    """Without room in its pure part, Laplace noise counts as the Gaussian noise that is as bad."""
+    ledger = PrivacyLedger.create(":memory:", 10.0, DELTA, pure=pure)
+    one = PrivateDistiller(row_by_row(), mechanism="laplace", delta=0, accountant=ledger)
+    cost = search_cost(one, X)
+    one.fit(X)
+    assert ledger.total()[0] == pytest.approx(cost.epsilon, rel=1e-9)
+    assert bool(ledger.total()[1]) == (not pure)
+
+
 # --------------------------------------------------------------------- the figures of the issue
 
 
