@@ -85,8 +85,7 @@ def columns_of_dtypes(
         elif name in bounds:
             found[name] = bounds[name]
             if not isinstance(found[name], type):
-                low, high = bounds[name]
-                found[name] = (low, high)
+                found[name] = tuple(bounds[name])
         elif number:
             raise ValueError(
                 f"The bounds of column {name!r} would have to be read off private data; give "

@@ -120,7 +120,8 @@ def check_observed(name: str, present: Sequence[Any], dates: bool = False) -> No
     if "object" in kinds:
         example = next(type(cell).__name__ for cell in present if _kind(cell) == "object")
         raise TypeError(
-            f"Column {name!r} holds objects of type {example}: turn them into text or numbers."
+            f"Column {name!r} holds objects of type {example}. Turn them into text with "
+            "astype(str), or into numbers."
         )
     if {"number", "text"} <= kinds:
         raise ValueError(
