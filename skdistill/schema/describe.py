@@ -86,6 +86,8 @@ def columns_of_dtypes(
             found[name] = bounds[name]
             if not isinstance(found[name], type):
                 found[name] = tuple(bounds[name])
+                if len(found[name]) != 2:
+                    raise ValueError(f"bounds of {name!r}: give (low, high), not {bounds[name]!r}.")
         elif number:
             raise ValueError(
                 f"The bounds of column {name!r} would have to be read off private data; give "

@@ -68,7 +68,7 @@ def test_given_by_hand():
             Schema.from_dtypes({"f": bool}, **wrong)
     with pytest.raises(TypeError, match="named columns"):
         Schema.from_dtypes(np.ones((2, 2)))
-    with pytest.raises(TypeError, match=r"give \(low, high\)"):
+    with pytest.raises(ValueError, match=r"give \(low, high\), not"):
         Schema.from_dtypes({"x": float}, bounds={"x": (0, 1, 2)})
 
 
