@@ -140,7 +140,8 @@ def test_bins_are_fine_near_zero_and_a_bound_has_a_bin_of_its_own(column, n_bins
             assert starts[0] == ends[0] == column.low
         starts, ends = starts[1:-1], ends[1:-1]
     zero, width = max(column.low, 0.0), ends - starts + column.integer
-    slack = 1.0 if column.integer else 1e-9 * (column.high - column.low) + 1e-9
+    rounding = 1e-9 + 1e-13 * max(-column.low, column.high)
+    slack = 1.0 if column.integer else 1e-9 * (column.high - column.low) + rounding
     above = width[starts >= zero]
     below = width[ends < zero][::-1]
     for side in (above, below[1:]):
