@@ -37,12 +37,6 @@ from skdistill.release.smoothing import shrunk
 Array = NDArray[np.float64]
 Answer = Generator[Query, NDArray[Any], Array]
 
-# Directions of public rows whose variance is less than this part of the largest are left out.
-_NO_VARIANCE = 1e-6
-# Larger cells of public rows are moved here, as a teacher's are: no sum of squares overflows.
-_LARGEST = 1e100
-# Widest covariance that is decomposed; wider public rows go by their own number.
-_WIDEST = 4096
 # A first moment, and a second one, of about so many rows is as good as of all of them.
 _MOMENT_ROWS = 100_000
 # Rows are shortened to √(1.2·q) for the moments: a little more than their mean length.
@@ -96,8 +90,8 @@ class Rule:
         A regression's average is shrunk by so many times the variance that full steps give it:
         clipped gradients make shorter steps, whose average holds more noise.
     prior, mean, squares, products : Fraction
-        Parts of μ² (of ε, for Laplace noise) that buy the classes' shares, and the private rows'
-        mean, squares and second moment.
+        Parts of μ² (of ε, for Laplace noise) that buy the classes' shares (or the mean and the
+        spread of a regression's targets), and the private rows' mean, squares and second moment.
     """
 
     directions: float = 0.05
@@ -169,8 +163,8 @@ def gradient_rounds(
     Yields
     ------
     query : Query
-        Counts of the classes (or the sum of the targets), the rows' mean, squares and (where the
-        noise allows) products, and one sum of clipped gradients a round.
+        Counts of the classes (or the sums of the targets and of their squares), the rows' mean,
+        squares and (where the noise allows) products, and one sum of clipped gradients a round.
 
     Returns
     -------
@@ -199,7 +193,8 @@ def gradient_rounds(
     found = rows.targets_sum()
     totals = yield from _ask(found, whole * rule.prior)
     start, rare = _start(totals / n, rows.n_classes), rarity(totals, rows.n_classes)
-    spread = _spread(totals / n, _deviation(loss.part(whole * rule.prior), found) / n)
+    noise = _deviation(loss.part(whole * rule.prior), found) / n
+    spread = 1.0 if rows.n_classes else _spread(totals / n, noise)
     frame = frame.first(_most_directions(rows, loss.part(whole), rule, rare**_RARITY_POWER))
     for order, share in bought:
         frame = yield from _nearer(frame, rows, order, share, loss)
@@ -244,7 +239,8 @@ class _Steps:
     rule : Rule
         Public numbers.
     spread : float
-        Released deviation of a regression's targets, in units of half the output range.
+        Released deviation of a regression's targets, in units of half the output range; unused
+        for classes.
     """
 
     def __init__(
@@ -266,9 +262,9 @@ class _Steps:
     def at(self, v: Array, turn: bool) -> float:
         """Learn the curvature at weights v; return the clip.
 
-        In coordinates in which the curvature is the same in all directions, gradients of a
-        classifier that knows its probabilities are, too (Fisher's information). `turn` goes to
-        these coordinates.
+        With `turn`, gradients are asked for in coordinates in which the curvature is the same in
+        all directions. The gradients of a model whose probabilities are right have this as their
+        second moment (Fisher's information), so the clip wastes no direction.
         """
         rows = self.frame.rows
         if self.n_classes:
@@ -280,7 +276,9 @@ class _Steps:
             self.h = (rows * each[:, None]).T @ rows / len(each) + each.mean() * self.rest
             size = float(each.mean())
         else:
-            residual = 0.53 * self.spread * max(0.75**self.n_steps, 0.5)  # measured on housing
+            residual = (
+                0.53 * self.spread * max(0.75**self.n_steps, 0.5)
+            )  # chosen on rows held out of housing
             self.h, size = rows.T @ rows / len(rows) + self.rest, 1.0
         self.mean = max(float(np.trace(self.h)) / len(v), _LEAST * size)
         if turn:
@@ -453,10 +451,9 @@ def _start(answer: Array, n_classes: int) -> Any:
 
 
 def _spread(moments: Array, noise: float) -> float:
-    """Return the deviation of a regression's targets: no less, as far as noise can tell."""
-    if len(moments) != 2:
-        return 1.0
-    return math.sqrt(min(max(float(moments[1] - moments[0] ** 2) + noise, _SMALLEST_SPREAD**2), 1))
+    """Return the deviation of a regression's targets; one of the noise is added to its square."""
+    square = float(moments[1] - moments[0] ** 2) + noise
+    return math.sqrt(min(max(square, _SMALLEST_SPREAD**2), 1.0))
 
 
 def _spread_of(n_classes: int) -> float:
