@@ -278,7 +278,7 @@ class _Steps:
         else:
             residual = (
                 0.53 * self.spread * max(0.75**self.n_steps, 0.5)
-            )  # chosen on rows held out of housing
+            )  # held-out housing
             self.h, size = rows.T @ rows / len(rows) + self.rest, 1.0
         self.mean = max(float(np.trace(self.h)) / len(v), _LEAST * size)
         if turn:
