@@ -276,9 +276,7 @@ class _Steps:
             self.h = (rows * each[:, None]).T @ rows / len(each) + each.mean() * self.rest
             size = float(each.mean())
         else:
-            residual = (
-                0.53 * self.spread * max(0.75**self.n_steps, 0.5)
-            )  # held-out housing
+            residual = 0.53 * self.spread * max(0.75**self.n_steps, 0.5)  # held-out housing
             self.h, size = rows.T @ rows / len(rows) + self.rest, 1.0
         self.mean = max(float(np.trace(self.h)) / len(v), _LEAST * size)
         if turn:
