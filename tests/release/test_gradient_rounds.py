@@ -393,6 +393,17 @@ def test_rows_that_two_fits_share_have_the_lengths_of_each_frame():
     assert "[" not in repr(rows) and "[" not in repr(rows.targets_sum())
 
 
+def test_lengths_are_those_of_the_frame_and_of_the_rows_that_are_asked():
+    """A round that turns the coordinates, or asks more rows, clips by no length of before."""
+    X, y, _ = problem(2, n=60)
+    lattice, rows = Lattice(np.zeros(7), np.full(7, 1e-3)), rows_of(X, y, 2)
+    weights, frames = np.zeros((8, 1)), [IntegerMap(lattice, np.eye(8, 3) * s) for s in (0.01, 9)]
+    for frame, at_most in [(f, m) for f in (*frames, frames[0]) for m in (20, 60)]:
+        found, n = rows.gradients(frame, weights, 0.5, at_most)
+        alone, _ = rows_of(X, y, 2).gradients(frame, weights, 0.5, at_most)
+        assert n == at_most and np.array_equal(found.values, alone.values)
+
+
 @pytest.mark.parametrize("order", ["mean", "squares", "products"])
 def test_a_moment_of_very_many_groups_fits_its_integers(order):
     lattice, n_units = Lattice(np.zeros(2), np.full(2, 1e-3)), 1 << 32
