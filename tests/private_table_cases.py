@@ -3,10 +3,19 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pytest
 
 from skdistill.private_table import PrivateClassifier
 from skdistill.teachers import TeacherEnsemble
 from skdistill.transfer import Schema
+
+# Tiny tables and budgets: warnings that other tests are about.
+QUIET = [
+    pytest.mark.filterwarnings("ignore:The model will be mostly noise"),
+    pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
+]
 
 SCHEMA = Schema(
     {"age": (18, 90), "income": (0, 1e6), "town": ["Bern", "Chur", "Genf"], "owner": [False, True]},

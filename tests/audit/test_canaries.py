@@ -2,27 +2,13 @@
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
-from scipy import sparse
+from audit_tables import CONTAINERS, NAMES, dense
 
 from skdistill.audit import Canaries, make_canaries
 from skdistill.audit.canaries import KINDS
 
 X = np.random.default_rng(0).normal(size=(50, 3)) * [1.0, 10.0, 100.0] + [0, 5, 0]
-NAMES = ["a", "b", "c"]
-CONTAINERS = {
-    "array": lambda X: X,
-    "list": lambda X: X.tolist(),
-    "pandas": lambda X: pd.DataFrame(X, columns=NAMES, index=[f"row {i}" for i in range(len(X))]),
-    "polars": lambda X: pl.DataFrame({name: X[:, i] for i, name in enumerate(NAMES)}),
-    "csr_matrix": sparse.csr_matrix,
-    "csr_array": sparse.csr_array,
-}
-
-
-def dense(X):
-    return X.toarray() if sparse.issparse(X) else np.asarray(X)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,9 +1,8 @@
 """Records in any container, and answers of models: without the text of an exception."""
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
+from audit_tables import CONTAINERS, NAMES, dense
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 
@@ -11,20 +10,7 @@ from skdistill._tables import as_numbers
 from skdistill.audit.records import ask, class_codes, class_probabilities, row_keys, stack_rows
 
 X = np.random.default_rng(0).normal(size=(12, 3))
-NAMES = ["a", "b", "c"]
-CONTAINERS = {
-    "array": lambda X: X,
-    "list": lambda X: X.tolist(),
-    "pandas": lambda X: pd.DataFrame(X, columns=NAMES, index=[f"row {i}" for i in range(len(X))]),
-    "polars": lambda X: pl.DataFrame({name: X[:, i] for i, name in enumerate(NAMES)}),
-    "csr_matrix": sparse.csr_matrix,
-    "csr_array": sparse.csr_array,
-    "coo_array": sparse.coo_array,
-}
-
-
-def dense(X):
-    return X.toarray() if sparse.issparse(X) else np.asarray(X)
+CONTAINERS = CONTAINERS | {"coo_array": sparse.coo_array}
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from matrices import some
-from private_table_cases import classifier, mixed
+from private_table_cases import QUIET, classifier, mixed
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification, make_regression
@@ -28,12 +28,7 @@ from skdistill.private_table import PrivateClassifier, PrivateRegressor
 from skdistill.teachers import NewtonClassifier, TeacherEnsemble
 from skdistill.testing import no_noise
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The model will be mostly noise"),
-    pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
-]
+pytestmark = QUIET
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from private_table_cases import classifier, mixed
+from private_table_cases import QUIET, classifier, mixed
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
@@ -18,12 +18,7 @@ from skdistill.private_table import PrivateRegressor, noisy_n_teachers
 from skdistill.teachers import TeacherEnsemble
 from skdistill.testing import seeded_noise
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The model will be mostly noise"),
-    pytest.mark.filterwarnings("ignore:The released labels are mostly noise"),
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
-]
+pytestmark = QUIET
 
 
 @pytest.fixture(autouse=True)
