@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
+from scipy.special import expit, log_ndtr, softmax
 
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.coordinates import Frame, public_frame
@@ -193,8 +193,8 @@ def gradient_rounds(
     found = rows.targets_sum()
     totals = yield from _ask(found, whole * rule.prior)
     start, rare = _start(totals / n, rows.n_classes), rarity(totals, rows.n_classes)
-    noise = _deviation(loss.part(whole * rule.prior), found) / n
-    spread = 1.0 if rows.n_classes else _spread(totals / n, noise)
+    noise_of_totals = _deviation(loss.part(whole * rule.prior), found)
+    spread = 1.0 if rows.n_classes else _spread(totals / n, noise_of_totals / n)
     frame = frame.first(_most_directions(rows, loss.part(whole), rule, rare**_RARITY_POWER))
     for order, share in bought:
         frame = yield from _nearer(frame, rows, order, share, loss)
@@ -221,7 +221,7 @@ def gradient_rounds(
     weights = IntegerMap(frame.lattice, frame.matrix @ v)
     coef = weights.actual()
     intercept = coef[-1] - frame.lattice.centre @ coef[:-1]
-    prior = _prior(totals) if rows.n_classes else None
+    prior = _prior(totals, noise_of_totals) if rows.n_classes else None
     return LinearRelease(coef[:-1].T, intercept, len(taken), frame.size, prior)
 
 
@@ -340,9 +340,16 @@ def least_noise(n_units: int, n_classes: int, loss: PrivacyLoss) -> float:
     return _FEWEST_DIRECTIONS * _relative(loss, _FEWEST_DIRECTIONS * kinds) / n_units
 
 
-def _prior(counts: Array) -> Array:
-    """Return noisy counts as shares of the classes."""
+def _prior(counts: Array, noise: float = 0.0) -> Array:
+    """Return noisy counts as shares of the classes.
+
+    With the standard deviation of the `noise`, each count is its mean among those that are not
+    negative (a truncated normal's), so that noise alone leaves no class without a share.
+    """
     kept = np.maximum(counts, 0.0)
+    if noise > 0:
+        z = np.maximum(counts / noise, -30.0)  # below, too few digits are left
+        kept = noise * (z + np.exp(-(z**2) / 2 - log_ndtr(z)) / math.sqrt(2 * math.pi))
     return kept / kept.sum() if kept.sum() > 0 else np.full(len(kept), 1 / len(kept))
 
 

@@ -15,7 +15,7 @@ from skdistill.accounting import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release import private_sums as module
 from skdistill.release.coordinates import public_frame
-from skdistill.release.gradient_rounds import Rule, _Steps, gradient_rounds
+from skdistill.release.gradient_rounds import Rule, _prior, _Steps, gradient_rounds
 from skdistill.release.private_sums import MISSING, TARGET_ONE, IntegerMap, Lattice, PrivateRows
 from skdistill.release.query import answer
 from skdistill.testing import _SeededSampler
@@ -504,6 +504,19 @@ def test_a_rare_class_is_learned_in_fewer_directions():
         _, model = asked_of(rows, public, LOSS, lambda query, k: query.values)
         sizes.append(model.n_directions)
     assert sizes[0] == sizes[1] > sizes[2] > sizes[3] >= 2
+
+
+@pytest.mark.parametrize("counts", [[-200, 500], [0, 400], [-1e12, 1e12], [-5, -9], [3, 200, 90]])
+def test_noise_leaves_no_class_without_a_share(counts):
+    """Each count is the mean of those that are not negative, under its noise."""
+    noise, at = 64.0, np.linspace(0, 2000, 2_000_001)
+    shares = _prior(np.array(counts, dtype=float), noise)
+    assert (shares > 0).all() and shares.sum() == pytest.approx(1)
+    if min(counts) > -1e3 and max(counts) < 1e3:
+        density = np.exp(-(((at - np.array(counts)[:, None]) / noise) ** 2) / 2)
+        means = (density * at).sum(axis=1) / density.sum(axis=1)
+        assert shares == pytest.approx(means / means.sum(), rel=1e-3)
+    assert _prior(1e6 * np.array([1.0, 3.0]), noise) == pytest.approx([0.25, 0.75])
 
 
 @pytest.mark.slow
