@@ -255,13 +255,24 @@ def test_only_public_rows_decide():
 
 def test_rare_unknown_and_missing_categories():
     schema = Schema({"c": [f"c{i}" for i in range(300)], "d": [0, 1]}, missing=["d"])
-    rows = [["c0", 0]] * 500 + [["c1", 1]] * 490 + [["c2", None]] * 9 + [["c3", None]]
+    rows = [["c0", 0]] * 500 + [["c1", 1]] * 488 + [["c1", None]] * 8
+    rows += [["c2", 0]] * 3 + [["c3", 1]]
     features = TableFeatures(schema, directions=False).fit(rows)
     assert features.get_feature_names_out().tolist() == [
         *("c='c0'", "c='c1'", "c rare", "d=0", "d=1", "d missing", "d rare")
     ]
     shown = features.transform([["c1", None], ["c2", 7], ["?", "x"]])
     assert shown.tolist() == [[0, 1, 0, 0, 0, 1, 0]] + [[0, 0, 1, 0, 0, 1, 0]] * 2
+
+
+def test_few_public_rows_tell_a_tail_from_the_common_value():
+    """With 100 rows the capital columns of Adult were constant, at .013 of AUC."""
+    x = np.r_[np.zeros(96), 10, 20, 30, 40][:, None]
+    features = TableFeatures((0, 99), None, directions=False).fit(x)
+    zero, small, large = features.transform([[0.0], [15.0], [40.0]])
+    assert zero.argmax() != large.argmax()
+    assert not np.array_equal(zero, small)
+    assert features.transform(x).shape[1] == 2  # one for the zeros, and one for four rows
 
 
 def test_numbers_become_their_rank_or_splines_that_add_up_to_one():
