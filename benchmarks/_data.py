@@ -49,7 +49,7 @@ def data_folder(name: str) -> Path:
     return folder
 
 
-def adult(positives: float | None = None) -> Split:
+def adult(positives: float | None = None, half: int = 0) -> Split:
     """Adult (UCI): who earns more than 50,000 dollars a year.
 
     adult.data is private; a fixed random half of adult.test is public, without its labels; the
@@ -61,10 +61,12 @@ def adult(positives: float | None = None) -> Split:
         Share of positive rows to thin the data to, for a rare class; None leaves the 24 % there
         are. All three parts are thinned alike, since public rows should come from the population
         that is scored. (Nothing but this staging ever looks at a public row's label.)
+    half : int, default=0
+        Draws the half.
     """
     folder = data_folder("adult")
     private, test = _read_adult(folder / "adult.data"), _read_adult(folder / "adult.test")
-    order = np.random.default_rng(0).permutation(len(test))
+    order = np.random.default_rng(half).permutation(len(test))
     public, scored = test.iloc[order[: len(test) // 2]], test.iloc[order[len(test) // 2 :]]
     if positives is not None:
         rng = np.random.default_rng(0)

@@ -4,7 +4,8 @@
 learn from, rows that play the public ones, and rows that are scored, and changes one number of
 the rule at a time. No row of the other benchmarks' public or scored parts is looked at. ``check``
 does the same on tables that chose nothing (German credit, wine, digits). ``adult``, ``pure``,
-``shift``, ``housing`` and ``mnist`` print the figures on the scored rows, ``time`` a million rows
+``shift``, ``housing`` and ``mnist`` print the figures on the scored rows, ``halves`` those of
+``adult`` on four divisions of adult.test into public and scored rows, ``time`` a million rows
 against scikit-learn's LogisticRegression::
 
     python benchmarks/gradient_rounds.py study check
@@ -222,6 +223,14 @@ def adult(draws: int) -> None:
     show(table_case("adult", parts), draws)
 
 
+def halves(draws: int) -> None:
+    """Repeat that with other halves of adult.test public and scored."""
+    for half in range(4):
+        d = _data.adult(half=half)
+        parts = d.X_private, d.y_private, d.X_public, d.X_scored, d.y_scored
+        show(table_case(f"adult, half {half}", parts), draws)
+
+
 def pure(draws: int) -> None:
     """Repeat that with pure differential privacy, and with 5 % positives."""
     for positives in (None, 0.05):
@@ -287,7 +296,7 @@ def timing(draws: int, n: int = 1_000_000, d: int = 100) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    chosen = {f.__name__: f for f in (study, check, adult, pure, shift, housing, mnist)} | {
+    chosen = {f.__name__: f for f in (study, check, adult, halves, pure, shift, housing, mnist)} | {
         "time": timing
     }
     parser.add_argument("what", nargs="+", choices=chosen)
