@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import eigh
+from scipy.linalg import eigh, qr
 from sklearn.decomposition import PCA
 from sklearn.neighbors import kneighbors_graph
 from sklearn.utils import check_array
@@ -31,6 +31,7 @@ _DENSE = 500  # nodes: solved in full up to here, in a Krylov space above
 # The Krylov space: blocks of a quarter of the functions wanted, each six multiplications on. (For
 # 5,000 to 20,000 images of MNIST it takes a fifth to a tenth of the time of Lanczos iterations.)
 _BLOCK, _BLOCKS, _POWER = 16, 10, 6
+_ROWS = 2**15  # that are centred at a time
 _NEGLIGIBLE = 1e-6  # a direction of less than this part of the largest deviation is rounding error
 _DEPENDENT = 1e-7  # a unit column closer than this to the span of earlier ones depends on them
 
@@ -94,9 +95,9 @@ def public_bases(
             f'basis="graph" with {m} rows: the neighbour graph is offered up to {MAX_GRAPH_ROWS}. '
             'Use basis="pca", or fewer transfer rows.'
         )
-    features = public_features(X, encoder)
     if m > MAX_GRAPH_ROWS:
-        return (principal_components(features, size),)
+        return (principal_components(public_features(X, encoder), size),)
+    features = public_features(X, encoder)
     return tuple(each.copy() for each in _remembered(features, basis, size))
 
 
@@ -147,8 +148,9 @@ def principal_components(features: Any, size: int = 64) -> Array:
     ((50, 4), True)
     """
     size, features = check_whole("size", size), _check_matrix(features, "features")
-    constant = np.ones((len(features), 1))
-    return _orthonormal(np.hstack([constant, _scores(features, size - 1)]), size)
+    columns = _scores(features, size - 1)
+    del features  # of many rows: nobody else holds them
+    return _orthonormal(columns, size)
 
 
 def graph_eigenvectors(features: Any, size: int = 64) -> Array:
@@ -202,7 +204,7 @@ def graph_eigenvectors(features: Any, size: int = 64) -> Array:
     rows = (row.tobytes() for row in features + 0.0)  # -0.0 becomes 0.0
     node_of_row = np.array([seen.setdefault(row, len(seen)) for row in rows])
     nodes = features[np.unique(node_of_row, return_index=True)[1]]
-    functions = _smooth_functions(_scores(nodes, _GRAPH_DIMENSIONS), size)
+    functions = _smooth_functions(_scores(nodes, _GRAPH_DIMENSIONS)[:, 1:], size)
     return _orthonormal(functions[node_of_row], size)
 
 
@@ -254,34 +256,57 @@ def _krylov_vectors(weights: Any, tie: Array, first: Array, size: int) -> Array:
 
 
 def _scores(features: Array, size: int) -> Array:
-    """Return the scores of at most `size` principal components of more than rounding error."""
+    """Return ones, and the scores of at most `size` principal components above rounding error.
+
+    Some rows at a time, so that no copy of the features is made.
+    """
     m, d = features.shape
     size = min(size, m - 1, d)
     peak = max(features.max(initial=0.0), -features.min(initial=0.0), np.finfo(float).tiny)
-    features = features / peak
-    features -= features.mean(axis=0)
-    if size < 1 or max(features.max(), -features.min()) <= 1e-13:
-        return np.empty((m, 0))
+    blocks = [slice(start, start + _ROWS) for start in range(0, m, _ROWS)]
+    mean = sum((features[rows] / peak).sum(axis=0) for rows in blocks) / m
+
+    def centred(rows: slice) -> Array:
+        part = features[rows] / peak
+        part -= mean
+        return part
+
+    if size < 1 or max(np.abs(centred(rows)).max() for rows in blocks) <= 1e-13:
+        return np.ones((m, 1))
     if d <= 1000:
-        scores = features @ eigh(features.T @ features)[1][:, ::-1][:, :size]
+        products = sum(part.T @ part for part in map(centred, blocks))
+        axes = eigh(products)[1][:, ::-1][:, :size]
+        scores = np.ones((m, 1 + size), order="F")
+        for rows in blocks:
+            scores[rows, 1:] = centred(rows) @ axes
     else:
         solver = "full" if m <= 1000 else "randomized"
-        scores = transformed(PCA(size, svd_solver=solver, random_state=0), features)
-    deviation = np.sqrt(np.einsum("ij,ij->j", scores, scores))
-    return np.asarray(scores[:, deviation > _NEGLIGIBLE * deviation.max()])
+        found = PCA(size, svd_solver=solver, random_state=0)
+        scores = np.hstack([np.ones((m, 1)), transformed(found, centred(slice(None)))])
+    deviation = np.sqrt(np.einsum("ij,ij->j", scores[:, 1:], scores[:, 1:]))
+    kept = np.r_[True, deviation > _NEGLIGIBLE * deviation.max()]
+    return scores if kept.all() else scores[:, kept]
 
 
 def _orthonormal(columns: Array, size: int) -> Array:
-    """Orthonormalise columns in their order, without those that depend on earlier ones."""
-    columns = columns[:, columns.any(axis=0)]
-    columns = columns / np.abs(columns).max(axis=0)
-    columns /= np.linalg.norm(columns, axis=0)
+    """Orthonormalise columns in their order, without those that depend on earlier ones.
+
+    Columns in Fortran's order are overwritten.
+    """
+    varied = columns.any(axis=0)
+    columns = np.asfortranarray(columns if varied.all() else columns[:, varied])
+    for column in columns.T:  # by their peak first: a square may overflow
+        column /= np.abs(column).max()
+        column /= np.linalg.norm(column)
     while columns.shape[1]:
-        basis, factor = np.linalg.qr(columns[:, :size])
+        first = columns[:, :size]
+        basis, factor = qr(first, mode="economic", overwrite_a=True, check_finite=False)
         lengths = factor.diagonal()
         dependent = np.flatnonzero(np.abs(lengths) <= _DEPENDENT)
         if not len(dependent):
-            return np.ascontiguousarray(basis * np.sign(lengths))
+            basis *= np.sign(lengths)
+            return np.asarray(basis)
+        columns[:, :size] = basis @ factor
         columns = np.delete(columns, dependent[0], axis=1)
     return columns
 
@@ -294,7 +319,7 @@ def _users_basis(X: Any, basis: Any, size: int) -> Array:
             f"basis has shape {columns.shape}, but the transfer set has {n_rows(X)} rows. Give one "
             "row per row of X, one column per function."
         )
-    found = _orthonormal(columns, size)
+    found = _orthonormal(np.array(columns, order="F"), size)
     if found.shape[1] == 0:
         raise ValueError("basis has no column other than zeros. A constant column is a basis.")
     return found
