@@ -36,7 +36,7 @@ Block = tuple[int, Codes, Array]  # width, places and values
 _MOST_KNOTS, _ALL_KNOTS = 20, 160  # of one number; of all numbers together
 _PAIR_KNOTS, _ALL_PAIR_FEATURES = 4, 1000  # of a number in a pair; of all pairs together
 _PAIR_WEIGHT = 0.8  # of a product against a number
-_RARE_ROWS, _RARE_SHARE = 3, 1 / 300  # fewer public rows than this are too few for a feature
+_RARE_SHARE = 1 / 300  # fewer public rows than this are too few for a feature; one is enough of 300
 _MOST_CATEGORIES = 1000  # of all columns together
 _WIDEST = 2048  # so many features of largest variance enter the principal directions
 _CHUNK = 2**14  # rows that are expanded at a time
@@ -161,7 +161,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         self.schema_ = as_schema(self.schema, X)
         cells = self._cells(X)
         n_knots = usual_knots(self.schema_) if isinstance(self.n_knots, str) else self.n_knots
-        least = max(_RARE_ROWS, len(cells[0]) * _RARE_SHARE)
+        least = max(1, len(cells[0]) * _RARE_SHARE)
         rare = least_count(self.schema_.columns, cells, least, _MOST_CATEGORIES)
         self.maps_: tuple[Any, ...] = tuple(
             NumberMap.of(c, x, n_knots, least) if c.kind == "number" else CategoryMap.of(c, x, rare)
