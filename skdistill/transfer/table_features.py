@@ -7,7 +7,7 @@ features of the column has ``values[i, j]`` at ``places[i, j]`` and is zero else
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any, Self
@@ -30,6 +30,7 @@ from skdistill.schema.table import Table
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Block = tuple[int, Codes, Array]  # width, places and values
+Cells = Sequence[NDArray[Any]]  # a column each
 
 # Chosen on private rows held out of Adult, California housing and credit default, with the
 # features of gradient rounds at epsilon = 0.1 to 2.
@@ -159,7 +160,8 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
             check_whole("n_components", self.n_components, 1, ", or None")
         validate_data(self, layout_of(X), skip_check_array=True)
         self.schema_ = as_schema(self.schema, X)
-        cells = self._cells(X)
+        chunks = list(self._read(self.schema_._table(X).columns))
+        cells = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
         n_knots = usual_knots(self.schema_) if isinstance(self.n_knots, str) else self.n_knots
         least = max(1, len(cells[0]) * _RARE_SHARE)
         rare = least_count(self.schema_.columns, cells, least, _MOST_CATEGORIES)
@@ -174,7 +176,7 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         longest = number * len(self.maps_) + 4 * _PAIR_WEIGHT**2 * len(self.pairs_)
         self.norm_bound_ = math.sqrt(longest) * (1 + 1e-9)
         if self.directions:
-            self._find_directions(cells)
+            self._find_directions(chunks)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -200,7 +202,17 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         width = len(self.schema_.columns)
         Table(X, width)  # raises an error if X is not a table, before its columns are counted
         validate_data(self, layout_of(X, width), reset=False, skip_check_array=True)
-        return self._expand(self._cells(X))
+        columns, found, start = self.schema_._table(X).columns, np.empty((0, 0)), 0
+        for cells in self._read(columns):
+            rows = self._sparse(cells)
+            # A product of a sparse with a dense matrix adds up every row by itself, in the order of
+            # its entries; that of two dense ones may depend on how many rows there are.
+            part = rows @ self._axes - self._centre if self.directions else rows.toarray()
+            if not found.size:
+                found = np.empty((len(columns[0]), part.shape[1]))
+            found[start : start + len(part)] = part
+            start += len(part)
+        return found
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return a distinct name for each feature.
@@ -249,9 +261,9 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
                 return found, n_knots
         return (), 0
 
-    def _find_directions(self, cells: Sequence[NDArray[Any]]) -> None:
+    def _find_directions(self, chunks: Iterable[Cells]) -> None:
         """Find the principal directions of the public rows, in order of their variance."""
-        raw = sp.vstack(list(self._sparse(cells)), format="csc")
+        raw = sp.vstack([self._sparse(cells) for cells in chunks], format="csc")
         mean = np.asarray(raw.mean(axis=0)).ravel()
         spread = np.asarray(raw.multiply(raw).mean(axis=0)).ravel() - mean**2
         kept = np.sort(np.argsort(-spread, kind="stable")[:_WIDEST])
@@ -276,42 +288,30 @@ class TableFeatures(DocLink, TransformerMixin, BaseEstimator):
         self._centre = mean @ self._axes
         self.norm_bound_ += float(np.linalg.norm(mean[kept] @ smooth))
 
-    def _cells(self, X: Any) -> list[NDArray[Any]]:
-        """Return every column as the schema reads it: numbers, or codes of categories."""
-        columns = zip(self.schema_.columns, self.schema_._table(X).columns, strict=True)
-        return [c.read(x) if c.kind == "number" else c.encode(x, 1) for c, x in columns]
+    def _read(self, columns: Sequence[Any]) -> Iterator[Cells]:
+        """Yield the columns as the schema reads them, numbers or codes, some rows at a time."""
+        for start in range(0, len(columns[0]), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            parts = [x.iloc[rows] if hasattr(x, "iloc") else x[rows] for x in columns]
+            yield [
+                c.read(x) if c.kind == "number" else c.encode(x, 1)
+                for c, x in zip(self.schema_.columns, parts, strict=True)
+            ]
 
-    def _expand(self, cells: Sequence[NDArray[Any]]) -> Array:
-        """Return the features.
-
-        A product of a sparse with a dense matrix adds up every row by itself, in the order of its
-        entries; that of two dense ones may depend on how many rows there are.
-        """
-        found = np.empty((0, 0))
-        for start, rows in zip(range(0, len(cells[0]), _CHUNK), self._sparse(cells), strict=True):
-            part = rows @ self._axes - self._centre if self.directions else rows.toarray()
-            if not found.size:
-                found = np.empty((len(cells[0]), part.shape[1]))
-            found[start : start + len(part)] = part
-        return found
-
-    def _sparse(self, cells: Sequence[NDArray[Any]]) -> Iterator[sp.csr_matrix]:
-        """Yield the spline and indicator features of the rows, a chunk of rows at a time."""
-        for start in range(0, len(cells[0]), _CHUNK):
-            chunk = [x[start : start + _CHUNK] for x in cells]
-            blocks = [(one.width, *one.expand(x)) for one, x in zip(self.maps_, chunk, strict=True)]
-            paired = set(chain(*self.pairs_))
-            hats = {j: self.maps_[j].hats(chunk[j], self.pair_knots_) for j in paired}
-            blocks += [_product(hats[i], hats[j]) for i, j in self.pairs_]
-            starts = np.cumsum([0, *(width for width, _, _ in blocks)])
-            places = np.hstack([at + p for at, (_, p, _) in zip(starts, blocks, strict=False)])
-            values = np.hstack([values for _, _, values in blocks])
-            n, k = places.shape
-            if not ((places >= 0) & (places < starts[-1])).all():
-                raise ValueError("These features were changed after they were fitted.")
-            pointers = np.arange(n + 1) * k
-            shape = (n, int(starts[-1]))
-            yield sp.csr_matrix((values.ravel(), places.ravel(), pointers), shape=shape)
+    def _sparse(self, cells: Cells) -> sp.csr_matrix:
+        """Return the spline and indicator features of some rows."""
+        blocks = [(one.width, *one.expand(x)) for one, x in zip(self.maps_, cells, strict=True)]
+        paired = set(chain(*self.pairs_))
+        hats = {j: self.maps_[j].hats(cells[j], self.pair_knots_) for j in paired}
+        blocks += [_product(hats[i], hats[j]) for i, j in self.pairs_]
+        starts = np.cumsum([0, *(width for width, _, _ in blocks)])
+        places = np.hstack([at + p for at, (_, p, _) in zip(starts, blocks, strict=False)])
+        values = np.hstack([values for _, _, values in blocks])
+        n, k = places.shape
+        if not ((places >= 0) & (places < starts[-1])).all():
+            raise ValueError("These features were changed after they were fitted.")
+        pointers, shape = np.arange(n + 1) * k, (n, int(starts[-1]))
+        return sp.csr_matrix((values.ravel(), places.ravel(), pointers), shape=shape)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
