@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -433,3 +434,27 @@ def gram_schmidt(columns):
             column = column / np.linalg.norm(column)
         basis = np.column_stack([basis, column])
     return basis
+
+
+def test_the_components_of_many_rows_are_made_without_copies():
+    """Beside X: its scaled copy and the basis (six times X before)."""
+    X = np.random.default_rng(0).normal(size=(100_000, 20))
+    tracemalloc.start()
+    try:
+        public_bases(X)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.75 * X.nbytes
+
+
+@pytest.mark.parametrize("m", [2**15 - 1, 2**15 + 1, 2**16 + 5])
+def test_blocks_of_rows_give_the_same_components(m):
+    features = np.random.default_rng(1).normal(size=(m, 5)) * [5, 4, 3, 2, 1] + 7
+    found = principal_components(features, 4)
+    centred = features - features.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:3]
+    expected = centred @ axes.T
+    expected /= np.linalg.norm(expected, axis=0)
+    assert np.allclose(np.abs((found[:, 1:] * expected).sum(axis=0)), 1, atol=1e-8)
+    assert np.allclose(found.T @ found, np.eye(4), atol=1e-12)
