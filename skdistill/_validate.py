@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, is_classifier, is_clusterer, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, get_tags
@@ -84,6 +84,11 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
             raise TypeError(
                 f"student={type_name(student)} is a classifier, and the teacher a regressor, whose "
                 "labels are numbers. Pass a regressor, e.g. student=Ridge()."
+            )
+        if not hasattr(student, "predict") or is_clusterer(student):
+            raise TypeError(
+                f"student={type_name(student)} cannot be a student: it predicts no labels. Pass a "
+                "classifier or a regressor, or a Pipeline that ends in one."
             )
         _check_finite(inputs.X, student)
     check_threshold(student, threshold, inputs.classes)
