@@ -20,6 +20,7 @@ from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 
 from skdistill._tables import as_numbers, n_rows, take_rows
+from skdistill.accounting.relation import as_replace_one
 from skdistill.audit import attacks as on_arrays
 from skdistill.audit import report
 from skdistill.audit.records import ask, class_codes, class_probabilities, row_keys, stack_rows
@@ -137,7 +138,10 @@ def membership_report(
             trained[id(kind)] = train_shadow_models(kind, X, y, random_state=rng, **options)
         said: Any = getattr(each, "privacy_", None)
         private = said is not None and said.private
-        claim = (float(said.epsilon), float(said.delta)) if private else (math.inf, 0.0)
+        # A member and a non-member that change places: the relation is replace-one.
+        claim = (math.inf, 0.0)
+        if private:
+            claim = as_replace_one(float(said.epsilon), float(said.delta), said.relation)
         found = _scores(each, X, y, n + m, wanted, trained.get(id(kind)))
         for method, values in found.items():
             pair = scores[name, method] = values[:n], values[n:]
