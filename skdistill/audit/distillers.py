@@ -16,6 +16,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from skdistill._html import html_table
 from skdistill._tables import n_rows
+from skdistill._trained_on import last_step
 from skdistill._validate import check_settings
 from skdistill.accounting.relation import Relation, Unit, as_replace_one
 from skdistill.audit.canaries import Canaries, make_canaries
@@ -184,8 +185,8 @@ def audit_distiller(
         Number of canary slots. More canaries show more, and disturb the teacher more.
     canaries : {"mislabelled", "outlier", "duplicated"} or Canaries, default="mislabelled"
         See :func:`~skdistill.audit.make_canaries`; or pairs of your own, then `n_canaries` is
-        their number. For a regressor the two targets are the ends of ``distiller.output_range``.
-        Their features are among the transfer rows, which shows most.
+        their number. For a regressor the two targets are the ends of ``distiller.output_range``, or
+        of the teacher's. Their features are among the transfer rows, which shows most.
     view : {"labels", "student"}, default="labels"
         The attacked part of the release: the released labels of the canaries' rows (a student
         cannot know more of them), or the student's answers. From labels, the answers of a default
@@ -338,11 +339,14 @@ def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any
     teacher = unwrap(distiller.teacher)
     if not is_regressor(teacher):
         return {"classes": getattr(teacher, "classes_", np.unique(labels))}
-    if distiller.output_range is None:
+    given = distiller.output_range
+    if given is None:
+        given = getattr(unwrap(last_step(teacher)), "output_range", None)
+    if given is None:
         raise ValueError(
             "A regression audit needs output_range=(low, high), the canaries' targets."
         )
-    return {"output_range": distiller.output_range}
+    return {"output_range": given}
 
 
 def _transfer_set(X: Any, pairs: Canaries) -> tuple[Any, NDArray[np.intp]]:

@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdistill import NewtonClassifier, PrivateDistiller, TeacherEnsemble
+from skdistill import NewtonClassifier, NewtonRegressor, PrivateDistiller, TeacherEnsemble
 from skdistill.accounting import BudgetAccountant
 from skdistill.accounting.relation import as_replace_one
 from skdistill.audit import AuditResult, Canaries, OneRunAudit, audit_distiller
@@ -70,6 +70,13 @@ def test_a_regressor_that_learns_by_heart(kind):
         guesses=100,
     )
     assert result.n_correct == 100
+
+
+@pytest.mark.parametrize("steps", [[], [FunctionTransformer()]], ids=["alone", "pipeline"])
+def test_the_output_range_of_the_teacher(steps):
+    teacher = make_pipeline(*steps, NewtonRegressor(output_range=(-9, 9)))
+    result = audit(teacher, y=X[:, 0], distiller={"epsilon": 1.0}, guesses=100)
+    assert result.statement.private and result.n_guesses == 100
 
 
 def test_a_student_that_learns_by_heart():
