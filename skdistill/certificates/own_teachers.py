@@ -12,6 +12,7 @@ from skdistill.accounting.relation import Unit
 from skdistill.certificates.base import Certificate, DisjointTeachers, GradientSums
 
 _CHOSEN = "was chosen without looking at the private data"
+_CURVATURE = "the rows given as curvature: the model is computed from their features in the clear"
 
 
 def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) -> Certificate | None:
@@ -69,6 +70,7 @@ def gradient_sums(
     unit, assumes = _unit_and_assumptions(teacher)
     if regressor:
         assumes.append(f"the range of the target {_CHOSEN}")
+    shown = () if teacher.curvature_ is None else (_CURVATURE,)
     return GradientSums(
         teacher.private_rows_,
         teacher.curvature_,
@@ -76,6 +78,7 @@ def gradient_sums(
         reason="In every sum over the private rows, the part of one unit is bounded, in integers.",
         reference="Abadi et al. (CCS 2016), arXiv:1607.00133, section 3.1, for the clip.",
         assumes=tuple(assumes),
+        not_protected=shown,
         output_range=teacher.output_range_ if regressor else None,
         unit=unit,
     )
