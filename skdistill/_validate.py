@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdistill._numbers import check_jobs, check_number, check_range, check_whole
 from skdistill._silenced import warn_caller
 from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
-from skdistill._trained_on import n_records, was_trained_on
+from skdistill._trained_on import last_step, n_records, was_trained_on
 from skdistill._withheld import WithheldTeacher
 from skdistill.accounting.charging import check_accountant
 from skdistill.certificates.base import Certificate, unwrap
@@ -231,6 +231,13 @@ def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] 
     """Warn of calls that run but mean something else than they seem to. All of it is public."""
     n, delta = n_records(teacher), distiller.delta
     warn_of_own_table(teacher, X)
+    curvature = getattr(last_step(unwrap(teacher)), "curvature", None)
+    if curvature is not None and was_trained_on(unwrap(teacher), curvature):
+        warn_caller(
+            "curvature is the very table that the teacher was trained on. The statement does not "
+            "protect the rows given as curvature. Pass rows that are public, or None, which takes "
+            "the transfer set."
+        )
     if distiller.output_range is not None and classes is not None:
         warn_caller("output_range is for regressors: with this classifier it does nothing.")
     if math.isinf(distiller.epsilon) or n is None:

@@ -46,6 +46,7 @@ from skdistill.publishing import (
     load,
     save,
 )
+from skdistill.publishing.private_parts import holds_network
 from skdistill.schema import Column, Schema
 from skdistill.students import ThresholdedStudent
 from skdistill.transfer import TableFeatures
@@ -337,6 +338,21 @@ def test_a_student_that_cannot_be_written(written, tmp_path):
     lock = ThresholdedStudent(type("Odd", (), {"__reduce__": None})(), np.array([0, 1]))
     with pytest.raises(TypeError, match="cannot be written without pickle"):
         save(Published(lock, written[2].privacy_), tmp_path / "x", vouch=True)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("module", ["torch.nn", "skorch.classifier", "keras.src", "my.torch"])
+def test_a_network_is_refused_before_anything_is_written(written, tmp_path, module):
+    """skops would write a net of skorch, whose own code unpickles its weights at the reader's."""
+    library = type("Library", (), {"__module__": module})
+    net = ThresholdedStudent(LogisticRegression(), np.array([0, 1]))
+    net.steps_ = {"inside": [type("Mine", (library,), {})()]}
+    published = Published(net, written[2].privacy_)
+    assert holds_network(net) == (module != "my.torch")
+    if module == "my.torch":
+        return
+    with pytest.raises(TypeError, match="cannot be written without pickle. Save a network"):
+        save(published, tmp_path / "x", vouch=True)
     assert not (tmp_path / "x").exists()
 
 

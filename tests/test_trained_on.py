@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -54,6 +55,27 @@ def test_the_scikit_learn_habit_is_caught(name, method):
     assert "very table that the teacher was trained on" in text
     assert said(lambda: getattr(distiller, method)(X.copy())) == []
     assert said(lambda: getattr(distiller, method)(X[:300])) == []
+
+
+@pytest.mark.parametrize("where", ["alone", "pipeline", "frozen"])
+def test_curvature_is_public(where):
+    """The rows given as curvature are not protected, and must not be the private ones."""
+
+    def distiller(curvature):
+        teacher = NewtonClassifier(classes=[0, 1], curvature=curvature)
+        if where == "pipeline":
+            teacher = make_pipeline("passthrough", teacher)
+        teacher.fit(X, Y)
+        return PrivateDistiller(FrozenEstimator(teacher) if where == "frozen" else teacher)
+
+    public = X[:300] + 1.0
+    (text,) = said(lambda: distiller(X).preview(public))
+    assert "curvature is the very table that the teacher was trained on" in text
+    shown = "the rows given as curvature: the model is computed from their features in the clear"
+    for curvature in X.copy(), None:
+        assert said(lambda given=curvature: distiller(given).preview(public)) == []
+        listed = distiller(curvature).preview(public).not_protected
+        assert (shown in listed) == (curvature is not None)
 
 
 @pytest.mark.parametrize(

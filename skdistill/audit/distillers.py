@@ -16,8 +16,9 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from skdistill._html import html_table
 from skdistill._tables import n_rows
+from skdistill._trained_on import last_step
 from skdistill._validate import check_settings
-from skdistill.accounting.relation import Unit
+from skdistill.accounting.relation import Relation, Unit, as_replace_one
 from skdistill.audit.canaries import Canaries, make_canaries
 from skdistill.audit.experiments import OneRunAudit, one_run_audit
 from skdistill.audit.records import ask, class_codes, class_probabilities, stack_rows
@@ -72,8 +73,12 @@ class AuditResult:
 
     @property
     def epsilon(self) -> float:
-        """The claimed ε; infinite where the statement promises nothing."""
-        return self.statement.epsilon if self.statement.private else math.inf
+        """The claimed ε under replace-one; infinite where the statement promises nothing.
+
+        The audit's game replaces records. So the bound is compared with the claim in that relation,
+        which is twice the ε of a statement under add-or-remove.
+        """
+        return _claim(self.statement)[0]
 
     @property
     def n_guesses(self) -> int:
@@ -116,7 +121,11 @@ class AuditResult:
         if math.isinf(self.epsilon):
             claim, verdict = "no guarantee", "there is no claim to test"
         else:
-            claim = f"ε={self.epsilon:.6g}{delta}"
+            claim = f"ε={self.epsilon:.6g}{delta} under {Relation.REPLACE_ONE}"
+            if self.statement.relation is not Relation.REPLACE_ONE:
+                said = self.statement
+                stated = f"ε={said.epsilon:.6g}" + (f", δ={said.delta:.3g}" if said.delta else "")
+                claim += f" (stated: {stated} under {said.relation})"
             verdict = (
                 "the claim stands, as far as this attack can see; a low bound proves nothing"
                 if self.passed
@@ -176,8 +185,8 @@ def audit_distiller(
         Number of canary slots. More canaries show more, and disturb the teacher more.
     canaries : {"mislabelled", "outlier", "duplicated"} or Canaries, default="mislabelled"
         See :func:`~skdistill.audit.make_canaries`; or pairs of your own, then `n_canaries` is
-        their number. For a regressor the two targets are the ends of ``distiller.output_range``.
-        Their features are among the transfer rows, which shows most.
+        their number. For a regressor the two targets are the ends of ``distiller.output_range``, or
+        of the teacher's. Their features are among the transfer rows, which shows most.
     view : {"labels", "student"}, default="labels"
         The attacked part of the release: the released labels of the canaries' rows (a student
         cannot know more of them), or the student's answers. From labels, the answers of a default
@@ -228,12 +237,12 @@ def audit_distiller(
     True
     """
     # Proof. Slot i holds one of two fixed records, by a fair coin: flipping one coin replaces one
-    # record: exactly the relation of the claim. (Coins that put a canary in or leave it out would
-    # need the other relation.) Given all else, teacher and release are (ε, δ)-DP in the coins;
-    # scores and guesses are post-processing of the release and of public rows. Theorem 5.2 of
-    # Steinke, Nasr and Jagielski (NeurIPS 2023, arXiv:2305.08846) is about this game. A slot of k
-    # equal records is k replacements: there the bound is for one of them, by group privacy (or for
-    # the group, where `groups` is given).
+    # record, which is the relation replace-one: a claim under add-or-remove is converted, ε and δ.
+    # (Coins that put a canary in or leave it out would need the other relation.) Given all else,
+    # teacher and release are (ε, δ)-DP in the coins; scores and guesses are post-processing of the
+    # release and of public rows. Theorem 5.2 of Steinke, Nasr and Jagielski (NeurIPS 2023,
+    # arXiv:2305.08846) is about this game. A slot of k equal records is k replacements: there the
+    # bound is for one of them, by group privacy (or for the group, where `groups` is given).
     say: Callable[[Any], None] = print if verbose > 0 else lambda text: None
     _check_distiller(distiller, X_private, y_private, charge)
     if view not in _VIEWS:
@@ -266,7 +275,7 @@ def audit_distiller(
     bound = one_run_audit(
         _scores(student, canaries, view, where),
         coins,
-        delta=statement.delta if statement.private else float(distiller.delta),
+        delta=_claim(statement)[1] if statement.private else float(distiller.delta),
         confidence=confidence,
         guesses=guesses,
         middle=0.0,
@@ -275,6 +284,14 @@ def audit_distiller(
     result = AuditResult(bound, statement, canaries.kind, len(canaries), view)
     say(result)
     return result
+
+
+def _claim(statement: PrivacyStatement) -> tuple[float, float]:
+    """Return ε and δ under replace-one; an ε of infinity, with δ 0, where nothing is promised."""
+    if not statement.private:
+        return math.inf, 0.0
+    epsilon, delta = as_replace_one(statement.epsilon, statement.delta, statement.relation)
+    return (epsilon, delta) if delta < 1 else (math.inf, 0.0)
 
 
 def _scores(student: PrivateDistiller, pairs: Canaries, view: str, where: Any) -> Array:
@@ -322,11 +339,14 @@ def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any
     teacher = unwrap(distiller.teacher)
     if not is_regressor(teacher):
         return {"classes": getattr(teacher, "classes_", np.unique(labels))}
-    if distiller.output_range is None:
+    given = distiller.output_range
+    if given is None:
+        given = getattr(unwrap(last_step(teacher)), "output_range", None)
+    if given is None:
         raise ValueError(
             "A regression audit needs output_range=(low, high), the canaries' targets."
         )
-    return {"output_range": distiller.output_range}
+    return {"output_range": given}
 
 
 def _transfer_set(X: Any, pairs: Canaries) -> tuple[Any, NDArray[np.intp]]:

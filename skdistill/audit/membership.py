@@ -20,11 +20,13 @@ from sklearn.base import is_regressor
 from sklearn.utils import check_random_state
 
 from skdistill._tables import as_numbers, n_rows, take_rows
+from skdistill.accounting.relation import as_replace_one
 from skdistill.audit import attacks as on_arrays
 from skdistill.audit import report
 from skdistill.audit.records import ask, class_codes, class_probabilities, row_keys, stack_rows
 from skdistill.audit.shadow import ShadowModels, train_shadow_models
 from skdistill.certificates.base import unwrap
+from skdistill.publishing import Published
 
 Array = NDArray[np.float64]
 Records = tuple[Any, NDArray[Any]]
@@ -61,7 +63,7 @@ def membership_report(
 
     Parameters
     ----------
-    model : estimator, PrivateDistiller or dict of str to estimator
+    model : estimator, PrivateDistiller, Published or dict of str to such
         Fitted. A fitted PrivateDistiller is two models: its "teacher" and itself, the "student".
     X_member, y_member : array-like of shape (n, d) and (n,)
         Records the model (the teacher) was trained on.
@@ -110,6 +112,8 @@ def membership_report(
     True
     """
     rng, models = check_random_state(random_state), _by_name(model)
+    claims = {name: _claim(each) for name, each in models.items()}
+    models = {name: _estimator(each) for name, each in models.items()}
     regressors = {bool(is_regressor(each)) for each in models.values()}
     if len(regressors) > 1:
         raise ValueError("Regressors and classifiers cannot be attacked in one report.")
@@ -135,17 +139,14 @@ def membership_report(
         kind = kinds.get(name)
         if kind is not None and id(kind) not in trained:
             trained[id(kind)] = train_shadow_models(kind, X, y, random_state=rng, **options)
-        said: Any = getattr(each, "privacy_", None)
-        private = said is not None and said.private
-        claim = (float(said.epsilon), float(said.delta)) if private else (math.inf, 0.0)
         found = _scores(each, X, y, n + m, wanted, trained.get(id(kind)))
         for method, values in found.items():
             pair = scores[name, method] = values[:n], values[n:]
             row = report.AttackResult(
                 model=name,
                 attack=method,
-                epsilon=claim[0],
-                delta=claim[1],
+                epsilon=claims[name][0],
+                delta=claims[name][1],
                 auc=report.auc_interval(*pair, confidence),
                 accuracy=report.balanced_accuracy_interval(*pair, confidence, rng),
                 tpr=tuple((float(f), *report.tpr_at_fpr(*pair, f, confidence)) for f in fprs),
@@ -174,7 +175,7 @@ def attack(
 
     Parameters
     ----------
-    model : estimator
+    model : estimator or Published
         Fitted, with `predict_proba`; or a regressor, for ``method="loss"``.
     X, y : array-like of shape (n, d) and (n,)
         Records to score.
@@ -205,6 +206,7 @@ def attack(
     >>> bool(scores[:200].mean() > scores[200:].mean())
     True
     """
+    model = _estimator(model)
     _check_attacks([method], shadow, is_regressor(model))
     if X_reference is None and method in {*_WITH_SHADOWS, *_WITH_REFERENCE}:
         raise ValueError(f"method={method!r} needs reference records: X_reference and y_reference.")
@@ -279,6 +281,22 @@ def _by_name(model: Any) -> dict[str, Any]:
     if _is_distilled(model):
         return {"teacher": unwrap(model.teacher), "student": model}
     return {"model": unwrap(model)}
+
+
+def _estimator(model: Any) -> Any:
+    """Return the estimator to attack, which a Published holds beside its statement."""
+    return model.estimator if isinstance(model, Published) else model
+
+
+def _claim(model: Any) -> tuple[float, float]:
+    """Return ε and δ of a model's statement under replace-one; ∞ and 0 without one.
+
+    The relation is replace-one, because a member and a non-member change places.
+    """
+    said = model.statement if isinstance(model, Published) else getattr(model, "privacy_", None)
+    if said is None or not said.private:
+        return math.inf, 0.0
+    return as_replace_one(float(said.epsilon), float(said.delta), said.relation)
 
 
 def _is_distilled(model: Any) -> bool:

@@ -30,9 +30,9 @@ NOT_FOR_PUBLICATION = (
 class AttackResult:
     """Success of one attack on one model.
 
-    `epsilon` and `delta` are the model's claim; ∞ and 0 without one. `auc` and (balanced)
-    `accuracy` are value, lower and upper end. Each element of `tpr` is a false-positive rate, its
-    true-positive rate, lower and upper end, and the p-value of "no better than chance".
+    `epsilon` and `delta` are the model's claim under replace-one; ∞ and 0 without one. `auc` and
+    (balanced) `accuracy` are value, lower and upper end. Each element of `tpr` is a false-positive
+    rate, its true-positive rate, lower and upper end, and the p-value of "no better than chance".
     """
 
     model: str

@@ -10,8 +10,10 @@ from sklearn.frozen import FrozenEstimator
 
 from skdistill.accounting.relation import Unit
 from skdistill.certificates.base import Certificate, DisjointTeachers, GradientSums
+from skdistill.certificates.public_maps import schemas_in
 
 _CHOSEN = "was chosen without looking at the private data"
+_CURVATURE = "the rows given as curvature: the model is computed from their features in the clear"
 
 
 def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) -> Certificate | None:
@@ -36,8 +38,14 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
         l1 = l2 = (output_range[1] - output_range[0]) / k
     unit, assumes = _unit_and_assumptions(teacher)
     assumes.insert(0, "the records were not sorted or filtered by their content before the shards")
+    schemas = schemas_in(teacher.estimator)
+    if not all(schema.is_private for schema in schemas):
+        return None  # bounds were read off private rows without noise
     if _holds_frozen_parts(teacher.estimator):
-        assumes.append("frozen parts of the members were fitted without the private data")
+        learned = any(schema.privacy is not None for schema in schemas)
+        but = " (but for the bounds in a schema)" if learned else ""
+        assumes.append(f"frozen parts of the members were fitted without the private data{but}")
+    assumes += dict.fromkeys(schema.origin for schema in schemas)
     if not classifies:
         assumes.append(f"the range of the outputs {_CHOSEN}")
     return DisjointTeachers(
@@ -69,6 +77,7 @@ def gradient_sums(
     unit, assumes = _unit_and_assumptions(teacher)
     if regressor:
         assumes.append(f"the range of the target {_CHOSEN}")
+    shown = () if teacher.curvature_ is None else (_CURVATURE,)
     return GradientSums(
         teacher.private_rows_,
         teacher.curvature_,
@@ -76,6 +85,7 @@ def gradient_sums(
         reason="In every sum over the private rows, the part of one unit is bounded, in integers.",
         reference="Abadi et al. (CCS 2016), arXiv:1607.00133, section 3.1, for the clip.",
         assumes=tuple(assumes),
+        not_protected=shown,
         output_range=teacher.output_range_ if regressor else None,
         unit=unit,
     )

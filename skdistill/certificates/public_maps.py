@@ -54,11 +54,14 @@ def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
     """Return the assumptions under which a step is public; None for a step that learned."""
     if step is None or (isinstance(step, str) and step in ("passthrough", "drop")):
         return ()
+    schemas = schemas_in(step)
+    if not all(schema.is_private for schema in schemas):
+        return None  # bounds were read off private rows without noise
     if type(step) is FrozenEstimator:
-        return (
-            f"the frozen step {name!r} was fitted without the private data, works row by row and "
-            "keeps nothing of its rows",
-        )
+        learned = [schema.origin for schema in schemas if schema.privacy is not None]
+        but = " (but for the bounds in its schema)" if learned else ""
+        text = f"the frozen step {name!r} was fitted without the private data{but}, works row by "
+        return tuple(dict.fromkeys((f"{text}row and keeps nothing of its rows", *learned)))
     parts = _parts(step)
     if parts is not None:
         found = [public_map_assumptions(part, f"{name}.{inner}") for inner, part in parts]
@@ -67,7 +70,7 @@ def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
         return tuple(text for each in found if each is not None for text in each)
     if not any(is_exactly(step, path) for path in _LEARN_NOTHING):
         return None
-    assumes = []
+    assumes = [schema.origin for schema in schemas]
     if any(callable(getattr(step, each, None)) for each in _FUNCTIONS if each in vars(step)):
         assumes.append(
             f"the function in the step {name!r} works row by row and keeps nothing of the rows"
@@ -75,6 +78,25 @@ def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
     if any(getattr(step, each, None) is not None for each in _TABLES):
         assumes.append(f"the shares in the step {name!r} are those of rows that may be seen")
     return tuple(assumes)
+
+
+def schemas_in(part: Any) -> list[Any]:
+    """Return the schemas that an estimator holds, among its settings and results at any depth."""
+    found, seen, waiting = [], {}, [part]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen[id(each)] = each  # held, so that no other object gets its id
+        if is_exactly(each, "skdistill.schema.Schema"):
+            found.append(each)
+        elif isinstance(each, (list, tuple)):
+            waiting.extend(each)
+        elif isinstance(each, dict):
+            waiting.extend(each.values())
+        elif hasattr(each, "get_params") and not isinstance(each, type):
+            waiting.extend(getattr(each, "__dict__", {}).values())
+    return found
 
 
 def _parts(step: Any) -> list[tuple[str, Any]] | None:

@@ -133,7 +133,7 @@ class MembershipDisplay:
 
         Parameters
         ----------
-        model : estimator, PrivateDistiller or dict of str to estimator
+        model : estimator, PrivateDistiller, Published or dict of str to such
             Fitted.
         X_member, y_member : array-like of shape (n, d) and (n,)
             Records that the teacher was trained on.

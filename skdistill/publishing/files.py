@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from skdistill.publishing.private_parts import holds_network
 from skdistill.publishing.published import Published, publish
 from skdistill.statement import PrivacyStatement
 
@@ -113,15 +114,18 @@ def save(published: Any, path: Any, *, vouch: bool = False) -> str:
     4.0
     """
     published = _claimed(published, vouch)
+    name = type(getattr(published.estimator, "student", published.estimator)).__name__
+    refusal = TypeError(
+        f"This student ({name}) cannot be written without pickle. Save a network by its own "
+        "library, and published.statement.to_json() beside it."
+    )
+    if holds_network(published.estimator):
+        raise refusal
     skops = _skops()
     try:
         data = skops.dumps(published.estimator, compression=zipfile.ZIP_DEFLATED)
     except Exception as error:
-        name = type(getattr(published.estimator, "student", published.estimator)).__name__
-        raise TypeError(
-            f"This student ({name}) cannot be written without pickle. Save a network by its own "
-            "library, and published.statement.to_json() beside it."
-        ) from error
+        raise refusal from error
     unknown = set(skops.get_untrusted_types(data=data)).difference(_TRUSTED)
     if unknown:
         warnings.warn(
@@ -149,7 +153,8 @@ def load(path: Any, *, digest: str | None = None, trust: bool | Iterable[str] = 
     trust : bool or iterable of str, default=False
         True reads a file without a digest: you trust everybody who could have written it. A list
         names further types that the file may hold, ``["lightgbm.sklearn.LGBMClassifier"]`` for
-        instance, with or without a digest.
+        instance, with or without a digest. A type of yours or of another library may run code of
+        its own when it is rebuilt: name types that you know.
 
     Returns
     -------

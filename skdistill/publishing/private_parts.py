@@ -1,4 +1,4 @@
-"""Search a student for the teacher, and for the curator's folders, before it is published."""
+"""Search a student for the teacher, the curator's folders and networks before it is published."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from sklearn.frozen import FrozenEstimator
 from skdistill.certificates.base import unwrap
 from skdistill.certificates.public_maps import is_public_map
 
+# Their objects are rebuilt by code of their own: skorch's nets unpickle their weights.
+_NETWORK_LIBRARIES = frozenset({"keras", "skorch", "tensorflow", "torch"})
 _OPAQUE = (type, types.ModuleType, str, bytes, int, float, complex, type(None), np.dtype)
 
 
@@ -99,6 +101,22 @@ def without_memory(student: Any) -> Any:
         if _is_estimator(each) and vars(each).get("memory") is not None:
             each.memory = None
     return student
+
+
+def holds_network(student: Any) -> bool:
+    """Whether an object of Keras, PyTorch or skorch, or of a class derived from theirs, is inside.
+
+    Parameters
+    ----------
+    student : estimator
+        Searched in attributes, containers and functions.
+
+    Returns
+    -------
+    found : bool
+    """
+    classes = {cls for each in _reachable(student) for cls in type(each).__mro__}
+    return any(str(cls.__module__).partition(".")[0] in _NETWORK_LIBRARIES for cls in classes)
 
 
 def _is_estimator(value: Any) -> bool:

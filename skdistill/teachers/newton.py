@@ -196,7 +196,7 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
     curvature : {array-like, sparse matrix} of shape (m, n_features), default=None
         Public rows, without labels, in the same features as the private ones: the released model
         does not depend on the transfer set then, and one release serves every fold and every
-        student. None takes the transfer set.
+        student. The guarantee does not protect these rows. None takes the transfer set.
 
     Attributes
     ----------

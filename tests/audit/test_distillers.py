@@ -17,11 +17,12 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skdistill import NewtonClassifier, PrivateDistiller, TeacherEnsemble
+from skdistill import NewtonClassifier, NewtonRegressor, PrivateDistiller, TeacherEnsemble
 from skdistill.accounting import BudgetAccountant
-from skdistill.audit import Canaries, audit_distiller
+from skdistill.accounting.relation import as_replace_one
+from skdistill.audit import AuditResult, Canaries, OneRunAudit, audit_distiller
 from skdistill.audit import distillers as module
-from skdistill.certificates import RowBound, certify
+from skdistill.certificates import AlreadyPrivate, RowBound, certify
 from skdistill.release.boundary import TeacherError
 
 INF = float("inf")
@@ -69,6 +70,13 @@ def test_a_regressor_that_learns_by_heart(kind):
         guesses=100,
     )
     assert result.n_correct == 100
+
+
+@pytest.mark.parametrize("steps", [[], [FunctionTransformer()]], ids=["alone", "pipeline"])
+def test_the_output_range_of_the_teacher(steps):
+    teacher = make_pipeline(*steps, NewtonRegressor(output_range=(-9, 9)))
+    result = audit(teacher, y=X[:, 0], distiller={"epsilon": 1.0}, guesses=100)
+    assert result.statement.private and result.n_guesses == 100
 
 
 def test_a_student_that_learns_by_heart():
@@ -340,6 +348,28 @@ def test_a_false_claim_is_contradicted():
     assert result.p_value < 1e-7
     assert "CONTRADICTED" in str(result)
     assert "#b3261e" in result._repr_html_()
+
+
+def test_a_claim_under_add_or_remove_is_compared_under_replace_one():
+    """The game replaces records: a bound between ε and 2ε contradicts nothing."""
+    bound = OneRunAudit(3.0, 0.0, 0.95, 1000, 100, 99)
+    for relation, passed in ("add-or-remove", True), ("replace-one", False):
+        statement = AlreadyPrivate(2.0, relation=relation).statement(500)
+        result = AuditResult(bound, statement, "outlier", 1000, "labels")
+        assert result.passed == passed
+        assert result.epsilon == (4.0 if passed else 2.0)
+        assert result.p_value == bound.p_value(result.epsilon)
+        assert f"claimed: ε={result.epsilon:g} under replace-one" in str(result)
+        assert ("(stated: ε=2 under add-or-remove)" in str(result)) == passed
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 30.0])
+def test_the_delta_of_a_claim_under_add_or_remove(epsilon):
+    claim = AlreadyPrivate(epsilon, 1e-6, relation="add-or-remove")
+    result = audit(distiller={"epsilon": epsilon, "certificate": claim}, guesses=100)
+    twice, delta = as_replace_one(epsilon, 1e-6, claim.relation)
+    expected = (twice, delta) if delta < 1 else (INF, 0.0)  # a δ of 1 promises nothing
+    assert (result.epsilon, result.bound.delta) == expected
 
 
 # ------------------------------------------------------------------------------------ errors

@@ -19,6 +19,7 @@ from skdistill.accounting import BudgetAccountant
 from skdistill.audit.attacks import classwise_attack
 from skdistill.audit.membership import ATTACKS, attack, membership_report
 from skdistill.audit.shadow import ShadowDistiller
+from skdistill.certificates import AlreadyPrivate
 from skdistill.testing import seeded_noise
 
 RNG = np.random.default_rng()
@@ -102,6 +103,18 @@ def test_a_distiller_is_its_teacher_and_itself(overfitted):
             np.concatenate([inside, outside]), attack(forest, np.r_[data[0], data[2]],
             np.r_[data[1], data[3]]),
         )  # fmt: skip
+    claim = AlreadyPrivate(1.0, relation="add-or-remove")  # replacing is removing and adding
+    inherited = PrivateDistiller(forest, certificate=claim).fit(X_public)
+    report = membership_report(inherited, *data, attacks="loss", fprs=[0.01])
+    assert [(row.epsilon, row.delta) for row in report.rows][1:] == [(2.0, 0.0)]
+    published = inherited.export()
+    again = membership_report({"it": published}, *data, attacks="loss", fprs=[0.01])
+    assert [(row.model, row.epsilon) for row in again.rows] == [("it", 2.0)]
+    for mine, theirs in zip(
+        report.scores["student", "loss"], again.scores["it", "loss"], strict=True
+    ):
+        assert np.array_equal(mine, theirs)
+    assert np.array_equal(attack(published, *data[:2]), again.scores["it", "loss"][0])
     plain = PrivateDistiller(forest, epsilon=math.inf).fit(X_public)
     rows = membership_report(plain, *data, attacks="loss", fprs=[0.01]).rows
     assert math.isinf(rows[1].epsilon)  # no noise, no claim

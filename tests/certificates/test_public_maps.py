@@ -1,5 +1,7 @@
 """Which steps of a pipeline learned nothing: by exact class, and by how columns are chosen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from sklearn.feature_extraction.image import PatchExtractor
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.kernel_approximation import AdditiveChi2Sampler, RBFSampler
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
@@ -25,7 +28,8 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils import all_estimators, get_tags
 
-from skdistill.certificates import certify
+from skdistill import NewtonClassifier, TeacherEnsemble
+from skdistill.certificates import AlreadyPrivate, certify
 from skdistill.certificates.public_maps import (
     _LEARN_NOTHING,
     is_public_map,
@@ -246,3 +250,45 @@ def test_a_pipeline_in_a_pipeline():
     assert np.allclose(votes, model.predict_proba(X))
     learned = make_pipeline(Normalizer(), make_pipeline(StandardScaler(), inner)).fit(X, Y)
     assert certify(learned).name == "worst case"
+
+
+# --------------------------------------------------------------------------------- schemas
+
+LEARNED = Schema(SCHEMA.columns, privacy=AlreadyPrivate(5.0).statement(0))
+SHOWN = Schema(LEARNED.columns, privacy=replace(LEARNED.privacy, private=False))
+
+
+def with_schema(schema, where):
+    """Teachers with a schema in a frozen step, in a step by itself, deeper, and in members."""
+    features = TableFeatures(schema, n_knots=0, n_components=2).fit(X)
+    if where == "members":
+        member = make_pipeline(TableFeatures(schema), LogisticRegression())
+        return TeacherEnsemble(member, 5, classes=[0, 1])
+    if where == "frozen members":
+        member = make_pipeline(FrozenEstimator(features), LogisticRegression())
+        return TeacherEnsemble(member, 5, classes=[0, 1])
+    step = {
+        "frozen": FrozenEstimator(features),
+        "frozen pipeline": FrozenEstimator(make_pipeline(FunctionTransformer(), features).fit(X)),
+        "part": make_pipeline(FunctionTransformer(), FrozenEstimator(features)),
+        "rows": SchemaRows(schema),
+    }[where]
+    return make_pipeline(step, NewtonClassifier(classes=[0, 1]))
+
+
+@pytest.mark.parametrize(
+    "where", ["frozen", "frozen pipeline", "part", "rows", "members", "frozen members"]
+)
+def test_the_origin_of_a_schema_is_an_assumption(where):
+    """Bounds that were learned with privacy have a price; without, they void the bound."""
+    learned = certify(with_schema(LEARNED, where).fit(X, Y))
+    assert learned.assumes.count(LEARNED.origin) == 1
+    assert "learned from private records at ε=5" in LEARNED.origin
+    frozen = "frozen" in where or where == "part"
+    assert any("but for the bounds" in text for text in learned.assumes) == frozen
+    stated = certify(with_schema(SCHEMA, where).fit(X, Y))
+    assert not any("but for the bounds" in text for text in stated.assumes)
+    assert any("without the private data" in text for text in stated.assumes) or (
+        SCHEMA.origin in stated.assumes
+    )
+    assert certify(with_schema(SHOWN, where).fit(X, Y)).name == "worst case"

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from skdistill import PrivateDistiller, ResidualRounds, TeacherEnsemble
 from skdistill.certificates import certify
 from skdistill.neural import NetworkClassifier, NetworkRegressor, adapted, clone_network
+from skdistill.publishing import save
 from skdistill.teachers.members import ConstantVoter
 from skdistill.testing import no_noise
 
@@ -74,6 +75,13 @@ class NetworkBehaviour:
         shown = student.predict_proba(DIGITS[TEST])
         assert shown.shape == (len(DIGITS[TEST]), 2)
         assert np.abs(shown[:, 0] - 0.7).mean() < 0.05
+
+    def test_a_network_is_not_written_to_a_file(self, tmp_path):
+        student = self.classifier(1)
+        distiller = PrivateDistiller(self.trained(1), student, epsilon=INF).fit(DIGITS[TEST])
+        with pytest.raises(TypeError, match="cannot be written without pickle. Save a network"):
+            save(distiller, tmp_path / "x")
+        assert not list(tmp_path.iterdir())
 
     @pytest.mark.slow
     @pytest.mark.parametrize("scaled", [False, True])
