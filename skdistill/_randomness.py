@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 # Global generators serve one seeded fit at a time: threads wait for each other.
 _TURN = threading.RLock()
@@ -84,9 +85,7 @@ def _put_back() -> Iterator[None]:
     with ExitStack() as stack:
         keras_after = random.getrandbits(31) if keras is not None else 0
         stack.callback(random.setstate, random.getstate())
-        stack.callback(
-            _restore_numpy, np.random.get_bit_generator(), np.random.get_state(legacy=False)
-        )
+        stack.callback(_restore_numpy, get_bit_generator(), np.random.get_state(legacy=False))
         if torch is not None:
             devices = range(torch.cuda.device_count())
             stack.enter_context(torch.random.fork_rng(devices=devices))
@@ -97,7 +96,7 @@ def _put_back() -> Iterator[None]:
 
 
 def _restore_numpy(generator: Any, state: Any) -> None:
-    np.random.set_bit_generator(generator)  # drops the second half of a pair of normal numbers
+    set_bit_generator(generator)  # drops the second half of a pair of normal numbers
     np.random.set_state(state)
 
 
@@ -106,5 +105,5 @@ def _seedable() -> None:
 
     Otherwise the next fit would fail because of a record of this one.
     """
-    if type(np.random.get_bit_generator()) is not np.random.MT19937:
-        np.random.set_bit_generator(np.random.MT19937())
+    if type(get_bit_generator()) is not np.random.MT19937:
+        set_bit_generator(np.random.MT19937())
