@@ -18,6 +18,7 @@ from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
 from skdistill._partitions import is_dask
 from skdistill._silenced import warn_caller
+from skdistill._trained_on import quietly
 from skdistill._validate import (
     Inputs,
     check_fit_params,
@@ -424,9 +425,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        try:
-            like = copy.deepcopy(get_tags(self.teacher))
-        except (AttributeError, TypeError):
+        like = quietly(lambda: copy.deepcopy(get_tags(self.teacher)))
+        if like is None:
             return tags
         # Not the whole: a frozen teacher's tags switch every common check off.
         tags.estimator_type = like.estimator_type
