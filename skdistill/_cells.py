@@ -24,7 +24,8 @@ def canonical_cell(cell: Any) -> Any:
 
     Numbers, booleans, decimals and fractions become floats (an integer beyond their range becomes
     infinite), durations become seconds, dates with a time zone are told in UTC; intervals, periods
-    and UUIDs become text; and dates outside the years 1678 to 2261 become NaN.
+    and UUIDs become text; and dates outside the years 1678 to 2261 become NaN. An interval with
+    the ends 20.0 and 30.0 is the text of one with the ends 20 and 30.
 
     The function never raises, and it runs no method of a class that it does not know: a private
     cell's own code belongs behind the boundary.
@@ -62,9 +63,11 @@ def _canonical(cell: Any, kind: type) -> Any:
         return cell.total_seconds()
     if kind is UUID:
         return str(cell)
-    if kind.__module__.partition(".")[0] == "pandas":
-        return _of_pandas(cell)
-    return None
+    return _of_pandas(cell) if _is_of_pandas(kind) else None
+
+
+def _is_of_pandas(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "pandas"
 
 
 def _float_of_int(cell: int) -> float:
@@ -93,7 +96,35 @@ def _of_pandas(cell: Any) -> Any:
         return _dates(np.array([cell.to_datetime64()]))[0]  # type: ignore[attr-defined]
     if isinstance(cell, timedelta):
         return cell.total_seconds()
-    return str(cell) if type(cell).__name__ in ("Interval", "Period") else None
+    return text_of_pandas(cell)
+
+
+def text_of_pandas(cell: Any) -> str | None:
+    """Return the text of an interval or a period, None for anything else.
+
+    One missing interval makes floats of the ends of all others, so a whole end is written as an
+    integer; ends with a time zone are told in UTC.
+    """
+    kind = type(cell)
+    if kind.__name__ not in ("Interval", "Period") or not _is_of_pandas(kind):
+        return None
+    if kind.__name__ == "Interval":
+        opening = "[" if cell.closed_left else "("
+        closing = "]" if cell.closed_right else ")"
+        return f"{opening}{_end_text(cell.left)}, {_end_text(cell.right)}{closing}"
+    return str(cell)
+
+
+def _end_text(end: Any) -> str:
+    if isinstance(end, (datetime, timedelta)):  # a Timestamp or a Timedelta
+        zone = getattr(end, "tzinfo", None)
+        return str(end if zone is None else end.tz_convert(None))  # type: ignore[union-attr]
+    return number_text(canonical_cell(end))
+
+
+def number_text(value: float) -> str:
+    """Return the text of a number; that of a whole one is the text of the integer."""
+    return str(int(value)) if value.is_integer() else str(float(value))
 
 
 def _date(cell: date) -> Any:
@@ -118,10 +149,11 @@ def is_missing(cell: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Return a scalar of NumPy as a Python object, an interval or period of pandas as text."""
+    """Return a scalar of NumPy as a Python object, an interval or period of pandas as its text."""
     if isinstance(value, np.generic):
         return value.item()
-    return str(value) if type(value).__name__ in ("Interval", "Period") else value
+    text = text_of_pandas(value)
+    return value if text is None else text
 
 
 def _vector(cells: Sequence[Any]) -> NDArray[Any]:

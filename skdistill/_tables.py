@@ -32,6 +32,7 @@ from skdistill._cells import (
     canonical_column,
     listed,
     narrow,
+    number_text,
     objects,
     usual_nan,
 )
@@ -457,5 +458,5 @@ def _group_name(label: Any) -> str:
         return f"({', '.join(map(_group_name, label))})"
     value = canonical_cell(label)
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else str(value)
+        return number_text(value)
     return str(value)

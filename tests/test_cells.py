@@ -170,6 +170,34 @@ def test_dates():
     assert canonical_column([None, pd.NaT]).dtype == float
 
 
+CUT = pd.Interval(20, 30, closed="left")
+DAY = pd.Interval(pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-02"))
+OSLO = pd.Interval(*(pd.Timestamp(f"2020-07-0{day} 02:00", tz="Europe/Oslo") for day in (1, 2)))
+INTERVALS = {
+    "[20, 30)": CUT,
+    "(2020-01-01 00:00:00, 2020-01-02 00:00:00]": DAY,
+    "(2020-07-01 00:00:00, 2020-07-02 00:00:00]": OSLO,
+    "(0 days 00:00:01, 1 days 00:00:00]": pd.Interval(pd.Timedelta(1, "s"), pd.Timedelta(1, "D")),
+    "[-1, 0.5]": pd.Interval(-1.0, 0.5, closed="both"),
+    "(-inf, 0)": pd.Interval(-math.inf, -0.0, closed="neither"),
+    "(1152921504606846976, inf]": pd.Interval(2**60 + 1, math.inf),
+    "(1152921504606846976, 1152921504606847232]": pd.Interval(2**60 + 1, 2**60 + 257),
+}
+
+
+@pytest.mark.parametrize("text", INTERVALS)
+def test_the_ends_of_an_interval_do_not_depend_on_other_cells(text):
+    """One missing interval makes floats of the ends of all others."""
+    cell = INTERVALS[text]
+    assert canonical_cell(cell) == plain(cell) == text
+    others = [None, cell, "x", 7, CUT, pd.Interval(0.25, 0.5, cell.closed)]
+    for other in others if cell is OSLO else [*others, DAY]:  # beside OSLO pandas raises
+        for dtype in (None, object, "category"):
+            column = pd.Series([cell, other, None], dtype=dtype)
+            assert canonical_column(column)[0] == text
+            assert canonical_column(column[:2])[0] == text
+
+
 def test_the_same_column_in_every_container():
     """The dtype that a library chose for a column leaves no trace in it."""
     for cells in ([1, 2, None], [True, False, None], ["a", "b", None], ["a", None, "b"]):

@@ -237,6 +237,11 @@ def test_names_of_groups():
     assert set(group_names(same)) == {"7"}
     assert len(set(group_names([None, pd.NA, float("nan"), pd.NaT]))) == 1
     assert group_names([("a", 1), ("a", 1.0), ("b", 1)]) == ["(a, 1)", "(a, 1)", "(b, 1)"]
+    cut = pd.Interval(20, 30, closed="left")
+    for column in (pd.Series([cut, cut]), pd.Series([cut, None])):
+        assert group_names(column)[0] == "[20, 30)"
+        assert label_codes(column, np.array(["[20, 30)", "a"]))[0] == 0
+        assert label_codes(column, np.array([cut, pd.Interval(0.0, 20.0)]))[0] == 0
     large = 2**60 + 1
     assert group_names([large]) == group_names(pd.Series([large, None]))[:1]
 
