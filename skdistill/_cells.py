@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 NANOSECONDS = np.dtype("datetime64[ns]")
 _NO_DAY = np.datetime64("NaT", "D")
+_UNITS = {"s": 18, "ms": 15, "us": 12, "ns": 9, "ps": 6, "fs": 3, "as": 0}
+_ATTOSECONDS = {unit: 10**power for unit, power in _UNITS.items()}
+_ATTOSECONDS |= {"m": 60 * 10**18, "h": 3600 * 10**18, "D": 86400 * 10**18, "W": 604800 * 10**18}
 _ISO_DATE = re.compile(r"(1[6-9]|2[0-2])\d\d-\d\d-\d\d([T ].*)?", re.ASCII)
 
 
@@ -81,7 +84,7 @@ def _of_numpy(cell: Any) -> Any:
     if isinstance(cell, np.datetime64):
         return _dates(np.array([cell]))[0]
     if isinstance(cell, np.timedelta64):
-        return float(cell / np.timedelta64(1, "s"))
+        return _seconds(cell)
     if isinstance(cell, np.complexfloating):
         return float(cell.real) if cell.imag == 0 else None
     if isinstance(cell, np.bytes_):
@@ -89,13 +92,21 @@ def _of_numpy(cell: Any) -> Any:
     return float(cell) if isinstance(cell, (np.number, np.bool_)) else None
 
 
+def _seconds(cell: np.timedelta64) -> float:
+    """Return the float nearest to a duration in seconds, whichever its unit; NaN for NaT."""
+    if np.isnat(cell):
+        return np.nan
+    unit, step = np.datetime_data(cell.dtype)
+    return int(cell.astype(np.int64)) * step * _ATTOSECONDS[unit] / 10**18
+
+
 def _of_pandas(cell: Any) -> Any:
     if is_missing(cell):
         return None
     if isinstance(cell, datetime):  # a Timestamp
         return _dates(np.array([cell.to_datetime64()]))[0]  # type: ignore[attr-defined]
-    if isinstance(cell, timedelta):
-        return cell.total_seconds()
+    if isinstance(cell, timedelta):  # a Timedelta; its own total_seconds() is not the nearest float
+        return _seconds(cell.to_timedelta64())  # type: ignore[attr-defined]
     return text_of_pandas(cell)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skdistill._cells import as_floats, canonical_cell, canonical_column, is_missing, plain
@@ -196,6 +196,44 @@ def test_the_ends_of_an_interval_do_not_depend_on_other_cells(text):
             column = pd.Series([cell, other, None], dtype=dtype)
             assert canonical_column(column)[0] == text
             assert canonical_column(column[:2])[0] == text
+
+
+@settings(deadline=None)
+@given(st.integers(-(2**63) // 1000 + 1, 2**63 // 1000 - 1))
+@example(1_234_568)
+@example(9_007_199_254_741)
+@example(86_400_000_000)
+def test_a_duration_is_the_same_number_in_every_unit_and_container(microseconds):
+    """Beside one text, pandas makes objects of a column of durations."""
+    duration = datetime.timedelta(microseconds=microseconds)
+    wanted = float(Fraction(microseconds, 10**6))
+    cells = [duration, pd.Timedelta(duration), np.timedelta64(duration)]
+    for unit, size in {"s": 10**6, "ms": 1000, "us": 1}.items():
+        if microseconds % size == 0:
+            cells.append(np.timedelta64(microseconds // size, unit))
+            cells.append(pd.Timedelta(cells[-1]))
+    cells.append(np.timedelta64(1000 * microseconds, "ns"))
+    assert canonical_cell(np.timedelta64(10 * microseconds, "100ns")) == wanted
+    assert {canonical_cell(cell) for cell in cells} == {wanted}
+    for cell in cells:
+        for column in (
+            [cell, "unknown"],
+            pd.Series([cell, cell]),
+            pd.Series([cell, "unknown"]),
+            pd.Series([cell, None], dtype="category"),
+            np.array([cell, cell]),
+        ):
+            assert canonical_column(column)[0] == wanted
+    assert canonical_column(pl.Series([duration]))[0] == wanted
+
+
+def test_durations_of_any_unit():
+    units = {"W": 604800, "D": 86400, "h": 3600, "m": 60, "s": 1, "ms": 1e-3, "ps": 1e-12}
+    assert [canonical_cell(np.timedelta64(1, unit)) for unit in units] == list(units.values())
+    assert canonical_cell(np.timedelta64(10**12, "s")) == 1e12
+    unclear = [np.timedelta64(1, "Y"), np.timedelta64(1, "M"), np.timedelta64("NaT"), pd.NaT]
+    unclear += [np.timedelta64("NaT", unit) for unit in units]
+    assert np.isnan([canonical_cell(cell) for cell in unclear]).all()
 
 
 def test_the_same_column_in_every_container():
