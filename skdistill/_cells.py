@@ -26,23 +26,25 @@ def canonical_cell(cell: Any) -> Any:
     """Return a cell as a float, a str, bytes or a ``datetime64[ns]``; NaN for everything else.
 
     Numbers, booleans, decimals and fractions become floats (an integer beyond their range becomes
-    infinite), durations become seconds, dates with a time zone are told in UTC; intervals, periods
-    and UUIDs become text; and dates outside the years 1678 to 2261 become NaN. An interval with
-    the ends 20.0 and 30.0 is the text of one with the ends 20 and 30.
+    infinite, and -0.0 becomes 0.0), durations become seconds, dates with a time zone are told in
+    UTC; intervals, periods and UUIDs become text; and dates outside the years 1678 to 2261 become
+    NaN. An interval with the ends 20.0 and 30.0 is the text of one with the ends 20 and 30.
 
     The function never raises, and it runs no method of a class that it does not know: a private
     cell's own code belongs behind the boundary.
     """
     kind = type(cell)
     if kind is float:
-        return cell if cell == cell else np.nan
+        return cell + 0.0 if cell == cell else np.nan  # -0.0 becomes 0.0
     try:
         value = _canonical(cell, kind)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:
         return np.nan
-    return np.nan if value is None or value != value else value
+    if value is None or value != value:
+        return np.nan
+    return value + 0.0 if type(value) is float else value
 
 
 def _canonical(cell: Any, kind: type) -> Any:
@@ -206,7 +208,7 @@ def canonical_column(cells: Any) -> NDArray[Any]:
         return _column_of_pandas(cells)
     dtype = cells.dtype  # polars
     if dtype.is_numeric() or str(dtype) == "Boolean":
-        return usual_nan(cells.cast(sys.modules["polars"].Float64).to_numpy())
+        return usual_numbers(cells.cast(sys.modules["polars"].Float64).to_numpy())
     if str(dtype).startswith("Date"):  # its own lists raise for a year beyond Python's
         unit = getattr(dtype, "time_unit", "D")
         counts = cells.to_physical().cast(sys.modules["polars"].Int64).fill_null(-(2**63))
@@ -218,9 +220,9 @@ def _column_of_array(cells: NDArray[Any]) -> NDArray[Any]:
     kind = cells.dtype.kind
     if kind in "biuf":
         with np.errstate(all="ignore"):  # a warning tells, too
-            return usual_nan(cells.astype(np.float64))
+            return usual_numbers(cells.astype(np.float64))
     if kind == "c":  # beside one complex number, pandas makes all of them complex
-        return usual_nan(np.where(cells.imag == 0, cells.real, np.nan).astype(np.float64))
+        return usual_numbers(np.where(cells.imag == 0, cells.real, np.nan).astype(np.float64))
     if kind == "M":
         return _dates(cells)
     return _vector(list(cells) if kind == "m" else cells.tolist())
@@ -235,7 +237,7 @@ def _column_of_pandas(cells: Any) -> NDArray[Any]:
         return narrow(values[cells.cat.codes.to_numpy()])  # -1 is missing
     if dtype.kind in "biuf":
         with np.errstate(all="ignore"):
-            return usual_nan(cells.to_numpy(dtype=np.float64, na_value=np.nan))
+            return usual_numbers(cells.to_numpy(dtype=np.float64, na_value=np.nan))
     return _vector(listed(cells))
 
 
@@ -258,10 +260,16 @@ def _cell(cells: Any, i: int) -> Any:
         return None
 
 
-def usual_nan(values: NDArray[Any]) -> NDArray[Any]:
-    """Make every NaN a quiet one: arithmetic on a signalling NaN warns, and a warning tells."""
-    missing = np.isnan(values)
-    return np.where(missing, values.dtype.type(np.nan), values) if missing.any() else values
+def usual_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Make every NaN a quiet one and every zero a positive one, in a copy where there are others.
+
+    Arithmetic on a signalling NaN warns, and a warning tells. Beside one complex number, pandas
+    makes positive zeros of negative ones.
+    """
+    missing, negative = np.isnan(values), np.signbit(values) & (values == 0)
+    if missing.any():
+        values = np.where(missing, values.dtype.type(np.nan), values)
+    return np.where(negative, values.dtype.type(0), values) if negative.any() else values
 
 
 def _dates(values: NDArray[Any]) -> NDArray[Any]:

@@ -34,7 +34,7 @@ from skdistill._cells import (
     narrow,
     number_text,
     objects,
-    usual_nan,
+    usual_numbers,
 )
 
 
@@ -180,7 +180,7 @@ def read_table(X: Any, width: int | None = None) -> Table:
     if array.dtype.kind in "biuf":
         single = array.dtype in (np.float16, np.float32)
         numbers = array.astype(np.float32 if single else np.float64, copy=False)
-        return Table("numbers", array.shape, values=usual_nan(numbers))
+        return Table("numbers", array.shape, values=usual_numbers(numbers))
     if array.ndim == 1:  # of objects: documents, or rows one of which is shorter than the others
         return _table_of_list(array.tolist(), width, cells="array")
     flat = array.reshape(len(array), -1)
@@ -208,7 +208,7 @@ def _canonical_csr(X: Any) -> Any:
     rows = sparse.csr_matrix if isinstance(X, sparse.spmatrix) else sparse.csr_array
     csr = rows(X, dtype=np.float64, copy=True)
     csr.sum_duplicates()
-    csr.data = usual_nan(csr.data)
+    csr.data = usual_numbers(csr.data)
     return csr
 
 

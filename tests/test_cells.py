@@ -150,6 +150,23 @@ def test_the_code_of_a_cell_is_not_run():
     assert canonical_column([text]).tolist() == ["a"]
 
 
+ZEROS = [-0.0, np.float32(-0.0), np.float64(-0.0), complex(-0.0, 0), Decimal("-0"), Fraction(0)]
+
+
+@pytest.mark.parametrize("zero", ZEROS, ids=lambda zero: type(zero).__name__)
+def test_every_zero_is_the_positive_one(zero):
+    """Beside one complex number, pandas makes positive zeros of negative ones."""
+    columns = [[zero, other] for other in (zero, 1.5, 1j, "text", None)]
+    columns += [pd.Series(cells, dtype=dtype) for cells in columns for dtype in (None, object)]
+    columns += [np.array([zero]), np.array([zero, 1j]), pd.Series([zero]).astype("category")]
+    if isinstance(zero, float):
+        columns.append(np.array([zero, 1], dtype=np.float16))
+        columns += [pd.Series([zero, None], dtype="Float64"), pl.Series([zero, 1.0])]
+    for column in columns:
+        assert not np.signbit(canonical_column(column)[0])
+        assert not np.signbit(as_floats(column)[0])
+
+
 def test_dates():
     day = np.datetime64("2020-01-02", "ns")
     zone = datetime.timezone(datetime.timedelta(hours=1))

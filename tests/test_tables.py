@@ -69,6 +69,15 @@ def test_single_precision_stays(dtype):
     assert first_two(images).shape == (2, 4, 4, 2)
 
 
+@pytest.mark.parametrize("form", [np.asarray, np.float32, sp.csr_array, list, pd.DataFrame])
+def test_tables_have_no_negative_zero(form):
+    rows = form([[-0.0, 1.0], [2.0, -0.0]])
+    if form is sp.csr_array:
+        rows.data = -0.0 * rows.data
+    read = canonical_rows(rows)
+    assert not np.signbit(read.data if sp.issparse(read) else values(read)).any()
+
+
 def test_the_callers_rows_are_not_changed():
     signalling = np.array([[0x7FF0000000000001]], dtype=np.uint64).view(np.float64)
     before = signalling.view(np.uint64).copy()
