@@ -415,7 +415,8 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
 def _kind_of_labels(dtype: Any) -> str | None:
     """Name the kind of labels or targets of a dtype; of a categorical, that of its categories.
 
-    None for complex numbers: pandas makes such a dtype of a column of numbers for one record.
+    None for complex numbers, which pandas makes of a column of numbers for one record, and for its
+    own "str", which one record that is no text makes a column of objects.
     """
     if isinstance(getattr(dtype, "ordered", None), bool):  # of pandas
         dtype = dtype.categories.dtype
@@ -423,7 +424,7 @@ def _kind_of_labels(dtype: Any) -> str | None:
     for kind, pattern in _KINDS_OF_LABELS.items():
         if re.match(pattern, name):
             return kind
-    return text_or_numbers(dtype)
+    return None if name == "str" else text_or_numbers(dtype)
 
 
 _KINDS_OF_LABELS = {

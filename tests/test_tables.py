@@ -228,6 +228,15 @@ def test_label_types_are_told_by_dtypes_alone():
         check_label_types(y, texts)
 
 
+@pytest.mark.parametrize("dtype", [None, "category"])
+def test_one_label_that_is_no_text_does_not_decide_whether_labels_raise(dtype):
+    """pandas infers "str" for a column of texts (since version 3), and else objects."""
+    for labels in (["0", "1"], ["0", 1], ["0", None]):
+        y = pd.Series(labels, dtype=dtype)
+        check_label_types(y, np.array([0, 1]))
+        check_label_types(y)
+
+
 def test_cells_and_lengths():
     with pytest.warns(match="column-vector"):
         assert cells_of(np.array([[1], [2]])) == [1, 2]
