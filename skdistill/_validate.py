@@ -241,7 +241,7 @@ def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] 
     """Warn of calls that run but mean something else than they seem to. All of it is public."""
     n, delta = n_records(teacher), distiller.delta
     warn_of_own_table(teacher, X)
-    curvature = getattr(last_step(unwrap(teacher)), "curvature", None)
+    curvature = attribute(last_step(unwrap(teacher)), "curvature")
     if curvature is not None and was_trained_on(unwrap(teacher), curvature):
         warn_caller(
             "curvature is the very table that the teacher was trained on. The statement does not "
