@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 NANOSECONDS = np.dtype("datetime64[ns]")
 _NO_DAY = np.datetime64("NaT", "D")
+_UNITS = {"s": 18, "ms": 15, "us": 12, "ns": 9, "ps": 6, "fs": 3, "as": 0}
+_ATTOSECONDS = {unit: 10**power for unit, power in _UNITS.items()}
+_ATTOSECONDS |= {"m": 60 * 10**18, "h": 3600 * 10**18, "D": 86400 * 10**18, "W": 604800 * 10**18}
 _ISO_DATE = re.compile(r"(1[6-9]|2[0-2])\d\d-\d\d-\d\d([T ].*)?", re.ASCII)
 
 
@@ -23,22 +26,25 @@ def canonical_cell(cell: Any) -> Any:
     """Return a cell as a float, a str, bytes or a ``datetime64[ns]``; NaN for everything else.
 
     Numbers, booleans, decimals and fractions become floats (an integer beyond their range becomes
-    infinite), durations become seconds, dates with a time zone are told in UTC; intervals, periods
-    and UUIDs become text; and dates outside the years 1678 to 2261 become NaN.
+    infinite, and -0.0 becomes 0.0), durations become seconds, dates with a time zone are told in
+    UTC; intervals, periods and UUIDs become text; and dates outside the years 1678 to 2261 become
+    NaN. An interval with the ends 20.0 and 30.0 is the text of one with the ends 20 and 30.
 
     The function never raises, and it runs no method of a class that it does not know: a private
     cell's own code belongs behind the boundary.
     """
     kind = type(cell)
     if kind is float:
-        return cell if cell == cell else np.nan
+        return cell + 0.0 if cell == cell else np.nan  # -0.0 becomes 0.0
     try:
         value = _canonical(cell, kind)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:
         return np.nan
-    return np.nan if value is None or value != value else value
+    if value is None or value != value:
+        return np.nan
+    return value + 0.0 if type(value) is float else value
 
 
 def _canonical(cell: Any, kind: type) -> Any:
@@ -62,9 +68,11 @@ def _canonical(cell: Any, kind: type) -> Any:
         return cell.total_seconds()
     if kind is UUID:
         return str(cell)
-    if kind.__module__.partition(".")[0] == "pandas":
-        return _of_pandas(cell)
-    return None
+    return _of_pandas(cell) if _is_of_pandas(kind) else None
+
+
+def _is_of_pandas(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "pandas"
 
 
 def _float_of_int(cell: int) -> float:
@@ -78,7 +86,7 @@ def _of_numpy(cell: Any) -> Any:
     if isinstance(cell, np.datetime64):
         return _dates(np.array([cell]))[0]
     if isinstance(cell, np.timedelta64):
-        return float(cell / np.timedelta64(1, "s"))
+        return _seconds(cell)
     if isinstance(cell, np.complexfloating):
         return float(cell.real) if cell.imag == 0 else None
     if isinstance(cell, np.bytes_):
@@ -86,14 +94,50 @@ def _of_numpy(cell: Any) -> Any:
     return float(cell) if isinstance(cell, (np.number, np.bool_)) else None
 
 
+def _seconds(cell: np.timedelta64) -> float:
+    """Return the float nearest to a duration in seconds, whichever its unit; NaN for NaT."""
+    if np.isnat(cell):
+        return np.nan
+    unit, step = np.datetime_data(cell.dtype)
+    return int(cell.astype(np.int64)) * step * _ATTOSECONDS[unit] / 10**18
+
+
 def _of_pandas(cell: Any) -> Any:
     if is_missing(cell):
         return None
     if isinstance(cell, datetime):  # a Timestamp
         return _dates(np.array([cell.to_datetime64()]))[0]  # type: ignore[attr-defined]
-    if isinstance(cell, timedelta):
-        return cell.total_seconds()
-    return str(cell) if type(cell).__name__ in ("Interval", "Period") else None
+    if isinstance(cell, timedelta):  # a Timedelta; its own total_seconds() is not the nearest float
+        return _seconds(cell.to_timedelta64())  # type: ignore[attr-defined]
+    return text_of_pandas(cell)
+
+
+def text_of_pandas(cell: Any) -> str | None:
+    """Return the text of an interval or a period, None for anything else.
+
+    One missing interval makes floats of the ends of all others, so a whole end is written as an
+    integer; ends with a time zone are told in UTC.
+    """
+    kind = type(cell)
+    if kind.__name__ not in ("Interval", "Period") or not _is_of_pandas(kind):
+        return None
+    if kind.__name__ == "Interval":
+        opening = "[" if cell.closed_left else "("
+        closing = "]" if cell.closed_right else ")"
+        return f"{opening}{_end_text(cell.left)}, {_end_text(cell.right)}{closing}"
+    return str(cell)
+
+
+def _end_text(end: Any) -> str:
+    if isinstance(end, (datetime, timedelta)):  # a Timestamp or a Timedelta
+        zone = getattr(end, "tzinfo", None)
+        return str(end if zone is None else end.tz_convert(None))  # type: ignore[union-attr]
+    return number_text(canonical_cell(end))
+
+
+def number_text(value: float) -> str:
+    """Return the text of a number; that of a whole one is the text of the integer."""
+    return str(int(value)) if value.is_integer() else str(float(value))
 
 
 def _date(cell: date) -> Any:
@@ -118,10 +162,11 @@ def is_missing(cell: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Return a scalar of NumPy as a Python object, an interval or period of pandas as text."""
+    """Return a scalar of NumPy as a Python object, an interval or period of pandas as its text."""
     if isinstance(value, np.generic):
         return value.item()
-    return str(value) if type(value).__name__ in ("Interval", "Period") else value
+    text = text_of_pandas(value)
+    return value if text is None else text
 
 
 def _vector(cells: Sequence[Any]) -> NDArray[Any]:
@@ -163,7 +208,7 @@ def canonical_column(cells: Any) -> NDArray[Any]:
         return _column_of_pandas(cells)
     dtype = cells.dtype  # polars
     if dtype.is_numeric() or str(dtype) == "Boolean":
-        return usual_nan(cells.cast(sys.modules["polars"].Float64).to_numpy())
+        return usual_numbers(cells.cast(sys.modules["polars"].Float64).to_numpy())
     if str(dtype).startswith("Date"):  # its own lists raise for a year beyond Python's
         unit = getattr(dtype, "time_unit", "D")
         counts = cells.to_physical().cast(sys.modules["polars"].Int64).fill_null(-(2**63))
@@ -175,9 +220,9 @@ def _column_of_array(cells: NDArray[Any]) -> NDArray[Any]:
     kind = cells.dtype.kind
     if kind in "biuf":
         with np.errstate(all="ignore"):  # a warning tells, too
-            return usual_nan(cells.astype(np.float64))
+            return usual_numbers(cells.astype(np.float64))
     if kind == "c":  # beside one complex number, pandas makes all of them complex
-        return usual_nan(np.where(cells.imag == 0, cells.real, np.nan).astype(np.float64))
+        return usual_numbers(np.where(cells.imag == 0, cells.real, np.nan).astype(np.float64))
     if kind == "M":
         return _dates(cells)
     return _vector(list(cells) if kind == "m" else cells.tolist())
@@ -192,7 +237,7 @@ def _column_of_pandas(cells: Any) -> NDArray[Any]:
         return narrow(values[cells.cat.codes.to_numpy()])  # -1 is missing
     if dtype.kind in "biuf":
         with np.errstate(all="ignore"):
-            return usual_nan(cells.to_numpy(dtype=np.float64, na_value=np.nan))
+            return usual_numbers(cells.to_numpy(dtype=np.float64, na_value=np.nan))
     return _vector(listed(cells))
 
 
@@ -215,10 +260,16 @@ def _cell(cells: Any, i: int) -> Any:
         return None
 
 
-def usual_nan(values: NDArray[Any]) -> NDArray[Any]:
-    """Make every NaN a quiet one: arithmetic on a signalling NaN warns, and a warning tells."""
-    missing = np.isnan(values)
-    return np.where(missing, values.dtype.type(np.nan), values) if missing.any() else values
+def usual_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Make every NaN a quiet one and every zero a positive one, in a copy where there are others.
+
+    Arithmetic on a signalling NaN warns, and a warning tells. Beside one complex number, pandas
+    makes positive zeros of negative ones.
+    """
+    missing, negative = np.isnan(values), np.signbit(values) & (values == 0)
+    if missing.any():
+        values = np.where(missing, values.dtype.type(np.nan), values)
+    return np.where(negative, values.dtype.type(0), values) if negative.any() else values
 
 
 def _dates(values: NDArray[Any]) -> NDArray[Any]:

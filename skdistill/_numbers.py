@@ -15,7 +15,7 @@ _MOST_JOBS = 1 << 16
 def check_number(name: str, value: Any, requirement: str, ok: Callable[[Any], bool]) -> float:
     """Return a number for which `ok` holds; raise a TypeError or a ValueError for anything else."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"{name}={value!r} is not a number; {name} must be {requirement}.")
+        raise TypeError(f"{name}={_shown(value)} is not a number; {name} must be {requirement}.")
     if math.isnan(value) or not ok(value):
         raise ValueError(f"{name}={value!r} is out of range; {name} must be {requirement}.")
     return float(value)
@@ -24,7 +24,8 @@ def check_number(name: str, value: Any, requirement: str, ok: Callable[[Any], bo
 def check_whole(name: str, value: Any, least: int = 1, others: str = "") -> int:
     """Return a whole number of at least `least`, or raise; `others` names other valid values."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-        raise TypeError(f"{name}={value!r} must be a whole number of at least {least}{others}.")
+        found = _shown(value)
+        raise TypeError(f"{name}={found} must be a whole number of at least {least}{others}.")
     if value < least:
         raise ValueError(f"{name}={value!r} must be at least {least}{others}.")
     return int(value)
@@ -53,3 +54,9 @@ def check_range(value: Any) -> tuple[float, float]:
     if not math.isfinite(high - low):
         raise ValueError(f"output_range={value!r}: its width is not a finite number.")
     return low, high
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message; of anything but a number or a text the type: it may be rows."""
+    plain = value is None or isinstance(value, (str, Real, np.bool_))
+    return repr(value) if plain else f"<{type(value).__name__}>"

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 # Global generators serve one seeded fit at a time: threads wait for each other.
 _TURN = threading.RLock()
@@ -47,6 +48,7 @@ def own_randomness(seed: int | None) -> Iterator[None]:
     with _TURN, nullcontext() if saved == (torch, keras) else _put_back():
         _BATCH.saved = None  # a fit inside of this one restores the state that it found
         try:
+            _seedable()
             if keras is not None:
                 keras.utils.set_random_seed(seed)
             random.seed(seed)
@@ -83,10 +85,25 @@ def _put_back() -> Iterator[None]:
     with ExitStack() as stack:
         keras_after = random.getrandbits(31) if keras is not None else 0
         stack.callback(random.setstate, random.getstate())
-        stack.callback(np.random.set_state, np.random.get_state(legacy=False))
+        stack.callback(_restore_numpy, get_bit_generator(), np.random.get_state(legacy=False))
         if torch is not None:
             devices = range(torch.cuda.device_count())
             stack.enter_context(torch.random.fork_rng(devices=devices))
         if keras is not None:
             stack.callback(keras.utils.set_random_seed, keras_after)
+        stack.callback(_seedable)  # the first of all at the end: Keras seeds NumPy
         yield
+
+
+def _restore_numpy(generator: Any, state: Any) -> None:
+    set_bit_generator(generator)  # drops the second half of a pair of normal numbers
+    np.random.set_state(state)
+
+
+def _seedable() -> None:
+    """Put a Mersenne Twister in place, the only kind that NumPy seeds, if a fit took it away.
+
+    Otherwise the next fit would fail because of a record of this one.
+    """
+    if type(get_bit_generator()) is not np.random.MT19937:
+        set_bit_generator(np.random.MT19937())

@@ -32,8 +32,9 @@ from skdistill._cells import (
     canonical_column,
     listed,
     narrow,
+    number_text,
     objects,
-    usual_nan,
+    usual_numbers,
 )
 
 
@@ -179,7 +180,7 @@ def read_table(X: Any, width: int | None = None) -> Table:
     if array.dtype.kind in "biuf":
         single = array.dtype in (np.float16, np.float32)
         numbers = array.astype(np.float32 if single else np.float64, copy=False)
-        return Table("numbers", array.shape, values=usual_nan(numbers))
+        return Table("numbers", array.shape, values=usual_numbers(numbers))
     if array.ndim == 1:  # of objects: documents, or rows one of which is shorter than the others
         return _table_of_list(array.tolist(), width, cells="array")
     flat = array.reshape(len(array), -1)
@@ -207,7 +208,7 @@ def _canonical_csr(X: Any) -> Any:
     rows = sparse.csr_matrix if isinstance(X, sparse.spmatrix) else sparse.csr_array
     csr = rows(X, dtype=np.float64, copy=True)
     csr.sum_duplicates()
-    csr.data = usual_nan(csr.data)
+    csr.data = usual_numbers(csr.data)
     return csr
 
 
@@ -414,7 +415,8 @@ def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:
 def _kind_of_labels(dtype: Any) -> str | None:
     """Name the kind of labels or targets of a dtype; of a categorical, that of its categories.
 
-    None for complex numbers: pandas makes such a dtype of a column of numbers for one record.
+    None for complex numbers, which pandas makes of a column of numbers for one record, and for its
+    own "str", which one record that is no text makes a column of objects.
     """
     if isinstance(getattr(dtype, "ordered", None), bool):  # of pandas
         dtype = dtype.categories.dtype
@@ -422,7 +424,7 @@ def _kind_of_labels(dtype: Any) -> str | None:
     for kind, pattern in _KINDS_OF_LABELS.items():
         if re.match(pattern, name):
             return kind
-    return text_or_numbers(dtype)
+    return None if name == "str" else text_or_numbers(dtype)
 
 
 _KINDS_OF_LABELS = {
@@ -457,5 +459,5 @@ def _group_name(label: Any) -> str:
         return f"({', '.join(map(_group_name, label))})"
     value = canonical_cell(label)
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else str(value)
+        return number_text(value)
     return str(value)

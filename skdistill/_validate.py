@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, is_classifier, is_clusterer, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, get_tags
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdistill._numbers import check_jobs, check_number, check_range, check_whole
 from skdistill._silenced import warn_caller
 from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
-from skdistill._trained_on import last_step, n_records, was_trained_on
+from skdistill._trained_on import attribute, last_step, n_records, quietly, was_trained_on
 from skdistill._withheld import WithheldTeacher
 from skdistill.accounting.charging import check_accountant
 from skdistill.certificates.base import Certificate, unwrap
@@ -84,6 +84,11 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
             raise TypeError(
                 f"student={type_name(student)} is a classifier, and the teacher a regressor, whose "
                 "labels are numbers. Pass a regressor, e.g. student=Ridge()."
+            )
+        if not hasattr(student, "predict") or is_clusterer(student):
+            raise TypeError(
+                f"student={type_name(student)} cannot be a student: it predicts no labels. Pass a "
+                "classifier or a regressor, or a Pipeline that ends in one."
             )
         _check_finite(inputs.X, student)
     check_threshold(student, threshold, inputs.classes)
@@ -169,34 +174,33 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
     if isinstance(withheld, WithheldTeacher):
         withheld.raise_withheld()
     if isinstance(teacher, type) or not any(
-        hasattr(teacher, name) for name in ("predict_proba", "decision_function", "predict")
+        attribute(teacher, name) is not None
+        for name in ("predict_proba", "decision_function", "predict")
     ):
         raise TypeError(
             f"teacher={type_name(teacher)} is not a fitted estimator: it needs predict_proba, "
             "decision_function or predict. Pass an instance, fitted on the private data."
         )
-    try:
-        get_tags(teacher)
-        check_is_fitted(teacher)
-    except NotFittedError:
+    kind = quietly(_kind_of, teacher)
+    if kind == "not fitted":
         raise NotFittedError(
             f"The teacher {type_name(teacher)} is not fitted. Fit it on the private data first. In "
             "a grid of teachers wrap each fitted one in sklearn.frozen.FrozenEstimator: "
             "scikit-learn clones grid values, and a clone is not fitted."
-        ) from None
-    except (AttributeError, TypeError):
+        )
+    if kind is None:
         raise TypeError(
             f"teacher={type_name(teacher)} does not follow scikit-learn's estimator API (fit and "
             "tags). Derive it from sklearn.base.BaseEstimator."
-        ) from None
-    if is_regressor(teacher):
+        )
+    if kind == "regressor":
         return None
-    if not is_classifier(teacher):
+    if kind != "classifier":
         raise TypeError(
             f"teacher={type_name(teacher)} is neither a classifier nor a regressor (by its tags)."
         )
-    classes = getattr(teacher, "classes_", None)
-    if classes is None or isinstance(classes, list) or np.ndim(classes) != 1:
+    classes = attribute(teacher, "classes_")
+    if classes is None or isinstance(classes, list) or quietly(np.ndim, classes) != 1:
         raise ValueError(
             f"The teacher {type_name(teacher)} has no one-dimensional `classes_`: multilabel and "
             "multi-output teachers are not supported. Distil one output at a time."
@@ -204,6 +208,17 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
     if len(classes) < 2:
         raise ValueError(f"The teacher {type_name(teacher)} knows {len(classes)} class, not two.")
     return np.asarray(classes)
+
+
+def _kind_of(teacher: Any) -> str:
+    get_tags(teacher)
+    try:
+        check_is_fitted(teacher)
+    except NotFittedError:
+        return "not fitted"
+    if is_regressor(teacher):
+        return "regressor"
+    return "classifier" if is_classifier(teacher) else "neither"
 
 
 def clear_fitted(estimator: Any) -> None:
@@ -226,7 +241,7 @@ def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] 
     """Warn of calls that run but mean something else than they seem to. All of it is public."""
     n, delta = n_records(teacher), distiller.delta
     warn_of_own_table(teacher, X)
-    curvature = getattr(last_step(unwrap(teacher)), "curvature", None)
+    curvature = attribute(last_step(unwrap(teacher)), "curvature")
     if curvature is not None and was_trained_on(unwrap(teacher), curvature):
         warn_caller(
             "curvature is the very table that the teacher was trained on. The statement does not "
@@ -270,7 +285,7 @@ def _read_labels(y: Any, classes: NDArray[Any] | None) -> NDArray[np.float64] | 
 
 def _check_columns(columns: Any, teacher: Any) -> None:
     """Raise where X has other columns than the teacher was trained on. Columns are public."""
-    names = getattr(teacher, "feature_names_in_", None)
+    names = attribute(teacher, "feature_names_in_")
     given = getattr(columns, "feature_names_in_", None)
     if names is not None and given is not None and list(names) != list(given):
         missing = [str(name) for name in names if name not in set(given)]
@@ -279,7 +294,7 @@ def _check_columns(columns: Any, teacher: Any) -> None:
         raise ValueError(
             f"The transfer set's columns are not those the teacher was trained on: {detail}."
         )
-    width = getattr(teacher, "n_features_in_", None)
+    width = attribute(teacher, "n_features_in_")
     seen = getattr(columns, "n_features_in_", None)
     if width is not None and width != seen:
         raise ValueError(

@@ -18,6 +18,7 @@ from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
 from skdistill._partitions import is_dask
 from skdistill._silenced import warn_caller
+from skdistill._trained_on import quietly
 from skdistill._validate import (
     Inputs,
     check_fit_params,
@@ -28,8 +29,9 @@ from skdistill._validate import (
 )
 from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
-from skdistill.release.calibration import Release, calibrate, choose_queries
+from skdistill.release.calibration import Release, calibrate, choose_queries, row_seed
 from skdistill.release.mechanism import Labels, TransferSet
+from skdistill.release.outputs import gives_margins
 from skdistill.release.replay.cache_keys import assumed_of
 from skdistill.release.signal import noise_warning
 from skdistill.statement import PrivacyStatement
@@ -37,6 +39,11 @@ from skdistill.students import encoder_of, linear_student, match_threshold, rehe
 from skdistill.transfer.encoding import fetch_rows
 
 Array = NDArray[np.float64]
+
+_AFTER_THE_CHARGE = (
+    "The student raised this after its labels were released: the charge stays. Another fit on the "
+    "same X at the same price has the same labels at no cost, if accountant is a PrivacyLedger."
+)
 
 
 class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
@@ -72,9 +79,10 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         are clipped to it. Required for a regression teacher unless `epsilon` is infinite.
     threshold : {"prior"}, float or None, default="prior"
         How ``predict`` decides. "prior" cuts where each class is predicted on X as often as the
-        released class prior says (of more than two classes only for students with probabilities);
-        a float is a cut on the probability of the second of two classes; None leaves it to the
-        student. ``predict_proba`` does not change.
+        released class prior says (of more than two classes only for students with probabilities;
+        not where the teacher gives margins, whose mean is no prior); a float is a cut on the
+        probability of the second of two classes; None leaves it to the student. ``predict_proba``
+        does not change.
     max_queries : int, default=None
         Label a random subset of at most this many rows of X; noise grows with the rows. None
         is all rows, and for a vote ("noisy_max", "confident_max") a number by a public rule.
@@ -212,7 +220,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         """
         if is_dask(X):
             warn_of_own_table(self.teacher, X)
-            rows, X = fetch_rows(X, self.max_queries, self.random_state)
+            rows, X = fetch_rows(X, self.max_queries, row_seed(self))
             self.fit(X, **fit_params)
             self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]
             return self
@@ -334,7 +342,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     def _transfer_set(
         self, inputs: Inputs, bound: Certificate, rows: NDArray[np.intp]
     ) -> TransferSet:
-        range_, encoder = self.output_range or bound.output_range, encoder_of(self.student)
+        range_ = bound.output_range if self.output_range is None else self.output_range
+        encoder = encoder_of(self.student)
         return TransferSet(inputs.rows(rows), rows, inputs.classes, range_, self.n_jobs, encoder)
 
     def _price(self, bound: Certificate, asked: TransferSet, with_prior: bool = True) -> Release:
@@ -371,22 +380,30 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         """Train the student on the caller's own X, which no teacher has touched."""
         if self.student is None and labels.model is not None:
             range_ = asked.bounds if inputs.classes is None else None
-            return linear_student(labels.model, inputs.classes, range_, bound.transformer)
-        return train(
-            *(self.student, inputs.X, asked.indices, labels.values),
-            answered=labels.answered,
-            noise_scale=labels.noise_scale,
-            classes=inputs.classes,
-            output_range=asked.output_range,
-            fit_params=params,
-            random_state=self.random_state,
-        )
+            model = labels.model
+            return linear_student(model, inputs.classes, range_, inputs.X, bound.transformer)
+        try:
+            return train(
+                *(self.student, inputs.X, asked.indices, labels.values),
+                answered=labels.answered,
+                noise_scale=labels.noise_scale,
+                classes=inputs.classes,
+                output_range=asked.output_range,
+                fit_params=params,
+                random_state=self.random_state,
+            )
+        except Exception as error:
+            error.add_note(_AFTER_THE_CHARGE)
+            raise
 
     def _keep(
         self, inputs: Inputs, asked: TransferSet, labels: Labels, student: Any, release: Release
     ) -> None:
         """Set the attributes of a fit, all of them at its end."""
-        offsets = match_threshold(student, inputs.X, self.threshold, labels.prior, inputs.classes)
+        prior, own = labels.prior, getattr(release.bound, "outputs", None)
+        if inputs.classes is not None and own is None and gives_margins(inputs.teacher):
+            prior = None
+        offsets = match_threshold(student, inputs.X, self.threshold, prior, inputs.classes)
         statement = self._statement(release)
         clear_fitted(self)
         validate_data(self, inputs.X, skip_check_array=True)
@@ -408,9 +425,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        try:
-            like = copy.deepcopy(get_tags(self.teacher))
-        except (AttributeError, TypeError):
+        like = quietly(lambda: copy.deepcopy(get_tags(self.teacher)))
+        if like is None:
             return tags
         # Not the whole: a frozen teacher's tags switch every common check off.
         tags.estimator_type = like.estimator_type

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skdistill._cells import as_floats, canonical_cell, canonical_column, is_missing, plain
@@ -150,6 +150,23 @@ def test_the_code_of_a_cell_is_not_run():
     assert canonical_column([text]).tolist() == ["a"]
 
 
+ZEROS = [-0.0, np.float32(-0.0), np.float64(-0.0), complex(-0.0, 0), Decimal("-0"), Fraction(0)]
+
+
+@pytest.mark.parametrize("zero", ZEROS, ids=lambda zero: type(zero).__name__)
+def test_every_zero_is_the_positive_one(zero):
+    """Beside one complex number, pandas makes positive zeros of negative ones."""
+    columns = [[zero, other] for other in (zero, 1.5, 1j, "text", None)]
+    columns += [pd.Series(cells, dtype=dtype) for cells in columns for dtype in (None, object)]
+    columns += [np.array([zero]), np.array([zero, 1j]), pd.Series([zero]).astype("category")]
+    if isinstance(zero, float):
+        columns.append(np.array([zero, 1], dtype=np.float16))
+        columns += [pd.Series([zero, None], dtype="Float64"), pl.Series([zero, 1.0])]
+    for column in columns:
+        assert not np.signbit(canonical_column(column)[0])
+        assert not np.signbit(as_floats(column)[0])
+
+
 def test_dates():
     day = np.datetime64("2020-01-02", "ns")
     zone = datetime.timezone(datetime.timedelta(hours=1))
@@ -168,6 +185,72 @@ def test_dates():
         assert np.isnan(canonical_cell(far))
     assert canonical_column([*same, "x"]).dtype == object
     assert canonical_column([None, pd.NaT]).dtype == float
+
+
+CUT = pd.Interval(20, 30, closed="left")
+DAY = pd.Interval(pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-02"))
+OSLO = pd.Interval(*(pd.Timestamp(f"2020-07-0{day} 02:00", tz="Europe/Oslo") for day in (1, 2)))
+INTERVALS = {
+    "[20, 30)": CUT,
+    "(2020-01-01 00:00:00, 2020-01-02 00:00:00]": DAY,
+    "(2020-07-01 00:00:00, 2020-07-02 00:00:00]": OSLO,
+    "(0 days 00:00:01, 1 days 00:00:00]": pd.Interval(pd.Timedelta(1, "s"), pd.Timedelta(1, "D")),
+    "[-1, 0.5]": pd.Interval(-1.0, 0.5, closed="both"),
+    "(-inf, 0)": pd.Interval(-math.inf, -0.0, closed="neither"),
+    "(1152921504606846976, inf]": pd.Interval(2**60 + 1, math.inf),
+    "(1152921504606846976, 1152921504606847232]": pd.Interval(2**60 + 1, 2**60 + 257),
+}
+
+
+@pytest.mark.parametrize("text", INTERVALS)
+def test_the_ends_of_an_interval_do_not_depend_on_other_cells(text):
+    """One missing interval makes floats of the ends of all others."""
+    cell = INTERVALS[text]
+    assert canonical_cell(cell) == plain(cell) == text
+    others = [None, cell, "x", 7, CUT, pd.Interval(0.25, 0.5, cell.closed)]
+    for other in others if cell is OSLO else [*others, DAY]:  # beside OSLO pandas raises
+        for dtype in (None, object, "category"):
+            column = pd.Series([cell, other, None], dtype=dtype)
+            assert canonical_column(column)[0] == text
+            assert canonical_column(column[:2])[0] == text
+
+
+@settings(deadline=None)
+@given(st.integers(-(2**63) // 1000 + 1, 2**63 // 1000 - 1))
+@example(1_234_568)
+@example(9_007_199_254_741)
+@example(86_400_000_000)
+def test_a_duration_is_the_same_number_in_every_unit_and_container(microseconds):
+    """Beside one text, pandas makes objects of a column of durations."""
+    duration = datetime.timedelta(microseconds=microseconds)
+    wanted = float(Fraction(microseconds, 10**6))
+    cells = [duration, pd.Timedelta(duration), np.timedelta64(duration)]
+    for unit, size in {"s": 10**6, "ms": 1000, "us": 1}.items():
+        if microseconds % size == 0:
+            cells.append(np.timedelta64(microseconds // size, unit))
+            cells.append(pd.Timedelta(cells[-1]))
+    cells.append(np.timedelta64(1000 * microseconds, "ns"))
+    assert canonical_cell(np.timedelta64(10 * microseconds, "100ns")) == wanted
+    assert {canonical_cell(cell) for cell in cells} == {wanted}
+    for cell in cells:
+        for column in (
+            [cell, "unknown"],
+            pd.Series([cell, cell]),
+            pd.Series([cell, "unknown"]),
+            pd.Series([cell, None], dtype="category"),
+            np.array([cell, cell]),
+        ):
+            assert canonical_column(column)[0] == wanted
+    assert canonical_column(pl.Series([duration]))[0] == wanted
+
+
+def test_durations_of_any_unit():
+    units = {"W": 604800, "D": 86400, "h": 3600, "m": 60, "s": 1, "ms": 1e-3, "ps": 1e-12}
+    assert [canonical_cell(np.timedelta64(1, unit)) for unit in units] == list(units.values())
+    assert canonical_cell(np.timedelta64(10**12, "s")) == 1e12
+    unclear = [np.timedelta64(1, "Y"), np.timedelta64(1, "M"), np.timedelta64("NaT"), pd.NaT]
+    unclear += [np.timedelta64("NaT", unit) for unit in units]
+    assert np.isnan([canonical_cell(cell) for cell in unclear]).all()
 
 
 def test_the_same_column_in_every_container():

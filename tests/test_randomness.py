@@ -1,11 +1,14 @@
 import random
 import threading
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from sklearn.tree import DecisionTreeClassifier
 
-from skdistill._randomness import own_randomness
+from skdistill import TeacherEnsemble
+from skdistill._randomness import own_randomness, put_back_once
 
 
 def draws():
@@ -44,6 +47,56 @@ def test_the_generators_are_put_back(error):
     import sys
 
     assert after_python == expected[0] or "keras" in sys.modules
+
+
+@pytest.fixture
+def twister():
+    before = np.random.get_bit_generator()
+    yield
+    np.random.set_bit_generator(before)
+
+
+@pytest.mark.parametrize("kind", [np.random.MT19937, np.random.PCG64])
+@pytest.mark.parametrize("once", [False, True])
+def test_another_kind_of_generator_is_put_back_too(twister, kind, once):
+    """A fit may take it away, and then the next one starts as if it had not."""
+    generator = kind(3)
+    np.random.set_bit_generator(generator)
+    np.random.normal()  # of two, of which the second is kept
+    state = np.random.get_state(legacy=False)
+    found = []
+    with put_back_once() if once else nullcontext():
+        for _ in range(2):
+            with own_randomness(7):
+                found.append(draws())
+                np.random.set_bit_generator(np.random.SFC64(1))
+    assert found[0] == found[1]
+    assert np.random.get_bit_generator() is generator
+    assert repr(np.random.get_state(legacy=False)) == repr(state)
+
+
+class TakesTheTwister(DecisionTreeClassifier):
+    def fit(self, X, y, **settings):
+        if np.abs(X).max() > 900:
+            np.random.set_bit_generator(np.random.PCG64(1))
+        self.draw_ = np.random.random()
+        return super().fit(X, y, **settings)
+
+
+def test_a_member_that_takes_the_generator_away_changes_no_other_member(twister):
+    """Its ensemble raised, for one record's sake."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 2)), np.arange(400) % 2
+    other = X.copy()
+    other[7, 0] = 987.0
+    before = np.random.get_bit_generator()
+    teachers = [TakesTheTwister(), 10]
+    one, two = (
+        TeacherEnsemble(*teachers, classes=[0, 1], random_state=0).fit(rows, y).estimators_
+        for rows in (X, other)
+    )
+    assert np.random.get_bit_generator() is before
+    assert sum(a.draw_ != b.draw_ for a, b in zip(one, two, strict=True)) == 1
 
 
 def test_without_a_seed_nothing_is_touched():

@@ -69,6 +69,15 @@ def test_single_precision_stays(dtype):
     assert first_two(images).shape == (2, 4, 4, 2)
 
 
+@pytest.mark.parametrize("form", [np.asarray, np.float32, sp.csr_array, list, pd.DataFrame])
+def test_tables_have_no_negative_zero(form):
+    rows = form([[-0.0, 1.0], [2.0, -0.0]])
+    if form is sp.csr_array:
+        rows.data = -0.0 * rows.data
+    read = canonical_rows(rows)
+    assert not np.signbit(read.data if sp.issparse(read) else values(read)).any()
+
+
 def test_the_callers_rows_are_not_changed():
     signalling = np.array([[0x7FF0000000000001]], dtype=np.uint64).view(np.float64)
     before = signalling.view(np.uint64).copy()
@@ -219,6 +228,15 @@ def test_label_types_are_told_by_dtypes_alone():
         check_label_types(y, texts)
 
 
+@pytest.mark.parametrize("dtype", [None, "category"])
+def test_one_label_that_is_no_text_does_not_decide_whether_labels_raise(dtype):
+    """pandas infers "str" for a column of texts (since version 3), and else objects."""
+    for labels in (["0", "1"], ["0", 1], ["0", None]):
+        y = pd.Series(labels, dtype=dtype)
+        check_label_types(y, np.array([0, 1]))
+        check_label_types(y)
+
+
 def test_cells_and_lengths():
     with pytest.warns(match="column-vector"):
         assert cells_of(np.array([[1], [2]])) == [1, 2]
@@ -237,6 +255,11 @@ def test_names_of_groups():
     assert set(group_names(same)) == {"7"}
     assert len(set(group_names([None, pd.NA, float("nan"), pd.NaT]))) == 1
     assert group_names([("a", 1), ("a", 1.0), ("b", 1)]) == ["(a, 1)", "(a, 1)", "(b, 1)"]
+    cut = pd.Interval(20, 30, closed="left")
+    for column in (pd.Series([cut, cut]), pd.Series([cut, None])):
+        assert group_names(column)[0] == "[20, 30)"
+        assert label_codes(column, np.array(["[20, 30)", "a"]))[0] == 0
+        assert label_codes(column, np.array([cut, pd.Interval(0.0, 20.0)]))[0] == 0
     large = 2**60 + 1
     assert group_names([large]) == group_names(pd.Series([large, None]))[:1]
 

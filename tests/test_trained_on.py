@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
+from sklearn.utils import get_tags
 
 from skdistill import (
     NewtonClassifier,
@@ -23,7 +24,7 @@ from skdistill import (
     TeacherEnsemble,
     refit,
 )
-from skdistill._trained_on import n_records, was_trained_on
+from skdistill._trained_on import n_records, quietly, was_trained_on
 
 X = np.random.default_rng(0).normal(size=(400, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -174,3 +175,65 @@ def test_a_private_table_that_is_called_public_is_announced():
     assert any("X_public is the private table itself" in text for text in texts)
     texts = said(lambda: model.fit(table, labels, X_public=table.copy()))
     assert not any("private table itself" in text for text in texts)
+
+
+class Wrapper(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.classes_ = np.array([0, 1])
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
+
+    def predict(self, X):
+        return np.zeros(len(X), int)
+
+
+class Refused(BaseException):
+    pass
+
+
+READ = "predict_proba n_units_ n_samples_ n_samples_fit_ fit_id_ _fit_X n_features_in_ steps"
+TAGS = "feature_names_in_ classes_ __sklearn_tags__ __sklearn_is_fitted__ __getattr__"
+
+
+@pytest.mark.parametrize("name", [*READ.split(), *TAGS.split()])
+@pytest.mark.parametrize("error", [ValueError, AttributeError, Refused])
+def test_an_attribute_that_raises_is_as_good_as_none(name, error):
+    """Its text may quote a record: neither the error nor what it hangs on may show it."""
+
+    def raises(self, asked=""):
+        if asked.startswith("__"):
+            raise AttributeError(asked)
+        raise error("canary")
+
+    def build(self, X, y):
+        return Wrapper.fit(self, X, y) if name != "classes_" else self
+
+    method = raises if name.startswith("__") else property(raises)
+    teacher = type("Odd", (Wrapper,), {name: method, "fit": build})().fit(X, Y)
+    distiller = PrivateDistiller(teacher, LogisticRegression(), epsilon=5.0)
+
+    def tags(rows):
+        return get_tags(distiller)
+
+    for call in (distiller.preview, distiller.release, distiller.fit, tags):
+        found = None
+        try:
+            texts = said(lambda call=call: call(X[:50].copy()))
+        except (TypeError, ValueError, AttributeError, Refused) as raised:
+            found, texts = raised, []
+        while found is not None:
+            texts.append(str(found))
+            found = found.__context__
+        assert "canary" not in " ".join(texts)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_stop_passes_without_its_text(stop):
+    def stopped():
+        raise stop("canary")
+
+    with pytest.raises(stop) as caught:
+        quietly(stopped)
+    assert caught.value.args == () and caught.value.__context__ is None

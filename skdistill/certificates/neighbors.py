@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_array
 
 from skdistill.certificates.base import OWN_RECORD, Array, Certificate, RowBound
 
@@ -37,7 +38,8 @@ def uniform_neighbors(teacher: Any) -> Certificate | None:
     The order matters: scikit-learn breaks ties between equal distances by the inner order of its
     search, which replacing one record can change for *every* tied record (on integer-valued
     tables ties are the rule), so ``predict_proba`` itself has no better bound than the worst case.
-    :func:`neighbor_votes` computes the same votes with ties broken by position.
+    :func:`neighbor_votes` computes the same votes with ties broken by position, from distances in
+    float64: one record can choose the dtype of all of them, and with it which distances are tied.
 
     A KNeighborsRegressor has the worst case: its mean of k targets moves by the width of the
     range over k, but only if each target is clipped before they are averaged, which it does not.
@@ -79,6 +81,9 @@ def neighbor_votes(teacher: Any, X: Any) -> Array:
     from sklearn.metrics import pairwise_distances_chunked
 
     k, one_hot = int(teacher.n_neighbors), np.eye(len(teacher.classes_))[np.asarray(teacher._y)]
+    # A record that is no float32 makes float64 of a float32 table, whose distances are others.
+    X = check_array(X, accept_sparse=True, dtype=np.float64, ensure_all_finite=False)
+    records = teacher._fit_X.astype(np.float64, copy=False)
     metric, options = teacher.effective_metric_, dict(teacher.effective_metric_params_ or {})
 
     def count(distances: Array, start: int) -> Array:
@@ -92,6 +97,6 @@ def neighbor_votes(teacher: Any, X: Any) -> Array:
         return np.asarray(chosen @ one_hot) / k
 
     chunks = pairwise_distances_chunked(
-        X, teacher._fit_X, reduce_func=count, metric=metric, working_memory=256, **options
+        X, records, reduce_func=count, metric=metric, working_memory=256, **options
     )
     return np.concatenate(list(chunks))

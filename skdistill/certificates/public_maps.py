@@ -37,6 +37,10 @@ _LEARN_NOTHING = frozenset(
 # Parameters of these classes that hold a user's function, or numbers made of rows.
 _FUNCTIONS = ("func", "preprocessor", "tokenizer", "analyzer")
 _TABLES = ("shares",)
+_AS_FITTED = (
+    "the steps of the pipeline, with their settings and those inside of them, are the ones that "
+    "it was fitted with"
+)
 
 
 def is_public_map(step: Any) -> bool:
@@ -67,7 +71,7 @@ def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
         found = [public_map_assumptions(part, f"{name}.{inner}") for inner, part in parts]
         if any(each is None for each in found):
             return None
-        return tuple(text for each in found if each is not None for text in each)
+        return tuple(dict.fromkeys(text for each in found if each is not None for text in each))
     if not any(is_exactly(step, path) for path in _LEARN_NOTHING):
         return None
     assumes = [schema.origin for schema in schemas]
@@ -104,6 +108,8 @@ def _parts(step: Any) -> list[tuple[str, Any]] | None:
 
     A ColumnTransformer with a part that learns by itself (a selector, or a choice between sparse
     and dense that depends on how many zeros the private rows have) gets a part that is not a map.
+    A fitted one transforms by its ``transformers_``, whatever its parameters say by now, so these
+    are parts as well.
     """
     learns = ("columns", object())  # no map
     if is_exactly(step, "sklearn.pipeline.Pipeline"):
@@ -112,7 +118,8 @@ def _parts(step: Any) -> list[tuple[str, Any]] | None:
         return list(step.transformer_list)
     if not is_exactly(step, "sklearn.compose.ColumnTransformer"):
         return None
-    parts = [(name, part) for name, part, _ in step.transformers]
+    fitted = getattr(step, "transformers_", [])
+    parts = [(name, part) for name, part, _ in (*step.transformers, *fitted)]
     if not all(_is_public_selection(columns) for _, _, columns in step.transformers):
         parts.append(learns)
     if step.sparse_threshold != 0 and any(_may_be_sparse(part) for _, part in parts):
@@ -145,20 +152,24 @@ def pipeline(teacher: Any, X: Any, prove: Callable[[Any, Any], Any]) -> Certific
     Proof. If the earlier steps T learned nothing from the private rows, replacing record (x, y)
     replaces the last step's record (T(x), y) and nothing else, because T works row by row, and
     the last step's bound holds on T(X). A scaler or encoder that was fitted on the private rows
-    moves as well; then no proof is claimed and the worst case is used.
+    moves as well; then no proof is claimed and the worst case is used. A step that was replaced
+    after the fit leaves no trace; that there is none is an assumption.
     """
     *steps, (_, last) = teacher.steps
     earlier = [(name, step) for name, step in steps if step not in (None, "passthrough")]
-    assumes: list[str] = []
+    assumes = [_AS_FITTED] if steps else []
     for name, step in earlier:
         needed = public_map_assumptions(step, name)
         if needed is None:
             return None
         assumes += needed
     found: Certificate | None = prove(unwrap(last), None if earlier else X)
-    if found is None or not earlier:
+    if found is None:
+        return None
+    found = replace(found, assumes=tuple(dict.fromkeys((*found.assumes, *assumes))))
+    if not earlier:
         return found
     transformer = teacher[:-1]
     if found.transformer is not None:  # a pipeline in a pipeline
         transformer = type(teacher)([("outer", transformer), ("inner", found.transformer)])
-    return replace(found, transformer=transformer, assumes=(*found.assumes, *assumes))
+    return replace(found, transformer=transformer)

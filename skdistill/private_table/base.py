@@ -450,7 +450,8 @@ class PrivateTable(DistilledEstimator):
         if self.student is None and labels.model is not None:
             offsets, model = self._cut(found)
             transformer = getattr(found.release.bound, "transformer", None)
-            trained = linear_student(model, classes, self._output_range(), transformer)
+            seen, range_ = found.release.asked.X, self._output_range()
+            trained = linear_student(model, classes, range_, seen, transformer)
         else:
             trained = train(
                 self._chosen_student(found.inputs),

@@ -366,7 +366,11 @@ def calibrate(
 
 
 def choose_queries(n_rows: int, distiller: Any, bound: Any, classes: Any) -> NDArray[np.intp]:
-    """Return the sorted numbers of the rows to label: all, or at random as many as there may be."""
+    """Return the sorted numbers of the rows to label: all, or at random as many as there may be.
+
+    With an accountant and without a `random_state` they are the same in every fit of as many rows,
+    so that a ledger replays their labels.
+    """
     limit, rows = distiller.max_queries, np.arange(n_rows)
     if limit is None and classes is not None and not math.isinf(distiller.epsilon):
         chosen = choose_mechanism(distiller.mechanism, bound)
@@ -376,4 +380,10 @@ def choose_queries(n_rows: int, distiller: Any, bound: Any, classes: Any) -> NDA
             limit = chosen.most_rows(bound, len(classes), loss)
     if limit is None or limit >= n_rows:
         return rows
-    return np.sort(check_random_state(distiller.random_state).permutation(n_rows)[:limit])
+    return np.sort(check_random_state(row_seed(distiller)).permutation(n_rows)[:limit])
+
+
+def row_seed(distiller: Any) -> Any:
+    """Return the random state that chooses the rows of a distiller."""
+    fixed = distiller.random_state is None and distiller.accountant is not None
+    return 0 if fixed else distiller.random_state

@@ -63,6 +63,12 @@ def class_outputs(
         return np.asarray(softmax(as_outputs(said, shape), axis=1))
 
 
+def gives_margins(teacher: Any) -> bool:
+    """Whether a classifier's labels come from margins: their mean says nothing of its classes."""
+    method = call_privately(lambda: output_method(adapted(teacher)))
+    return bool(method == "decision_function")
+
+
 def value_outputs(teacher: Any, X: Any, n_rows: int) -> Array:
     """Return a regressor's outputs for X, shape ``(n_rows,)``, not yet clipped."""
     return as_outputs(call_privately(lambda rows: adapted(teacher).predict(rows), X), (n_rows,))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill._trained_on import last_step
 from skdistill.certificates import certify
 from skdistill.certificates.base import DisjointTeachers, unwrap
 from skdistill.release.calibration import Release
@@ -121,7 +122,7 @@ def _n_columns(X: Any) -> float:
 
 def _remedy(release: Release, teacher: Any) -> str:
     """Name a change that lowers the noise for this kind of teacher."""
-    bound, steps = release.bound, getattr(unwrap(teacher), "steps", ())
+    bound, last = release.bound, last_step(unwrap(teacher))
     if bound.kind == "parameters":
         return "a teacher whose parameters one record moves less"
     if bound.kind == "gradients":
@@ -131,10 +132,11 @@ def _remedy(release: Release, teacher: Any) -> str:
         return "more teachers in the ensemble" + (
             ', and a basis to smooth them in (basis="auto")' if unsmoothed else ""
         )
-    if steps and certify(steps[-1][1], output_range=release.asked.output_range).name != bound.name:
+    in_pipeline = last is not unwrap(teacher)
+    if in_pipeline and certify(last, output_range=release.asked.output_range).name != bound.name:
         return (
             "earlier steps that learn nothing from private rows. One of them was fitted together "
-            f"with the {type(steps[-1][1]).__name__}, whose own bound does not hold therefore. Fit "
+            f"with the {type(last).__name__}, whose own bound does not hold therefore. Fit "
             "that step on public rows and wrap it in FrozenEstimator, as "
             "FrozenEstimator(TableFeatures(schema).fit(X_public)). Besides"
         )

@@ -429,8 +429,8 @@ class Column:
 
 def _hash_of(cell: Any) -> int:
     """Return a number that depends on the text of a cell alone, the same in every process."""
-    if isinstance(cell, float):  # a column of numbers alone holds NumPy's; -0.0 and 0.0 are equal
-        cell = float(cell) + 0.0
+    if isinstance(cell, float):  # a column of numbers alone holds NumPy's
+        cell = float(cell)
     text = f"{type(cell).__name__} {cell}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils.validation import validate_data
 
 from skdistill._tables import n_rows, take_rows
 from skdistill.neural import adapted, fresh
@@ -61,7 +62,8 @@ def train(
     if len(rows) < n_rows(X):
         params, X = rows_of_params(params, rows, n_rows(X)), take_rows(X, rows)
     if classes is None:
-        student = student or default_regressor(X, values, noise_scale, output_range)
+        if student is None:  # not by its truth: an ensemble has a length
+            student = default_regressor(X, values, noise_scale, output_range)
         return fresh(student, random_state).fit(X, values, **params)
     if student is None:
         student = default_classifier(X, noise_scale)
@@ -159,11 +161,13 @@ def _total_variance(X: Any) -> float:
     return total if np.isfinite(total) and total > 0 else 0.0
 
 
-def linear_student(model: Any, classes: Any, output_range: Any, transformer: Any = None) -> Any:
+def linear_student(
+    model: Any, classes: Any, output_range: Any, X: Any, transformer: Any = None
+) -> Any:
     """Return a LinearRelease as a fitted estimator: post-processing, nothing is trained.
 
     Weights of a regression are in units of half the range, from its middle; public steps come
-    first.
+    first. Of the public X, the names of the columns are read, as these steps give them.
     """
     student: Any
     if classes is not None:
@@ -178,5 +182,7 @@ def linear_student(model: Any, classes: Any, output_range: Any, transformer: Any
         student.coef_ = model.coef[0] * half
         student.intercept_ = float(model.intercept[0] * half + middle)
         student.n_iter_ = None
+    seen = X if transformer is None else transformer.transform(take_rows(X, np.arange(1)))
+    validate_data(student, seen, skip_check_array=True)  # for the names
     student.n_features_in_ = model.coef.shape[1]
     return student if transformer is None else make_pipeline(transformer, student)

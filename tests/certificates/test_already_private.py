@@ -12,6 +12,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from skdistill import PrivacyStatement, PrivateDistiller
 from skdistill.accounting.relation import Relation, Unit
 from skdistill.certificates import AlreadyPrivate, certify
+from skdistill.certificates.public_maps import _AS_FITTED
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 3)), np.arange(60) % 2
@@ -41,12 +42,16 @@ def teacher_with(statement):
     return teacher
 
 
-@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: make_pipeline(Normalizer(), t)])
-def test_everything_is_inherited(wrap):
+@pytest.mark.parametrize(
+    ("wrap", "more"),
+    [(lambda t: t, ()), (lambda t: make_pipeline(Normalizer(), t), (_AS_FITTED,))],
+)
+def test_everything_is_inherited(wrap, more):
     student = PrivateDistiller(wrap(teacher_with(STATEMENT)), LogisticRegression()).fit(X)
     found = student.privacy_
-    for name in ("epsilon", "delta", "mu", "relation", "unit", "subject", "assumes", "sampler"):
+    for name in ("epsilon", "delta", "mu", "relation", "unit", "subject", "sampler"):
         assert getattr(found, name) == getattr(STATEMENT, name), name
+    assert found.assumes == (*STATEMENT.assumes, *more)
     assert (found.accounted, found.cap) == (True, (2.0, 1e-5))
     assert found.mechanism == "post-processing"
     assert "by gaussian, 3 residual rounds" in found.certificate["reason"]

@@ -171,6 +171,27 @@ def test_a_regressor_is_the_worst_case():
     assert certify(teacher, output_range=(0.0, 1.0)).name == "worst case"
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan", "cosine", "nan_euclidean"])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_a_record_that_changes_the_dtype_of_the_table_moves_one_vote(metric, form):
+    """Beside one float64, all rows of a float32 frame become float64, of the same values."""
+    if form is sp.csr_array and metric == "nan_euclidean":
+        pytest.skip("not for sparse rows")
+    rng = np.random.default_rng(0)
+    X = (rng.integers(1, 12, size=(2000, 4)) / 10).astype(np.float32)
+    y = rng.integers(2, size=2000)
+    queries = (rng.integers(1, 12, size=(300, 4)) / 10).astype(np.float32)
+    X2 = X.astype(np.float64)
+    X2[7] = 0.1, 0.2, 0.3, 0.4
+    for rows in (queries, queries.astype(np.float64)):
+        a, b = (
+            certify(KNeighborsClassifier(25, metric=metric, algorithm="brute").fit(form(Z), y))
+            for Z in (X, X2)
+        )
+        moved = np.abs(a.outputs(form(rows)) - b.outputs(form(rows))).sum(axis=1)
+        assert moved.max() <= a.l1 + 1e-9
+
+
 def test_in_a_pipeline():
     X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
     stateless = make_pipeline(Normalizer(), KNeighborsClassifier(5)).fit(X, y)

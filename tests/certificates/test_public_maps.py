@@ -237,10 +237,56 @@ def test_a_pipelines_certificate_lists_them_and_carries_the_steps():
     scaler = FrozenEstimator(StandardScaler().fit(X))
     model = make_pipeline(scaler, Normalizer(), KNeighborsClassifier(5)).fit(X, Y)
     bound = certify(model)
-    own, frozen = bound.assumes
-    assert own == OWN_RECORD and "'frozenestimator'" in frozen
+    own, kept, frozen = bound.assumes
+    assert own == OWN_RECORD and "fitted with" in kept and "'frozenestimator'" in frozen
     assert np.array_equal(bound.transformer.transform(X), model[:-1].transform(X))
     assert certify(make_pipeline(KNeighborsClassifier(5)).fit(X, Y)).transformer is None
+
+
+def columns(step, **settings):
+    return ColumnTransformer([("num", step, [0, 1, 2])], sparse_threshold=0, **settings)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda each: each,
+        lambda each: make_pipeline(Normalizer(), each),
+        lambda each: FeatureUnion([("a", each)]),
+        lambda each: ColumnTransformer([("a", each, [0, 1, 2])], sparse_threshold=0),
+    ],
+)
+def test_columns_are_transformed_by_the_parts_that_were_fitted(place):
+    """set_params after the fit leaves the private scaler where it is."""
+    fitted = place(columns(StandardScaler())).fit(X)
+    scaler = columns("passthrough", remainder=StandardScaler()).fit(np.c_[X, X])
+    for step in (fitted, place(scaler)):
+        for name in [each for each in step.get_params() if each.endswith(("num", "remainder"))]:
+            step.set_params(**{name: "passthrough"})
+        assert not is_public_map(step)
+    assert is_public_map(place(columns(Normalizer())).fit(X))
+    assert texts(place(columns(FunctionTransformer(np.log1p))).fit(X + 9)) != ()
+
+
+def test_a_scaler_taken_out_of_columns_after_the_fit_moves_every_record():
+    other = X.copy()
+    other[3] = 1e4
+    bounds, votes = [], []
+    for rows in (X, other):
+        model = make_pipeline(columns(StandardScaler()), KNeighborsClassifier(15)).fit(rows, Y)
+        model.set_params(columntransformer__num="passthrough")
+        bounds.append(certify(model))
+        votes.append(model.predict_proba(X))
+    assert np.abs(votes[0] - votes[1]).sum(axis=1).max() > 2 / 15 + 0.1
+    assert [each.name for each in bounds] == ["worst case"] * 2
+
+
+def test_steps_replaced_after_the_fit_leave_no_trace_and_are_an_assumption():
+    model = make_pipeline(StandardScaler(), KNeighborsClassifier(5)).fit(X, Y)
+    own, text = certify(model.set_params(standardscaler="passthrough")).assumes
+    assert own == OWN_RECORD
+    assert "steps of the pipeline" in text and "fitted with" in text
+    assert certify(make_pipeline(KNeighborsClassifier(5)).fit(X, Y)).assumes == (OWN_RECORD,)
 
 
 def test_a_pipeline_in_a_pipeline():
@@ -248,6 +294,7 @@ def test_a_pipeline_in_a_pipeline():
     model = make_pipeline(Normalizer(), inner).fit(X, Y)
     bound = certify(model)
     assert bound.l1 == 2 / 5
+    assert len(bound.assumes) == 2  # each once for both pipelines
     votes = bound.outputs(bound.transformer.transform(X))
     assert np.allclose(votes, model.predict_proba(X))
     learned = make_pipeline(Normalizer(), make_pipeline(StandardScaler(), inner)).fit(X, Y)

@@ -253,3 +253,12 @@ def test_a_name_is_text():
 def test_flags_and_kinds_are_checked(settings, message):
     with pytest.raises((TypeError, ValueError), match=message):
         Column("a", **settings)
+
+
+def test_a_missing_interval_moves_no_other():
+    cells = [pd.Interval(20, 30, closed="left"), pd.Interval(30, 40, closed="left"), None]
+    for values in (cells[:2], [pd.Interval(20.0, 30.0, closed="left"), "[30, 40)"]):
+        column = Column("a", "category", categories=values, missing=True)
+        assert column.categories == ("[20, 30)", "[30, 40)")
+        for rows in (2, 3):
+            assert column.encode(pd.Series(cells[:rows]), 2)[:2].tolist() == [0, 1]

@@ -4,12 +4,16 @@ A release that a ledger holds already is public, so giving it out again costs no
 that *whether it is the same one* says nothing about the private data:
 
 - Rows and settings are public, and so is their equality.
-- A teacher is told by all it consists of: class, parameters, fitted state. Copies of one fitted
-  teacher (clones, pickles, other processes) are equal whatever the data was. Teachers from two
-  fits might be equal on one data set and not on its neighbour; then "the same" would tell the
-  two apart. The teachers of this package therefore draw a random ``fit_id_`` in each fit. For
-  other teachers the user asserts that two fits do not coincide by their data, and the statement
-  lists it (:func:`assumed_of`); a ledger with ``replay=False`` does not need it.
+- A teacher of this package is told by the random ``fit_id_`` that it draws in each fit, and by
+  nothing that a record can touch: copies have the same one, another fit has another one. Nothing
+  of it is read or pickled, so a private part that does not pickle changes no charge. A change by
+  hand of its fitted attributes is not noticed, and an earlier answer is given out again.
+- Any other teacher is told by all it consists of: class, parameters, fitted state. Copies of one
+  fitted teacher (clones, pickles, other processes) are equal whatever the data was. Teachers from
+  two fits might be equal on one data set and not on its neighbour; then "the same" would tell the
+  two apart. So would a fitted state that pickles on the one and not on the other, because a
+  teacher that does not pickle is charged every time. The user asserts that neither happens, and
+  the statement lists it (:func:`assumed_of`); a ledger with ``replay=False`` does not need it.
 
 A digest that differs without need (another number of workers, say) costs a release, no more.
 """
@@ -26,19 +30,42 @@ import numpy as np
 from joblib.hashing import NumpyHasher
 from numpy.typing import NDArray
 
-from skdistill.certificates.base import unwrap
+from skdistill.certificates.base import is_exactly, unwrap
+from skdistill.certificates.public_maps import is_public_map
 from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.partitioned_rows import PartitionedRows
 
 Keys = NDArray[np.bytes_]
 
 
+# Exactly these draw a random `fit_id_` in each fit, and read their parameters in `fit` alone.
+_WITH_FIT_ID = ("NewtonClassifier", "NewtonRegressor", "TeacherEnsemble")
+
+
 def teacher_digest(teacher: Any) -> str | None:
-    """Return a digest of all a (private) teacher consists of, None if it cannot be pickled."""
+    """Return a digest that tells a (private) teacher from others, None if there is none.
+
+    Of a teacher of this package: of the random number of its fit and of the steps before it in a
+    pipeline. Of any other: of all that it consists of, and None if it cannot be pickled.
+    """
+    steps, fit_id = _own_fit(teacher)
+    told = unwrap(teacher) if fit_id is None else ("fit", fit_id, *steps)
     try:
-        return str(call_privately(lambda: _digest_once(unwrap(teacher))))
+        return str(call_privately(lambda: _digest_once(told)))
     except TeacherError:
         return None
+
+
+def _own_fit(teacher: Any) -> tuple[list[Any], str | None]:
+    """Return the steps before the last one of pipelines, and its `fit_id_` if it is our teacher."""
+    steps: list[Any] = []
+    last = unwrap(teacher)
+    while is_exactly(last, "sklearn.pipeline.Pipeline"):
+        steps += [step for _, step in last.steps[:-1]]
+        last = unwrap(last.steps[-1][1])
+    if any(is_exactly(last, f"skdistill.teachers.{name}") for name in _WITH_FIT_ID):
+        return steps, vars(last).get("fit_id_")
+    return steps, None
 
 
 _DIGESTS: dict[bytes, str] = {}  # of the last teachers, by the SHA-256 of their pickles
@@ -69,14 +96,13 @@ def _digest_once(teacher: Any) -> str:
 
 def assumed_of(teacher: Any) -> tuple[str, ...]:
     """Return the assumptions of replaying this teacher's releases, for the statement."""
-    last = unwrap(teacher)
-    while isinstance(getattr(last, "steps", None), list) and last.steps:
-        last = unwrap(last.steps[-1][1])
-    if hasattr(last, "fit_id_"):
+    steps, fit_id = _own_fit(teacher)
+    if fit_id is not None and all(map(is_public_map, steps)):
         return ()
     return (
-        "whether two teachers handed to the ledger are equal to the last bit does not depend on "
-        "one record (it does not for one fitted teacher and its copies)",
+        "whether a teacher can be pickled, and whether two teachers handed to the ledger are equal "
+        "to the last bit, does not depend on one record (the second does not for one fitted "
+        "teacher and its copies)",
     )
 
 

@@ -1,0 +1,161 @@
+"""Students and teachers of less usual kinds: ensembles, margins, frames, and those that fail."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import DBSCAN, KMeans
+from sklearn.datasets import make_classification
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    BaggingRegressor,
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+
+from skdistill import (
+    NewtonClassifier,
+    NewtonRegressor,
+    PrivacyLedger,
+    PrivateClassifier,
+    PrivateDistiller,
+    Schema,
+)
+
+ENSEMBLES = (
+    AdaBoostRegressor,
+    BaggingRegressor,
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    RandomForestRegressor,
+)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    X = np.random.default_rng(0).normal(size=(3000, 3))
+    return X, X[:, 0] - X[:, 1] / 2
+
+
+@pytest.mark.parametrize("kind", ENSEMBLES)
+def test_an_ensemble_that_is_not_fitted_is_a_student(kind, numbers):
+    """Its length raises, so its truth must not be asked for."""
+    X, y = numbers
+    teacher = NewtonRegressor(output_range=(-6, 6)).fit(X, y)
+    student = kind(n_estimators=5)
+    model = PrivateDistiller(teacher, student, epsilon=50.0).fit(X[:500])
+    assert type(model.student_) is kind
+    assert model.score(X[2000:], y[2000:]) > 0.5
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("teacher", [LinearSVC(), SVC(), RidgeClassifier()], ids=repr)
+def test_margins_say_nothing_of_the_prior(teacher, n_classes):
+    """Their sigmoids are pulled to the middle, and so would be the share of each class."""
+    shares = [0.85, *[0.15 / (n_classes - 1)] * (n_classes - 1)]
+    X, y = make_classification(
+        *(4000, 8), n_informative=6, n_redundant=0, n_classes=n_classes, class_sep=2.0,
+        n_clusters_per_class=1, weights=shares, random_state=0,
+    )  # fmt: skip
+    teacher.fit(X[:2000], y[:2000])
+    student = RandomForestClassifier(50, random_state=0)
+    model = PrivateDistiller(teacher, student, epsilon=float("inf")).fit(X[2000:])
+    same = np.mean(model.predict(X[2000:]) == teacher.predict(X[2000:]))
+    assert same > 0.97
+    pipeline = make_pipeline(FrozenEstimator(StandardScaler().fit(X)), teacher)
+    pipeline.fit(X[:2000], y[:2000])
+    again = PrivateDistiller(pipeline, student, epsilon=float("inf")).fit(X[2000:])
+    assert np.mean(again.predict(X[2000:]) == pipeline.predict(X[2000:])) > 0.97
+
+
+@pytest.mark.parametrize(
+    "student", [StandardScaler(), make_pipeline(StandardScaler()), KMeans(2), DBSCAN()], ids=repr
+)
+def test_what_predicts_no_labels_is_refused_before_the_charge(student, numbers):
+    X, y = numbers
+    ledger = PrivacyLedger.create(":memory:", 10.0, 1e-4)
+    teacher = NewtonClassifier(classes=[0, 1]).fit(X, y > 0)
+    with pytest.raises(TypeError, match="it predicts no labels"):
+        PrivateDistiller(teacher, student, accountant=ledger).fit(X)
+    assert not len(ledger.history())
+
+
+class Fails(LogisticRegression):
+    """Learns made-up labels, and not those that come later."""
+
+    n_fits = 0
+
+    def fit(self, X, y, sample_weight=None):
+        Fails.n_fits += 1
+        if Fails.n_fits > Fails.most:
+            raise ValueError("no more")
+        return super().fit(X, y, sample_weight)
+
+
+def test_an_exception_after_the_charge_says_what_to_do(numbers):
+    X, y = numbers
+    ledger = PrivacyLedger.create(":memory:", 10.0, 1e-4)
+    teacher = NewtonClassifier(classes=[0, 1]).fit(X, y > 0)
+    Fails.most = 0
+    model = PrivateDistiller(teacher, Fails(), accountant=ledger)
+    with pytest.raises(ValueError, match="no more"):
+        model.fit(X[:500])
+    assert not len(ledger.history())
+    Fails.n_fits, Fails.most = 0, 1
+    with pytest.raises(ValueError, match="no more") as caught:
+        model.fit(X[:500])
+    assert "the charge stays" in "".join(caught.value.__notes__)
+    spent = ledger.total()
+    assert spent[0] > 0
+    model.set_params(student=LogisticRegression()).fit(X[:500])
+    assert ledger.total() == spent
+
+
+def test_a_ledger_replays_a_part_of_the_rows_without_a_random_state(numbers):
+    X, y = numbers
+    teacher = KNeighborsClassifier(100).fit(X[:2000], y[:2000] > 0)
+    ledger = PrivacyLedger.create(":memory:", 10.0, 1e-4)
+    model = PrivateDistiller(teacher, max_queries=200, epsilon=4.0, accountant=ledger)
+    first = model.fit(X[2000:]).query_indices_
+    spent = ledger.total()
+    for C in (0.1, 1.0):
+        model.set_params(student=LogisticRegression(C=C)).fit(X[2000:])
+        assert np.array_equal(model.query_indices_, first)
+    assert ledger.total() == spent
+    other = model.set_params(random_state=1).fit(X[2000:]).query_indices_
+    assert not np.array_equal(other, first)
+    free = PrivateDistiller(teacher, max_queries=200, epsilon=4.0)
+    drawn = {tuple(free.fit(X[2000:]).query_indices_) for _ in range(2)}
+    assert len(drawn) == 2
+
+
+def test_a_released_model_knows_the_names_of_its_columns(numbers):
+    X, y = numbers
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    classifier = NewtonClassifier(classes=[0, 1]).fit(frame, y > 0)
+    regressor = NewtonRegressor(output_range=(-6, 6)).fit(frame, y)
+    scaler = FrozenEstimator(StandardScaler().set_output(transform="pandas").fit(frame))
+    pipeline = make_pipeline(scaler, NewtonClassifier(classes=[0, 1])).fit(frame, y > 0)
+    for teacher in (classifier, regressor, pipeline):
+        model = PrivateDistiller(teacher, epsilon=4.0).fit(frame)
+        for each in (model, model.student_, model.export()):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                each.predict(frame)
+        assert list(model.feature_names_in_) == ["a", "b", "c"]
+
+
+def test_no_row_is_shown_where_a_number_is_asked_for():
+    model = PrivateClassifier(schema=Schema({"a": (0, 9)}), classes=[0, 1])
+    with pytest.raises(TypeError, match=r"n_records=<.*> must be") as caught:
+        model.preview(pd.DataFrame({"a": [31415.9]}))
+    assert "31415" not in str(caught.value)
