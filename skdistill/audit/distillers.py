@@ -16,7 +16,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from skdistill._html import html_table
 from skdistill._tables import n_rows
-from skdistill._trained_on import last_step
+from skdistill._trained_on import attribute, last_step
 from skdistill._validate import check_settings
 from skdistill.accounting.relation import Relation, Unit, as_replace_one
 from skdistill.audit.canaries import Canaries, make_canaries
@@ -341,7 +341,7 @@ def _choices(distiller: PrivateDistiller, labels: NDArray[Any]) -> dict[str, Any
         return {"classes": getattr(teacher, "classes_", np.unique(labels))}
     given = distiller.output_range
     if given is None:
-        given = getattr(unwrap(last_step(teacher)), "output_range", None)
+        given = attribute(unwrap(last_step(teacher)), "output_range")
     if given is None:
         raise ValueError(
             "A regression audit needs output_range=(low, high), the canaries' targets."

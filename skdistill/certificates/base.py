@@ -25,6 +25,12 @@ from skdistill.statement import NOT_PROTECTED, PUBLIC_TRANSFER_SET, PrivacyState
 
 Array = NDArray[np.float64]
 
+#: An assumption on the private rows of every teacher whose bound is about single records.
+OWN_RECORD = (
+    "each row that the teacher was fitted on was made from its own record alone (by no scaler or "
+    "encoder that was fitted on private rows)"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:

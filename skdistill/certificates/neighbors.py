@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from skdistill.certificates.base import Array, Certificate, RowBound
+from skdistill.certificates.base import OWN_RECORD, Array, Certificate, RowBound
 
 # Metrics that look at two rows alone. Others ("seuclidean", "mahalanobis") may take a scale from
 # all training rows, and then every distance moves with one record. A function of the user's, or
@@ -68,7 +68,7 @@ def uniform_neighbors(teacher: Any) -> Certificate | None:
         name="uniform nearest neighbours",
         reason=f"One record holds at most one of the {k} votes on each transfer row.",
         reference="Counting argument in skdistill.certificates.neighbors.",
-        assumes=(),
+        assumes=(OWN_RECORD,),
         class_counts=lambda: np.bincount(teacher._y, minlength=len(teacher.classes_)),
     )
 

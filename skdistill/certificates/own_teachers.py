@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skdistill.accounting.relation import Unit
-from skdistill.certificates.base import Certificate, DisjointTeachers, GradientSums
+from skdistill.certificates.base import OWN_RECORD, Certificate, DisjointTeachers, GradientSums
 from skdistill.certificates.public_maps import schemas_in
 
 _CHOSEN = "was chosen without looking at the private data"
@@ -92,7 +92,7 @@ def gradient_sums(
 
 
 def _unit_and_assumptions(teacher: Any) -> tuple[Unit, list[str]]:
-    assumes = []
+    assumes = [OWN_RECORD]
     if hasattr(teacher, "classes_") and not teacher.classes_given_:
         assumes.append("the set of class labels is public")
     if not teacher.group_level_:

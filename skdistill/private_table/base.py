@@ -27,6 +27,7 @@ from skdistill._validate import check_settings, clear_fitted, type_name
 from skdistill.accounting.charging import charge
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.certificates import Certificate, certify
+from skdistill.certificates.base import OWN_RECORD
 from skdistill.distiller import PrivateDistiller
 from skdistill.private_table.preview import NoisePreview, preview_noise, warn_of_noise
 from skdistill.private_table.task import Found, PrivateStepError, Task
@@ -417,7 +418,9 @@ class PrivateTable(DistilledEstimator):
         """Return how far one record can move the teacher."""
         if loss is None:
             return Certificate(name="none", reason="No noise was asked for.")
-        return certify(teacher, rows, output_range=self._output_range())
+        found = certify(teacher, rows, output_range=self._output_range())
+        # The package makes the rows of a private table, each of its own record.
+        return replace(found, assumes=tuple(t for t in found.assumes if t != OWN_RECORD))
 
     def _asked(self, rows: Any, student: Any) -> TransferSet:
         classes, every = getattr(self, "classes_", None), np.arange(n_rows(rows))

@@ -12,6 +12,7 @@ from sklearn.preprocessing import Normalizer
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
+from skdistill import NewtonClassifier, NewtonRegressor, PrivateDistiller, TeacherEnsemble
 from skdistill.accounting.relation import Relation, Unit
 from skdistill.certificates import (
     AlreadyPrivate,
@@ -21,6 +22,7 @@ from skdistill.certificates import (
     certify,
     register,
 )
+from skdistill.certificates.base import OWN_RECORD
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = np.arange(40) % 2
@@ -34,6 +36,21 @@ def test_the_worst_case_is_the_diameter():
     assert (bound.l1, bound.l2) == (4.0, 4.0)
     with pytest.raises(ValueError, match="output_range"):
         certify(Ridge().fit(X, Y))
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        KNeighborsClassifier(5),
+        NewtonClassifier(classes=[0, 1]),
+        NewtonRegressor(output_range=(0, 1)),
+        TeacherEnsemble(DecisionTreeClassifier(), 5, classes=[0, 1]),
+    ],
+)
+def test_rows_of_one_s_own_record_are_an_assumption(teacher):
+    """Rows that a scaler made of all private rows move together, and look like any others."""
+    assert OWN_RECORD in certify(teacher.fit(X, Y)).assumes
+    assert OWN_RECORD in PrivateDistiller(teacher, epsilon=100.0).preview(X + 1).assumes
 
 
 def test_a_subclass_does_not_inherit_a_proof():

@@ -30,6 +30,7 @@ from sklearn.utils import all_estimators, get_tags
 
 from skdistill import NewtonClassifier, TeacherEnsemble
 from skdistill.certificates import AlreadyPrivate, certify
+from skdistill.certificates.base import OWN_RECORD
 from skdistill.certificates.public_maps import (
     _LEARN_NOTHING,
     is_public_map,
@@ -236,8 +237,8 @@ def test_a_pipelines_certificate_lists_them_and_carries_the_steps():
     scaler = FrozenEstimator(StandardScaler().fit(X))
     model = make_pipeline(scaler, Normalizer(), KNeighborsClassifier(5)).fit(X, Y)
     bound = certify(model)
-    kept, frozen = bound.assumes
-    assert "fitted with" in kept and "'frozenestimator'" in frozen
+    own, kept, frozen = bound.assumes
+    assert own == OWN_RECORD and "fitted with" in kept and "'frozenestimator'" in frozen
     assert np.array_equal(bound.transformer.transform(X), model[:-1].transform(X))
     assert certify(make_pipeline(KNeighborsClassifier(5)).fit(X, Y)).transformer is None
 
@@ -282,9 +283,10 @@ def test_a_scaler_taken_out_of_columns_after_the_fit_moves_every_record():
 
 def test_steps_replaced_after_the_fit_leave_no_trace_and_are_an_assumption():
     model = make_pipeline(StandardScaler(), KNeighborsClassifier(5)).fit(X, Y)
-    (text,) = certify(model.set_params(standardscaler="passthrough")).assumes
+    own, text = certify(model.set_params(standardscaler="passthrough")).assumes
+    assert own == OWN_RECORD
     assert "steps of the pipeline" in text and "fitted with" in text
-    assert certify(make_pipeline(KNeighborsClassifier(5)).fit(X, Y)).assumes == ()
+    assert certify(make_pipeline(KNeighborsClassifier(5)).fit(X, Y)).assumes == (OWN_RECORD,)
 
 
 def test_a_pipeline_in_a_pipeline():
@@ -292,7 +294,7 @@ def test_a_pipeline_in_a_pipeline():
     model = make_pipeline(Normalizer(), inner).fit(X, Y)
     bound = certify(model)
     assert bound.l1 == 2 / 5
-    assert len(bound.assumes) == 1  # once for both pipelines
+    assert len(bound.assumes) == 2  # each once for both pipelines
     votes = bound.outputs(bound.transformer.transform(X))
     assert np.allclose(votes, model.predict_proba(X))
     learned = make_pipeline(Normalizer(), make_pipeline(StandardScaler(), inner)).fit(X, Y)
