@@ -40,8 +40,9 @@ def silenced() -> Iterator[None]:
     """
     with _LOCK:
         if not _INSIDE:
-            _INSIDE.append(warnings.catch_warnings())
-            _INSIDE[0].__enter__()
+            filters = warnings.catch_warnings()
+            filters.__enter__()  # before it is kept: an interrupt between would leave one to exit
+            _INSIDE.append(filters)
         _INSIDE.append(None)
         warnings.simplefilter("ignore")
     try:

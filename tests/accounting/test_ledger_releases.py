@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 
 import joblib
 import numpy as np
@@ -372,3 +373,21 @@ def test_groups_are_charged_as_groups_and_the_number_of_rows_is_not_written(path
     assert record["unit"] == "group" and record["note"] == "PrivateClassifier; 60 groups"
     words = re.findall(r"\w+", by_group.history().to_csv())  # the time has many digits
     assert "317" not in words
+
+
+def test_an_interrupt_leaves_the_silence_of_warnings_in_order(monkeypatch):
+    """One between the start of the filters and their place in the list broke all later blocks."""
+    from skdistill import _silenced
+
+    def block():
+        with _silenced.silenced():
+            pass
+
+    with interrupted(at=-1) as lines:
+        block()
+    for at in range(1, lines[0] + 1):
+        with warnings.catch_warnings():  # an interrupt at the end leaves the silence on
+            monkeypatch.setattr(_silenced, "_INSIDE", [])
+            with contextlib.suppress(KeyboardInterrupt), interrupted(at):
+                block()
+            block()

@@ -66,6 +66,9 @@ class Refuses(ClassifierMixin, BaseEstimator):
             raise RuntimeError("three classes, please")
         return self
 
+    def predict(self, X):
+        return np.resize(self.classes_, len(X))
+
 
 def _rare_category():
     """A category in the last row alone, which a sample of the rows may not have."""
