@@ -12,7 +12,6 @@ from sklearn.ensemble import (
     BaggingRegressor,
     ExtraTreesRegressor,
     GradientBoostingRegressor,
-    RandomForestClassifier,
     RandomForestRegressor,
 )
 from sklearn.frozen import FrozenEstimator
@@ -67,14 +66,13 @@ def test_margins_say_nothing_of_the_prior(teacher, n_classes):
         n_clusters_per_class=1, weights=shares, random_state=0,
     )  # fmt: skip
     teacher.fit(X[:2000], y[:2000])
-    student = RandomForestClassifier(50, random_state=0)
-    model = PrivateDistiller(teacher, student, epsilon=float("inf")).fit(X[2000:])
+    model = PrivateDistiller(teacher, epsilon=float("inf")).fit(X[2000:])
     same = np.mean(model.predict(X[2000:]) == teacher.predict(X[2000:]))
-    assert same > 0.97
+    assert same > 0.95  # below .9 with the mean as a prior
     pipeline = make_pipeline(FrozenEstimator(StandardScaler().fit(X)), teacher)
     pipeline.fit(X[:2000], y[:2000])
-    again = PrivateDistiller(pipeline, student, epsilon=float("inf")).fit(X[2000:])
-    assert np.mean(again.predict(X[2000:]) == pipeline.predict(X[2000:])) > 0.97
+    again = PrivateDistiller(pipeline, epsilon=float("inf")).fit(X[2000:])
+    assert np.mean(again.predict(X[2000:]) == pipeline.predict(X[2000:])) > 0.95
 
 
 @pytest.mark.parametrize(
