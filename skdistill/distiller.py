@@ -91,7 +91,8 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         process, and replays earlier releases at no cost. A BudgetAccountant is charged with
         (epsilon, delta) each time, shared by clones in one process, and refused in another.
     random_state : int, RandomState or None, default=None
-        Drives public choices: the `max_queries` rows and the student. Never the noise.
+        Drives public choices: the `max_queries` rows and the student. Never the noise. With an
+        accountant, None chooses the same rows in each fit, so that a ledger can replay them.
     n_jobs : int, default=None
         Threads that label X. An ensemble asks its members with its own `n_jobs`.
     verbose : int, default=0
