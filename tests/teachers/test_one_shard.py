@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from bounded_means import BoundedMeans
 from matrices import some
 from sklearn.base import clone
@@ -173,6 +174,28 @@ def test_one_record_that_makes_a_member_misbehave(member, backend):
         assert np.array_equal(given, was)  # the caller's arrays are untouched
 
 
+def test_threads_set_no_filters_of_warnings_while_others_are_asked(monkeypatch):
+    """All threads share them: a member would see how far others are, and may be heard."""
+    calls = []
+    for name in ("resetwarnings", "filterwarnings"):
+        monkeypatch.setattr(warnings, name, lambda *a, name=name, **k: calls.append(name))
+    X, _, public = marked()
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        votes(X, Y, public, hostile.Witness())
+    assert calls == []
+
+
+def test_other_threads_have_the_configuration_of_scikit_learn():
+    X, _, public = marked()
+    with sklearn.config_context(transform_output="pandas"):
+        here, _ = votes(X, Y, public)
+        with joblib.parallel_config(backend="threading", n_jobs=2):
+            there, _ = votes(X, Y, public)
+    plain, _ = votes(X, Y, public)
+    assert changed(here, there) == set()
+    assert changed(here, plain) == set(range(K))
+
+
 @pytest.mark.parametrize("container", ["object array", "list", "pandas", "polars", "csr"])
 def test_members_that_write_into_rows_of_every_container(container):
     build = hostile.CONTAINERS[container]
@@ -300,8 +323,6 @@ def test_members_without_a_seed_of_their_own_are_caught(monkeypatch, member):
         np.random.seed(0)
         assert count_changed(member(), X, other, public) > 1
     import os
-
-    import sklearn
 
     os.environ.pop("HOSTILE", None)
     sklearn.set_config(transform_output="default")
