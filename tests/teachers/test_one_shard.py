@@ -36,10 +36,8 @@ from skdistill.teachers import TeacherEnsemble, members
 from skdistill.teachers.shards import shards_of_records
 from skdistill.transfer import TableFeatures
 
-N, K, VICTIM = 40, 4, 0
-HOME = next(
-    j for j, s in enumerate(shards_of_records(N, K, np.random.RandomState(0))) if VICTIM in s
-)
+N, K, VICTIM, HOME = 40, 4, 0, 0
+SEED = 2  # shards with the victim in the first of them: the other members come after its own
 Y = [0, 1] * (N // 2)
 
 
@@ -50,7 +48,7 @@ def votes(X, y, public, member=None, classes=(0, 1), **settings):
             hostile.Witness() if member is None else member,
             K,
             classes=None if classes is None else list(classes),
-            random_state=0,
+            random_state=SEED,
         )
         fitted = model.fit(X, y, **settings)
         return np.array(list(fitted.member_votes(public))), fitted
@@ -154,6 +152,10 @@ def marked():
     other = X.copy()
     other[VICTIM] = 13
     return X, other, X[:4].copy()
+
+
+def test_the_victim_is_in_the_first_shard():
+    assert VICTIM in shards_of_records(N, K, np.random.RandomState(SEED))[HOME]
 
 
 BACKENDS = ["sequential", "threading", pytest.param("loky", marks=pytest.mark.slow)]
@@ -318,7 +320,7 @@ def test_members_without_a_seed_of_their_own_are_caught(monkeypatch, member):
     monkeypatch.setattr(members, "call_privately", call)
     X, _, public = marked()
     other = X.copy()
-    other[shards_of_records(N, K, np.random.RandomState(0))[0][0]] = 13  # others come after it
+    other[VICTIM] = 13
     with warnings.catch_warnings(), np.errstate():
         np.random.seed(0)
         assert count_changed(member(), X, other, public) > 1
