@@ -456,8 +456,11 @@ def _start(answer: Array, n_classes: int) -> Any:
 
 
 def _spread(moments: Array, noise: float) -> float:
-    """Return the deviation of a regression's targets; one of the noise is added to its square."""
-    square = float(moments[1] - moments[0] ** 2) + noise
+    """Return the deviation of a regression's targets; one of the noise is added to its square.
+
+    A square below zero is noise, and the targets are not taken to be closer together than it.
+    """
+    square = max(float(moments[1] - moments[0] ** 2), 0.0) + noise
     return math.sqrt(min(max(square, _SMALLEST_SPREAD**2), 1.0))
 
 

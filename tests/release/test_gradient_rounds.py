@@ -15,7 +15,7 @@ from skdistill.accounting import PrivacyLoss
 from skdistill.accounting.relation import Unit
 from skdistill.release import private_sums as module
 from skdistill.release.coordinates import public_frame
-from skdistill.release.gradient_rounds import Rule, _prior, _Steps, gradient_rounds
+from skdistill.release.gradient_rounds import Rule, _prior, _spread, _Steps, gradient_rounds
 from skdistill.release.private_sums import MISSING, TARGET_ONE, IntegerMap, Lattice, PrivateRows
 from skdistill.release.query import answer
 from skdistill.testing import _SeededSampler
@@ -614,6 +614,13 @@ def test_the_clip_of_a_regression_follows_the_spread_of_its_targets(monkeypatch)
         answer(gradient_rounds(rows_of(X, y, 0), public, loss), loss, _SeededSampler(0))
     first, second = clips[0], clips[len(clips) // 2]
     assert 0.08 < second / first < 0.2
+
+
+@pytest.mark.parametrize("deviations", [-4, -1, 0, 3])
+def test_the_spread_of_targets_is_not_below_its_noise(deviations):
+    """A square that noise makes negative gave a clip so small that steps hardly moved."""
+    noise = 0.005
+    assert noise <= _spread(np.array([0.0, deviations * noise]), noise) ** 2 <= 5 * noise
 
 
 @pytest.mark.parametrize("n_classes", [0, 2, 3])
