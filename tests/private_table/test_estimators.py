@@ -295,7 +295,7 @@ X_FEW, Y_FEW = mixed(60)
         ({"schema": None}, TypeError, "never read off private data"),
         ({"schema": "auto"}, TypeError, "never read off private data"),
         ({"classes": None}, ValueError, "which labels occur may itself be private"),
-        ({"classes": ["no"]}, ValueError, "at least two classes"),
+        ({"classes": ["no"]}, ValueError, "at least two "),
         ({"classes": "auto"}, ValueError, 'a list of labels or "public"'),
         ({"teacher": Ridge()}, TypeError, "must be a classifier"),
         ({"teacher": LogisticRegression}, TypeError, "must be a classifier"),
