@@ -85,7 +85,9 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
                 f"student={type_name(student)} is a classifier, and the teacher a regressor, whose "
                 "labels are numbers. Pass a regressor, e.g. student=Ridge()."
             )
-        if not hasattr(student, "predict") or is_clusterer(student):
+        # A stacking model has `predict` once it is fitted.
+        predicts = hasattr(student, "predict") or is_classifier(student) or is_regressor(student)
+        if not predicts or is_clusterer(student):
             raise TypeError(
                 f"student={type_name(student)} cannot be a student: it predicts no labels. Pass a "
                 "classifier or a regressor, or a Pipeline that ends in one."
@@ -270,6 +272,12 @@ def _read_labels(y: Any, classes: NDArray[Any] | None) -> NDArray[np.float64] | 
     if classes is None or len(getattr(y, "shape", (0,))) != 1:
         return None
     codes = label_codes(y, classes)
+    if classes.dtype.kind in "US" and (codes < 0).all():
+        # StackingClassifier and cross_val_predict, say, put codes in place of labels, and read
+        # probabilities alone. One that counted predictions would raise an error for texts.
+        renamed = label_codes(y, np.arange(len(classes)))
+        if set(renamed.tolist()) == set(range(len(classes))):
+            codes = renamed
     found = codes < 0
     unknown = {str(cell) for cell in compress(cells_of(y), found)} if found.any() else set()
     if unknown:
