@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
+from skdistill._numbers import check_range
 from skdistill._partitions import is_dask
 from skdistill._silenced import warn_caller
 from skdistill._trained_on import quietly
@@ -309,7 +310,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             return Certificate(name="none", reason="No noise was asked for.", assumes=())
         if isinstance(self.certificate, Certificate):
             return self.certificate
-        return certify(inputs.teacher, inputs.X, output_range=self.output_range)
+        return certify(inputs.teacher, inputs.X, output_range=self._range())
 
     def _rehearse(self, inputs: Inputs, bound: Certificate, params: dict[str, Any]) -> None:
         """Raise now, before the charge, each error that public values would raise after it."""
@@ -344,9 +345,13 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     def _transfer_set(
         self, inputs: Inputs, bound: Certificate, rows: NDArray[np.intp]
     ) -> TransferSet:
-        range_ = bound.output_range if self.output_range is None else self.output_range
+        range_ = bound.output_range if self.output_range is None else self._range()
         encoder = encoder_of(self.student)
         return TransferSet(inputs.rows(rows), rows, inputs.classes, range_, self.n_jobs, encoder)
+
+    def _range(self) -> tuple[float, float] | None:
+        """Return `output_range` as two floats: proofs and ledgers compare ranges."""
+        return None if self.output_range is None else check_range(self.output_range)
 
     def _price(self, bound: Certificate, asked: TransferSet, with_prior: bool = True) -> Release:
         """Choose the mechanism and the price."""

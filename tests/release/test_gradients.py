@@ -20,6 +20,7 @@ from skdistill import (
     NewtonRegressor,
     PrivacyLedger,
     PrivateDistiller,
+    PrivateRegressor,
     ResidualRounds,
 )
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
@@ -121,6 +122,20 @@ def test_regression_takes_the_range_of_the_teacher():
     np.testing.assert_allclose(student.predict(PUBLIC), 3 * PUBLIC[:, 0] + 5, atol=1.0)
     # Of another range nothing is proved for it: the worst case.
     assert certify(teacher, output_range=(0, 10)).name == "worst case"
+    with pytest.warns(UserWarning, match=r"A remedy is output_range=\(-15.0, 25.0\), for which"):
+        PrivateDistiller(teacher, epsilon=1.0, output_range=(0, 10)).preview(PUBLIC)
+
+
+@pytest.mark.parametrize("like", [list, np.array], ids=["list", "array"])
+def test_a_range_in_any_container_is_that_of_the_teacher(like):
+    teacher = NewtonRegressor(output_range=(-15, 25)).fit(PRIVATE, 3 * PRIVATE[:, 0] + 5)
+    ledger = PrivacyLedger.create(":memory:", 3.0, 1e-6)
+    for given in (None, (-15, 25), like([-15, 25])):
+        distiller = PrivateDistiller(teacher, output_range=given, accountant=ledger)
+        assert distiller.fit(PUBLIC).privacy_.certificate["name"] == "clipped gradients"
+    assert len(ledger.history()) == 1  # one release for all
+    model = PrivateRegressor(schema=(-5, 5), output_range=like([-15, 25]))
+    assert "gradient rounds" in model.fit(PRIVATE, 3 * PRIVATE[:, 0] + 5).privacy_.mechanism
 
 
 def test_many_classes():
