@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier, is_clusterer, is_regressor
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, get_tags
@@ -79,18 +79,19 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
         _check_numbers(inputs.X)
         _check_finite(inputs.X, LogisticRegression() if inputs.classes is not None else Ridge())
     elif student is not None:
+        kind = quietly(lambda: get_tags(student).estimator_type)
+        # A stacking model has a method `predict` once it is fitted.
+        predicts = kind in ("classifier", "regressor") or hasattr(student, "predict")
+        if not predicts or kind == "clusterer" or isinstance(student, type):
+            raise TypeError(
+                f"student={type_name(student)} cannot be a student: it predicts no labels. Pass an "
+                "instance of a classifier or a regressor, or a Pipeline that ends in one."
+            )
         refuse_private_settings(student, inputs.teacher)
-        if inputs.classes is None and is_classifier(student):
+        if inputs.classes is None and kind == "classifier":
             raise TypeError(
                 f"student={type_name(student)} is a classifier, and the teacher a regressor, whose "
                 "labels are numbers. Pass a regressor, e.g. student=Ridge()."
-            )
-        # A stacking model has `predict` once it is fitted.
-        predicts = hasattr(student, "predict") or is_classifier(student) or is_regressor(student)
-        if not predicts or is_clusterer(student):
-            raise TypeError(
-                f"student={type_name(student)} cannot be a student: it predicts no labels. Pass a "
-                "classifier or a regressor, or a Pipeline that ends in one."
             )
         _check_finite(inputs.X, student)
     check_threshold(student, threshold, inputs.classes)

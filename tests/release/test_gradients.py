@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from bounded_means import BoundedMeans
 from sklearn.datasets import load_digits, make_classification
@@ -12,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdistill import (
     GradientRounds,
@@ -22,6 +23,8 @@ from skdistill import (
     PrivateDistiller,
     PrivateRegressor,
     ResidualRounds,
+    Schema,
+    TableFeatures,
 )
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
 from skdistill.certificates import certify
@@ -112,6 +115,27 @@ def test_a_pipeline_of_public_steps_keeps_its_features_in_the_student():
     np.testing.assert_allclose(student.predict_proba(PUBLIC), student.released_labels_)
     leaky = make_pipeline(StandardScaler(), NewtonClassifier(classes=[0, 1])).fit(PRIVATE, LABELS)
     assert certify(leaky).name == "worst case"
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_without_noise_the_default_student_learns_from_the_same_features(regression):
+    """A baseline with epsilon=inf takes the frames that a release takes."""
+    table = pd.DataFrame({"x": PRIVATE[:, 0].round(), "c": np.where(LABELS, "u", "v")})
+    schema = Schema({"x": (-9, 9), "c": ["u", "v"]})
+    model = NewtonRegressor((-9, 9)) if regression else NewtonClassifier(["a", "b"])
+    y = table["x"] + 3 * LABELS if regression else np.where(LABELS, "b", "a")
+    front = FrozenEstimator(TableFeatures(schema).fit(table))
+    teacher = make_pipeline(front, model).fit(table[:6000], y[:6000])
+    X = table[6000:]
+    baseline = PrivateDistiller(teacher, epsilon=np.inf).fit(X)
+    release = PrivateDistiller(teacher, epsilon=100.0).fit(X)
+    assert list(baseline.student_.named_steps)[0] == list(release.student_.named_steps)[0]
+    assert baseline.score(X, y[6000:]) > 0.9
+    assert baseline.score(X, y[6000:]) == pytest.approx(teacher.score(X, y[6000:]), abs=0.05)
+    assert not baseline.privacy_.private
+    with pytest.raises(ValueError, match="not numbers"):  # earlier steps learned: no released model
+        leaky = make_pipeline(OneHotEncoder(), model).fit(table, y)
+        PrivateDistiller(leaky, epsilon=np.inf).fit(X)
 
 
 def test_regression_takes_the_range_of_the_teacher():
