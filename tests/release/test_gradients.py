@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bounded_means import BoundedMeans
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits, make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
@@ -136,6 +137,25 @@ def test_without_noise_the_default_student_learns_from_the_same_features(regress
     with pytest.raises(ValueError, match="not numbers"):  # earlier steps learned: no released model
         leaky = make_pipeline(OneHotEncoder(), model).fit(table, y)
         PrivateDistiller(leaky, epsilon=np.inf).fit(X)
+
+
+@pytest.mark.parametrize("kept_apart", [False, True])
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+def test_a_column_that_drowns_the_others_warns(container, kept_apart):
+    """Public rows alone decide: those that give the curvature."""
+    scales = np.r_[1.0, 30_000, np.ones(5), 0.0]
+    public = container(PUBLIC * scales)
+    model = NewtonClassifier([0, 1], curvature=public if kept_apart else None)
+    teacher = model.fit(PRIVATE * scales, LABELS)
+    with pytest.warns(UserWarning, match="Column 1 of the features .* Standardise them by public"):
+        PrivateDistiller(teacher, epsilon=1.0).fit(public)
+
+
+@pytest.mark.parametrize("scales", [[1, 30, 1, 1], [1, 1e-9, 1, 0], [0, 0, 0, 7], [0] * 4])
+def test_other_scales_do_not_warn(scales):
+    """Rare indicators are small columns, and columns of one value say nothing."""
+    teacher = NewtonClassifier([0, 1]).fit(PRIVATE[:, :4] * scales, LABELS)
+    PrivateDistiller(teacher, epsilon=1.0).fit(PUBLIC[:, :4] * scales)  # warnings are errors
 
 
 def test_regression_takes_the_range_of_the_teacher():
