@@ -336,3 +336,26 @@ def test_predictions_are_those_of_the_student_and_errors_name_the_distiller(meth
     with pytest.raises(ValueError, match="X has 3 features, but PrivateDistiller is expecting 2"):
         getattr(fitted, method)(np.zeros((4, 3)))
     assert "Parameters" in getattr(PrivateDistiller, method).__doc__
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (PrivateDistiller(None), "student__C"),
+        (PrivateDistiller(None, student="auto"), "student__C"),
+        (PrivateDistiller(None), "mechanism__n_rounds"),
+        (PrivateClassifier(), "teacher__n_teachers"),
+    ],
+)
+def test_settings_of_what_has_none_are_named(estimator, name):
+    """It was: 'NoneType' object has no attribute 'set_params'."""
+    outer = name.partition("__")[0]
+    with pytest.raises(ValueError, match=f"{name} cannot be set: {outer}=.* such as {outer}="):
+        estimator.set_params(**{name: 1})
+
+
+def test_an_object_and_its_settings_are_set_together():
+    found = PrivateDistiller(None).set_params(student__C=3.0, student=LogisticRegression())
+    assert found.student.C == 3.0
+    with pytest.raises(ValueError, match="Invalid parameter 'students'"):
+        PrivateDistiller(None).set_params(students__C=3.0)
