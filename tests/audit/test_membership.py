@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from skdistill import PrivateClassifier, PrivateDistiller, TeacherEnsemble
+from skdistill import PrivacyLedger, PrivateClassifier, PrivateDistiller, TeacherEnsemble
 from skdistill.accounting import BudgetAccountant
 from skdistill.audit.attacks import classwise_attack
 from skdistill.audit.membership import ATTACKS, attack, membership_report
@@ -132,6 +132,10 @@ def test_a_private_classifier_is_one_model_whose_teacher_was_a_setting(teacher):
     given = (X[:400], y[:400], X[400:], y[400:])
     report = membership_report(model, *given, attacks="loss", fprs=[0.1])
     assert [(row.model, row.epsilon) for row in report.rows] == [("model", 50.0)]
+    model.accountant = PrivacyLedger.create(":memory:", 100.0, 1e-5)
+    shadows = {"shadow": "clone", "n_shadows": 4, "fprs": [0.1], "attacks": "lira_online"}
+    assert len(membership_report(model, *given, **shadows).rows) == 1
+    assert len(model.accountant) == 0
 
 
 def test_an_audit_charges_nothing_and_changes_nothing(overfitted):
