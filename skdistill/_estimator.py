@@ -109,20 +109,20 @@ class DistilledEstimator(DocLink, BaseEstimator):
             Where the student holds the teacher, or a part of it.
         """
         check_is_fitted(self)
-        return publish(self._thresholded(), self.privacy_, getattr(self, "teacher", None))
+        model = self._thresholded()
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
+        return publish(model, self.privacy_, getattr(self, "teacher", None))
 
     def _thresholded(self) -> ThresholdedStudent:
-        """Return the student, its classes and its threshold as one estimator."""
+        """Return the student, its classes and its threshold, without names of columns to check."""
         classifies = self._predicts() == "classifier"
-        model = ThresholdedStudent(
+        return ThresholdedStudent(
             self.student_,
             self.classes_ if classifies else None,
             getattr(self, "decision_offsets_", None) if classifies else None,
         )
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(model, name, getattr(self, name))
-        return model
 
     def _predicts(self) -> str | None:
         """Return "classifier" or "regressor"."""
