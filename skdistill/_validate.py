@@ -253,6 +253,8 @@ def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] 
         )
     if distiller.output_range is not None and classes is not None:
         warn_caller("output_range is for regressors: with this classifier it does nothing.")
+    if classes is None and isinstance(distiller.threshold, Real):
+        warn_caller("threshold is for classifiers: with this regressor it does nothing.")
     if math.isinf(distiller.epsilon) or n is None:
         return
     if n <= _FEW_RECORDS:
