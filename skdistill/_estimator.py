@@ -27,6 +27,11 @@ from skdistill.publishing.published import Published, publish
 from skdistill.statement import PrivacyStatement
 from skdistill.students import ThresholdedStudent, student_has
 
+_WITH_SETTINGS = {
+    "mechanism": "ResidualRounds()",
+    "student": "LogisticRegression()",
+    "teacher": "TeacherEnsemble(...)",
+}
 _STAND_INS = (Withheld, WithheldTeacher, DetachedAccountant)
 
 
@@ -104,20 +109,20 @@ class DistilledEstimator(DocLink, BaseEstimator):
             Where the student holds the teacher, or a part of it.
         """
         check_is_fitted(self)
-        return publish(self._thresholded(), self.privacy_, getattr(self, "teacher", None))
+        model = self._thresholded()
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
+        return publish(model, self.privacy_, getattr(self, "teacher", None))
 
     def _thresholded(self) -> ThresholdedStudent:
-        """Return the student, its classes and its threshold as one estimator."""
+        """Return the student, its classes and its threshold, without names of columns to check."""
         classifies = self._predicts() == "classifier"
-        model = ThresholdedStudent(
+        return ThresholdedStudent(
             self.student_,
             self.classes_ if classifies else None,
             getattr(self, "decision_offsets_", None) if classifies else None,
         )
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(model, name, getattr(self, name))
-        return model
 
     def _predicts(self) -> str | None:
         """Return "classifier" or "regressor"."""
@@ -164,6 +169,14 @@ class DistilledEstimator(DocLink, BaseEstimator):
                 "so the setting would change your object and have no effect. Compare teachers by "
                 "a grid over `teacher` of FrozenEstimator(fitted_teacher)."
             )
+        for name in params:
+            outer, _, rest = name.partition("__")
+            value = params.get(outer, getattr(self, outer, None))
+            if rest and outer in _WITH_SETTINGS and isinstance(value, str | None):
+                raise ValueError(
+                    f"{name} cannot be set: {outer}={value!r} has no settings. Pass an object that "
+                    f"has them, such as {outer}={_WITH_SETTINGS[outer]}."
+                )
         if isinstance(params.get("teacher"), FrozenEstimator):
             set_aside_in_grids(params["teacher"], from_pickle="_from_pickle" in vars(self))
         return super().set_params(**params)

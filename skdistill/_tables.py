@@ -388,9 +388,27 @@ def known_classes(y: Any, classes: Any, cells: Any = None) -> NDArray[Any]:
     """Return the sorted classes that are given, or those in y (or in its `cells`)."""
     if classes is None:
         return classes_in(y if cells is None else cells)
-    known = np.unique(np.asarray(classes))
+    known = listed_classes(classes)
     check_label_types(y, known)
     return known
+
+
+def listed_classes(classes: Any) -> NDArray[Any]:
+    """Return the sorted labels of a setting `classes`; raise where it is no list of labels."""
+    try:
+        labels = [] if isinstance(classes, (str, bytes)) else list(classes)
+        flat = np.ndim(labels) == 1
+    except (TypeError, ValueError):
+        labels, flat = [], False
+    read = {canonical_cell(label) for label in labels}
+    texts = sum(isinstance(label, str) for label in read)
+    missing = any(label != label for label in read)
+    if not flat or len(read) < 2 or texts not in (0, len(read)) or missing:
+        raise ValueError(
+            f"classes={classes!r} must be a list of at least two labels, all texts or all "
+            'numbers, such as ["no", "yes"] or [0, 1].'
+        )
+    return np.unique(np.asarray(labels))
 
 
 def check_label_types(y: Any, classes: NDArray[Any] | None = None) -> None:

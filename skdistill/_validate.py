@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, is_classifier, is_clusterer, is_regressor
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, get_tags
@@ -79,16 +79,19 @@ def check_student(student: Any, inputs: Inputs, threshold: Any, gives_model: boo
         _check_numbers(inputs.X)
         _check_finite(inputs.X, LogisticRegression() if inputs.classes is not None else Ridge())
     elif student is not None:
+        kind = quietly(lambda: get_tags(student).estimator_type)
+        # A stacking model has a method `predict` once it is fitted.
+        predicts = kind in ("classifier", "regressor") or hasattr(student, "predict")
+        if not predicts or kind == "clusterer" or isinstance(student, type):
+            raise TypeError(
+                f"student={type_name(student)} cannot be a student: it predicts no labels. Pass an "
+                "instance of a classifier or a regressor, or a Pipeline that ends in one."
+            )
         refuse_private_settings(student, inputs.teacher)
-        if inputs.classes is None and is_classifier(student):
+        if inputs.classes is None and kind == "classifier":
             raise TypeError(
                 f"student={type_name(student)} is a classifier, and the teacher a regressor, whose "
                 "labels are numbers. Pass a regressor, e.g. student=Ridge()."
-            )
-        if not hasattr(student, "predict") or is_clusterer(student):
-            raise TypeError(
-                f"student={type_name(student)} cannot be a student: it predicts no labels. Pass a "
-                "classifier or a regressor, or a Pipeline that ends in one."
             )
         _check_finite(inputs.X, student)
     check_threshold(student, threshold, inputs.classes)
@@ -250,6 +253,8 @@ def _warn_of_habits(distiller: Any, teacher: Any, X: Any, classes: NDArray[Any] 
         )
     if distiller.output_range is not None and classes is not None:
         warn_caller("output_range is for regressors: with this classifier it does nothing.")
+    if classes is None and isinstance(distiller.threshold, Real):
+        warn_caller("threshold is for classifiers: with this regressor it does nothing.")
     if math.isinf(distiller.epsilon) or n is None:
         return
     if n <= _FEW_RECORDS:
@@ -270,6 +275,12 @@ def _read_labels(y: Any, classes: NDArray[Any] | None) -> NDArray[np.float64] | 
     if classes is None or len(getattr(y, "shape", (0,))) != 1:
         return None
     codes = label_codes(y, classes)
+    if classes.dtype.kind in "US" and (codes < 0).all():
+        # StackingClassifier and cross_val_predict, say, put codes in place of labels, and read
+        # probabilities alone. One that counted predictions would raise an error for texts.
+        renamed = label_codes(y, np.arange(len(classes)))
+        if set(renamed.tolist()) == set(range(len(classes))):
+            codes = renamed
     found = codes < 0
     unknown = {str(cell) for cell in compress(cells_of(y), found)} if found.any() else set()
     if unknown:

@@ -10,12 +10,14 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.base import MetaEstimatorMixin
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import validate_data
 
 from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
+from skdistill._numbers import check_range
 from skdistill._partitions import is_dask
 from skdistill._silenced import warn_caller
 from skdistill._trained_on import quietly
@@ -30,6 +32,7 @@ from skdistill._validate import (
 from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
 from skdistill.certificates.public_maps import with_schemas_of
+from skdistill.certificates.registry import public_features
 from skdistill.release.calibration import Release, calibrate, choose_queries, row_seed
 from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.outputs import gives_margins
@@ -306,14 +309,17 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     def _certify(self, inputs: Inputs) -> Certificate:
         """Return how far one record can move the teacher."""
         if np.isinf(self.epsilon):
-            return Certificate(name="none", reason="No noise was asked for.", assumes=())
+            encode = public_features(inputs.teacher) if self.student is None else None
+            why = "No noise was asked for."
+            return Certificate(name="none", reason=why, assumes=(), transformer=encode)
         if isinstance(self.certificate, Certificate):
             return self.certificate
-        return certify(inputs.teacher, inputs.X, output_range=self.output_range)
+        return certify(inputs.teacher, inputs.X, output_range=self._range())
 
     def _rehearse(self, inputs: Inputs, bound: Certificate, params: dict[str, Any]) -> None:
         """Raise now, before the charge, each error that public values would raise after it."""
-        check_student(self.student, inputs, self.threshold, bound.gives_model)
+        encoded = bound.gives_model or (bound.kind == "none" and bound.transformer is not None)
+        check_student(self.student, inputs, self.threshold, encoded)
         if params and self.student is None and bound.gives_model:
             raise ValueError(
                 f"fit got {sorted(params)}, and student=None: the released model is the student, "
@@ -344,9 +350,13 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
     def _transfer_set(
         self, inputs: Inputs, bound: Certificate, rows: NDArray[np.intp]
     ) -> TransferSet:
-        range_ = bound.output_range if self.output_range is None else self.output_range
+        range_ = bound.output_range if self.output_range is None else self._range()
         encoder = encoder_of(self.student)
         return TransferSet(inputs.rows(rows), rows, inputs.classes, range_, self.n_jobs, encoder)
+
+    def _range(self) -> tuple[float, float] | None:
+        """Return `output_range` as two floats: proofs and ledgers compare ranges."""
+        return None if self.output_range is None else check_range(self.output_range)
 
     def _price(self, bound: Certificate, asked: TransferSet, with_prior: bool = True) -> Release:
         """Choose the mechanism and the price."""
@@ -385,9 +395,12 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             range_ = asked.bounds if inputs.classes is None else None
             model = labels.model
             return linear_student(model, inputs.classes, range_, inputs.X, bound.transformer)
+        X, encode = inputs.X, bound.transformer if bound.kind == "none" else None
+        if encode is not None:  # the default student learns from the features of a released model
+            X = encode.transform(X)
         try:
-            return train(
-                *(self.student, inputs.X, asked.indices, labels.values),
+            student = train(
+                *(self.student, X, asked.indices, labels.values),
                 answered=labels.answered,
                 noise_scale=labels.noise_scale,
                 classes=inputs.classes,
@@ -398,6 +411,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         except Exception as error:
             error.add_note(_AFTER_THE_CHARGE)
             raise
+        return student if encode is None else make_pipeline(encode, student)
 
     def _keep(
         self, inputs: Inputs, asked: TransferSet, labels: Labels, student: Any, release: Release

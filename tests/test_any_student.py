@@ -13,9 +13,11 @@ from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingRegressor,
     RandomForestRegressor,
+    StackingClassifier,
+    StackingRegressor,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -54,6 +56,16 @@ def test_an_ensemble_that_is_not_fitted_is_a_student(kind, numbers):
     model = PrivateDistiller(teacher, student, epsilon=50.0).fit(X[:500])
     assert type(model.student_) is kind
     assert model.score(X[2000:], y[2000:]) > 0.5
+
+
+@pytest.mark.parametrize("kind", [StackingClassifier, StackingRegressor])
+def test_a_stacking_model_is_a_student_before_it_has_a_method_predict(kind, numbers):
+    X, y = numbers
+    teacher = NewtonClassifier(classes=[0, 1]).fit(X, (y > 0).astype(int))
+    parts = LogisticRegression() if kind is StackingClassifier else LinearRegression()
+    model = PrivateDistiller(teacher, kind([("a", parts)]), epsilon=50.0).fit(X[:500])
+    assert type(model.student_) is kind
+    assert model.score(X[2000:], y[2000:] > 0) > 0.8  # 0.96 and more
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])

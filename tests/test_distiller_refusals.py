@@ -25,6 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skdistill import (
     NewtonClassifier,
+    NewtonRegressor,
     PrivacyLedger,
     PrivateDistiller,
     ResidualRounds,
@@ -301,6 +302,24 @@ def test_images_and_the_default_student_are_told_apart_before_the_charge():
     assert len(accountant) == 0
     student = make_pipeline(flatten, LogisticRegression())
     assert PrivateDistiller(teacher, student, epsilon=HUGE).fit(X).score(X, y) > 0.8
+
+
+def test_settings_of_the_other_task_are_said_to_do_nothing(regression):
+    X, y, X_public, *_ = regression
+    numbers = NewtonRegressor(output_range=(-500, 500)).fit(X, y)
+    classes = NewtonClassifier([False, True]).fit(X, y > 0)
+    for teacher, setting in (numbers, {"threshold": 0.3}), (classes, {"output_range": (0, 1)}):
+        with pytest.warns(UserWarning, match=f"^{next(iter(setting))} is for .* it does nothing"):
+            PrivateDistiller(teacher, epsilon=HUGE, **setting).fit(X_public)
+
+
+@pytest.mark.parametrize("student", ["lr", 3, LogisticRegression, StandardScaler()])
+def test_what_is_no_student_is_named_before_the_charge(student, regression):
+    """A text raised AttributeError about tags, and a class TypeError about `self`."""
+    X, y, X_public, *_ = regression
+    teacher = NewtonRegressor(output_range=(-500, 500)).fit(X, y)
+    with pytest.raises(TypeError, match="cannot be a student"):
+        PrivateDistiller(teacher, student).fit(X_public)
 
 
 def test_release_trains_no_student_and_takes_any_cells():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from matrices import some
 from sklearn.base import BaseEstimator, clone
@@ -33,7 +34,13 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils import estimator_html_repr
 
 import skdistill._withheld
-from skdistill import PrivacyLedger, PrivateClassifier, PrivateDistiller, TeacherEnsemble
+from skdistill import (
+    NewtonClassifier,
+    PrivacyLedger,
+    PrivateClassifier,
+    PrivateDistiller,
+    TeacherEnsemble,
+)
 from skdistill._withheld import Withheld
 from skdistill.accounting import BudgetAccountant
 from skdistill.certificates import ParameterBall, RowBound
@@ -336,3 +343,37 @@ def test_predictions_are_those_of_the_student_and_errors_name_the_distiller(meth
     with pytest.raises(ValueError, match="X has 3 features, but PrivateDistiller is expecting 2"):
         getattr(fitted, method)(np.zeros((4, 3)))
     assert "Parameters" in getattr(PrivateDistiller, method).__doc__
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (PrivateDistiller(None), "student__C"),
+        (PrivateDistiller(None, student="auto"), "student__C"),
+        (PrivateDistiller(None), "mechanism__n_rounds"),
+        (PrivateClassifier(), "teacher__n_teachers"),
+    ],
+)
+def test_settings_of_what_has_none_are_named(estimator, name):
+    """It was: 'NoneType' object has no attribute 'set_params'."""
+    outer = name.partition("__")[0]
+    with pytest.raises(ValueError, match=f"{name} cannot be set: {outer}=.* such as {outer}="):
+        estimator.set_params(**{name: 1})
+
+
+def test_an_object_and_its_settings_are_set_together():
+    found = PrivateDistiller(None).set_params(student__C=3.0, student=LogisticRegression())
+    assert found.student.C == 3.0
+    with pytest.raises(ValueError, match="Invalid parameter 'students'"):
+        PrivateDistiller(None).set_params(students__C=3.0)
+
+
+def test_an_array_in_place_of_a_frame_is_told_by_the_distiller_and_the_student_alone():
+    """A third warning named a class that no user has seen."""
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(300, 2)), columns=["a", "b"])
+    found = PrivateDistiller(NewtonClassifier([0, 1]).fit(X, X["a"] > 0), epsilon=50.0).fit(X[:200])
+    with pytest.warns(UserWarning, match="does not have valid feature names") as caught:
+        found.predict(X.to_numpy())
+    named = [str(each.message).split(" was ")[0].split()[-1] for each in caught]
+    assert named == ["PrivateDistiller", "LogisticRegression"]
+    assert found.export().estimator.feature_names_in_.tolist() == ["a", "b"]

@@ -151,6 +151,28 @@ def test_predictions_out_of_fold():
     np.testing.assert_allclose(found, right, atol=5e-3)
 
 
+@pytest.mark.parametrize("name", ["voting, soft", "stacking", "bagging", "out of fold"])
+def test_codes_of_labels_that_are_texts_are_no_unknown_labels(name):
+    """These encode y and read probabilities; a warning about it would be a false alarm."""
+    names = np.array(["no", "yes"])
+    teacher = GaussianNB().fit(ROWS[N:], names[LABELS[N:]])
+    model = distilled().set_params(teacher=teacher)
+    if name == "out of fold":
+        found = cross_val_predict(model, X, names[Y], cv=4, method="predict_proba")
+        right = cross_val_predict(Plain(), X, Y, cv=4, method="predict_proba")
+    else:
+        found = META[name](model).fit(X, names[Y]).predict_proba(X)
+        right = META[name](Plain()).fit(X, Y).predict_proba(X)
+    np.testing.assert_allclose(found, right, atol=1e-2)
+
+
+def test_one_against_the_rest_of_a_teacher_of_three_texts_warns():
+    names = np.array(["a", "b", "c"])[np.arange(N) % 3]
+    model = distilled().set_params(teacher=GaussianNB().fit(X, names))
+    with pytest.warns(UserWarning, match="labels that the teacher does not know"):
+        OneVsRestClassifier(model).fit(X, names)
+
+
 def test_permutation_importance():
     options = {"scoring": "neg_log_loss", "n_repeats": 3, "random_state": 0}
     found = permutation_importance(distilled().fit(X), X, Y, **options).importances_mean

@@ -5,7 +5,9 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
+from skdistill import NewtonClassifier, PrivateClassifier, TeacherEnsemble
 from skdistill._tables import (
     canonical_rows,
     cells_of,
@@ -201,6 +203,42 @@ def test_classes_found_in_labels():
             classes_in(y)
 
 
+@pytest.mark.parametrize(
+    "listed",
+    [{"no", "yes"}, ("yes", "no"), pd.Series(["no", "yes"]), pd.Categorical(["yes", "no"])],
+)
+def test_classes_are_listed_in_any_container(listed):
+    assert known_classes(["no"], listed).tolist() == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "yes",
+        2,
+        ["no"],
+        ["no", "no"],
+        [[0, 1]],
+        [[0], [1, 2]],
+        ["no", 1],
+        ["no", None],
+        [],
+        [0, 0.0],
+    ],
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda classes: NewtonClassifier(classes),
+        lambda classes: TeacherEnsemble(LogisticRegression(), 2, classes=classes),
+        lambda classes: PrivateClassifier(schema=(0, 1), classes=classes),
+    ],
+)
+def test_classes_that_are_no_list_of_labels_raise(make, wrong):
+    with pytest.raises(ValueError, match="classes="):
+        make(wrong).fit([[0.0]] * 4, ["no", "yes"] * 2)
+
+
 def test_label_types_are_told_by_dtypes_alone():
     numbers, texts = np.array([0, 1]), np.array(["a", "b"])
     for y in (np.array(["a"]), pd.Series(["a"], dtype="string"), pl.Series(["a"])):
@@ -282,10 +320,10 @@ def test_classes_that_a_missing_label_would_change_are_refused(label):
     """One missing label makes floats of a column of integers, which cannot tell these apart."""
     labels = [0, label] * 20
     for y in (labels, np.array(labels), pd.Series(labels)):
-        with pytest.raises(ValueError, match="below 2\\*\\*53|type"):
+        with pytest.raises(ValueError, match="below 2\\*\\*53|type|classes="):
             known_classes(y, [0, label])
         if label == label and abs(label) != np.inf:
-            with pytest.raises(ValueError, match="below 2\\*\\*53|type") as raised:
+            with pytest.raises(ValueError, match="below 2\\*\\*53|type|classes=") as raised:
                 known_classes(y, None)
             assert str(label) not in str(raised.value)  # it may be one record's
     assert known_classes([0, 2**53 - 1], [0, 2**53 - 1]).tolist() == [0, 2**53 - 1]

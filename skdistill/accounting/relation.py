@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from typing import NoReturn
 
 
-class Relation(StrEnum):
+class _Named(StrEnum):
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        names = " or ".join(repr(str(each)) for each in cls)
+        raise ValueError(f"{value!r} is not a valid {cls.__name__.lower()}: give {names}.")
+
+
+class Relation(_Named):
     """How two neighbouring data sets differ.
 
     Examples
@@ -24,7 +32,7 @@ class Relation(StrEnum):
     __hash__ = str.__hash__  # that of an Enum is a function in Python
 
 
-class Unit(StrEnum):
+class Unit(_Named):
     """The object that is replaced, added or removed: one record, or all records of a group.
 
     Examples

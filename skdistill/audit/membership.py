@@ -300,7 +300,8 @@ def _claim(model: Any) -> tuple[float, float]:
 
 
 def _is_distilled(model: Any) -> bool:
-    return hasattr(model, "student_") and hasattr(model, "teacher")
+    """Whether a model is a fitted distiller; the `teacher` of a PrivateClassifier is not fitted."""
+    return hasattr(model, "student_") and "teacher" in getattr(model, "_shared", ())
 
 
 def _check_attacks(attacks: str | Sequence[str], shadow: Any, regression: bool) -> list[str]:

@@ -115,7 +115,7 @@ def train_shadow_models(
 def _uncharged(estimator: Any) -> Any:
     """Return an unfitted clone that charges no accountant: shadow models stay with the auditor."""
     blank = clone(unwrap(estimator))
-    if hasattr(blank, "teacher"):
+    if "teacher" in getattr(blank, "_shared", ()):  # a PrivateClassifier fits its own
         raise TypeError(
             f"{type(blank).__name__} is trained on a transfer set, so it makes no shadow model on "
             "private records by itself. Use ShadowDistiller(distiller, X_transfer)."

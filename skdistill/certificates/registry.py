@@ -122,6 +122,12 @@ def certify(
     return replace(bound, reason=f"{bound.reason} {refused}") if refused else bound
 
 
+def public_features(teacher: Any) -> Any:
+    """Return the first steps of a Pipeline that a released model would keep in front; or None."""
+    found = prove(unwrap(teacher)) if hasattr(teacher, "steps") else None
+    return found.transformer if found is not None and found.gives_model else None
+
+
 def worst_case(teacher: Any, output_range: tuple[float, float] | None) -> Certificate:
     """Bound each row by the diameter of the simplex, or of the output range.
 

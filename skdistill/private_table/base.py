@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from joblib import parallel_config
 from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
@@ -254,7 +255,8 @@ class PrivateTable(DistilledEstimator):
                 f"groups: {type(last_step(teacher)).__name__} bounds the influence of one record, "
                 "not of a group of records. Use the default teacher, or a TeacherEnsemble."
             )
-        with own_randomness(0), silenced():
+        # Threads that train members would wait for the generators that this block has taken.
+        with parallel_config(backend="sequential"), own_randomness(0), silenced():
             inputs = self._inputs(schema, rows)
             seen = inputs.transform(rows)
             teacher.fit(seen, targets, **group_params(teacher, groups))
@@ -369,6 +371,7 @@ class PrivateTable(DistilledEstimator):
                 knots = min(knots, max(_FEWEST_KNOTS, n_bins // _BINS_PER_KNOT))
             knots = min(knots, max(_FEWEST_RARE, round(knots / rare)))
             features = TableFeatures(schema, pairs, n_knots=knots)
+        features.set_output(transform="default")  # whatever sklearn.set_config says
         return Pipeline([("rows", sanitize), ("features", features)]).fit(rows)
 
     def _learns_weights(self) -> bool:

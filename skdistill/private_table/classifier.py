@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
-from skdistill._tables import check_label_types, classes_in, label_codes
+from skdistill._tables import check_label_types, classes_in, label_codes, listed_classes
 from skdistill.private_table.base import PrivateTable
 from skdistill.teachers import NewtonClassifier
 
@@ -159,7 +159,7 @@ class PrivateClassifier(ClassifierMixin, PrivateTable):
                 raise ValueError(f'classes={self.classes!r} must be a list of labels or "public".')
             self.classes_ = classes_in(cells)
         else:
-            self.classes_ = np.unique(np.asarray(list(self.classes)))
+            self.classes_ = listed_classes(self.classes)
             check_label_types(y, self.classes_)
         if len(self.classes_) < 2:
             raise ValueError(f"There are not at least two classes: {len(self.classes_)} class.")

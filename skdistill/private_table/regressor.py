@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
 
 from skdistill._cells import as_floats
+from skdistill._numbers import check_range
 from skdistill._tables import check_label_types
 from skdistill.private_table.base import PrivateTable
 from skdistill.schema import Column
@@ -116,4 +117,4 @@ class PrivateRegressor(RegressorMixin, PrivateTable):
         return Ridge() if self.student is None else self.student
 
     def _output_range(self) -> tuple[float, float] | None:
-        return self.output_range
+        return check_range(self.output_range)

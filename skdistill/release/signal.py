@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdistill._trained_on import last_step
+from skdistill._trained_on import attribute, last_step
 from skdistill.certificates import certify
 from skdistill.certificates.base import DisjointTeachers, unwrap
 from skdistill.release.calibration import Release
@@ -132,6 +132,9 @@ def _remedy(release: Release, teacher: Any) -> str:
         return "more teachers in the ensemble" + (
             ', and a basis to smooth them in (basis="auto")' if unsmoothed else ""
         )
+    own = attribute(last, "output_range_")
+    if isinstance(own, tuple) and own != release.asked.output_range:
+        return f"output_range={own}, for which alone the {type(last).__name__} has a proof. Besides"
     in_pipeline = last is not unwrap(teacher)
     if in_pipeline and certify(last, output_range=release.asked.output_range).name != bound.name:
         return (

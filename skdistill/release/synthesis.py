@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
+from skdistill._numbers import check_whole
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.marginals import group_numbers, measure_marginals
 from skdistill.release.noise import WANTED_SCALE
@@ -240,7 +241,7 @@ class SyntheticTable:
         DataFrame or ndarray of shape (n_rows, d)
             Cells inside the schema.
         """
-        codes = self.codes(n_rows, rng)
+        codes = self.codes(check_whole("n_rows", n_rows, 0), rng)
         return self.schema.decode(codes, None if snapped else rng, self.n_bins, kind)
 
     def codes(self, n_rows: int, rng: np.random.Generator) -> Integers:

@@ -35,8 +35,9 @@ def described(
     edges: Mapping[str, Any],
 ) -> Iterator[Column]:
     """Yield columns from ``name: (low, high)``, ``name: [categories]`` and ``name: float``."""
-    whole = set(integer)
-    absent = set() if missing is False else set(columns) if missing is True else set(missing)
+    whole = names_of("integer", integer)
+    some = () if missing is False else missing
+    absent = set(columns) if some is True else names_of("missing", some)
     unknown = sorted((whole | absent | set(edges)) - set(columns), key=str)
     if unknown:
         raise ValueError(f"integer=, missing= or edges= name columns that are not there: {unknown}")
@@ -70,6 +71,13 @@ def described(
                 "categories, the class str for texts with a private domain, or float, int or "
                 f"datetime.date for numbers or dates with private bounds; got {meaning!r}."
             )
+
+
+def names_of(setting: str, names: Iterable[str]) -> set[str]:
+    """Return the names in a setting; raise for one text, whose letters would be taken for names."""
+    if isinstance(names, str):
+        raise TypeError(f"{setting}={names!r} must be a list of names: {setting}=[{names!r}].")
+    return set(names)
 
 
 def columns_of_dtypes(
@@ -109,10 +117,10 @@ def columns_of_dtypes(
     return found, whole, nullable
 
 
-def observed(X_public: Any, edges: Mapping[str, Any], dates: set[str]) -> Iterator[Column]:
+def observed(X_public: Any, edges: Mapping[str, Any], dates: Iterable[str]) -> Iterator[Column]:
     """Yield columns as public rows show them."""
     table = Table(X_public)
-    names = table.names_or_default()
+    names, dates = table.names_or_default(), names_of("dates", dates)
     for given, wanted in (("edges", set(edges)), ("dates", dates)):
         if unknown := sorted(wanted - set(names), key=str):
             raise ValueError(f"{given}= names columns that are not there: {unknown}.")

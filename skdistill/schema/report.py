@@ -234,7 +234,7 @@ def _kind(cell: Any) -> str:
         return "boolean"
     if isinstance(cell, (datetime.date, np.datetime64)):
         return "date"
-    number = isinstance(cell, (Real, complex)) or type(cell).__name__ == "Decimal"
+    number = isinstance(cell, Real) or type(cell).__name__ == "Decimal"
     return "number" if number else "object"
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from skdistill._html import html_table
 from skdistill._numbers import check_whole
 from skdistill.schema.column import Column
-from skdistill.schema.describe import columns_of_dtypes, described, observed
+from skdistill.schema.describe import columns_of_dtypes, described, names_of, observed
 from skdistill.schema.domain import on_grid, to_try
 from skdistill.schema.report import SchemaReport, column_report, mismatch, target_column
 from skdistill.schema.table import Table, build_table, kind_of
@@ -170,7 +170,7 @@ class Schema:
         """
         found, whole, nullable = columns_of_dtypes(dtypes, bounds or {}, categories or {})
         if not isinstance(missing, bool):
-            missing = [*missing, *nullable]
+            missing = [*names_of("missing", missing), *nullable]
         elif not missing:
             missing = nullable
         return cls(found, integer=whole, missing=missing, edges=edges)
@@ -209,7 +209,7 @@ class Schema:
             For columns that look like an id, dates or numbers stored as text, and for more than
             1,000 categories.
         """
-        return cls(observed(X_public, edges or {}, set(dates)))
+        return cls(observed(X_public, edges or {}, dates))
 
     def to_json(self, **options: Any) -> str:
         """Return the schema as JSON text.
@@ -505,12 +505,15 @@ def as_schema(schema: Any, X: Any) -> Schema:
         return schema
     if isinstance(schema, Mapping):
         return Schema(schema)
-    if schema in (float, int, date):
+    if isinstance(schema, type) and schema in (float, int, date):
         return Schema(dict.fromkeys(Table(X).names_or_default(), schema))
     pair = isinstance(schema, (tuple, list)) and len(schema) == 2
     if not pair or not all(isinstance(end, Real) for end in schema):
-        raise TypeError(
-            f"schema={schema!r} must be a Schema, or (low, high) where every column is a number "
+        given = (
+            repr(schema) if isinstance(schema, str | type | None) else f"<{type(schema).__name__}>"
+        )
+        raise TypeError(  # it may be the table: arguments are sometimes swapped
+            f"schema={given} must be a Schema, or (low, high) where every column is a number "
             "within these bounds. Bounds and categories are public knowledge; they are never read "
             "off private data. Use Schema({...}), Schema.from_dtypes or Schema.from_public; or "
             'Schema({"age": float, "town": str}) where they are private, which costs a part of '

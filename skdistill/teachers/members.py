@@ -232,7 +232,16 @@ def rehearse(estimator: Any, table: Table, classes: Classes) -> None:
                 f"A member of the ensemble, {type(estimator).__name__}, cannot learn from rows "
                 f"such as the transfer set's, or not answer for them: {error} (A clone of it was "
                 "tried on these public rows, with made-up labels; nothing was charged.)"
+                + _hint(member)
             ) from error
+
+
+def _hint(member: Any) -> str:
+    """Say how categories are told to gradient boosting, which looks at dtypes by default."""
+    settings = member.get_params().values() if hasattr(member, "get_params") else ()
+    if not any(isinstance(each, str) and each == "from_dtype" for each in settings):
+        return ""
+    return ' Members see no categorical dtype: name the columns, categorical_features=["town"].'
 
 
 def _rehearse(

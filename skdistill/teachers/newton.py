@@ -250,8 +250,6 @@ class NewtonClassifier(ClassifierMixin, _NewtonTeacher):
                 f"labels that may occur, {type(self).__name__}(classes=[...])."
             )
         classes = known_classes(y, self.classes, labels)
-        if self.classes is not None and len(classes) < 2:
-            raise ValueError(f"classes={self.classes!r} must name at least two labels.")
         state = {"classes_": classes, "classes_given_": self.classes is not None}
         return partial(label_codes, classes=classes), len(classes), state
 

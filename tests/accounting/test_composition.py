@@ -424,6 +424,6 @@ def test_values(bad):
     for call in (lambda: Cap.of(1.0, 1.0), lambda: Cap.of(1.0, 1e-6, 1.1), lambda: Cap.of(0, 0.1)):
         with pytest.raises(ValueError, match="must be"):
             call()
-    for words in ({"relation": "other"}, {"unit": "house"}):
-        with pytest.raises(ValueError, match="not a valid"):
+    for words, valid in ({"relation": "other"}, "'replace-one'"), ({"unit": "house"}, "'group'"):
+        with pytest.raises(ValueError, match=f"not a valid {next(iter(words))}: give .*{valid}"):
             Cap.of(1.0, 1e-6, **words)

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 
-from skdistill import PrivateDistiller
+from skdistill import PrivacyLedger, PrivateClassifier, PrivateDistiller, TeacherEnsemble
 from skdistill.accounting import BudgetAccountant
 from skdistill.audit.attacks import classwise_attack
 from skdistill.audit.membership import ATTACKS, attack, membership_report
@@ -122,6 +122,20 @@ def test_a_distiller_is_its_teacher_and_itself(overfitted):
         seeded = PrivateDistiller(forest, epsilon=1.0).fit(X_public)
     rows = membership_report(seeded, *data, attacks="loss", fprs=[0.01]).rows
     assert math.isinf(rows[1].epsilon)  # a release that a seed can repeat is not private
+
+
+@pytest.mark.parametrize("teacher", [None, TeacherEnsemble(GaussianNB(), 5)])
+def test_a_private_classifier_is_one_model_whose_teacher_was_a_setting(teacher):
+    X, y = make_classification(800, n_features=4, random_state=0)
+    model = PrivateClassifier(teacher, schema=(-9, 9), classes=[0, 1], epsilon=50.0)
+    model.fit(X[:400], y[:400])
+    given = (X[:400], y[:400], X[400:], y[400:])
+    report = membership_report(model, *given, attacks="loss", fprs=[0.1])
+    assert [(row.model, row.epsilon) for row in report.rows] == [("model", 50.0)]
+    model.accountant = PrivacyLedger.create(":memory:", 100.0, 1e-5)
+    shadows = {"shadow": "clone", "n_shadows": 4, "fprs": [0.1], "attacks": "lira_online"}
+    assert len(membership_report(model, *given, **shadows).rows) == 1
+    assert len(model.accountant) == 0
 
 
 def test_an_audit_charges_nothing_and_changes_nothing(overfitted):

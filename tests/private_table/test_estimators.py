@@ -1,12 +1,15 @@
 """PrivateClassifier and PrivateRegressor as scikit-learn estimators: tables, settings, messages."""
 
 import pickle
+import subprocess
 import warnings
 
 import numpy as np
 import pytest
 from matrices import some
 from private_table_cases import QUIET, classifier, mixed
+from processes import start
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification, make_regression
@@ -295,7 +298,7 @@ X_FEW, Y_FEW = mixed(60)
         ({"schema": None}, TypeError, "never read off private data"),
         ({"schema": "auto"}, TypeError, "never read off private data"),
         ({"classes": None}, ValueError, "which labels occur may itself be private"),
-        ({"classes": ["no"]}, ValueError, "at least two classes"),
+        ({"classes": ["no"]}, ValueError, "at least two "),
         ({"classes": "auto"}, ValueError, 'a list of labels or "public"'),
         ({"teacher": Ridge()}, TypeError, "must be a classifier"),
         ({"teacher": LogisticRegression}, TypeError, "must be a classifier"),
@@ -447,3 +450,38 @@ def test_previews_follow_the_settings():
             model.preview(**bad)
     with pytest.raises(ValueError, match="delta"):
         model.set_params(delta=2).preview()
+
+
+@pytest.mark.parametrize("library", ["default", "pandas", "polars"])
+@pytest.mark.parametrize("teacher", [None, TeacherEnsemble(GaussianNB(), 20)])
+def test_the_output_that_scikit_learn_is_set_to_changes_nothing(teacher, library):
+    """With "polars" the scores could not be counted, after the charge."""
+    X, y = make_classification(1500, 4, n_redundant=0, class_sep=2.0, random_state=0)
+    model = PrivateClassifier(teacher, schema=(-9, 9), classes=[0, 1], epsilon=30.0)
+    with config_context(transform_output=library):
+        assert model.fit(X, y).score(X, y) > 0.8
+
+
+THREADS = """
+    import joblib
+    from sklearn.datasets import make_classification
+    from sklearn.tree import DecisionTreeClassifier
+    from skdistill import PrivateClassifier, TeacherEnsemble
+
+    X, y = make_classification(400, 4, random_state=0)
+    ensemble = TeacherEnsemble(DecisionTreeClassifier(max_depth=2), 10)
+    with joblib.parallel_config("threading", n_jobs=2):
+        PrivateClassifier(ensemble, schema=(-9, 9), classes=[0, 1], epsilon=50.0).fit(X, y)
+    print("fitted")
+"""
+
+
+def test_threads_of_joblib_do_not_wait_for_the_rehearsal():
+    """It held the global generators, which the threads that trained members waited for."""
+    with start(THREADS) as process:
+        try:
+            printed, errors = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert printed == "fitted\n", errors

@@ -4,15 +4,17 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from bounded_means import BoundedMeans
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits, make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdistill import (
     GradientRounds,
@@ -20,7 +22,10 @@ from skdistill import (
     NewtonRegressor,
     PrivacyLedger,
     PrivateDistiller,
+    PrivateRegressor,
     ResidualRounds,
+    Schema,
+    TableFeatures,
 )
 from skdistill.accounting import BudgetAccountant, PrivacyLoss
 from skdistill.certificates import certify
@@ -113,6 +118,46 @@ def test_a_pipeline_of_public_steps_keeps_its_features_in_the_student():
     assert certify(leaky).name == "worst case"
 
 
+@pytest.mark.parametrize("regression", [False, True])
+def test_without_noise_the_default_student_learns_from_the_same_features(regression):
+    """A baseline with epsilon=inf takes the frames that a release takes."""
+    table = pd.DataFrame({"x": PRIVATE[:, 0].round(), "c": np.where(LABELS, "u", "v")})
+    schema = Schema({"x": (-9, 9), "c": ["u", "v"]})
+    model = NewtonRegressor((-9, 9)) if regression else NewtonClassifier(["a", "b"])
+    y = table["x"] + 3 * LABELS if regression else np.where(LABELS, "b", "a")
+    front = FrozenEstimator(TableFeatures(schema).fit(table))
+    teacher = make_pipeline(front, model).fit(table[:6000], y[:6000])
+    X = table[6000:]
+    baseline = PrivateDistiller(teacher, epsilon=np.inf).fit(X)
+    release = PrivateDistiller(teacher, epsilon=100.0).fit(X)
+    assert list(baseline.student_.named_steps)[0] == list(release.student_.named_steps)[0]
+    assert baseline.score(X, y[6000:]) > 0.9
+    assert baseline.score(X, y[6000:]) == pytest.approx(teacher.score(X, y[6000:]), abs=0.05)
+    assert not baseline.privacy_.private
+    with pytest.raises(ValueError, match="not numbers"):  # earlier steps learned: no released model
+        leaky = make_pipeline(OneHotEncoder(), model).fit(table, y)
+        PrivateDistiller(leaky, epsilon=np.inf).fit(X)
+
+
+@pytest.mark.parametrize("kept_apart", [False, True])
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix])
+def test_a_column_that_drowns_the_others_warns(container, kept_apart):
+    """Public rows alone decide: those that give the curvature."""
+    scales = np.r_[1.0, 30_000, np.ones(5), 0.0]
+    public = container(PUBLIC * scales)
+    model = NewtonClassifier([0, 1], curvature=public if kept_apart else None)
+    teacher = model.fit(PRIVATE * scales, LABELS)
+    with pytest.warns(UserWarning, match="Column 1 of the features .* Standardise them by public"):
+        PrivateDistiller(teacher, epsilon=1.0).fit(public)
+
+
+@pytest.mark.parametrize("scales", [[1, 30, 1, 1], [1, 1e-9, 1, 0], [0, 0, 0, 7], [0] * 4])
+def test_other_scales_do_not_warn(scales):
+    """Rare indicators are small columns, and columns of one value say nothing."""
+    teacher = NewtonClassifier([0, 1]).fit(PRIVATE[:, :4] * scales, LABELS)
+    PrivateDistiller(teacher, epsilon=1.0).fit(PUBLIC[:, :4] * scales)  # warnings are errors
+
+
 def test_regression_takes_the_range_of_the_teacher():
     targets = 3 * PRIVATE[:, 0] + 5
     teacher = NewtonRegressor(output_range=(-15, 25)).fit(PRIVATE, targets)
@@ -121,6 +166,20 @@ def test_regression_takes_the_range_of_the_teacher():
     np.testing.assert_allclose(student.predict(PUBLIC), 3 * PUBLIC[:, 0] + 5, atol=1.0)
     # Of another range nothing is proved for it: the worst case.
     assert certify(teacher, output_range=(0, 10)).name == "worst case"
+    with pytest.warns(UserWarning, match=r"A remedy is output_range=\(-15.0, 25.0\), for which"):
+        PrivateDistiller(teacher, epsilon=1.0, output_range=(0, 10)).preview(PUBLIC)
+
+
+@pytest.mark.parametrize("like", [list, np.array], ids=["list", "array"])
+def test_a_range_in_any_container_is_that_of_the_teacher(like):
+    teacher = NewtonRegressor(output_range=(-15, 25)).fit(PRIVATE, 3 * PRIVATE[:, 0] + 5)
+    ledger = PrivacyLedger.create(":memory:", 3.0, 1e-6)
+    for given in (None, (-15, 25), like([-15, 25])):
+        distiller = PrivateDistiller(teacher, output_range=given, accountant=ledger)
+        assert distiller.fit(PUBLIC).privacy_.certificate["name"] == "clipped gradients"
+    assert len(ledger.history()) == 1  # one release for all
+    model = PrivateRegressor(schema=(-5, 5), output_range=like([-15, 25]))
+    assert "gradient rounds" in model.fit(PRIVATE, 3 * PRIVATE[:, 0] + 5).privacy_.mechanism
 
 
 def test_many_classes():

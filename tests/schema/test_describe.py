@@ -195,6 +195,25 @@ def test_written_down():
             Schema({"a": meaning})
 
 
+@pytest.mark.parametrize(
+    ("make", "setting"),
+    [
+        (lambda: Schema({"a": (0, 1), "g": (0, 1)}, missing="ag"), "missing"),
+        (lambda: Schema({"a": (0, 1), "g": (0, 1)}, integer="ag"), "integer"),
+        (lambda: Schema.from_dtypes(FRAME, bounds=BOUNDS, missing="age"), "missing"),
+        (lambda: Schema.from_public(FRAME, dates="age"), "dates"),
+    ],
+)
+def test_a_name_in_place_of_a_list_is_not_read_letter_by_letter(make, setting):
+    with pytest.raises(TypeError, match=rf"{setting}='ag?e?' must be .* {setting}=\['ag"):
+        make()
+
+
+def test_complex_numbers_are_named():
+    with pytest.raises(TypeError, match="'z' holds objects of type complex"):
+        Schema.from_public(pd.DataFrame({"z": [1j, 2.0]}))
+
+
 def test_numbers_among_words_are_named():
     ages = [str(20 + i % 40) for i in range(200)]
     ages[::50] = ["n/a"] * 4

@@ -11,6 +11,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+from skdistill import learn_bounds
 from skdistill.schema import Column, Schema, as_schema
 from skdistill.transfer import TableFeatures
 
@@ -242,6 +243,18 @@ def test_bounds_for_all_columns():
     for wrong in (None, "auto", (0,), ("a", "b")):
         with pytest.raises(TypeError, match="never read off private data"):
             as_schema(wrong, np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    "table", [np.full((2, 2), 77.5), [[77.5, 1.0]] * 3, pd.DataFrame({"a": [77.5]}), (77.5, "x")]
+)
+def test_a_table_in_place_of_the_schema_is_not_shown(table):
+    with pytest.raises(TypeError, match="must be a Schema") as caught:
+        as_schema(table, Schema({"a": (0, 1)}))
+    assert "77.5" not in str(caught.value)
+    with pytest.raises(TypeError) as caught:
+        learn_bounds(table, Schema({"a": float}), epsilon=1.0)
+    assert "77.5" not in str(caught.value)
 
 
 def test_many_columns_and_categories():

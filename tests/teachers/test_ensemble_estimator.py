@@ -16,6 +16,7 @@ from numpy.testing import assert_array_equal
 from scipy.sparse import coo_matrix, csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -268,6 +269,21 @@ def test_a_member_that_public_values_make_fail_is_an_error_before_the_charge(nam
         with pytest.raises(ValueError, match="made-up labels; nothing was charged"):
             act(public)
     assert len(ledger) == 0
+
+
+def test_boosting_that_looks_at_dtypes_is_told_to_name_its_columns():
+    """A categorical dtype would tell a shard about another, so that members never see one."""
+    frame = pd.DataFrame({"town": pd.Categorical(["a", "b"] * 300), "x": np.arange(600.0)})
+    y = np.tile([0, 0, 1], 200)
+
+    def teacher(where):
+        member = HistGradientBoostingClassifier(max_iter=2, categorical_features=where)
+        piped = make_pipeline(FunctionTransformer(), member)
+        return TeacherEnsemble(piped, 4, classes=[0, 1]).fit(frame, y)
+
+    with pytest.raises(ValueError, match=r"name the columns, categorical_features=\["):
+        teacher("from_dtype").rehearse(frame)
+    teacher(["town"]).rehearse(frame)
 
 
 def test_a_rehearsal_asks_no_fitted_member_and_draws_nothing():

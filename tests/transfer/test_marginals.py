@@ -241,3 +241,11 @@ def test_the_schema_knows_the_width_of_rows_in_a_list():
         for shares in sampler.table_.shares:
             assert shares[-1] == pytest.approx(short / 20)
             assert np.sort(shares)[-2:].sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("n_rows", [-1, 2.5, "many", None])
+def test_numbers_of_rows_that_cannot_be(n_rows):
+    sampler = MarginalSampler(SCHEMA).fit(people(100))
+    assert len(sampler.sample(0)) == 0
+    with pytest.raises((TypeError, ValueError), match="n_rows="):
+        sampler.sample(n_rows)
