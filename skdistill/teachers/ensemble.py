@@ -288,7 +288,8 @@ class TeacherEnsemble(
         members = fresh_members(self.estimator, k, random_state)
         seeds = random_state.randint(np.iinfo(np.int32).max, size=k)
         lengths = list(map(len, shards))
-        shards = [shard[known[shard]] for shard in shards]
+        if not known.all():
+            shards = [shard[known[shard]] for shard in shards]
         state |= {"n_teachers_": k, "n_units_": n_units, "group_level_": names is not None}
         state |= {"seeds_": seeds, "n_left_out_": int(np.count_nonzero(~known))}
         state["fit_id_"] = uuid.uuid4().hex
