@@ -112,7 +112,7 @@ class TransferSet:
         return public_bases(self.X, basis, encoder=self.encoder)
 
     def smoothing_bases(self, basis: Any) -> tuple[Any, ...]:
-        """Return the same for products with them alone: of many rows they are not stored.
+        """Return the same for products with them alone: components are not stored.
 
         Parameters
         ----------

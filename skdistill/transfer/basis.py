@@ -160,9 +160,10 @@ class Components(LinearOperator):
 def smoothing_bases(X: Any, basis: Any = "auto", encoder: Any = None) -> tuple[Any, ...]:
     """Return the bases of :func:`public_bases` for products with them alone.
 
-    Those of many rows of ordinary numbers are no arrays but :class:`Components`.
+    Principal components of ordinary numbers are no arrays but :class:`Components`.
     """
-    if isinstance(basis, str) and basis in ("auto", "pca") and n_rows(X) > MAX_GRAPH_ROWS:
+    name = basis if isinstance(basis, str) else ""
+    if name == "pca" or (name == "auto" and n_rows(X) > MAX_GRAPH_ROWS):
         if encoder is not None:
             X, encoder = clone(encoder).fit_transform(X), None
         table = None if hasattr(X, "tocsr") else array_of_numbers(X)

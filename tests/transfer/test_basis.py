@@ -528,3 +528,14 @@ def test_components_of_many_rows_are_never_stored():
     finally:
         tracemalloc.stop()
     assert peak < 0.5 * X.nbytes
+
+
+@settings(deadline=None)
+@given(tables())
+def test_components_of_any_numbers_are_nearly_orthonormal(X):
+    """Of directions down to a millionth of the longest, rounding leaves four digits."""
+    (found,) = smoothing_bases(X, "pca")
+    assert 1 <= found.shape[1] <= len(X) == found.shape[0]
+    stored = found @ np.eye(found.shape[1])
+    np.testing.assert_allclose(found.T @ stored, np.eye(found.shape[1]), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(stored[:, 0], len(X) ** -0.5, rtol=1e-12)
