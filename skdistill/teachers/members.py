@@ -131,21 +131,23 @@ class _UncheckedTree(BaseEstimator):
     To check and convert them takes longer than the answer of a small tree.
     """
 
-    def __init__(self, tree: Any) -> None:
-        self.tree = tree
+    def __init__(self, member: Any) -> None:
+        self.member = member
 
     @property
     def classes_(self) -> Any:
         """The labels of the tree."""
-        return self.tree.classes_
+        return self.member.classes_
 
     def predict(self, X: Any) -> Any:
         """Return the predictions of a regressor."""
-        return self.tree.predict(X, check_input=False)
+        member = self.member
+        return member.predict(X, check_input=False)
 
     def predict_proba(self, X: Any) -> Any:
         """Return the probabilities of a classifier."""
-        return self.tree.predict_proba(X, check_input=False)
+        member = self.member
+        return member.predict_proba(X, check_input=False)
 
 
 def unchecked_trees(estimator: Any, members: list[Any], table: Table) -> Any:
