@@ -80,12 +80,14 @@ def fresh_members(estimator: Any, n: int, random_state: np.random.RandomState) -
     if not params or not plain:
         return [first, *(fresh(estimator, random_state) for _ in range(n - 1))]
     kind, members = type(first), [first]
-    is_open = getattr(estimator, "random_state", 0) is None
-    for _ in range(n - 1):
+    seeds: list[Any] = [held.get("random_state")] * (n - 1)
+    if getattr(estimator, "random_state", 0) is None:
+        seeds = random_state.randint(np.iinfo(np.int32).max, size=n - 1).tolist()
+    for seed in seeds:
         member = object.__new__(kind)
         vars(member).update(held)
-        if is_open:
-            member.random_state = int(random_state.randint(np.iinfo(np.int32).max))
+        if "random_state" in held:
+            member.random_state = seed
         members.append(member)
     return members
 

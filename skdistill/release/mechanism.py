@@ -111,6 +111,23 @@ class TransferSet:
 
         return public_bases(self.X, basis, encoder=self.encoder)
 
+    def smoothing_bases(self, basis: Any) -> tuple[Any, ...]:
+        """Return the same for products with them alone: components are not stored.
+
+        Parameters
+        ----------
+        basis : "auto", "pca", "graph", callable or ndarray
+            As in :class:`~skdistill.SoftLabels`.
+
+        Returns
+        -------
+        bases : tuple of ndarray or scipy.sparse.linalg.LinearOperator, each of shape (m, p)
+            Orthonormal columns.
+        """
+        from skdistill.transfer.basis import smoothing_bases
+
+        return smoothing_bases(self.X, basis, encoder=self.encoder)
+
     @property
     def n_rows(self) -> int:
         """Number of rows."""

@@ -78,7 +78,7 @@ def _smoothed(noisy: Array, U: Array, noise: float) -> tuple[float, Array]:
     coefficients = U.T @ noisy
     left = noisy - U @ coefficients
     blocks = [coefficients[block] for block in _blocks(len(coefficients))]
-    sizes = [dof * len(each) for each in blocks] + [dof * (len(U) - len(coefficients))]
+    sizes = [dof * len(each) for each in blocks] + [dof * (len(noisy) - len(coefficients))]
     energies = [float(_energies(each, noise**2).sum()) for each in (*blocks, left)]
     kept = [_kept(n, energy) for n, energy in zip(sizes, energies, strict=True)]
     risk = math.fsum(_risk(n, energy) for n, energy in zip(sizes, energies, strict=True))

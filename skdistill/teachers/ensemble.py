@@ -38,7 +38,15 @@ from skdistill.teachers.fitted import (
 )
 from skdistill.teachers.linear_members import fit_together
 from skdistill.teachers.linear_votes import linear_votes
-from skdistill.teachers.members import fit_member, frozen, pack, rehearse, unpack, votes_of_stack
+from skdistill.teachers.members import (
+    fit_member,
+    frozen,
+    pack,
+    rehearse,
+    unchecked_trees,
+    unpack,
+    votes_of_stack,
+)
 from skdistill.teachers.shards import default_n_teachers, shards_of_groups, shards_of_records
 
 
@@ -280,7 +288,8 @@ class TeacherEnsemble(
         members = fresh_members(self.estimator, k, random_state)
         seeds = random_state.randint(np.iinfo(np.int32).max, size=k)
         lengths = list(map(len, shards))
-        shards = [shard[known[shard]] for shard in shards]
+        if not known.all():
+            shards = [shard[known[shard]] for shard in shards]
         state |= {"n_teachers_": k, "n_units_": n_units, "group_level_": names is not None}
         state |= {"seeds_": seeds, "n_left_out_": int(np.count_nonzero(~known))}
         state["fit_id_"] = uuid.uuid4().hex
@@ -364,6 +373,7 @@ class TeacherEnsemble(
         members, seeds = self.estimators_, self.seeds_.tolist()
         linear = linear_votes(self.estimator, members, table, classes)
         rows = None if linear and linear.usable.all() else frozen(table.take())  # nobody asks
+        members, rows = unchecked_trees(self.estimator, members, table) or (members, rows)
         parts = [slice(i, i + 1) for i in range(len(members))] if linear is None else linear.parts()
 
         def task(part: slice) -> Any:

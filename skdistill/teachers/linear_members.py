@@ -222,9 +222,9 @@ def _logistic_attributes(
 def _naive_bayes_attributes(
     own: dict[str, Any], present: Flags, classes: NDArray[Any]
 ) -> dict[str, Any]:
-    epsilon = own.pop("epsilon_")
-    rows = {name: values[present] for name, values in own.items()}
-    return rows | {"epsilon_": epsilon, "classes_": classes[present]}
+    if not present.all():
+        own |= {name: own[name][present] for name in own.keys() - {"epsilon_"}}
+    return own | {"classes_": classes[present]}
 
 
 _ATTRIBUTES: dict[type, Callable[..., dict[str, Any]]] = {

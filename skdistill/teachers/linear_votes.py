@@ -42,7 +42,7 @@ class LinearVotes:
 
     def parts(self) -> list[slice]:
         """Return the numbers of the members that vote in one stack; public."""
-        width = len(self.X) * max(1, self.n_classes)
+        width = len(self.X) * len(self.coef)
         size = min(1024, max(1, _CELLS // width, min(8, (1 << 22) // width)))
         return [slice(i, i + size) for i in range(0, len(self.usable), size)]
 

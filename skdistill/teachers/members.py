@@ -125,6 +125,51 @@ def _train(member: Any, X: Any, y: NDArray[Any], classes: Classes) -> Any:
     return member.fit(X, classes[y])
 
 
+class _UncheckedTree(BaseEstimator):
+    """A fitted tree of scikit-learn, asked for rows that are known to be finite numbers.
+
+    To check and convert them takes longer than the answer of a small tree.
+    """
+
+    def __init__(self, member: Any) -> None:
+        self.member = member
+
+    @property
+    def classes_(self) -> Any:
+        """The labels of the tree."""
+        return self.member.classes_
+
+    def predict(self, X: Any) -> Any:
+        """Return the predictions of a regressor."""
+        member = self.member
+        return member.predict(X, check_input=False)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probabilities of a classifier."""
+        member = self.member
+        return member.predict_proba(X, check_input=False)
+
+
+def unchecked_trees(estimator: Any, members: list[Any], table: Table) -> Any:
+    """Return members that are trees of scikit-learn, and the rows that they make of numbers.
+
+    None for other estimators, subclasses and rows, which is public: it depends on `estimator` and
+    on the public rows in `table`.
+    """
+    from sklearn import tree  # not by every import of this package
+
+    classifiers = tree.DecisionTreeClassifier, tree.ExtraTreeClassifier
+    kinds = *classifiers, tree.DecisionTreeRegressor, tree.ExtraTreeRegressor
+    if type(estimator) not in kinds or table.kind != "numbers" or len(table.shape) != 2:
+        return None
+    with np.errstate(all="ignore"):
+        rows = table.values.astype(np.float32)
+    if not np.isfinite(rows).all():
+        return None
+    trees = [_UncheckedTree(each) if type(each) in kinds else each for each in members]
+    return trees, frozen(rows)
+
+
 def votes_of(
     member: Any,
     X: Any,

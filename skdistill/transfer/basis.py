@@ -15,13 +15,21 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.linalg import eigh, qr
+from scipy.sparse.linalg import LinearOperator
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.neighbors import kneighbors_graph
 from sklearn.utils import check_array
 
 from skdistill._numbers import check_whole
 from skdistill._tables import n_rows
-from skdistill.transfer.encoding import Array, public_features, transformed
+from skdistill.transfer.encoding import (
+    Array,
+    array_of_numbers,
+    public_features,
+    share_unit,
+    transformed,
+)
 
 MAX_GRAPH_ROWS = 20_000  #: Largest m for which the neighbour graph is offered: it takes m² time.
 
@@ -33,6 +41,12 @@ _DENSE = 500  # nodes: solved in full up to here, in a Krylov space above
 _BLOCK, _BLOCKS, _POWER = 16, 10, 6
 _ROWS = 2**15  # that are centred at a time
 _NEGLIGIBLE = 1e-6  # a direction of less than this part of the largest deviation is rounding error
+_CACHED = 2**17  # cells of rows that are centred at a time where no scores are kept
+_WIDEST = 1000  # columns whose covariance is decomposed
+_MODERATE, _NARROW = (
+    1e100,
+    1e-6,
+)  # numbers whose squares are safe, and the least range for their size
 _DEPENDENT = 1e-7  # a unit column closer than this to the span of earlier ones depends on them
 
 
@@ -117,6 +131,87 @@ def _remembered(features: Array, basis: str, size: int) -> tuple[Array, ...]:
         bases = tuple(make(features, size) for make in makers[basis])
         _last = key, bases
     return bases
+
+
+class Components(LinearOperator):
+    """The functions of :func:`principal_components`, as affine functions of the rows.
+
+    Products with it read the rows some at a time, so that the m x p numbers are never stored.
+    """
+
+    def __init__(self, table: Array, centre: Array, axes: Array) -> None:
+        super().__init__(np.float64, (len(table), 1 + axes.shape[1]))
+        self.table, self.centre, self.axes = table, centre, axes
+
+    def _matmat(self, coefficients: Array) -> Array:
+        inner = self.axes @ coefficients[1:]
+        values = np.empty((self.shape[0], coefficients.shape[1]))
+        for rows in _cached(self.table):
+            np.matmul(self.table[rows] - self.centre, inner, out=values[rows])
+        values += coefficients[0] / np.sqrt(len(values))
+        return values
+
+    def _rmatmat(self, values: Array) -> Array:
+        blocks = _cached(self.table)
+        inner = sum((self.table[rows] - self.centre).T @ values[rows] for rows in blocks)
+        return np.vstack([values.sum(axis=0) / np.sqrt(len(values)), self.axes.T @ inner])
+
+
+def smoothing_bases(X: Any, basis: Any = "auto", encoder: Any = None) -> tuple[Any, ...]:
+    """Return the bases of :func:`public_bases` for products with them alone.
+
+    Principal components of ordinary numbers are no arrays but :class:`Components`.
+    """
+    name = basis if isinstance(basis, str) else ""
+    if name == "pca" or (name == "auto" and n_rows(X) > MAX_GRAPH_ROWS):
+        if encoder is not None:
+            X, encoder = clone(encoder).fit_transform(X), None
+        table = None if hasattr(X, "tocsr") else array_of_numbers(X)
+        found = None if table is None else _components(table.reshape(len(table), -1), 64)
+        if found is not None:
+            return (found,)
+    return public_bases(X, basis, encoder=encoder)
+
+
+@np.errstate(all="ignore")
+def _components(table: Array, size: int) -> Components | None:
+    """Return at most `size` components of a table, or None where a number is not an ordinary one.
+
+    They come from products around the mean of the first rows. That is exact enough: it lies within
+    √(m / n_first) deviations of the mean of all.
+    """
+    m, d = table.shape
+    if not 0 < d <= _WIDEST:
+        return None
+    blocks = _cached(table)
+    origin = table[blocks[0]].mean(axis=0)
+    low = high = table[0]
+    total, products = np.zeros(d), np.zeros((d, d))
+    for rows in blocks:
+        part = table[rows]
+        low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
+        part = part - origin
+        total += part.sum(axis=0)
+        products += part.T @ part
+    half, largest = high / 2 - low / 2, np.maximum(np.abs(low), np.abs(high))
+    wide = half >= np.maximum(_NARROW * largest, 1 / _MODERATE)
+    if not ((largest < _MODERATE) & (wide | (half == 0))).all() or not wide.any():
+        return None
+    total /= m
+    products -= m * np.outer(total, total)
+    scale = wide.astype(np.float64)
+    if not share_unit(half[wide]):
+        scale[wide] /= np.sqrt(products.diagonal()[wide] / m)
+    lengths, axes = eigh(products * np.outer(scale, scale))
+    kept = np.flatnonzero(lengths > _NEGLIGIBLE**2 * lengths[-1])[::-1][: size - 1]
+    axes = scale[:, None] * axes[:, kept] / np.sqrt(lengths[kept])
+    return Components(table, origin + total, axes)
+
+
+def _cached(table: Array) -> list[slice]:
+    """Return slices of as many rows as fit in a cache."""
+    step = max(1024, _CACHED // table.shape[1])
+    return [slice(start, start + step) for start in range(0, len(table), step)]
 
 
 def principal_components(features: Any, size: int = 64) -> Array:
@@ -273,7 +368,7 @@ def _scores(features: Array, size: int) -> Array:
 
     if size < 1 or max(np.abs(centred(rows)).max() for rows in blocks) <= 1e-13:
         return np.ones((m, 1))
-    if d <= 1000:
+    if d <= _WIDEST:
         products = sum(part.T @ part for part in map(centred, blocks))
         axes = eigh(products)[1][:, ::-1][:, :size]
         scores = np.ones((m, 1 + size), order="F")

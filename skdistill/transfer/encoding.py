@@ -63,7 +63,7 @@ def public_features(X: Any, encoder: Any = None) -> Array:
     if hasattr(X, "tocsr"):
         features = _sparse_features(X.tocsr())
     else:
-        values = _array(X)
+        values = array_of_numbers(X)
         features = _scaled(values.reshape(len(values), -1))
     peak = max(features.max(initial=0.0), -features.min(initial=0.0))
     varied = np.ptp(features, axis=0) > 1e-12 * peak
@@ -75,13 +75,13 @@ def holds_numbers(X: Any, encoder: Any = None) -> bool:
     if encoder is not None or hasattr(X, "tocsr"):
         return True
     try:
-        _array(X)
+        array_of_numbers(X)
     except TypeError:
         return False
     return True
 
 
-def _array(X: Any) -> Array:
+def array_of_numbers(X: Any) -> Array:
     """Return an array of floats of two axes or more."""
     try:
         if hasattr(X, "iloc"):  # nullable numbers become objects without this
@@ -119,14 +119,18 @@ def _scaled(table: Array) -> Array:
         half = half[varied]
         numbers -= numbers.mean(axis=0)
         deviation = np.sqrt(np.einsum("ij,ij->j", numbers, numbers) / len(numbers))
-        smaller = np.quantile(half, 0.1, method="lower")
-        larger = np.quantile(half, 0.9, method="higher")
-        if larger / _SAME_UNIT <= smaller:
+        if share_unit(half):
             half /= half.max()
             numbers *= half / np.sqrt(np.mean((half * deviation) ** 2))
         else:
             numbers /= deviation
     return numbers if whole else np.hstack([numbers, filled[:, len(varied) :]])
+
+
+def share_unit(ranges: Array) -> bool:
+    """Whether columns of these ranges share a unit, give or take a tenth of them on either side."""
+    smaller = np.quantile(ranges, 0.1, method="lower")
+    return bool(np.quantile(ranges, 0.9, method="higher") / _SAME_UNIT <= smaller)
 
 
 def _sparse_features(table: Any) -> Array:

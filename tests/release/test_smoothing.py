@@ -23,6 +23,7 @@ from skdistill.release.smoothing import (
 )
 from skdistill.release.soft_labels import SoftLabels
 from skdistill.testing import _put_up
+from skdistill.transfer import MAX_GRAPH_ROWS, public_bases
 
 RNG = np.random.default_rng()  # public data and noise of our own; no test depends on the seed
 M, P = 1_000, 32
@@ -287,3 +288,27 @@ def test_a_basis_that_holds_everything_leaves_no_risk(m):
     """Labels without anything outside of a complete basis: an empty block has no error."""
     smoothed = smoothed_labels(np.full(m, 0.5), [np.eye(m)], 0.1, 0.5)
     assert (smoothed == 0.5).all()
+
+
+@pytest.mark.parametrize("mechanism", [SoftLabels(), ResidualRounds(1)])
+def test_labels_of_many_rows_are_smoothed_as_in_a_stored_basis(mechanism):
+    """The basis is used after the integers are released, and differs by rounding alone."""
+    X = RNG.normal(size=(MAX_GRAPH_ROWS + 1, 4))
+    bound = release_of(mechanism).bound
+    asked = TransferSet(X, np.arange(len(X)), np.arange(2))
+    (found,) = calibrate(bound, asked, 4.0, 1e-5, mechanism).prepare()
+    assert not isinstance(found, np.ndarray)
+    labels = RNG.dirichlet(np.ones(2), size=len(X))
+    smooth, expected = (
+        smoothed_labels(labels, [basis], 0.3, 0.5) for basis in (found, *public_bases(X, "pca"))
+    )
+    np.testing.assert_allclose(smooth, expected, rtol=0, atol=1e-10)
+
+
+def test_several_rounds_have_a_stored_basis():
+    """Members' coefficients are exact only in a basis that is rounded, entry by entry."""
+    X = RNG.normal(size=(MAX_GRAPH_ROWS + 1, 2))
+    asked = TransferSet(X, np.arange(len(X)), np.arange(2))
+    release = calibrate(release_of(ResidualRounds(2)).bound, asked, 4.0, 1e-5, ResidualRounds(2))
+    (basis,) = release.prepare()
+    assert isinstance(basis, np.ndarray)

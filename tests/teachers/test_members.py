@@ -9,9 +9,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import (
+    DecisionTreeClassifier,
+    DecisionTreeRegressor,
+    ExtraTreeClassifier,
+    ExtraTreeRegressor,
+)
 
 from skdistill import PrivateDistiller, TeacherEnsemble
-from skdistill.teachers.members import fit_member, votes_of
+from skdistill._tables import read_table
+from skdistill.teachers.members import fit_member, unchecked_trees, votes_of
 
 
 class WantsCodes(ClassifierMixin, BaseEstimator):
@@ -125,3 +132,57 @@ def test_the_generators_start_from_the_seed_in_both_attempts():
         fit_member(Draws(), X, y, np.array(labels), 5) for labels in (["a", "b"], [0, 1])
     )
     assert coded.member.drawn_ == plain.drawn_
+
+
+TREES = DecisionTreeClassifier, ExtraTreeClassifier, DecisionTreeRegressor, ExtraTreeRegressor
+
+
+@pytest.mark.parametrize("kind", TREES)
+@pytest.mark.parametrize("n_jobs", some([None, 2], 2))
+@pytest.mark.parametrize("form", [np.asfortranarray, np.float32, lambda X: (8 * X).astype(int)])
+def test_trees_asked_without_checks_answer_the_same(kind, n_jobs, form):
+    """Bit for bit; one has a class less, one is a voter of one class, and the rows are frozen."""
+    X = form(np.random.default_rng(0).normal(size=(400, 5)))
+    y = np.arange(400) % 3 if kind in TREES[:2] else X[:, 0] + np.arange(400) / 80
+    ensemble = TeacherEnsemble(kind(random_state=0), 4, random_state=0, n_jobs=n_jobs).fit(X, y)
+    if kind in TREES[:2]:
+        ensemble.estimators_[1] = kind(random_state=0).fit(X[y < 2], y[y < 2])
+        ensemble.estimators_[2] = fit_member(kind(), X[y == 1], y[y == 1], np.arange(3), 0)
+    found = unchecked_trees(ensemble.estimator, ensemble.estimators_, read_table(X))
+    assert found is not None and not found[1].flags.writeable
+    expected = []
+    for member in ensemble.estimators_:
+        votes = np.zeros((400, 3))
+        if type(member) is not kind:
+            votes[:, 1] = 1.0
+        elif kind in TREES[:2]:
+            votes[:, member.classes_] = member.predict_proba(X)
+        else:
+            votes = member.predict(X)
+        expected.append(votes)
+    with joblib.parallel_config(backend="threading"):
+        np.testing.assert_array_equal(list(ensemble.member_votes(X)), expected)
+
+
+class OwnTree(DecisionTreeClassifier):
+    """It may look at its rows."""
+
+
+def test_other_trees_and_other_rows_are_checked():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y = np.arange(40) % 2
+    tree = DecisionTreeClassifier().fit(X, y)
+    for bad in (np.nan, np.inf, 1e39):
+        rows = X.copy()
+        rows[3, 1] = bad
+        assert unchecked_trees(tree, [tree], read_table(rows)) is None
+    rows = rows.astype(object)
+    assert unchecked_trees(tree, [tree], read_table(rows)) is None
+    assert unchecked_trees(OwnTree(), [tree], read_table(X)) is None
+    own = OwnTree().fit(X, y)
+    assert unchecked_trees(tree, [own], read_table(X))[0] == [own]
+    ensemble = TeacherEnsemble(DecisionTreeClassifier(), 1, random_state=0).fit(X, y)
+    X[3, 1] = 1e39  # refused as every tree refuses it: this row alone costs its vote
+    votes = ensemble.predict_proba(X)
+    np.testing.assert_array_equal(votes[3], 0.5)
+    assert (votes[4:] != 0.5).all()

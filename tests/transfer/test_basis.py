@@ -15,16 +15,19 @@ from scipy import sparse
 from shared_data import needs_data, shared_data
 from sklearn.datasets import load_digits, load_iris, make_blobs, make_moons
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 from skdistill.transfer import (
-    basis as basis_module,
-)
-from skdistill.transfer import (
+    MAX_GRAPH_ROWS,
     graph_eigenvectors,
     principal_components,
     public_bases,
     public_features,
 )
+from skdistill.transfer import (
+    basis as basis_module,
+)
+from skdistill.transfer.basis import Components, smoothing_bases
 
 MAKERS = [principal_components, graph_eigenvectors]
 EACH = pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
@@ -458,3 +461,81 @@ def test_blocks_of_rows_give_the_same_components(m):
     expected /= np.linalg.norm(expected, axis=0)
     assert np.allclose(np.abs((found[:, 1:] * expected).sum(axis=0)), 1, atol=1e-8)
     assert np.allclose(found.T @ found, np.eye(4), atol=1e-12)
+
+
+# ------------------------------------------------------------- smoothing_bases
+
+
+def many_rows(kind, m=MAX_GRAPH_ROWS + 5_000, d=6):
+    """Correlated columns: alike, of different units, far from zero, sorted, or with constants."""
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(m, d)) @ rng.normal(size=(d, d))
+    if kind == "units":
+        X *= 10.0 ** np.arange(-3, d - 3)
+    if kind == "far":
+        X += 1e5 * np.arange(d)
+    if kind == "sorted":
+        X = np.sort(X, axis=0)
+    if kind == "constants":
+        X[:, 1], X[:, 3] = 0.1, X[:, 0] + X[:, 2]
+    return X
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", ["alike", "units", "far", "sorted", "constants"])
+def test_components_of_many_rows_are_the_principal_components(kind, order):
+    X = np.array(many_rows(kind), order=order)
+    (expected,), (found,) = public_bases(X), smoothing_bases(X)
+    assert type(found) is Components
+    assert found.shape == expected.shape
+    stored = found @ np.eye(found.shape[1])
+    stored *= np.sign(np.sum(stored * expected, axis=0))
+    np.testing.assert_allclose(stored.T @ stored, np.eye(stored.shape[1]), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(stored, expected, rtol=0, atol=1e-9)
+    labels = np.random.default_rng(3).normal(size=(len(X), 3))
+    smooth = found @ (found.T @ labels)
+    np.testing.assert_allclose(smooth, expected @ (expected.T @ labels), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e120])
+def test_unusual_numbers_have_a_stored_basis(bad):
+    X = many_rows("alike")
+    X[-1, 2] = bad
+    np.testing.assert_array_equal(smoothing_bases(X)[0], public_bases(X)[0])
+    narrow = many_rows("alike")
+    narrow[:, 2] = 1.0 + 1e-9 * narrow[:, 2]
+    assert type(smoothing_bases(narrow)[0]) is np.ndarray
+    assert type(smoothing_bases(np.ones((len(X), 2)))[0]) is np.ndarray
+    assert type(smoothing_bases(sparse.csr_array(many_rows("alike")))[0]) is np.ndarray
+    assert all(type(basis) is np.ndarray for basis in smoothing_bases(X[:100]))
+
+
+def test_components_are_those_of_encoded_rows():
+    X, encoder = many_rows("units"), StandardScaler()
+    (found,) = smoothing_bases(np.c_[X, np.ones(len(X))], encoder=encoder)
+    assert type(found) is Components
+    assert_same_span(public_bases(X, encoder=encoder)[0], found @ np.eye(found.shape[1]))
+
+
+def test_components_of_many_rows_are_never_stored():
+    X = np.random.default_rng(0).normal(size=(100_000, 20))
+    labels = np.ones((len(X), 2))
+    tracemalloc.start()
+    try:
+        (basis,) = smoothing_bases(X)
+        basis @ (basis.T @ labels)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.5 * X.nbytes
+
+
+@settings(deadline=None)
+@given(tables())
+def test_components_of_any_numbers_are_nearly_orthonormal(X):
+    """Of directions down to a millionth of the longest, rounding leaves four digits."""
+    (found,) = smoothing_bases(X, "pca")
+    assert 1 <= found.shape[1] <= len(X) == found.shape[0]
+    stored = found @ np.eye(found.shape[1])
+    np.testing.assert_allclose(found.T @ stored, np.eye(found.shape[1]), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(stored[:, 0], len(X) ** -0.5, rtol=1e-12)
