@@ -108,6 +108,7 @@ def _parts(step: Any) -> list[tuple[str, Any]] | None:
 
     A ColumnTransformer with a part that learns by itself (a selector, or a choice between sparse
     and dense that depends on how many zeros the private rows have) gets a part that is not a map.
+    Rows without names of columns may have been sparse: the fitted object does not tell.
     A fitted one transforms by its ``transformers_``, whatever its parameters say by now, so these
     are parts as well.
     """
@@ -122,7 +123,8 @@ def _parts(step: Any) -> list[tuple[str, Any]] | None:
     parts = [(name, part) for name, part, _ in (*step.transformers, *fitted)]
     if not all(_is_public_selection(columns) for _, _, columns in step.transformers):
         parts.append(learns)
-    if step.sparse_threshold != 0 and any(_may_be_sparse(part) for _, part in parts):
+    nameless = bool(fitted) and not hasattr(step, "feature_names_in_")
+    if step.sparse_threshold != 0 and (nameless or any(_may_be_sparse(part) for _, part in parts)):
         parts.append(learns)
     return [*parts, ("remainder", step.remainder)]
 
