@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdistill._display import as_html, as_text, visual_block
 from skdistill._doc_links import DocLink
 from skdistill._tables import check_table
+from skdistill._trained_on import quietly
 from skdistill._withheld import SetAside, Withheld, WithheldTeacher, set_aside_in_grids
 from skdistill.accounting.charging import DetachedAccountant, bind_to_process, for_pickle
 from skdistill.certificates.base import unwrap
@@ -259,8 +260,13 @@ def _frozen(teacher: Any) -> Any:
     """Keep a fitted teacher through clone; clone one that is not fitted."""
     if isinstance(teacher, FrozenEstimator):
         return teacher
+    fitted = quietly(_is_fitted, teacher)  # None where its own code raises: `fit` will say so
+    return clone(teacher, safe=False) if fitted is False else FrozenEstimator(teacher)
+
+
+def _is_fitted(teacher: Any) -> bool:
     try:
         check_is_fitted(teacher)
     except (NotFittedError, TypeError, AttributeError):
-        return clone(teacher, safe=False)
-    return FrozenEstimator(teacher)
+        return False
+    return True
