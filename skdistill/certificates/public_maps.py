@@ -58,6 +58,8 @@ def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
     """Return the assumptions under which a step is public; None for a step that learned."""
     if step is None or (isinstance(step, str) and step in ("passthrough", "drop")):
         return ()
+    if any(callable(getattr(type(step), name, None)) for name in getattr(step, "__dict__", ())):
+        return None  # a method was replaced on this one object
     schemas = schemas_in(step)
     if not all(schema.is_private for schema in schemas):
         return None  # bounds were read off private rows without noise

@@ -173,6 +173,14 @@ def test_a_selected_column_moves_every_record():
     assert certify(a).name == certify(b).name == "worst case"
 
 
+@pytest.mark.parametrize("step", [Normalizer(), make_pipeline(Normalizer())])
+def test_a_method_that_is_replaced_on_one_object_may_learn(step):
+    assert is_public_map(step)
+    step.transform = lambda rows: rows - X.mean(axis=0)
+    assert not is_public_map(step)
+    assert not is_public_map(make_pipeline(step))
+
+
 def test_how_many_zeros_sparse_rows_have_is_learned_too():
     """Rows without names may have been sparse. Sums of sparse and of dense rows round differently.
 

@@ -45,6 +45,7 @@ X, Y = X[:1000], Y[:1000]
         VotingClassifier([("a", LogisticRegression()), ("b", DecisionTreeClassifier())]),
         KNeighborsClassifier(weights="distance"),
         make_pipeline(StandardScaler(), LogisticRegression()),
+        make_pipeline(make_column_transformer((Normalizer(), [0, 1, 2, 3])), LogisticRegression()),
     ],
     ids=lambda model: type(model).__name__,
 )
