@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from skdistill.certificates.base import Certificate, is_exactly, unwrap
+from skdistill.certificates.base import Certificate, has_own_methods, is_exactly, unwrap
 
 _HASHERS = (
     "sklearn.feature_extraction.FeatureHasher",
@@ -58,8 +58,8 @@ def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
     """Return the assumptions under which a step is public; None for a step that learned."""
     if step is None or (isinstance(step, str) and step in ("passthrough", "drop")):
         return ()
-    if any(callable(getattr(type(step), name, None)) for name in getattr(step, "__dict__", ())):
-        return None  # a method was replaced on this one object
+    if has_own_methods(step):
+        return None
     schemas = schemas_in(step)
     if not all(schema.is_private for schema in schemas):
         return None  # bounds were read off private rows without noise
