@@ -15,6 +15,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._callbacks import without_callbacks
 from skdistill._display import as_html, as_text, visual_block
 from skdistill._doc_links import DocLink
 from skdistill._tables import check_table
@@ -203,7 +204,7 @@ class DistilledEstimator(DocLink, BaseEstimator):
         state.pop("_from_pickle", None)
         state |= self._left_behind() if fitted else self._set_aside()
         for name in self._prototypes:
-            state[name] = without_memory(clone_network(state[name]))
+            state[name] = without_callbacks(without_memory(clone_network(state[name])))
         if fitted:
             state["student_"] = without_memory(state["student_"])
         return state
