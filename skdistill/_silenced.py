@@ -36,7 +36,8 @@ def silenced() -> Iterator[None]:
 
     A teacher's warning can quote a private cell. The filters of :mod:`warnings` are global, and
     with ``catch_warnings`` the first thread to leave would put them back while another one still
-    asks. So the first to come saves the filters, and the last to go restores them.
+    asks. So the first to come saves the filters, and the last to go restores them. At the start and
+    at the end of each block they are one and the same, whatever a call in between has made of them.
     """
     with _LOCK:
         if not _INSIDE:
@@ -44,13 +45,18 @@ def silenced() -> Iterator[None]:
             filters.__enter__()  # before it is kept: an interrupt between would leave one to exit
             _INSIDE.append(filters)
         _INSIDE.append(None)
-        warnings.simplefilter("ignore")
+        _ignore_all()
     try:
         yield
     finally:
         with _LOCK:
             _INSIDE.pop()
             if len(_INSIDE) > 1:
-                warnings.simplefilter("ignore")  # whatever was called may have changed it
+                _ignore_all()
             else:
                 _INSIDE.pop().__exit__(None, None, None)
+
+
+def _ignore_all() -> None:
+    warnings.simplefilter("ignore")  # comes first, so that there is no moment without it
+    warnings.filters = warnings.filters[:1]

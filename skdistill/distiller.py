@@ -30,6 +30,7 @@ from skdistill._validate import (
 )
 from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
+from skdistill.certificates.public_maps import with_schemas_of
 from skdistill.release.boundary import own_copy
 from skdistill.release.calibration import Release, calibrate, choose_queries, row_seed
 from skdistill.release.mechanism import Labels, TransferSet
@@ -370,8 +371,9 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         return bool(warning)
 
     def _statement(self, release: Release) -> PrivacyStatement:
-        assumed = assumed_of(self.teacher) if replays(self.accountant) else ()
-        return release.statement(assumed if release.loss is not None else (), self.accountant)
+        counted = release.loss is not None and replays(self.accountant)
+        assumed = assumed_of(self.teacher) if counted else ()
+        return with_schemas_of(self.student, release.statement(assumed, self.accountant))
 
     def _train(
         self,

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skdistill.certificates.base import Certificate, has_own_methods, is_exactly, unwrap
+from skdistill.statement import PrivacyStatement
 
 _HASHERS = (
     "sklearn.feature_extraction.FeatureHasher",
@@ -103,6 +104,14 @@ def schemas_in(part: Any) -> list[Any]:
         elif hasattr(each, "get_params") and not isinstance(each, type):
             waiting.extend(getattr(each, "__dict__", {}).values())
     return found
+
+
+def with_schemas_of(student: Any, statement: PrivacyStatement) -> PrivacyStatement:
+    """Return the statement with the conditions on the schemas that the student's features have."""
+    schemas = schemas_in(student)
+    assumes = dict.fromkeys((*statement.assumes, *(schema.origin for schema in schemas)))
+    private = statement.private and all(schema.is_private for schema in schemas)
+    return replace(statement, assumes=tuple(assumes), private=private)
 
 
 def _parts(step: Any) -> list[tuple[str, Any]] | None:

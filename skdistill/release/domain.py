@@ -73,7 +73,8 @@ def measure_domain(
     first = _counts(unknown, cells, part_of(loss, _FIRST), groups)
     noisy = yield from at_share(first, _FIRST)
     found = _bounds(unknown, noisy, loss)
-    narrow = {j: column for j, column in found.items() if is_narrow(column)}
+    clear = _bounds(unknown, noisy, loss, near=False)
+    narrow = {j: found[j] for j, column in clear.items() if is_narrow(column)}
     second = _counts(narrow or unknown, cells, part_of(loss, 1 - _FIRST), groups)
     more = yield from at_share(second, 1 - _FIRST)
     if narrow:
@@ -151,12 +152,15 @@ def _mean(first: NoisyMarginals, second: NoisyMarginals) -> NoisyMarginals:
 
 
 def _bounds(
-    columns: Mapping[int, Column], noisy: NoisyMarginals, loss: PrivacyLoss | None
+    columns: Mapping[int, Column],
+    noisy: NoisyMarginals,
+    loss: PrivacyLoss | None,
+    near: bool = True,
 ) -> dict[int, Column]:
     """Return the columns whose counts show bounds, with these."""
     laplace = loss is not None and loss.mu is None
     found = {
-        j: with_bounds(column, counts, noisy.noise, laplace=laplace)
+        j: with_bounds(column, counts, noisy.noise, laplace=laplace, near=near)
         for (j, column), counts in zip(columns.items(), noisy.counts, strict=True)
     }
     return {j: column for j, column in found.items() if column is not None}

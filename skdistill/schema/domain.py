@@ -95,12 +95,13 @@ def to_try(column: Column) -> Column:
 
 
 def with_bounds(
-    column: Column, counts: Array, noise: float, *, laplace: bool = False
+    column: Column, counts: Array, noise: float, *, laplace: bool = False, near: bool = True
 ) -> Column | None:
     """Return the column with the bounds that noisy counts of its cells show, or None.
 
     The bounds are the ends of the outermost cells, alone or taken together with their neighbours,
-    whose counts clearly exceed the noise. They are then moved outwards, for values that noise
+    whose counts clearly exceed the noise; with `near`, those of cells beside them that probably do,
+    as one column in thirty has by chance. They are then moved outwards, for values that noise
     hides: by as many cells as half of the range has, at most by three (a factor of four where
     cells grow), and not across zero.
 
@@ -115,7 +116,7 @@ def with_bounds(
         return None
     zero = 0 if column.date else int(np.searchsorted(starts[:-1], 0))
     ends = zero if found[0] >= zero else 0, zero - 1 if found[1] < zero else n_cells - 1
-    first, last = _with_neighbours(inside, noise, found, ends)
+    first, last = _with_neighbours(inside, noise, found, ends) if near else found
     more = min(_MOST_MORE, math.ceil((last - first + 1) / 2))
     first, last = max(first - more, ends[0]), min(last + more, ends[1])
     high = last_values[last] if column.integer else starts[last + 1]

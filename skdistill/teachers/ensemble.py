@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -13,11 +12,11 @@ from typing import Any
 
 import joblib
 import numpy as np
+import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._callbacks import CallbackSupportMixin, with_callbacks
@@ -26,7 +25,7 @@ from skdistill._doc_links import PrivateDiagram
 from skdistill._numbers import check_jobs
 from skdistill._randomness import put_back_once
 from skdistill._scores import ScoreMixin
-from skdistill._silenced import warn_caller
+from skdistill._silenced import silenced, warn_caller
 from skdistill._tables import check_label_types, layout_of, read_table
 from skdistill.neural import fresh_members
 from skdistill.release.boundary import call_privately, own_copy
@@ -54,28 +53,33 @@ def _on_simplex(votes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _parallel(n_jobs: int | None, verbose: int, return_as: str) -> tuple[Any, Any, bool]:
-    """Return joblib's `Parallel`, its `delayed`, and whether jobs leave this thread.
+    """Return joblib's `Parallel`, a `delayed` for it, and whether jobs leave this thread.
 
-    Those of scikit-learn hand its configuration to other threads. One job goes without, and is
-    faster.
+    Other threads and processes are given scikit-learn's configuration. Its own `delayed` does so,
+    too, but sets the filters of warnings, which threads share, while other members are asked.
     """
     settings: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "return_as": return_as}
     try:
-        parallel = Parallel(**settings)
+        parallel = joblib.Parallel(**settings)
     except ValueError:  # pools of multiprocessing, say, hand over all results at the end
-        parallel = Parallel(**settings | {"return_as": "list"})
+        parallel = joblib.Parallel(**settings | {"return_as": "list"})
     if parallel.n_jobs != 1:
-        return parallel, delayed, True
+        here = partial(_configured, sklearn.get_config())
+        return parallel, lambda job: joblib.delayed(partial(here, job)), True
     settings |= {"n_jobs": 1, "backend": "sequential"}
     return joblib.Parallel(**settings), joblib.delayed, False
+
+
+def _configured(config: dict[str, Any], job: Callable[..., Any], *data: Any) -> Any:
+    with sklearn.config_context(**config), silenced():
+        return job(*data)
 
 
 def _quietly(
     parallel: Callable[[list[Any]], Iterable[Any]], tasks: list[Any], away: bool
 ) -> list[Any]:
-    """Run `tasks` with warnings off here too: threads share the filters of the main one."""
-    with nullcontext() if away else put_back_once(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    """Run `tasks` without warnings, and with one state of the generators put back after all."""
+    with nullcontext() if away else put_back_once(), silenced():
         return list(parallel(tasks))
 
 
@@ -464,7 +468,7 @@ class TeacherEnsemble(
         return [unpack(member, classes) for member in found]
 
     def _report(
-        self, members: list[Any], solved: NDArray[np.bool_], parallel: Parallel, tasks: list[Any]
+        self, members: list[Any], solved: NDArray[np.bool_], parallel: Any, tasks: list[Any]
     ) -> Iterator[Any]:
         """Run `tasks` and yield all members in order; tell the callbacks of each that it is there.
 

@@ -28,7 +28,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils import all_estimators, get_tags
 
-from skdistill import NewtonClassifier, TeacherEnsemble
+from skdistill import NewtonClassifier, PrivateDistiller, TeacherEnsemble
 from skdistill.certificates import AlreadyPrivate, certify
 from skdistill.certificates.base import OWN_RECORD
 from skdistill.certificates.neighbors import neighbor_votes
@@ -374,3 +374,21 @@ def test_the_origin_of_a_schema_is_an_assumption(where):
         SCHEMA.origin in stated.assumes
     )
     assert certify(with_schema(SHOWN, where).fit(X, Y)).name == "worst case"
+
+
+@pytest.mark.filterwarnings("ignore:The model will be mostly noise")
+def test_a_student_that_reads_a_learned_schema_says_so():
+    """Its features are published with it: their price belongs to the statement."""
+    teacher = NewtonClassifier(classes=[0, 1]).fit(X, Y)
+
+    def statement(schema):
+        student = make_pipeline(TableFeatures(schema), LogisticRegression())
+        return PrivateDistiller(teacher, student, epsilon=1.0).fit(X.copy()).privacy_
+
+    learned, stated, shown = map(statement, (LEARNED, SCHEMA, SHOWN))
+    assert learned.private
+    assert learned.assumes.count(LEARNED.origin) == 1
+    assert LEARNED.origin not in stated.assumes
+    assert stated.assumes.count(SCHEMA.origin) == 1
+    assert not shown.private
+    assert SHOWN.origin in shown.assumes

@@ -73,8 +73,6 @@ def test_bounds_are_learned_at_the_stated_price():
     assert schema.columns[3:] == SCHEMA.columns[3:]
     assert schema.columns[0].integer
     assert schema.columns[1].missing
-    assert 0 <= schema.columns[0].low <= 18
-    assert 90 <= schema.columns[0].high < 1000
     statement = schema.privacy
     assert (statement.epsilon, statement.delta, statement.private) == (2.0, 1e-5, True)
     assert statement.mu == PrivacyLoss.gaussian(2.0, 1e-5).mu
@@ -87,7 +85,10 @@ def test_bounds_are_learned_at_the_stated_price():
     grouped = learn_bounds(SCHEMA, X, groups=np.arange(4000) // 2, epsilon=3.0)
     assert "replace one group" in grouped.privacy.neighbours
     with no_noise():
-        assert not learn_bounds(SCHEMA, X, epsilon=1.0).privacy.private
+        exact = learn_bounds(SCHEMA, X, epsilon=2.0)
+    assert not exact.privacy.private
+    assert 0 <= exact.columns[0].low <= 18
+    assert 90 <= exact.columns[0].high < 1000  # with noise, one in 300 has a wider cell
 
 
 def test_the_statement_is_kept_and_does_not_count_in_a_comparison():

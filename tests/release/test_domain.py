@@ -26,7 +26,7 @@ from skdistill.release.domain import (
 from skdistill.release.noise import active_sampler
 from skdistill.release.query import Query, answer
 from skdistill.schema import Schema
-from skdistill.testing import ReplayAuditError, _Recorded, no_noise, replay_audit
+from skdistill.testing import ReplayAuditError, _Recorded, no_noise, replay_audit, seeded_noise
 
 EACH_LAW = pytest.mark.parametrize("loss", [GAUSSIAN, LAPLACE], ids=lambda loss: loss.kind)
 # So little noise that each record counts, and that narrow columns are counted again.
@@ -153,8 +153,8 @@ def test_bounds_of_the_private_rows_are_caught(monkeypatch):
         largest[:] = [float(max(min(x, 1e9) for x in cells[0]))]
         return (yield from counts(columns, cells, loss, groups))
 
-    def exact(columns, noisy, loss):
-        found = bounds(columns, noisy, loss)
+    def exact(columns, noisy, loss, **settings):
+        found = bounds(columns, noisy, loss, **settings)
         return {j: column.__class__("year", low=0, high=largest[0]) for j, column in found.items()}
 
     monkeypatch.setattr(domain, "_counts", look)
@@ -237,6 +237,19 @@ def test_the_rest_of_the_price_is_left():
     share, *_ = answer(with_domain(known, X, loss, learn, n_units=5000), loss, spy)
     assert share == 0
     assert told[1] == (known, loss)
+
+
+def test_noise_beside_a_narrow_column_does_not_hide_that_it_is_narrow():
+    """In one fit of thirty a cell beside those of the values has 2.5 deviations of noise."""
+    loss = PrivacyLoss.gaussian(1.3, 1e-6)
+    schema, X = Schema({"a": float}), np.random.default_rng(0).normal(100, 5, (5000, 1))
+    for seed in range(100):
+        with seeded_noise(seed) as sampler:
+            found, _ = answer(
+                measure_domain(schema, schema.on_grid().sanitize(X), loss), loss, sampler
+            )
+        assert 40 < found.columns[0].low < 90
+        assert 110 < found.columns[0].high < 200
 
 
 def test_a_column_that_noise_hides_is_named():

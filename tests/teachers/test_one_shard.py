@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from bounded_means import BoundedMeans
 from matrices import some
 from sklearn.base import clone
@@ -35,10 +36,8 @@ from skdistill.teachers import TeacherEnsemble, members
 from skdistill.teachers.shards import shards_of_records
 from skdistill.transfer import TableFeatures
 
-N, K, VICTIM = 40, 4, 0
-HOME = next(
-    j for j, s in enumerate(shards_of_records(N, K, np.random.RandomState(0))) if VICTIM in s
-)
+N, K, VICTIM, HOME = 40, 4, 0, 0
+SEED = 2  # shards with the victim in the first of them: the other members come after its own
 Y = [0, 1] * (N // 2)
 
 
@@ -49,7 +48,7 @@ def votes(X, y, public, member=None, classes=(0, 1), **settings):
             hostile.Witness() if member is None else member,
             K,
             classes=None if classes is None else list(classes),
-            random_state=0,
+            random_state=SEED,
         )
         fitted = model.fit(X, y, **settings)
         return np.array(list(fitted.member_votes(public))), fitted
@@ -155,6 +154,10 @@ def marked():
     return X, other, X[:4].copy()
 
 
+def test_the_victim_is_in_the_first_shard():
+    assert VICTIM in shards_of_records(N, K, np.random.RandomState(SEED))[HOME]
+
+
 BACKENDS = ["sequential", "threading", pytest.param("loky", marks=pytest.mark.slow)]
 
 
@@ -171,6 +174,28 @@ def test_one_record_that_makes_a_member_misbehave(member, backend):
     assert changed(before, again) == set()
     for given, was in zip((X, other, public), kept, strict=True):
         assert np.array_equal(given, was)  # the caller's arrays are untouched
+
+
+def test_threads_set_no_filters_of_warnings_while_others_are_asked(monkeypatch):
+    """All threads share them: a member would see how far others are, and may be heard."""
+    calls = []
+    for name in ("resetwarnings", "filterwarnings"):
+        monkeypatch.setattr(warnings, name, lambda *a, name=name, **k: calls.append(name))
+    X, _, public = marked()
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        votes(X, Y, public, hostile.Witness())
+    assert calls == []
+
+
+def test_other_threads_have_the_configuration_of_scikit_learn():
+    X, _, public = marked()
+    with sklearn.config_context(transform_output="pandas"):
+        here, _ = votes(X, Y, public)
+        with joblib.parallel_config(backend="threading", n_jobs=2):
+            there, _ = votes(X, Y, public)
+    plain, _ = votes(X, Y, public)
+    assert changed(here, there) == set()
+    assert changed(here, plain) == set(range(K))
 
 
 @pytest.mark.parametrize("container", ["object array", "list", "pandas", "polars", "csr"])
@@ -295,13 +320,11 @@ def test_members_without_a_seed_of_their_own_are_caught(monkeypatch, member):
     monkeypatch.setattr(members, "call_privately", call)
     X, _, public = marked()
     other = X.copy()
-    other[shards_of_records(N, K, np.random.RandomState(0))[0][0]] = 13  # others come after it
+    other[VICTIM] = 13
     with warnings.catch_warnings(), np.errstate():
         np.random.seed(0)
         assert count_changed(member(), X, other, public) > 1
     import os
-
-    import sklearn
 
     os.environ.pop("HOSTILE", None)
     sklearn.set_config(transform_output="default")
