@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 
 try:
@@ -32,4 +33,28 @@ except ImportError:
         return method
 
 
-__all__ = ["CallbackSupportMixin", "with_callbacks"]
+def own_callbacks(estimator: Any) -> Any:
+    """Give every part of a clone callbacks of its own, in place; ``clone`` shares the objects.
+
+    A callback is handed the rows, keeps what it likes and may stop a fit: one that several members
+    shared would carry a record of one to the others.
+    """
+    for part in _with_callbacks_set(estimator):
+        part._skl_callbacks = copy.deepcopy(part._skl_callbacks)
+    return estimator
+
+
+def without_callbacks(estimator: Any) -> Any:
+    """Take all callbacks out of an estimator, in place: they may hold rows that they were shown."""
+    for part in _with_callbacks_set(estimator):
+        del part._skl_callbacks
+    return estimator
+
+
+def _with_callbacks_set(estimator: Any) -> Iterator[Any]:
+    if hasattr(estimator, "get_params") and not isinstance(estimator, type):
+        parts = (estimator, *estimator.get_params().values())
+        yield from (each for each in parts if "_skl_callbacks" in getattr(each, "__dict__", ()))
+
+
+__all__ = ["CallbackSupportMixin", "own_callbacks", "with_callbacks", "without_callbacks"]

@@ -15,9 +15,11 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdistill._callbacks import without_callbacks
 from skdistill._display import as_html, as_text, visual_block
 from skdistill._doc_links import DocLink
 from skdistill._tables import check_table
+from skdistill._trained_on import quietly
 from skdistill._withheld import SetAside, Withheld, WithheldTeacher, set_aside_in_grids
 from skdistill.accounting.charging import DetachedAccountant, bind_to_process, for_pickle
 from skdistill.certificates.base import unwrap
@@ -215,7 +217,7 @@ class DistilledEstimator(DocLink, BaseEstimator):
         state.pop("_from_pickle", None)
         state |= self._left_behind() if fitted else self._set_aside()
         for name in self._prototypes:
-            state[name] = without_memory(clone_network(state[name]))
+            state[name] = without_callbacks(without_memory(clone_network(state[name])))
         if fitted:
             state["student_"] = without_memory(state["student_"])
         return state
@@ -272,8 +274,13 @@ def _frozen(teacher: Any) -> Any:
     """Keep a fitted teacher through clone; clone one that is not fitted."""
     if isinstance(teacher, FrozenEstimator):
         return teacher
+    fitted = quietly(_is_fitted, teacher)  # None where its own code raises: `fit` will say so
+    return clone(teacher, safe=False) if fitted is False else FrozenEstimator(teacher)
+
+
+def _is_fitted(teacher: Any) -> bool:
     try:
         check_is_fitted(teacher)
     except (NotFittedError, TypeError, AttributeError):
-        return clone(teacher, safe=False)
-    return FrozenEstimator(teacher)
+        return False
+    return True

@@ -1,7 +1,8 @@
-"""Randomness that belongs to one fit: seeded before, put back after."""
+"""Randomness that belongs to one fit: seeded before, put back or moved on after."""
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
@@ -14,6 +15,16 @@ from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 # Global generators serve one seeded fit at a time: threads wait for each other.
 _TURN = threading.RLock()
+
+
+def _new_turn() -> None:
+    """Make a new lock in a forked child, where nobody frees one that another thread holds."""
+    global _TURN
+    _TURN = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_turn)
 
 
 class _Batch(threading.local):
@@ -73,6 +84,36 @@ def put_back_once() -> Iterator[None]:
             yield
         finally:
             _BATCH.saved = before
+
+
+@contextmanager
+def moved_on() -> Iterator[None]:
+    """Let the global generators go on from a public place, whatever is drawn from them inside.
+
+    How many numbers a teacher draws, or how it seeds them, may depend on a record. The numbers
+    drawn after the block, for the seeds of a student say, would tell. The generators are not put
+    back, as :func:`own_randomness` does: the teacher may have drawn noise of its own from them,
+    which must not be drawn again. They start anew from numbers that they give before the block.
+    """
+    with _TURN:
+        generator, words = get_bit_generator(), np.random.bytes(32)
+        seed, torch = random.getrandbits(256), _libraries()[0]
+        torch_seed = None if torch is None else int(torch.randint(2**62, ()))
+    try:
+        yield
+    finally:
+        with _TURN:
+            torch, keras = _libraries()
+            random.seed(seed)
+            if keras is not None:
+                _seedable()
+                keras.utils.set_random_seed(random.getrandbits(31))
+                random.seed(seed + 1)
+            if torch is not None:
+                torch.manual_seed(random.getrandbits(62) if torch_seed is None else torch_seed)
+            # Like new, also where the object is still in place: half a pair of normals is dropped.
+            generator.state = type(generator)([*words]).state
+            set_bit_generator(generator)
 
 
 def _libraries() -> tuple[Any, Any]:

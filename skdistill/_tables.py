@@ -156,6 +156,7 @@ class Table:
         return np.column_stack([as_floats(cells) for cells in self.columns])
 
 
+@np.errstate(all="ignore")  # a long double may be beyond float64, and a warning tells, too
 def read_table(X: Any, width: int | None = None) -> Table:
     """Read every cell of a table by itself; no cell raises, and X is not changed.
 

@@ -26,6 +26,8 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import ClassifierTags, RegressorTags
 
+from skdistill._trained_on import quietly
+
 _NUMBER = re.compile("[0-9a-f]{32}")
 # The number of each object that was set aside, by process and id; and the objects by number.
 _NUMBERS: dict[tuple[int, int], str] = {}
@@ -129,15 +131,18 @@ def _set_aside(value: Any) -> str:
         _OBJECTS[number] = weakref.ref(value)
         _NUMBERS[key] = number
     number = _NUMBERS[key]
-    try:
-        content = _content(value)
-        if content is None or content != _WRITTEN.get(number) or not os.path.exists(_path(number)):
-            # As joblib sends its jobs: classes of a script or a notebook by value.
-            _write(number, pickle.dumps(wrap_non_picklable_objects(value, keep_wrapper=False)))
-            _WRITTEN[number] = content
-    except Exception:  # not picklable, or no place; the message may quote the value
+    if quietly(_store, value, number) is None:  # not picklable, or no place
         _remove(number)
     return number
+
+
+def _store(value: Any, number: str) -> bool:
+    content = _content(value)
+    if content is None or content != _WRITTEN.get(number) or not os.path.exists(_path(number)):
+        # As joblib sends its jobs: classes of a script or a notebook by value.
+        _write(number, pickle.dumps(wrap_non_picklable_objects(value, keep_wrapper=False)))
+        _WRITTEN[number] = content
+    return True
 
 
 def _content(value: Any) -> str | None:
@@ -151,7 +156,7 @@ def _fetch(number: str, name: str, kind: str) -> Any:
     """Return an object that was set aside, or its stand-in."""
     value = _OBJECTS.get(number, lambda: None)()
     if value is None and _NUMBER.fullmatch(number) and (data := _read(number)) is not None:
-        value = pickle.loads(data)
+        value = quietly(pickle.loads, data)
     if value is not None:
         return value
     return WithheldTeacher(name, kind) if kind else Withheld(name)

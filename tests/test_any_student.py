@@ -18,10 +18,12 @@ from sklearn.ensemble import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from sklearn.utils.metaestimators import available_if
 
 from skdistill import (
     NewtonClassifier,
@@ -85,6 +87,58 @@ def test_margins_say_nothing_of_the_prior(teacher, n_classes):
     pipeline.fit(X[:2000], y[:2000])
     again = PrivateDistiller(pipeline, epsilon=float("inf")).fit(X[2000:])
     assert np.mean(again.predict(X[2000:]) == pipeline.predict(X[2000:])) > 0.95
+
+
+class SoftOrNot(SVC):
+    """Has probabilities where one record lets it, as a search has its best estimator's."""
+
+    @available_if(lambda self: getattr(self, "soft_", False))
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
+
+    def fit(self, X, y):
+        self.soft_ = X.max() > 900
+        return super().fit(X, y)
+
+
+class Unclonable(SoftOrNot):
+    def __sklearn_clone__(self):
+        raise RuntimeError("no clone")
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda each: each,
+        FrozenEstimator,
+        lambda each: make_pipeline(FrozenEstimator(StandardScaler()), FrozenEstimator(each)),
+        lambda each: GridSearchCV(
+            Pipeline([("m", SVC())]), {"m": [RidgeClassifier(), LogisticRegression()]}, cv=2,
+            refit=lambda results: int(each.soft_),
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [SoftOrNot, Unclonable])
+def test_whether_one_record_gave_a_teacher_probabilities_is_not_told(kind, wrap):
+    """The classes' shares moved the threshold, or did not: one bit without any noise."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 2)), np.arange(300) % 2
+    moved, soft = [], []
+    for largest in (1.0, 1e3):
+        X[7, 0] = largest
+        inner = kind().fit(X, y)
+        teacher = wrap(inner)
+        if isinstance(teacher, GridSearchCV):
+            teacher.fit(X, y)
+        elif not isinstance(teacher, (FrozenEstimator, SVC)):
+            teacher[0].estimator.fit(X)
+        soft.append(hasattr(teacher, "predict_proba"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mostly noise
+            model = PrivateDistiller(teacher, epsilon=0.1).fit(X[:50])
+        moved.append(model.decision_offsets_ is None)
+    assert soft == [False, True]
+    assert moved[0] == moved[1]
 
 
 @pytest.mark.parametrize(

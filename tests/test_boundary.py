@@ -8,12 +8,14 @@ import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.ensemble import StackingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_html_repr
@@ -322,3 +324,34 @@ def test_a_student_that_holds_the_teacher_is_refused_before_the_charge(binary, h
     with pytest.raises(ValueError, match="holds the teacher"):
         distiller.fit(X_public)
     assert len(accountant) == 0
+
+
+class Keeps(ClassifierMixin, BaseEstimator):
+    """Keeps its table, and centres it in place when it is asked."""
+
+    def fit(self, X, y):
+        self.classes_, self.X_ = np.array([0, 1]), X
+        return self
+
+    def predict_proba(self, X):
+        self.X_[:] = self.X_ - np.asarray(self.X_)[:50].mean(axis=0)
+        return np.full((len(X), 2), 0.5)
+
+
+@pytest.mark.parametrize("kind", ["view", "memmap", "frame"])
+@pytest.mark.parametrize("max_queries", [None, 20])
+def test_a_teacher_that_keeps_the_memory_of_x_cannot_change_it(kind, max_queries, tmp_path):
+    """Private and public rows of one array: the student learned from X minus the private mean."""
+    table = np.random.default_rng(0).normal(3.0, size=(100, 2))
+    if kind == "memmap":
+        kept = np.memmap(tmp_path / "rows", dtype=float, mode="w+", shape=table.shape)
+        kept[:], table = table, kept
+    X = pd.DataFrame(table[50:], columns=["a", "b"], copy=False) if kind == "frame" else table[50:]
+    before = np.array(X)
+    teacher = Keeps().fit(table, np.arange(100) % 2)
+    model = PrivateDistiller(
+        teacher, KNeighborsClassifier(3), threshold=None, max_queries=max_queries
+    )
+    model.fit(X)
+    assert not np.array_equal(table[50:], before)
+    assert np.isin(model.student_._fit_X, before).all()

@@ -15,10 +15,10 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from skdistill import _callbacks
+from skdistill import PrivateClassifier, _callbacks
 from skdistill.teachers.ensemble import TeacherEnsemble
 from skdistill.teachers.members import ConstantVoter
 
@@ -319,3 +319,70 @@ def test_stand_ins_have_no_effect(data, monkeypatch):
     assert_array_equal(
         below.predict_proba(data[0]), tree_ensemble().fit(*data).predict_proba(data[0])
     )
+
+
+class Remembers:
+    """Keeps the largest rows that it is shown."""
+
+    def __init__(self):
+        self.seen = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, *, X=None):
+        if X is not None and np.max(X) > 900:
+            self.seen.append(np.array(X))
+
+    def on_fit_task_end(self, estimator, context):
+        if self.seen and hasattr(estimator, "C"):
+            estimator.C = 1e-6  # or it stops, where the solver heeds it
+
+
+def rows_and_neighbour():
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(-1, 1, size=(400, 2)), np.arange(400) % 2
+    other = X.copy()
+    other[np.random.RandomState(0).permutation(400)[3], 1] = 987.654321  # in the first shard
+    return X, other, y
+
+
+def watched():
+    member = LogisticRegression(max_iter=50)  # so few that each is fitted by itself
+    return make_pipeline(FunctionTransformer(), member.set_callbacks(Remembers()))
+
+
+@with_scikit_learn_callbacks
+def test_a_callback_of_the_members_takes_no_record_to_other_members():
+    """clone hands on the object, so that one member's record decided how the others learned."""
+    X, other, y = rows_and_neighbour()
+    votes = []
+    for rows in (X, other):
+        member = watched()
+        teacher = TeacherEnsemble(member, 10, classes=[0, 1], random_state=0).fit(rows, y)
+        votes.append(np.array(list(teacher.member_votes(X[:20]))))
+        assert not member[-1]._skl_callbacks[0].seen
+        held = [each[-1]._skl_callbacks[0].seen for each in teacher.estimators_]
+        assert sum(map(bool, held)) == (rows is other)
+    assert (votes[0] != votes[1]).any(axis=(1, 2)).sum() == 1
+
+
+class Keeps(Remembers):
+    def on_fit_task_end(self, estimator, context):
+        self.estimator = estimator
+
+
+@with_scikit_learn_callbacks
+@pytest.mark.filterwarnings("ignore")
+def test_the_pickle_of_a_fitted_private_table_holds_no_callback_of_its_teacher():
+    X, other, y = rows_and_neighbour()
+    keeps = Keeps()
+    teacher = TeacherEnsemble(watched(), 10).set_callbacks(keeps)
+    model = PrivateClassifier(teacher, schema=(-1000, 1000), classes=[0, 1]).fit(other, y)
+    assert keeps.estimator.class_count_.sum() == 400  # it was told, in this process
+    pickled = pickle.dumps(model)
+    assert b"Keeps" not in pickled and b"Remembers" not in pickled
+    assert keeps in teacher._skl_callbacks

@@ -346,3 +346,24 @@ def test_classes_that_a_missing_label_would_change_are_refused(label):
 def test_dates_and_text_are_no_targets(y):
     with pytest.raises(ValueError, match="a regressor learns numbers"):
         check_label_types(y)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).maxexp < 2000, reason="no wider than float64")
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("state", ["warn", "raise"])
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda X, y: read_table(X),
+        lambda X, y: NewtonClassifier(classes=[0, 1]).fit(X, y),
+        lambda X, y: TeacherEnsemble(LogisticRegression(), 10, classes=[0, 1]).fit(X, y),
+    ],
+)
+def test_a_number_beyond_float64_decides_not_whether_a_fit_raises(fit, state, sparse):
+    X = np.random.default_rng(0).normal(size=(400, 2)).astype(np.longdouble)
+    X[3, 0] = np.longdouble("1e4000")
+    if sparse:
+        data = X.ravel()
+        X = sp.csr_matrix((data, np.tile([0, 1], 400), np.arange(0, 802, 2)), shape=X.shape)
+    with np.errstate(all=state):  # a warning is an error in tests
+        fit(X, np.arange(400) % 2)

@@ -220,6 +220,40 @@ def test_a_teacher_that_cannot_be_pickled_stops_no_pickle():
     assert pickle.loads(pickle.dumps(search)).estimator.teacher is about
 
 
+class Panic(BaseException):
+    """Raised by a compiled extension, say."""
+
+
+def stubborn(name, error):
+    def refuse(self, *args):
+        raise error(SECRET)
+
+    return type("Stubborn", (KNeighborsClassifier,), {name: refuse})(5).fit(PRIVATE, LABELS)
+
+
+@pytest.mark.parametrize("name", ["__getstate__", "__reduce_ex__", "__sklearn_is_fitted__"])
+@pytest.mark.parametrize("error", [ValueError, Panic, KeyboardInterrupt, SystemExit])
+def test_no_error_of_a_teachers_own_code_comes_out_of_a_copy(name, error):
+    model = distiller(stubborn(name, error))
+    for copied in (clone, pickle.dumps):
+        try:
+            copied(model)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            assert type(stop) is error and stop.args == () and stop.__context__ is None
+
+
+class Unreadable(KNeighborsClassifier):
+    def __setstate__(self, state):
+        raise Panic(SECRET)
+
+
+def test_no_error_of_a_teacher_that_is_read_again_comes_out():
+    model = distiller(Unreadable(5).fit(PRIVATE, LABELS))
+    pickled = pickle.dumps(model)
+    skdistill._withheld._OBJECTS.clear()  # as in another process
+    assert isinstance(pickle.loads(pickled).teacher, WithheldTeacher)
+
+
 class Slotted:
     """Cannot be referred to weakly, so nobody could tell when its file is to go."""
 

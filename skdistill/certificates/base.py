@@ -403,13 +403,17 @@ def stated_privacy(teacher: Any) -> Certificate | None:
     """Certify a teacher whose fitted attribute `privacy_` is a private PrivacyStatement.
 
     Proof: post-processing, see :class:`AlreadyPrivate`. The statement is inherited in full: nobody
-    checks it. A fitted attribute `epsilon_` is *not* taken for a claim: scikit-learn's own
-    GaussianNB has one (the variance it adds, about 1e-9), and it promises nothing.
+    checks it. That of an estimator of this package is about its own answers: a subclass that
+    answers otherwise has not made it. A fitted attribute `epsilon_` is *not* taken for a claim:
+    scikit-learn's own GaussianNB has one (the variance it adds, about 1e-9), and it promises
+    nothing.
     """
     statement = getattr(teacher, "__dict__", {}).get("privacy_")
     if not isinstance(statement, PrivacyStatement) or not statement.private:
         return None
     if not (0 <= statement.epsilon < float("inf") and 0 <= statement.delta < 1):
+        return None
+    if _answers_otherwise(teacher):
         return None
     name, how = type(teacher).__name__, f"by {statement.mechanism}"
     if statement.mechanism == "post-processing":  # a student of a student
@@ -423,6 +427,27 @@ def stated_privacy(teacher: Any) -> Certificate | None:
         name="already private",
         reason=f"The teacher ({name}) is a private release itself, {how}; this is post-processing.",
         reference="Dwork and Roth (2014), Proposition 2.1.",
+    )
+
+
+_ANSWERS = {"fit", "predict", "predict_proba", "decision_function"}
+
+
+def _answers_otherwise(teacher: Any) -> bool:
+    """Whether a subclass of one of this package's replaced a method that learns or answers.
+
+    False for an estimator that is not derived from one of this package: its statement is a claim of
+    its own.
+    """
+    mro, package = type(teacher).__mro__, __name__.partition(".")[0]
+    n = next((i for i, cls in enumerate(mro) if cls.__module__.partition(".")[0] == package), 0)
+    return any(_ANSWERS & set(vars(cls)) for cls in mro[:n])
+
+
+def has_own_methods(value: Any) -> bool:
+    """Whether a method was replaced on this one object, of which its class says nothing."""
+    return any(
+        callable(getattr(type(value), name, None)) for name in getattr(value, "__dict__", {})
     )
 
 

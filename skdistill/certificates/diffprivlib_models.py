@@ -180,6 +180,8 @@ def _logistic(teacher: Any, epsilon: float) -> float:
     """
     if teacher.n_jobs not in (None, 1):
         raise _NotProved("n_jobs: its workers draw noise from copies of one NumPy generator")
+    if teacher.max_iter < 100 or teacher.tol > 1e-4:
+        raise _NotProved("its optimiser may stop early (max_iter below 100, or tol above 1e-4)")
     n_problems = len(teacher.coef_)
     own, alpha, norm = epsilon / n_problems, 1.0 / teacher.C, float(teacher.data_norm)
     intercept = bool(teacher.fit_intercept)

@@ -44,7 +44,10 @@ def disjoint_teachers(teacher: Any, output_range: tuple[float, float] | None) ->
     if _holds_frozen_parts(teacher.estimator):
         learned = any(schema.privacy is not None for schema in schemas)
         but = " (but for the bounds in a schema)" if learned else ""
-        assumes.append(f"frozen parts of the members were fitted without the private data{but}")
+        assumes.append(  # clone shares them: the members have one object
+            f"frozen parts of the members were fitted without the private data{but}, and keep "
+            "nothing of the rows that they see"
+        )
     assumes += dict.fromkeys(schema.origin for schema in schemas)
     if not classifies:
         assumes.append(f"the range of the outputs {_CHOSEN}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from skdistill.certificates.base import Certificate, is_exactly, unwrap
+from skdistill.certificates.base import Certificate, has_own_methods, is_exactly, unwrap
 from skdistill.statement import PrivacyStatement
 
 _HASHERS = (
@@ -59,6 +59,8 @@ def public_map_assumptions(step: Any, name: str) -> tuple[str, ...] | None:
     """Return the assumptions under which a step is public; None for a step that learned."""
     if step is None or (isinstance(step, str) and step in ("passthrough", "drop")):
         return ()
+    if has_own_methods(step):
+        return None
     schemas = schemas_in(step)
     if not all(schema.is_private for schema in schemas):
         return None  # bounds were read off private rows without noise
@@ -117,6 +119,7 @@ def _parts(step: Any) -> list[tuple[str, Any]] | None:
 
     A ColumnTransformer with a part that learns by itself (a selector, or a choice between sparse
     and dense that depends on how many zeros the private rows have) gets a part that is not a map.
+    Rows without names of columns may have been sparse: the fitted object does not tell.
     A fitted one transforms by its ``transformers_``, whatever its parameters say by now, so these
     are parts as well.
     """
@@ -131,7 +134,8 @@ def _parts(step: Any) -> list[tuple[str, Any]] | None:
     parts = [(name, part) for name, part, _ in (*step.transformers, *fitted)]
     if not all(_is_public_selection(columns) for _, _, columns in step.transformers):
         parts.append(learns)
-    if step.sparse_threshold != 0 and any(_may_be_sparse(part) for _, part in parts):
+    nameless = bool(fitted) and not hasattr(step, "feature_names_in_")
+    if step.sparse_threshold != 0 and (nameless or any(_may_be_sparse(part) for _, part in parts)):
         parts.append(learns)
     return [*parts, ("remainder", step.remainder)]
 

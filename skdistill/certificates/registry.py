@@ -11,7 +11,14 @@ from typing import Any
 
 from sklearn.base import is_regressor
 
-from skdistill.certificates.base import Certificate, RowBound, is_exactly, stated_privacy, unwrap
+from skdistill.certificates.base import (
+    Certificate,
+    RowBound,
+    has_own_methods,
+    is_exactly,
+    stated_privacy,
+    unwrap,
+)
 from skdistill.certificates.diffprivlib_models import diffprivlib_model, why_not_private
 from skdistill.certificates.neighbors import uniform_neighbors
 from skdistill.certificates.own_teachers import disjoint_teachers, gradient_sums
@@ -171,6 +178,8 @@ def prove(
     teacher: Any, X: Any = None, output_range: tuple[float, float] | None = None
 ) -> Certificate | None:
     """Return the proof for a teacher that is not wrapped, or None where there is none."""
+    if has_own_methods(teacher):
+        return None
     public = {"X": X, "output_range": output_range}
     registered = _REGISTERED.get(type(teacher))
     if registered is not None and (found := _ask(registered, teacher, public)) is not None:

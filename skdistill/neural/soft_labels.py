@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
+from skdistill._callbacks import own_callbacks
 from skdistill._trained_on import last_step
 from skdistill.neural.adapters import NetworkClassifier, NetworkRegressor, clone_network
 from skdistill.neural.backends import backend_of
@@ -66,19 +67,20 @@ def fresh(estimator: Any, random_state: Any = None) -> Any:
 
 
 def fresh_members(estimator: Any, n: int, random_state: np.random.RandomState) -> list[Any]:
-    """Return `n` clones as :func:`fresh` makes them, with the same seeds.
+    """Return `n` clones as :func:`fresh` makes them, each with callbacks of its own.
 
     One by one, unless all that the estimator holds are numbers, texts and None: then a clone is
     made of a copy of these, many times faster.
     """
     if n < 1:
         return []
-    first = fresh(estimator, random_state)
+    first = own_callbacks(fresh(estimator, random_state))
     params = first.get_params(deep=False) if type(first).__module__.startswith("sklearn.") else {}
     held = vars(first)
     plain = held.keys() == params.keys() and _PLAIN.issuperset(map(type, held.values()))
     if not params or not plain:
-        return [first, *(fresh(estimator, random_state) for _ in range(n - 1))]
+        others = (own_callbacks(fresh(estimator, random_state)) for _ in range(n - 1))
+        return [first, *others]
     kind, members = type(first), [first]
     seeds: list[Any] = [held.get("random_state")] * (n - 1)
     if getattr(estimator, "random_state", 0) is None:

@@ -32,7 +32,7 @@ def refuse_teacher(bound: Certificate, teacher: Any) -> None:
         learns = (
             "Its earlier steps would learn from private rows: put the whole pipeline into an "
             "ensemble, teacher=TeacherEnsemble(make_pipeline(...)), or freeze steps fitted on "
-            "public rows."
+            "public rows. (A ColumnTransformer needs sparse_threshold=0, or a frame.)"
         )
         alone = f"Use teacher=None, or an ensemble of it: teacher=TeacherEnsemble({name}())."
         raise ValueError(

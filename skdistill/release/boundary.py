@@ -11,6 +11,8 @@ import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
+from decimal import localcontext
 from typing import Any
 
 import numpy as np
@@ -84,7 +86,8 @@ def call_privately(
     The exception is dropped inside the ``except`` block and a new one is raised after it, so
     neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds it. That *some*
     exception was raised is visible; the statement says so. Filters of warnings, NumPy's error state
-    (in which nothing raises), scikit-learn's configuration and environment variables are restored.
+    (in which nothing raises), scikit-learn's configuration, environment variables and context
+    variables (:mod:`contextvars`, with the precision of :mod:`decimal`) are restored.
 
     Examples
     --------
@@ -102,11 +105,12 @@ def call_privately(
         with (
             own_randomness(seed),
             np.errstate(all="ignore"),
+            localcontext(),
             sklearn.config_context(),
             silenced(),
             _own_environment(),
         ):
-            return function(*map(own_copy, data))
+            return copy_context().run(function, *map(own_copy, data))
     except KeyboardInterrupt:
         stopped = KeyboardInterrupt
     except SystemExit:

@@ -7,6 +7,7 @@ They are as untrusted as the teacher, and are handed to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,11 +15,13 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import gen_batches
 
 from skdistill._scores import scores_are_pairs
 from skdistill._silenced import silenced
-from skdistill.neural import adapted
+from skdistill.certificates.base import unwrap
+from skdistill.neural import adapted, clone_network
 from skdistill.release.boundary import TeacherError, call_privately
 from skdistill.release.quantization import as_outputs
 
@@ -64,9 +67,25 @@ def class_outputs(
 
 
 def gives_margins(teacher: Any) -> bool:
-    """Whether a classifier's labels come from margins: their mean says nothing of its classes."""
-    method = call_privately(lambda: output_method(adapted(teacher)))
-    return bool(method == "decision_function")
+    """Whether a classifier's labels come from margins: their mean says nothing of its classes.
+
+    Its settings say so, or else its class. Which methods a fitted teacher has may be private: a
+    search has those of the estimator that scored best on the private rows.
+    """
+    for like in (_not_fitted, type):
+        with suppress(TeacherError):
+            method = call_privately(lambda like=like: output_method(adapted(like(teacher))))
+            return bool(method == "decision_function")
+    return False
+
+
+def _not_fitted(teacher: Any) -> Any:
+    """Return a clone of which no part is fitted, not even a frozen one."""
+    blank = clone_network(unwrap(teacher))
+    for name, value in blank.get_params().items():
+        if type(value) is FrozenEstimator:
+            blank.set_params(**{name: _not_fitted(value)})
+    return blank
 
 
 def value_outputs(teacher: Any, X: Any, n_rows: int) -> Array:

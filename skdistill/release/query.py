@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from skdistill._randomness import moved_on
 from skdistill.accounting.loss import PrivacyLoss
 from skdistill.release.noise import Sampler, check_scale
 
@@ -215,6 +216,7 @@ def part_of(loss: PrivacyLoss | None, share: Fraction) -> PrivacyLoss | None:
 Queries = Generator[Any, NDArray[Any], Result]  #: Of queries, which is sent their noisy answers.
 
 
+@moved_on()
 @np.errstate(all="ignore")  # in a user's own state, a private value could raise
 def answer(mechanism: Queries[Result], loss: PrivacyLoss | None, sampler: Sampler) -> Result:
     """Run a mechanism: answer each of its queries with noise.

@@ -169,9 +169,10 @@ class TeacherEnsemble(
     **A member is a function of its own rows, of public rows and of a public seed.** No other shard
     touches the cells and dtypes of its rows, and it cannot change the public rows for others. The
     generators named under `random_state` start from its seed. NumPy's error state, scikit-learn's
-    configuration, filters of warnings and environment variables are put back after it. State that
-    the code of `estimator` keeps elsewhere cannot be undone: attributes of modules and classes, a
-    generator of its own that members share, files, a killed process. An estimator that learns
+    configuration, filters of warnings, environment variables and context variables are put back
+    after it. State that the code of `estimator` keeps elsewhere cannot be undone: attributes of
+    modules and classes, options of libraries such as pandas, the working directory, a generator of
+    its own or a frozen part that members share, files, a killed process. An estimator that learns
     through such a channel is not covered.
 
     Members see canonical rows, in `fit` and when they vote: numbers, booleans and missing values

@@ -400,6 +400,7 @@ def _whole_targets(values: Any, low: float, high: float) -> NDArray[np.int64]:
     return np.where(missing, MISSING, targets.astype(np.int64))
 
 
+@np.errstate(all="ignore")  # a long double may be beyond float64, and a warning tells, too
 def _canonical(X: Any) -> Any:
     """Return rows as finite float64 in C order, or CSR; each cell by itself, and none raises."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "fiub" and X.ndim == 2 and X.size:

@@ -97,8 +97,10 @@ def refit(
             "nothing more."
         )
     front, model = _split(teacher)
+    if front is not None and not is_public_map(front.fit(X_private)):
+        front, model = None, teacher  # by its fitted state, a ColumnTransformer may have learned
     if front is not None:
-        rows = front.fit(X_private).transform(X_private)
+        rows = front.transform(X_private)
         settings = {"classes": classes, "n_jobs": n_jobs, "random_state": random_state}
         inner = refit(model, rows, y_private, groups, n_teachers=n_teachers, **settings)
         found = Pipeline([*front.steps, ("teacher", inner)])

@@ -105,3 +105,35 @@ def test_a_users_own_claim():
     assert statement.mechanism == "post-processing"
     assert not statement.accounted
     assert any("certificate" in text for text in statement.assumes)
+
+
+class Renamed(PrivateDistiller):
+    """Answers as its base does."""
+
+
+class AsksTheTeacher(PrivateDistiller):
+    def predict_proba(self, X):
+        return self.teacher.predict_proba(X)
+
+
+def one_method(student):
+    student.predict_proba = student.teacher.predict_proba
+    return student
+
+
+@pytest.mark.parametrize(
+    ("cls", "change", "private"),
+    [
+        (Renamed, lambda student: student, True),
+        (AsksTheTeacher, lambda student: student, False),
+        (type("Derived", (AsksTheTeacher,), {}), lambda student: student, False),
+        (Renamed, one_method, False),
+    ],
+)
+def test_a_subclass_that_answers_by_itself_has_made_no_statement(cls, change, private):
+    """It inherits the attribute, and released the teacher's answers without any noise."""
+    student = cls(LogisticRegression().fit(X, Y), LogisticRegression(), epsilon=1.0, delta=0.02)
+    with pytest.warns(UserWarning, match="mostly noise"):
+        student = change(student.fit(X))
+    assert (certify(student).name == "already private") is private
+    assert (certify(make_pipeline(Normalizer(), student)).name == "already private") is private

@@ -137,6 +137,8 @@ def test_a_parameter_changed_after_fit(name, accountant):
         ("logistic", {"data_norm": None}),
         ("logistic", {"C": 0.0}),
         ("logistic", {"C": "x"}),
+        ("logistic", {"max_iter": 99}),
+        ("logistic", {"tol": 1e-3}),
         ("forest", {"n_estimators": None}),
     ],
 )
@@ -215,7 +217,7 @@ def spent_by(epsilon, C, norm, intercept):
 def test_logistic_regression(epsilon, C, norm, intercept, n_classes):
     y = Y if n_classes == 2 else np.arange(200) % 3
     teacher = models.LogisticRegression(
-        epsilon=epsilon, C=C, data_norm=norm, fit_intercept=intercept, max_iter=5
+        epsilon=epsilon, C=C, data_norm=norm, fit_intercept=intercept
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

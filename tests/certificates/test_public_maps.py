@@ -31,6 +31,7 @@ from sklearn.utils import all_estimators, get_tags
 from skdistill import NewtonClassifier, PrivateDistiller, TeacherEnsemble
 from skdistill.certificates import AlreadyPrivate, certify
 from skdistill.certificates.base import OWN_RECORD
+from skdistill.certificates.neighbors import neighbor_votes
 from skdistill.certificates.public_maps import (
     _LEARN_NOTHING,
     is_public_map,
@@ -170,6 +171,38 @@ def test_a_selected_column_moves_every_record():
     moved = np.abs(a.predict_proba(queries) - b.predict_proba(queries)).sum(axis=1).max()
     assert moved > 2 / 5 + 0.1
     assert certify(a).name == certify(b).name == "worst case"
+
+
+@pytest.mark.parametrize("step", [Normalizer(), make_pipeline(Normalizer())])
+def test_a_method_that_is_replaced_on_one_object_may_learn(step):
+    assert is_public_map(step)
+    step.transform = lambda rows: rows - X.mean(axis=0)
+    assert not is_public_map(step)
+    assert not is_public_map(make_pipeline(step))
+
+
+def test_how_many_zeros_sparse_rows_have_is_learned_too():
+    """Rows without names may have been sparse. Sums of sparse and of dense rows round differently.
+
+    All records are permutations of one row, so all are equally far from a constant one.
+    """
+    rng, cells = np.random.default_rng(0), np.random.default_rng(1).uniform(0.1, 1, 12)
+    rows = np.zeros((400, 40))
+    for row in rows:
+        row[rng.choice(40, 12, replace=False)] = rng.permutation(cells)
+    y, other = rng.integers(0, 2, 400), rows.copy()
+    other[0, np.flatnonzero(other[0])[:6]] = 0
+    queries = sp.csr_matrix(np.repeat(rng.uniform(0.1, 1, (30, 1)), 40, axis=1))
+    votes = []
+    for table in (rows, other):
+        columns = ColumnTransformer([("keep", "passthrough", list(range(40)))])
+        model = make_pipeline(columns, KNeighborsClassifier(100)).fit(sp.csr_matrix(table), y)
+        votes.append(neighbor_votes(model[-1], columns.transform(queries)))
+        assert certify(model).name == "worst case"
+        named = ColumnTransformer([("keep", "passthrough", ["a"])])
+        assert is_public_map(named.fit(pd.DataFrame({"a": table[:, 0]})))
+        assert is_public_map(columns.set_params(sparse_threshold=0).fit(table))
+    assert np.abs(votes[0] - votes[1]).max() * 100 > 1.5  # more than one vote
 
 
 @pytest.mark.parametrize("inner", [FeatureHasher(4), make_pipeline(FeatureHasher(4))])

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.tree import DecisionTreeClassifier
 
+from skdistill import TeacherEnsemble
 from skdistill.certificates import RowBound, certify, register
 from skdistill.certificates import registry as registry_module
 from skdistill.certificates.registry import FAMILIES
@@ -168,6 +169,17 @@ def test_an_impostor_of_the_same_name_is_not_certified():
     Impostor = type("KNeighborsClassifier", (DummyClassifier,), {"__module__": "sklearn.neighbors"})
     teacher = Impostor().fit(X, Y)
     assert certify(teacher).name == "worst case"
+
+
+@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: make_pipeline(Normalizer(), t)])
+def test_a_method_replaced_on_one_object_is_not_that_of_its_class(wrap):
+    register(Mine)(lambda teacher: BOUND)
+    own = Mine(max_depth=1).fit(X, Y)
+    ensemble = TeacherEnsemble(DecisionTreeClassifier(), 4, classes=[0, 1]).fit(X, Y)
+    for teacher, name in ((own, "predict_proba"), (ensemble, "member_votes")):
+        assert certify(wrap(teacher)).name != "worst case"
+        setattr(teacher, name, lambda rows, *more: np.eye(2)[Y[: len(rows)]])
+        assert certify(wrap(teacher)).name == "worst case"
 
 
 def test_a_certificate_shows_no_teacher():

@@ -1,3 +1,5 @@
+import contextvars
+import decimal
 import os
 import pickle
 import random
@@ -126,6 +128,24 @@ def test_global_state_starts_from_the_seed_and_is_put_back():
     assert few[0] == many[0][:1] and few[1] == many[1][:1]
     assert (np.random.random(), random.random()) == expected
     assert (list(warnings.filters), np.geterr(), sklearn.get_config()) == (filters, errors, config)
+
+
+OWN = contextvars.ContextVar("OWN", default=0)
+
+
+def test_context_variables_are_put_back():
+    """The precision of decimal numbers is one: a record of one member would round all others'."""
+
+    def change():
+        OWN.set(7)
+        decimal.getcontext().prec = 3
+
+    before = decimal.getcontext().prec
+    for seed in (None, 5):
+        call_privately(change, seed=seed)
+        with pytest.raises(TeacherError):
+            call_privately(lambda: change() or fail(ValueError("secret")), seed=seed)
+    assert (OWN.get(), decimal.getcontext().prec) == (0, before)
 
 
 def test_warnings_stay_inside():
