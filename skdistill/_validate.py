@@ -26,6 +26,7 @@ from skdistill._withheld import WithheldTeacher
 from skdistill.accounting.charging import check_accountant
 from skdistill.certificates.base import Certificate, unwrap
 from skdistill.publishing import refuse_private_settings
+from skdistill.release.boundary import own_copy
 from skdistill.release.calibration import check_mechanism
 from skdistill.students import check_threshold
 
@@ -37,7 +38,7 @@ class Inputs:
     """The checked, public arguments of a fit, and the teacher."""
 
     teacher: Any  # fitted; private
-    X: Any  # the caller's own transfer set
+    X: Any  # a copy of the transfer set, which no teacher sees
     n_rows: int
     classes: NDArray[Any] | None  # None for a regressor
     prior: NDArray[np.float64] | None = None  # shares of the classes in y, which is public
@@ -52,17 +53,21 @@ class _Columns(BaseEstimator):
 
 
 def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
-    """Check settings, teacher and transfer set, and set nothing."""
+    """Check settings, teacher and transfer set, and set nothing.
+
+    The rows are a copy, made before the teacher's code runs: it may have kept a view of X.
+    """
+    own = check_table(X)
+    X, prior = own_copy(own), None
     check_settings(distiller)
     classes = check_teacher(distiller.teacher)
     teacher = unwrap(distiller.teacher)
-    X, prior = check_table(X), None
     if isinstance(X, list) and len({np.shape(row) for row in X}) > 1:
         raise ValueError("The rows of X have different lengths.")
     if y is not None:
         check_consistent_length(X, y)
         prior = _read_labels(y, classes)
-    _warn_of_habits(distiller, teacher, X, classes)
+    _warn_of_habits(distiller, teacher, own, classes)
     columns = _Columns()
     validate_data(columns, X, skip_check_array=True)
     _check_columns(columns, teacher)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,6 @@ from skdistill.accounting.charging import replays
 from skdistill.certificates import Certificate, certify
 from skdistill.certificates.public_maps import with_schemas_of
 from skdistill.certificates.registry import public_features
-from skdistill.release.boundary import own_copy
 from skdistill.release.calibration import Release, calibrate, choose_queries, row_seed
 from skdistill.release.mechanism import Labels, TransferSet
 from skdistill.release.outputs import gives_margins
@@ -232,7 +230,6 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]
             return self
         inputs = check_inputs(self, X, y)
-        inputs = replace(inputs, X=own_copy(inputs.X))  # the teacher may keep a view of X
         student_params = fit_params
         if sklearn.get_config()["enable_metadata_routing"]:
             student_params = dict(process_routing(self, "fit", **fit_params).student.fit)

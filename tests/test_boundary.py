@@ -25,6 +25,7 @@ import skdistill.release.soft_labels
 from skdistill import PrivateDistiller
 from skdistill.accounting import BudgetAccountant
 from skdistill.release.boundary import TeacherError
+from skdistill.testing import seeded_noise
 
 CANARY = "canary-8f3a1c"
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -355,3 +356,24 @@ def test_a_teacher_that_keeps_the_memory_of_x_cannot_change_it(kind, max_queries
     model.fit(X)
     assert not np.array_equal(table[50:], before)
     assert np.isin(model.student_._fit_X, before).all()
+
+
+class Squares(Keeps):
+    """Keeps its table, and squares it in place."""
+
+    def predict_proba(self, X):
+        self.X_ **= 2
+        return np.eye(2)[(X[:, 0] > 3).astype(int)]
+
+
+def test_labels_of_a_release_are_smoothed_in_functions_of_the_public_rows():
+    """The components of many rows are computed again after the teacher was asked."""
+    table = np.random.default_rng(0).normal(3.0, size=(30_000, 2))
+    before, y, labels = table.copy(), np.arange(len(table)) % 2, []
+    for X in (table, table.copy()):
+        teacher = Squares().fit(table, y)
+        with seeded_noise(0):
+            labels.append(PrivateDistiller(teacher, epsilon=200.0, delta=1e-6).release(X))
+        assert not np.array_equal(table, before)
+        table[:] = before
+    assert np.array_equal(*labels)
