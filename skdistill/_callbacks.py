@@ -45,7 +45,9 @@ def own_callbacks(estimator: Any) -> Any:
 
 
 def without_callbacks(estimator: Any) -> Any:
-    """Take all callbacks out of an estimator, in place: they may hold rows that they were shown."""
+    """Return an estimator without its callbacks, which may hold rows that they were shown."""
+    if next(_with_callbacks_set(estimator), None) is not None:
+        estimator = copy.deepcopy(estimator)  # clone shares frozen parts with the caller
     for part in _with_callbacks_set(estimator):
         del part._skl_callbacks
     return estimator

@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
+from joblib import parallel_config
+from joblib.parallel import get_active_backend
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 # Global generators serve one seeded fit at a time: threads wait for each other.
@@ -56,7 +58,7 @@ def own_randomness(seed: int | None) -> Iterator[None]:
         return
     torch, keras = _libraries()
     saved = _BATCH.saved
-    with _TURN, nullcontext() if saved == (torch, keras) else _put_back():
+    with _TURN, _one_by_one(), nullcontext() if saved == (torch, keras) else _put_back():
         _BATCH.saved = None  # a fit inside of this one restores the state that it found
         try:
             _seedable()
@@ -78,7 +80,7 @@ def put_back_once() -> Iterator[None]:
     To save and restore 624 words of NumPy's state costs more than many a member's vote.
     """
     before = _BATCH.saved
-    with _TURN, _put_back():
+    with _TURN, _one_by_one(), _put_back():
         _BATCH.saved = _libraries()
         try:
             yield
@@ -98,7 +100,7 @@ def moved_on() -> Iterator[None]:
     with _TURN:
         generator, words = get_bit_generator(), np.random.bytes(32)
         seed, torch = random.getrandbits(256), _libraries()[0]
-        torch_seed = None if torch is None else int(torch.randint(2**62, ()))
+        torch_seed = None if torch is None else int(torch.randint(2**62, (), device="cpu"))
     try:
         yield
     finally:
@@ -114,6 +116,12 @@ def moved_on() -> Iterator[None]:
             # Like new, also where the object is still in place: half a pair of normals is dropped.
             generator.state = type(generator)([*words]).state
             set_bit_generator(generator)
+
+
+def _one_by_one() -> Any:
+    """Let joblib start no threads: they would wait for the generators that this one has taken."""
+    threads = getattr(get_active_backend()[0], "supports_sharedmem", False)
+    return parallel_config(backend="sequential") if threads else nullcontext()
 
 
 def _libraries() -> tuple[Any, Any]:

@@ -11,6 +11,8 @@ number of columns, the number of axes, and the dtype of a NumPy array or a spars
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 import sys
 import warnings
@@ -480,3 +482,13 @@ def _group_name(label: Any) -> str:
     if isinstance(value, float):
         return number_text(value)
     return str(value)
+
+
+def own_copy(data: Any) -> Any:
+    """Return a copy of rows and cells, in the same container, that shares nothing with them."""
+    plain = isinstance(data, np.ndarray) and not data.dtype.hasobject
+    if plain or (hasattr(data, "tocsr") and hasattr(data, "copy")):
+        return data.copy()
+    if hasattr(data, "iloc"):  # a deep copy of pandas shares names, index, categories and cells
+        return pickle.loads(pickle.dumps(data, protocol=4))  # of 5, arrays may be read-only
+    return copy.deepcopy(data)

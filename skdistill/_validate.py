@@ -19,14 +19,14 @@ from sklearn.utils import assert_all_finite, check_consistent_length, check_rand
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdistill._numbers import check_jobs, check_number, check_range, check_whole
+from skdistill._randomness import moved_on
 from skdistill._silenced import warn_caller
-from skdistill._tables import cells_of, check_table, label_codes, n_rows, take_rows
+from skdistill._tables import cells_of, check_table, label_codes, n_rows, own_copy, take_rows
 from skdistill._trained_on import attribute, last_step, n_records, quietly, was_trained_on
 from skdistill._withheld import WithheldTeacher
 from skdistill.accounting.charging import check_accountant
 from skdistill.certificates.base import Certificate, unwrap
 from skdistill.publishing import refuse_private_settings
-from skdistill.release.boundary import own_copy
 from skdistill.release.calibration import check_mechanism
 from skdistill.students import check_threshold
 
@@ -52,6 +52,7 @@ class _Columns(BaseEstimator):
     """Holds the names and the number of the columns of one table."""
 
 
+@moved_on()  # attributes of the teacher may be code
 def check_inputs(distiller: Any, X: Any, y: Any) -> Inputs:
     """Check settings, teacher and transfer set, and set nothing.
 
@@ -215,7 +216,7 @@ def check_teacher(teacher: Any) -> NDArray[Any] | None:
         )
     if len(classes) < 2:
         raise ValueError(f"The teacher {type_name(teacher)} knows {len(classes)} class, not two.")
-    return np.asarray(classes)
+    return np.array(classes)  # the teacher may write into its own
 
 
 def _kind_of(teacher: Any) -> str:

@@ -19,7 +19,9 @@ from skdistill._display import print_once
 from skdistill._estimator import DistilledEstimator
 from skdistill._numbers import check_range
 from skdistill._partitions import is_dask
+from skdistill._randomness import moved_on
 from skdistill._silenced import warn_caller
+from skdistill._tables import own_copy
 from skdistill._trained_on import quietly
 from skdistill._validate import (
     Inputs,
@@ -229,6 +231,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             self.fit(X, **fit_params)
             self.query_indices_: NDArray[np.intp] = rows[self.query_indices_]
             return self
+        fit_params = {name: own_copy(value) for name, value in fit_params.items()}  # as X is
         inputs = check_inputs(self, X, y)
         student_params = fit_params
         if sklearn.get_config()["enable_metadata_routing"]:
@@ -306,6 +309,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
         self._rehearse(inputs, bound, {})
         return self._price(bound, self._choose_queries(inputs, bound))
 
+    @moved_on()  # attributes of the teacher may be code
     def _certify(self, inputs: Inputs) -> Certificate:
         """Return how far one record can move the teacher."""
         if np.isinf(self.epsilon):
@@ -397,7 +401,7 @@ class PrivateDistiller(MetaEstimatorMixin, DistilledEstimator):
             return linear_student(model, inputs.classes, range_, inputs.X, bound.transformer)
         X, encode = inputs.X, bound.transformer if bound.kind == "none" else None
         if encode is not None:  # the default student learns from the features of a released model
-            X = encode.transform(X)
+            X = encode.transform(own_copy(X))
         try:
             student = train(
                 *(self.student, X, asked.indices, labels.values),

@@ -7,7 +7,6 @@ random generators that start from a public seed, and no way out but its return v
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import sklearn
 
 from skdistill._randomness import own_randomness
 from skdistill._silenced import silenced
+from skdistill._tables import own_copy
 
 
 class TeacherError(ValueError):
@@ -87,7 +87,7 @@ def call_privately(
     neither ``__cause__`` nor ``__context__`` nor a frame of its traceback holds it. That *some*
     exception was raised is visible; the statement says so. Filters of warnings, NumPy's error state
     (in which nothing raises), scikit-learn's configuration, environment variables and context
-    variables (:mod:`contextvars`, with the precision of :mod:`decimal`) are restored.
+    variables (contextvars, with the precision of decimal) are restored.
 
     Examples
     --------
@@ -136,17 +136,3 @@ def _own_environment() -> Iterator[None]:
             for name, value in before.items():
                 if held.get(name) != value:
                     environ[os.fsdecode(name)] = os.fsdecode(value)
-
-
-def own_copy(data: Any) -> Any:
-    """Return a copy of rows and cells, in the same container, that shares nothing with them."""
-    plain = isinstance(data, np.ndarray) and not data.dtype.hasobject
-    if plain or (hasattr(data, "tocsr") and hasattr(data, "copy")):
-        return data.copy()
-    copied = copy.deepcopy(data)
-    if hasattr(copied, "isetitem"):  # pandas copies the references of a column of objects only
-        for j, dtype in enumerate(copied.dtypes):
-            if getattr(dtype, "kind", "") == "O":
-                cells = copied.iloc[:, j].to_numpy(dtype=object)
-                copied.isetitem(j, copy.deepcopy(cells))
-    return copied

@@ -74,7 +74,7 @@ def gives_margins(teacher: Any) -> bool:
     """
     for like in (_not_fitted, type):
         with suppress(TeacherError):
-            method = call_privately(lambda like=like: output_method(adapted(like(teacher))))
+            method = call_privately(lambda like=like: output_method(adapted(like(teacher))), seed=0)
             return bool(method == "decision_function")
     return False
 

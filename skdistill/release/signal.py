@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skdistill._trained_on import attribute, last_step
 from skdistill.certificates import certify
-from skdistill.certificates.base import DisjointTeachers, unwrap
+from skdistill.certificates.base import DisjointTeachers, is_exactly, unwrap
 from skdistill.release.calibration import Release
 from skdistill.release.gradient_rounds import prediction_noise
 from skdistill.release.mechanism import TransferSet
@@ -132,9 +132,10 @@ def _remedy(release: Release, teacher: Any) -> str:
         return "more teachers in the ensemble" + (
             ', and a basis to smooth them in (basis="auto")' if unsmoothed else ""
         )
-    own = attribute(last, "output_range_")
-    if isinstance(own, tuple) and own != release.asked.output_range:
-        return f"output_range={own}, for which alone the {type(last).__name__} has a proof. Besides"
+    if is_exactly(last, "skdistill.teachers.newton.NewtonRegressor"):  # others' may be private
+        own = attribute(last, "output_range_")
+        if isinstance(own, tuple) and own != release.asked.output_range:
+            return f"output_range={own}, for which alone the NewtonRegressor has a proof. Besides"
     in_pipeline = last is not unwrap(teacher)
     if in_pipeline and certify(last, output_range=release.asked.output_range).name != bound.name:
         return (

@@ -16,7 +16,7 @@ from skdistill._silenced import silenced
 from skdistill._tables import as_numbers, n_rows, take_rows
 from skdistill.neural import takes_soft_labels
 from skdistill.students.soft_targets import Array, rows_of_params
-from skdistill.students.training import match_threshold, train
+from skdistill.students.training import match_threshold, train, untouched
 
 _MOST_ROWS, _MOST_ROWS_OF_A_NETWORK = 500, 64
 _ROWS_PER_CLASS = 10
@@ -113,7 +113,7 @@ def rehearse(
         known: dict[str, Any] = {"answered": np.ones(n, dtype=bool), "noise_scale": 0.0}
         known |= {"classes": classes, "output_range": output_range, "random_state": seed}
         fitted = train(student, part, np.arange(n), labels, fit_params=params, **known)
-        _predict(fitted, part if is_network else X, threshold, classes)
+        _predict(fitted, part if is_network else untouched(student, X), threshold, classes)
 
     with _apart(is_network):
         if len(some) < len(rows):

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import validate_data
 
-from skdistill._tables import n_rows, take_rows
+from skdistill._tables import n_rows, own_copy, take_rows
 from skdistill.neural import adapted, fresh
 from skdistill.students.soft_targets import (
     Array,
@@ -24,6 +25,7 @@ from skdistill.students.soft_targets import (
 )
 from skdistill.students.thresholded import fixed_offsets, offsets_for_prior
 
+_COPIES = "copy", "copy_X"  # settings of scikit-learn; False writes into X
 _MOST_MATCHED = 200_000  # rows on which the share of each class is matched: it is known to .001
 
 
@@ -48,7 +50,7 @@ def train(
     label, sets the penalty of the default student. `fit_params` with a value per row follow the
     rows.
     """
-    params = fit_params or {}
+    params, X = fit_params or {}, untouched(student, X)
     if student is not None and classes is not None and how_to_train(student) == "unlabelled rows":
         codes = np.full(n_rows(X), -1)
         codes[rows] = np.where(answered, values.argmax(axis=1), -1)
@@ -68,6 +70,20 @@ def train(
     if student is None:
         student = default_classifier(X, noise_scale)
     return fit_on_soft_labels(fresh(student, random_state), X, values, classes, params)
+
+
+def untouched(student: Any, X: Any) -> Any:
+    """Return X, or a copy of it if the student may write into its rows."""
+    settings = student.get_params() if hasattr(student, "get_params") else {}
+    parts = [each for each in (student, *settings.values()) if hasattr(each, "get_params")]
+    usual = all(_of_scikit_learn(type(part)) for part in parts)
+    in_place = any(name.rpartition("__")[2] in _COPIES and not settings[name] for name in settings)
+    return X if usual and not in_place else own_copy(X)
+
+
+def _of_scikit_learn(kind: type) -> bool:
+    """Whether a class is known to write into rows only where a setting says so."""
+    return kind.__module__.split(".")[0] == "sklearn" and kind is not FunctionTransformer
 
 
 def encoder_of(student: Any) -> Any:

@@ -26,9 +26,9 @@ from skdistill._numbers import check_jobs
 from skdistill._randomness import put_back_once
 from skdistill._scores import ScoreMixin
 from skdistill._silenced import silenced, warn_caller
-from skdistill._tables import check_label_types, layout_of, read_table
+from skdistill._tables import check_label_types, layout_of, own_copy, read_table
 from skdistill.neural import fresh_members
-from skdistill.release.boundary import call_privately, own_copy
+from skdistill.release.boundary import call_privately
 from skdistill.teachers.fitted import (
     TeacherReport,
     read_arguments,

@@ -121,7 +121,7 @@ def _train(member: Any, X: Any, y: NDArray[Any], classes: Classes) -> Any:
     if classes is None:
         return member.fit(X, y)
     if takes_soft_labels(member):
-        return fit_soft(member, X, np.eye(len(classes))[y], classes, y, {})
+        return fit_soft(member, X, np.eye(len(classes))[y], classes.copy(), y, {})
     return member.fit(X, classes[y])
 
 

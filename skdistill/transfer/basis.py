@@ -22,7 +22,7 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.utils import check_array
 
 from skdistill._numbers import check_whole
-from skdistill._tables import n_rows
+from skdistill._tables import n_rows, own_copy
 from skdistill.transfer.encoding import (
     Array,
     array_of_numbers,
@@ -165,7 +165,7 @@ def smoothing_bases(X: Any, basis: Any = "auto", encoder: Any = None) -> tuple[A
     name = basis if isinstance(basis, str) else ""
     if name == "pca" or (name == "auto" and n_rows(X) > MAX_GRAPH_ROWS):
         if encoder is not None:
-            X, encoder = clone(encoder).fit_transform(X), None
+            X, encoder = clone(encoder).fit_transform(own_copy(X)), None
         table = None if hasattr(X, "tocsr") else array_of_numbers(X)
         found = None if table is None else _components(table.reshape(len(table), -1), 64)
         if found is not None:

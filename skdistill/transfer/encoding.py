@@ -13,7 +13,7 @@ from sklearn.utils.extmath import randomized_svd
 from sklearn.utils.random import sample_without_replacement
 
 from skdistill._partitions import blocks_of, counted
-from skdistill._tables import n_rows, take_rows
+from skdistill._tables import n_rows, own_copy, take_rows
 from skdistill.schema import Schema
 
 Array = NDArray[np.float64]
@@ -59,7 +59,7 @@ def public_features(X: Any, encoder: Any = None) -> Array:
     if n_rows(X) == 0:
         raise ValueError("The transfer set X is empty; a basis needs at least one row.")
     if encoder is not None:
-        X = clone(encoder).fit_transform(X)
+        X = clone(encoder).fit_transform(own_copy(X))
     if hasattr(X, "tocsr"):
         features = _sparse_features(X.tocsr())
     else:
