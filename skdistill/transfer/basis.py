@@ -156,6 +156,9 @@ class Components(LinearOperator):
         inner = sum((self.table[rows] - self.centre).T @ values[rows] for rows in blocks)
         return np.vstack([values.sum(axis=0) / np.sqrt(len(values)), self.axes.T @ inner])
 
+    def _rmatvec(self, values: Array) -> Array:  # old versions of SciPy make none of the other
+        return np.asarray(self._rmatmat(values.reshape(-1, 1))[:, 0])
+
 
 def smoothing_bases(X: Any, basis: Any = "auto", encoder: Any = None) -> tuple[Any, ...]:
     """Return the bases of :func:`public_bases` for products with them alone.

@@ -517,6 +517,13 @@ def test_components_are_those_of_encoded_rows():
     assert_same_span(public_bases(X, encoder=encoder)[0], found @ np.eye(found.shape[1]))
 
 
+def test_products_with_one_column_are_those_with_many():
+    (U,) = smoothing_bases(np.random.default_rng(0).normal(size=(1000, 3)), "pca")
+    values, weights = np.random.default_rng(1).normal(size=1000), np.arange(4.0)
+    assert np.array_equal(U.T @ values, (U.T @ values[:, None])[:, 0])
+    assert np.array_equal(U @ weights, (U @ weights[:, None])[:, 0])
+
+
 def test_components_of_many_rows_are_never_stored():
     X = np.random.default_rng(0).normal(size=(100_000, 20))
     labels = np.ones((len(X), 2))
