@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import threading
@@ -15,7 +16,7 @@ import numpy as np
 import sklearn
 
 _FILES = __file__, inspect.getfile(sklearn), inspect.getfile(np)  # NumPy's error state is one
-_INNER = tuple(f"{Path(path).parent}{os.sep}" for path in _FILES)
+_INNER = contextlib.__file__, *(f"{Path(path).parent}{os.sep}" for path in _FILES)
 
 
 def warn_caller(text: str) -> None:
