@@ -110,9 +110,9 @@ def moved_on() -> Iterator[None]:
             if keras is not None:
                 _seedable()
                 keras.utils.set_random_seed(random.getrandbits(31))
-                random.seed(seed + 1)
             if torch is not None:
                 torch.manual_seed(random.getrandbits(62) if torch_seed is None else torch_seed)
+            random.seed(seed + 1)  # whether a teacher has imported these libraries, or not
             # Like new, also where the object is still in place: half a pair of normals is dropped.
             generator.state = type(generator)([*words]).state
             set_bit_generator(generator)

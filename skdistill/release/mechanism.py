@@ -94,39 +94,25 @@ class TransferSet:
         """
         return Labels(values, noise_scale, np.ones(self.n_rows, dtype=bool))
 
-    def bases(self, basis: Any) -> tuple[Array, ...]:
+    def bases(self, basis: Any, stored: bool = True) -> tuple[Any, ...]:
         """Return public bases of functions on the rows.
 
         Parameters
         ----------
         basis : "auto", "pca", "graph", callable or ndarray
             As in :class:`~skdistill.SoftLabels`.
-
-        Returns
-        -------
-        bases : tuple of ndarray, each of shape (m, p)
-            Orthonormal columns.
-        """
-        from skdistill.transfer.basis import public_bases
-
-        return public_bases(self.X, basis, encoder=self.encoder)
-
-    def smoothing_bases(self, basis: Any) -> tuple[Any, ...]:
-        """Return the same for products with them alone: components are not stored.
-
-        Parameters
-        ----------
-        basis : "auto", "pca", "graph", callable or ndarray
-            As in :class:`~skdistill.SoftLabels`.
+        stored : bool, default=True
+            Whether all are arrays. False, for products alone: those of many rows are not.
 
         Returns
         -------
         bases : tuple of ndarray or scipy.sparse.linalg.LinearOperator, each of shape (m, p)
             Orthonormal columns.
         """
-        from skdistill.transfer.basis import smoothing_bases
+        from skdistill.transfer.basis import public_bases, smoothing_bases
 
-        return smoothing_bases(self.X, basis, encoder=self.encoder)
+        make = public_bases if stored else smoothing_bases
+        return make(self.X, basis, encoder=self.encoder)
 
     @property
     def n_rows(self) -> int:

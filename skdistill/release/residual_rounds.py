@@ -165,9 +165,7 @@ class ResidualRounds(Mechanism):
         """Compute the public bases of the rounds, or for smoothing one round."""
         unfit = self.basis is None or (isinstance(self.basis, str) and not asked.holds_numbers)
         several = len(self.shares(bound, asked, loss)) > 1
-        if several:
-            return asked.bases(self.basis)
-        return () if unfit else asked.smoothing_bases(self.basis)
+        return asked.bases(self.basis, stored=several) if several or not unfit else ()
 
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any

@@ -102,7 +102,7 @@ class SoftLabels(Mechanism):
         if not smooths(self.basis, asked, noise / asked.width):
             return ()
         quick = isinstance(self.basis, str) and self.basis == "auto" and asked.n_rows > _GRAPH_ROWS
-        return asked.smoothing_bases("pca" if quick else self.basis)
+        return asked.bases("pca" if quick else self.basis, stored=False)
 
     def queries(
         self, bound: Any, asked: TransferSet, loss: PrivacyLoss, teacher: Any, prepared: Any

@@ -43,10 +43,8 @@ _ROWS = 2**15  # that are centred at a time
 _NEGLIGIBLE = 1e-6  # a direction of less than this part of the largest deviation is rounding error
 _CACHED = 2**17  # cells of rows that are centred at a time where no scores are kept
 _WIDEST = 1000  # columns whose covariance is decomposed
-_MODERATE, _NARROW = (
-    1e100,
-    1e-6,
-)  # numbers whose squares are safe, and the least range for their size
+_MODERATE = 1e100  # numbers below it have squares
+_NARROW = 1e-6  # least range of ordinary numbers, for their size
 _DEPENDENT = 1e-7  # a unit column closer than this to the span of earlier ones depends on them
 
 
